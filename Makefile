@@ -1,0 +1,48 @@
+# `make demo` draws a picture, `make test` runs the tests; both make the environment first if needed.
+# To use another interpreter or folder: make test PYTHON=python3.12 VENV=/somewhere/venv
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint format clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	@$(BIN)/llavit-lens demo draw --out demo.png
+
+# Many small models: one thread each and several processes is fastest.
+test: export OMP_NUM_THREADS = 1
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) demo.png build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# A stamp is written only after a complete step, so an interrupted one is simply done again.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "llavit-lens needs Python 3.11 or newer, and '$(PYTHON)' is not that:" \
+	       "install one, or name it with: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "could not make $(VENV); on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "Installing llavit-lens into $(VENV): a few minutes the first time (PyTorch is large)."
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,50 @@
+"""Words nearest to visual tokens as they enter the LLM (Eq. 4), and what they are at its output.
+
+    python analyses/input_similarity.py
+    python analyses/input_similarity.py --image dog.jpg --patch 8,10 --patch 14,3 --out dog.png \\
+        --model llava-hf/llava-1.5-7b-hf --baseline ''
+
+After Figures 1 and 4 of the paper. Without options it draws an example scene with the demo models.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llavit_lens import cli
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command(
+    help="Draw selected patches with their nearest words at the input, beside the logit lens."
+)
+def main(
+    model: cli.ModelOption = "demo:llavit",
+    baseline: cli.BaselineOption = "demo:baseline",
+    image: cli.ImageOption = None,
+    prompt: cli.PromptOption = None,
+    layers: Annotated[
+        str,
+        typer.Option(help="Layer of the logit lens: -1 is the output. A table may have several."),
+    ] = "-1",
+    k: cli.KOption = 3,
+    out: cli.OutOption = Path("input_similarity.png"),
+    patch: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Row and column of a patch, like 3,5; may be repeated. Default: the surest ones."
+        ),
+    ] = None,
+) -> None:
+    from llavit_lens.reports import input_similarity_report, parse_patch
+
+    patches = [parse_patch(text) for text in patch or []]
+    input_similarity_report(image, model, baseline or None, prompt, layers, k, out, patches)
+
+
+if __name__ == "__main__":
+    cli.run(app)

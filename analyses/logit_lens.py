@@ -1,0 +1,37 @@
+"""The top word of every patch, layer by layer, for one model or two.
+
+    python analyses/logit_lens.py
+    python analyses/logit_lens.py --image dog.jpg --layers 0,16,-1 --out dog.png \\
+        --model llava-hf/llava-1.5-7b-hf --baseline ''
+
+After Figures 3, 5 and 6 of the paper. Without options it draws an example scene of the demo.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from llavit_lens import cli
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command(help="Draw the top word of every patch, layer by layer, for one model or two.")
+def main(
+    model: cli.ModelOption = "demo:llavit",
+    baseline: cli.BaselineOption = "demo:baseline",
+    image: cli.ImageOption = None,
+    prompt: cli.PromptOption = None,
+    layers: cli.LayersOption = None,
+    k: cli.KOption = 5,
+    out: cli.OutOption = Path("logit_lens.png"),
+) -> None:
+    from llavit_lens.reports import logit_lens_report
+
+    logit_lens_report(image, model, baseline or None, prompt, layers, k, out)
+
+
+if __name__ == "__main__":
+    cli.run(app)

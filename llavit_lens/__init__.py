@@ -1,0 +1,66 @@
+"""Read, in words, what a vision-language model makes of every patch of a picture, at every layer.
+
+    import llavit_lens as ll
+    vlm = ll.load("demo:llavit")
+    words = ll.logit_lens(vlm.trace("scene.png"), k=3)
+
+The names below are imported on first use, so that `import llavit_lens` itself costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError, LlavitLensError
+    from llavit_lens.lens.input_similarity import input_similarity
+    from llavit_lens.lens.logit_lens import logit_lens
+    from llavit_lens.lens.words import Words
+    from llavit_lens.vlm.layout import VisualLayout
+    from llavit_lens.vlm.load import load
+    from llavit_lens.vlm.trace import Trace
+    from llavit_lens.vlm.vlm import VLM
+
+_HOME = {
+    "CheckpointError": "llavit_lens.errors",
+    "ConfigurationError": "llavit_lens.errors",
+    "ImageError": "llavit_lens.errors",
+    "LlavitLensError": "llavit_lens.errors",
+    "Trace": "llavit_lens.vlm.trace",
+    "VLM": "llavit_lens.vlm.vlm",
+    "VisualLayout": "llavit_lens.vlm.layout",
+    "Words": "llavit_lens.lens.words",
+    "input_similarity": "llavit_lens.lens.input_similarity",
+    "load": "llavit_lens.vlm.load",
+    "logit_lens": "llavit_lens.lens.logit_lens",
+}
+
+__all__ = [
+    "VLM",
+    "CheckpointError",
+    "ConfigurationError",
+    "ImageError",
+    "LlavitLensError",
+    "Trace",
+    "VisualLayout",
+    "Words",
+    "__version__",
+    "input_similarity",
+    "load",
+    "logit_lens",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,198 @@
+"""The command `llavit-lens`, and what the scripts in `analyses/` share with it.
+
+Whatever needs PyTorch is imported inside the commands: help and usage errors answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llavit_lens import __version__
+from llavit_lens.errors import LlavitLensError
+
+ModelOption = Annotated[
+    str, typer.Option("--model", help="demo:NAME, a checkpoint folder, or owner/name on the Hub.")
+]
+BaselineOption = Annotated[
+    str | None, typer.Option("--baseline", help="A second model to show beside it; '' for none.")
+]
+ImageOption = Annotated[
+    Path | None, typer.Option("--image", help="The picture; default: an example scene.")
+]
+PromptOption = Annotated[str | None, typer.Option("--prompt", help="What the model is asked.")]
+LayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        help="'all' or numbers like '0,3,-1': 0 is the input, -1 the output. "
+        "Without it: input, middle and output for a picture, all for a table.",
+    ),
+]
+KOption = Annotated[int, typer.Option("-k", min=1, help="How many words.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="Where to write: .png, .pdf or .svg (picture), .csv or .parquet (table)."
+    ),
+]
+
+app = typer.Typer(
+    help="See, in words, what a vision-language model makes of every patch of a picture.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+demo = typer.Typer(
+    help="The miniature models that come with llavit-lens, and the world they were trained on.",
+    no_args_is_help=True,
+)
+app.add_typer(demo, name="demo")
+
+
+class Variant(StrEnum):
+    """The rows of the paper's Tables 1 and 3."""
+
+    baseline = "baseline"
+    no_visual_attention = "no_visual_attention"
+    separate_qkv = "separate_qkv"
+    separate_qkv_bidirectional = "separate_qkv_bidirectional"
+    separate_qkv_local_global = "separate_qkv_local_global"
+    llavit = "llavit"
+
+
+class Preset(StrEnum):
+    """Sizes of the demo's training run."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+def main() -> None:
+    """Entry point of `llavit-lens`."""
+    run(app)
+
+
+def run(application: typer.Typer) -> None:
+    """Run a typer application; an error meant for the user becomes one line and exit code 2."""
+    try:
+        application()
+    except LlavitLensError as error:
+        print(f"llavit-lens: error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"llavit-lens {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """See, in words, what a vision-language model makes of every patch of a picture."""
+
+
+@app.command()
+def lens(
+    image: Annotated[Path, typer.Argument(help="The picture.", show_default=False)],
+    model: ModelOption = "demo:llavit",
+    baseline: BaselineOption = None,
+    prompt: PromptOption = None,
+    layers: LayersOption = None,
+    k: KOption = 5,
+    out: OutOption = None,
+) -> None:
+    """Read words off every patch of a picture with the logit lens.
+
+    Prints the most frequent words of each layer; --out also draws them or saves them all.
+    """
+    from llavit_lens.reports import logit_lens_report
+
+    logit_lens_report(image, model, baseline or None, prompt, layers, k, out)
+
+
+@demo.command()
+def draw(
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("demo.png"),
+    scene: Annotated[str | None, typer.Option(help="Name of an example scene.")] = None,
+) -> None:
+    """Draw an example scene with what demo:baseline and demo:llavit make of it."""
+    from llavit_lens.reports import PICTURES, check_out
+
+    check_out(out, PICTURES)
+    from llavit_lens.miniature.showcase import draw_demo
+
+    draw_demo(out, scene)
+    print(f"The picture is {out.resolve()}")
+
+
+@demo.command()
+def score(
+    model: ModelOption = "demo:llavit",
+    scenes: Annotated[int, typer.Option(min=1, help="How many new scenes.")] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Which scenes.")] = 12345,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Score what the lens reads and the model answers, against the truth of new scenes."""
+    from llavit_lens.miniature.score import score_model
+    from llavit_lens.vlm.load import load
+
+    # a progress bar would stand in the JSON
+    scores = score_model(load(model), scenes, seed, progress=not as_json)
+    if as_json:
+        print(json.dumps(scores, indent=2))
+    else:
+        _print_scores(scores, model)
+
+
+@demo.command()
+def train(
+    variant: Annotated[Variant, typer.Option(help="Which row of the paper's Tables 1 and 3.")],
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")],
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    preset: Annotated[Preset, typer.Option(help="How large.")] = Preset.cpu,
+    shared: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the pretrained tower and LLM that all variants share."),
+    ] = None,
+) -> None:
+    """Train a miniature model by the paper's two stages; run again, it goes on where it stopped."""
+    from llavit_lens.miniature.train import train_demo
+
+    folder = train_demo(variant.value, seed, out, preset=preset.value, shared=shared)
+    print(f"The model is {folder.resolve()}")
+
+
+def _print_scores(scores: dict[str, Any], name: str) -> None:
+    """The JSON of `score` as tables: each layer, the input similarity, the answers."""
+    tables = [
+        (f"{name}: what the logit lens reads, by layer", scores["layers"]),
+        ("what the input similarity reads", [scores["input_similarity"]]),
+        ("share of questions answered rightly", [scores["accuracy"]]),
+    ]
+    console = Console()
+    for title, records in tables:
+        table = Table(*records[0])
+        for record in records:
+            table.add_row(
+                *(f"{v:.3f}" if isinstance(v, float) else str(v) for v in record.values())
+            )
+        console.print(Text(title, style="bold"))
+        console.print(table)

@@ -1,0 +1,61 @@
+"""Model text made safe to look at.
+
+A token can be anything: a newline, a control character that would reorder the line, a
+character that the font lacks. What a person sees is always printable: anything else is escaped as
+in a Python string (the paper's convention: `\\n`, `\\t\\t`, `\\u6309`).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+
+from matplotlib.font_manager import get_font
+
+from llavit_lens.figures.style import font_file
+
+OPEN_BOX = "␣"  # stands for a space that would otherwise be invisible
+_SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\"}
+
+
+def printable(text: str) -> str:
+    """`text` with control, format, unassigned and line-breaking characters escaped.
+
+    Spaces at either end, and a word made of nothing but spaces, show as `␣`; a single leading
+    space, which most vocabularies give to ordinary words, is dropped. For terminals, whose fonts
+    know most characters.
+    """
+    return _with_visible_spaces("".join(map(_escape_unprintable, text)))
+
+
+def drawable(text: str) -> str:
+    """`printable(text)` where characters missing from the figures' font are escaped as well."""
+    return "".join(c if ord(c) in _glyphs() else _escape(c) for c in printable(text))
+
+
+def _with_visible_spaces(text: str) -> str:
+    core = text.strip(" ")
+    if not core:
+        return OPEN_BOX * len(text)
+    before = len(text) - len(text.lstrip(" "))
+    after = len(text) - len(text.rstrip(" "))
+    return OPEN_BOX * max(0, before - 1) + core + OPEN_BOX * after
+
+
+def _escape_unprintable(character: str) -> str:
+    if character in _SHORT:
+        return _SHORT[character]
+    # C*: control, format, surrogate, private, unassigned. Z*: separators other than the space.
+    unprintable = unicodedata.category(character)[0] in "CZ" and character != " "
+    return _escape(character) if unprintable else character
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """Code points that the figures' font can draw."""
+    return frozenset(get_font(font_file()).get_charmap())

@@ -1,0 +1,46 @@
+"""What things are called in a figure: layers, values, models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llavit_lens.lens.words import Words
+
+
+def layer_number(words: Words, layer: int) -> int:
+    """The layer's own number (0 = projector output) for `layer` as `Words.at` takes it.
+
+    Raises:
+        ConfigurationError: the layer was not computed.
+    """
+    return words.layers[words.layer_index(layer)]
+
+
+def layer_name(words: Words, layer: int) -> str:
+    """`input (projector output)`, `layer 3 of 6` or `output (layer 6 of 6)`.
+
+    Where the depth of the model is not on record, a layer has its number only: the last one
+    computed need not be the output.
+    """
+    number = layer_number(words, layer)
+    depth = words.provenance.get("n_layers")
+    if number == 0:
+        return "input (projector output)"
+    if depth is None:
+        return f"layer {number}"
+    return (
+        f"output (layer {number} of {depth})" if number == depth else f"layer {number} of {depth}"
+    )
+
+
+def value_name(kind: str) -> str:
+    """What the colors mean for words of this kind."""
+    if kind == "input_similarity":
+        return "cosine similarity to the word's embedding"
+    return "probability of the word"
+
+
+def model_name(words: Words) -> str:
+    """The model's name as it was asked for."""
+    return str(words.provenance.get("model", "model"))

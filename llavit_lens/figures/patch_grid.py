@@ -1,0 +1,174 @@
+"""The picture, its patch grid and one word per patch, drawn on given axes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.figures.fit import fit_words
+from llavit_lens.figures.legible import drawable
+from llavit_lens.figures.style import DARK, LIGHT, LITERAL, NEUTRAL, PALETTE, RIGHT, ink
+
+if TYPE_CHECKING:
+    from llavit_lens.lens.words import Words
+    from llavit_lens.vlm.layout import VisualLayout
+
+Truth = Sequence[Collection[str] | None]
+"""For each visual token, in the layout's order, the true words of its patch; None: not known."""
+
+_LARGEST_DRAWN = 1600  # pixels: a figure shows no more, and a PDF would carry them all
+
+
+def picture_of(words: Words, image: Image.Image | None) -> Image.Image:
+    """The picture to draw on.
+
+    Raises:
+        ConfigurationError: none is given, and the words (read from a file) hold none.
+    """
+    picture = image if image is not None else words.image
+    if picture is None:
+        raise ConfigurationError("the picture is not saved with its words; pass it as image=")
+    return picture
+
+
+def draw_image(ax: Axes, image: Image.Image, layout: VisualLayout) -> None:
+    """Draw the picture in the layout's coordinates; what the model does not see of it is faded.
+
+    The picture may have more or fewer pixels than the one that the model was given.
+
+    Raises:
+        ConfigurationError: the picture has another shape than the one that the layout is of.
+    """
+    width, height = layout.image_size
+    if abs(image.width * height - image.height * width) > 0.02 * image.height * width:
+        raise ConfigurationError(
+            f"the picture is {image.width} x {image.height} pixels, but the words were read from "
+            f"one of {width} x {height}: pass the same picture"
+        )
+    small = image.convert("RGB")
+    small.thumbnail((_LARGEST_DRAWN, _LARGEST_DRAWN))
+    ax.imshow(np.asarray(small), extent=(0, width, height, 0), interpolation="bicubic")
+    for x0, y0, x1, y1 in _outside(seen_part(layout), (width, height)):
+        ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, color="white", alpha=0.7, lw=0))
+    ax.set_xlim(0, width)
+    ax.set_ylim(height, 0)
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+
+
+def draw_words(
+    ax: Axes,
+    words: Words,
+    layer: int,
+    *,
+    scale: Normalize,
+    tile: int = 0,
+    truth: Truth | None = None,
+) -> None:
+    """Draw the grid of one tile, and at the foot of each patch a bar with its top word.
+
+    The bar's color is the word's value. With known truth it has an outline: thick and green when
+    the word is true of the patch, else thin and gray. The axes must already have their limits and
+    place (`draw_image`), since fonts are fitted to them.
+    """
+    layout = words.layout
+    if not 0 <= tile < len(layout.grid):
+        raise ConfigurationError(f"there is no tile {tile}: the picture has {len(layout.grid)}")
+    if truth is not None and len(truth) != len(layout):
+        raise ConfigurationError(f"truth has {len(truth)} entries for {len(layout)} patches")
+    # a cell of zero area shows only padding
+    area = np.prod(layout.boxes[:, 2:] - layout.boxes[:, :2], axis=1)
+    chosen = np.flatnonzero((layout.tile == tile) & (area > 0)).tolist()
+    boxes = layout.boxes[chosen]
+    top = [words.at(layer, int(layout.row[i]), int(layout.col[i]), tile)[0] for i in chosen]
+    _draw_grid(ax, boxes)
+
+    pixel = _points_per_pixel(ax)
+    cell_width, cell_height = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
+    margin = 0.03 * cell_width
+    room = 0.92 * (boxes[:, 2] - boxes[:, 0]) - 2 * margin
+    fitted = fit_words([drawable(w.word) for w in top], room * pixel, 0.5 * cell_height * pixel)
+    bar = min(0.5 * cell_height, 1.45 * max(f.size for f in fitted) / pixel)
+    for index, (x0, _, x1, y1), word, text in zip(chosen, boxes, top, fitted, strict=True):
+        value = word.value if word.probability is None else word.probability
+        color = PALETTE(scale(value))
+        edge, line = "none", 0.0
+        known = truth[index] if truth is not None else None
+        if known is not None:
+            edge, line = (RIGHT, 1.8) if is_true(word.word, known) else (NEUTRAL, 0.7)
+        line = min(line, 0.08 * cell_width * pixel)
+        ax.add_patch(
+            Rectangle(
+                (x0 + margin, y1 - bar - margin),
+                x1 - x0 - 2 * margin,
+                bar,
+                facecolor=color,
+                edgecolor=edge,
+                linewidth=line,
+            )
+        )
+        ax.text(
+            (x0 + x1) / 2,
+            y1 - margin - bar / 2,
+            text.text,
+            fontsize=text.size,
+            color=ink(color),
+            ha="center",
+            va="center_baseline",
+            clip_on=True,
+            **LITERAL,
+        )
+
+
+def is_true(word: str, truth: Collection[str]) -> bool:
+    """Whether a token names one of the true words, whatever its case and the spaces around it."""
+    return word.strip().casefold() in {w.strip().casefold() for w in truth}
+
+
+def top_values(words: Words, layer: int) -> list[float]:
+    """The values of the top words of one layer, as `value_scale` takes them."""
+    row = words.layers.index(layer)
+    return [float(v) for v in np.asarray(words.values)[row, :, 0]]
+
+
+def _draw_grid(ax: Axes, boxes: np.ndarray) -> None:
+    cells = [[(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)] for x0, y0, x1, y1 in boxes]
+    ax.add_collection(LineCollection(cells, colors=DARK, linewidths=0.9, alpha=0.35), autolim=False)
+    ax.add_collection(LineCollection(cells, colors=LIGHT, linewidths=0.5, alpha=0.9), autolim=False)
+
+
+def _points_per_pixel(ax: Axes) -> float:
+    """Points of the page per pixel of the picture."""
+    ax.apply_aspect()
+    (x0, _), (x1, _) = ax.transData.transform([(0, 0), (1, 0)])
+    return abs(float(x1 - x0)) * 72 / float(ax.get_figure(root=True).dpi)  # type: ignore[union-attr]
+
+
+def seen_part(layout: VisualLayout) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of what the model sees of the picture, in pixels."""
+    left, top = layout.boxes[:, :2].min(axis=0)
+    right, bottom = layout.boxes[:, 2:].max(axis=0)
+    return float(left), float(top), float(right), float(bottom)
+
+
+def _outside(
+    seen: tuple[float, float, float, float], size: tuple[int, int]
+) -> list[tuple[float, float, float, float]]:
+    """The parts of a picture outside a rectangle: at most four strips."""
+    width, height = size
+    left, top, right, bottom = seen
+    strips = [
+        (0.0, 0.0, float(width), top),
+        (0.0, bottom, float(width), float(height)),
+        (0.0, top, left, bottom),
+        (right, top, float(width), bottom),
+    ]
+    return [s for s in strips if s[2] - s[0] > 0.5 and s[3] - s[1] > 0.5]

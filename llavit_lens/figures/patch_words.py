@@ -1,0 +1,53 @@
+"""One model, one layer: the picture with its patch grid and the top word on every patch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from llavit_lens.figures.names import layer_number, model_name
+from llavit_lens.figures.panels import draw_word_panels, panel_name
+from llavit_lens.figures.patch_grid import Truth, draw_image, draw_words, picture_of, top_values
+from llavit_lens.figures.style import LITERAL, value_scale
+
+if TYPE_CHECKING:
+    from llavit_lens.lens.words import Words
+
+
+def draw_patch_words(
+    words: Words,
+    image: Image.Image | None = None,
+    layer: int = -1,
+    *,
+    ax: Axes | None = None,
+    truth: Truth | None = None,
+    tile: int = 0,
+) -> Figure:
+    """Draw the top word of every patch on the picture, colored by its probability (or cosine).
+
+    Args:
+        words: what a lens read.
+        image: the picture; default: the one that the words were read from.
+        layer: as in `Words.at`: 0 = projector output; negative: from the end.
+        ax: axes to draw on, for figures of one's own; default: a new figure with title and scale.
+        truth: for each visual token the words that are true of its patch (None: not known); right
+            words get a green outline.
+        tile: which tile of a picture that the model sees in several.
+
+    Raises:
+        ConfigurationError: the words hold no such layer or tile, or no picture.
+    """
+    if ax is None:
+        rows = [(model_name(words), [(words, layer)])]
+        return draw_word_panels(rows, image, truth=truth, tile=tile)
+    number = layer_number(words, layer)
+    draw_image(ax, picture_of(words, image), words.layout)
+    scale = value_scale(words.kind, top_values(words, number))
+    draw_words(ax, words, number, scale=scale, tile=tile, truth=truth)
+    ax.set_title(panel_name(words, number), fontsize=10, **LITERAL)
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure

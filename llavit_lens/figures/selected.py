@@ -1,0 +1,212 @@
+"""Selected patches: numbered boxes on the picture, and what is read off each at input and output.
+
+After the paper's Figures 1 and 4 (one model) and 5 and 6 (two models side by side).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.figures.fit import shorten, wrap
+from llavit_lens.figures.legible import drawable
+from llavit_lens.figures.names import layer_name
+from llavit_lens.figures.page import Page
+from llavit_lens.figures.patch_grid import draw_image, is_true, picture_of
+from llavit_lens.figures.style import BADGES, HIGHLIGHT, LITERAL, MUTED
+
+if TYPE_CHECKING:
+    from llavit_lens.lens.words import Word, Words
+
+Patch = tuple[int, int]
+"""(row, column) on the grid of the first tile."""
+
+# Inches.
+_EDGE, _GAP, _IMAGE = 0.3, 0.35, 4.6
+_CROP, _LIST, _LINE = 0.8, 2.15, 0.235
+_SIZE = 10.0  # points
+
+
+def draw_selected_patches(
+    columns: Sequence[tuple[str, Words, Words]],
+    image: Image.Image | None = None,
+    patches: Sequence[Patch] = (),
+    k: int = 3,
+    highlight: Mapping[Patch, Collection[str]] | None = None,
+    *,
+    output_layer: int = -1,
+    title: str = "What the model reads off selected patches",
+) -> Figure:
+    """Draw numbered patches and beside them each model's top-k words with their values.
+
+    Args:
+        columns: for each model (title, words at the input, words at the output). The input's first
+            layer is shown, by cosine (Eq. 4) or by the logit lens, as its kind says.
+        image: the picture; default: the one that the words were read from.
+        patches: (row, column) of each patch; negative ones count from the end.
+        k: how many words.
+        highlight: for a patch, the words to mark in yellow, as the paper marks relevant ones.
+        output_layer: which layer of the output words, as in `Words.at`.
+
+    Raises:
+        ConfigurationError: no models, patches or picture; a patch, layer or rank not there.
+    """
+    if not columns or not patches:
+        raise ConfigurationError("there is nothing to draw: give at least one model and one patch")
+    fewest = min(words.k for _, *both in columns for words in both)
+    if not 1 <= k <= fewest:
+        raise ConfigurationError(f"k is {k}, but the words were read with k = {fewest}")
+    layout = columns[0][1].layout
+    picture = picture_of(columns[0][1], image)
+    boxes = [layout.boxes[layout.index(row, col)] for row, col in patches]
+
+    row_height = max(k * _LINE, _CROP) + 0.24
+    head, table_head = _EDGE + 0.85, 0.72
+    image_height = _IMAGE * picture.height / picture.width
+    table = _EDGE + _IMAGE + _GAP
+    page = Page(
+        table + _CROP + 0.45 + len(columns) * (2 * _LIST + _GAP) - _GAP + _EDGE,
+        head + max(image_height + table_head, table_head + len(patches) * row_height) + _EDGE,
+    )
+    page.text(_EDGE, _EDGE - 0.02, drawable(title), size=17, weight="bold")
+
+    reading = (
+        "Numbers and bars: cosine of the visual token with the word's embedding, or probability of "
+        "the word."
+    )
+    if highlight:
+        reading += " Yellow: the word is true of the patch."
+    reading = wrap(reading, (page.width - 2 * _EDGE) * 72, 10.5)
+    page.text(_EDGE, _EDGE + 0.36, reading, size=10.5, color=MUTED)
+
+    ax = page.axes(_EDGE, head + table_head, _IMAGE, image_height)
+    draw_image(ax, picture, layout)
+    for number, box in enumerate(boxes):
+        _draw_box(ax, box, number, layout.image_size)
+
+    for number, ((row, col), box) in enumerate(zip(patches, boxes, strict=True)):
+        top = head + table_head + number * row_height
+        page.rule(table, top - 0.12)
+        _draw_crop(page, table, top, picture, box, number, layout.image_size)
+        marked = (highlight or {}).get((row, col), ())
+        left = table + _CROP + 0.45
+        for _, before, after in columns:
+            for words, layer in ((before, before.layers[0]), (after, output_layer)):
+                best = words.at(layer, row, col)[:k]
+                for line, word in enumerate(best):
+                    _draw_word(page, left, top + line * _LINE, word, is_true(word.word, marked))
+                left += _LIST
+            left += _GAP
+
+    left = table + _CROP + 0.45
+    for name, before, after in columns:
+        page.text(left, head, drawable(name), size=13, weight="bold")
+        for words, layer in ((before, before.layers[0]), (after, output_layer)):
+            values = "cosine" if words.kind == "input_similarity" else "probability"
+            page.text(left, head + 0.3, f"{_place(words, layer)}: {values}", size=9, color=MUTED)
+            left += _LIST
+        left += _GAP
+    return page.figure
+
+
+def _place(words: Words, layer: int) -> str:
+    """A layer's name, short enough for the head of a list."""
+    return layer_name(words, layer).split(" (")[0]
+
+
+def _draw_box(ax: Axes, box: np.ndarray, number: int, size: tuple[int, int]) -> None:
+    left, top, right, bottom = box
+    color = BADGES[number % len(BADGES)]
+    for line, edge in ((3.2, "white"), (1.8, color)):
+        ax.add_patch(
+            Rectangle(
+                (left, top), right - left, bottom - top, fill=False, edgecolor=edge, linewidth=line
+            )
+        )
+    # Beside a corner, so that it hides neither the patch nor leaves the picture.
+    near_left, near_top = left < 0.05 * size[0], top < 0.05 * size[1]
+    ax.annotate(
+        str(number + 1),
+        (right if near_left else left, bottom if near_top else top),
+        xytext=(8 if near_left else -8, -8 if near_top else 8),
+        textcoords="offset points",
+        fontsize=9,
+        weight="bold",
+        color="white",
+        ha="center",
+        va="center_baseline",
+        bbox={
+            "boxstyle": "circle,pad=0.22",
+            "facecolor": color,
+            "edgecolor": "white",
+            "linewidth": 0.8,
+        },
+        **LITERAL,
+    )
+
+
+def _draw_crop(
+    page: Page,
+    left: float,
+    top: float,
+    picture: Image.Image,
+    box: np.ndarray,
+    number: int,
+    size: tuple[int, int],
+) -> None:
+    """The patch with as much around it on each side: a patch alone is hard to recognize."""
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    width, height = x1 - x0, y1 - y0
+    shown = (
+        max(0.0, x0 - width),
+        max(0.0, y0 - height),
+        min(size[0], x1 + width),
+        min(size[1], y1 + height),
+    )
+    scale = picture.width / size[0]
+    crop = picture.convert("RGB").crop(
+        (
+            math.floor(shown[0] * scale),
+            math.floor(shown[1] * scale),
+            math.ceil(shown[2] * scale),
+            math.ceil(shown[3] * scale),
+        )
+    )
+    ax = page.axes(left + 0.3, top, _CROP, _CROP)
+    ax.imshow(
+        np.asarray(crop), extent=(shown[0], shown[2], shown[3], shown[1]), interpolation="bicubic"
+    )
+    color = BADGES[number % len(BADGES)]
+    ax.add_patch(Rectangle((x0, y0), width, height, fill=False, edgecolor=color, linewidth=2))
+    ax.set_xlim(x0 - width, x1 + width)
+    ax.set_ylim(y1 + height, y0 - height)
+    ax.set_aspect("auto")
+    ax.set_axis_off()
+    page.text(left, top, str(number + 1), size=13, color=color, weight="bold")
+
+
+def _draw_word(page: Page, left: float, top: float, word: Word, marked: bool) -> None:
+    """One line: value, a bar as long as it says, and the word on it."""
+    share = word.value if word.probability is None else word.probability
+    value = f"{word.value:.3f}" if word.probability is None else f"{word.probability:.1%}"
+    value_width, room = 0.52, _LIST - 0.52 - 0.15
+    page.box(left + value_width, top, room, _LINE - 0.035, "#f1f3f4")
+    page.box(left + value_width, top, room * min(1.0, max(0.0, share)), _LINE - 0.035, "#b9c6d6")
+    foot = top + 0.7 * _LINE
+    page.text(left, foot, value, size=_SIZE - 1.5, color=MUTED, baseline=True)
+    page.text(
+        left + value_width + 0.05,
+        foot,
+        shorten(drawable(word.word), (room - 0.1) * 72 / _SIZE),
+        size=_SIZE,
+        background=HIGHLIGHT if marked else None,
+        baseline=True,
+    )

@@ -1,0 +1,43 @@
+"""Input similarity (Eq. 4): the word embeddings next to a visual token as it enters the model."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import normalize
+
+from llavit_lens.lens.token_strings import string_of, token_strings
+from llavit_lens.lens.topk import topk_unembed
+from llavit_lens.lens.words import Words
+from llavit_lens.vlm.trace import Trace
+
+
+@torch.no_grad()
+def input_similarity(trace: Trace, k: int = 5) -> Words:
+    """The k words w with the largest cos(v, w) for every visual token v (Eq. 4 of the paper).
+
+    v is the projector's output (layer 0), w runs over the whole input embedding matrix. Values are
+    cosines; a vector of zeros has the cosine 0 with everything.
+
+    Raises:
+        ConfigurationError: k is out of range.
+    """
+    visual = normalize(trace.hidden[0].to(trace.embedding.device, torch.float32), dim=1)
+    lengths = torch.linalg.vector_norm(trace.embedding, dim=1, dtype=torch.float32)
+    scale = torch.where(lengths > 0, 1 / lengths, 0)
+    top = topk_unembed(visual, trace.embedding, k, scale=scale)
+    table = token_strings(trace.tokenizer)
+    ids = top.ids[None].cpu().numpy()
+    return Words(
+        kind="input_similarity",
+        layers=[0],
+        ids=ids,
+        values=top.logits[None].cpu().numpy(),
+        logsumexp=None,
+        entropy=None,
+        strings={
+            token_id: string_of(table, token_id) for token_id in sorted(set(ids.ravel().tolist()))
+        },
+        layout=trace.layout,
+        provenance=trace.provenance,
+        image=trace.image,
+    )

@@ -1,0 +1,94 @@
+"""The logit lens: each state of the residual stream, read as if it were the last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.lens.token_strings import string_of, token_strings
+from llavit_lens.lens.topk import topk_unembed
+from llavit_lens.lens.words import Tracked, Words
+from llavit_lens.vlm.trace import Trace
+
+
+@torch.no_grad()
+def logit_lens(
+    trace: Trace,
+    k: int = 5,
+    layers: Sequence[int] | None = None,
+    tracked: Sequence[str] | None = None,
+) -> Words:
+    """The k likeliest words of softmax(W_U norm(h)) for every visual token and layer.
+
+    The final norm is applied exactly once to every state, so the last layer's words are those of
+    the model's own logits. The norm runs in the model's dtype, as it does in the model; the product
+    with the unembedding is float32.
+
+    Args:
+        trace: states before the final norm.
+        k: words per patch and layer.
+        layers: 0 = projector output, l = output of decoder layer l, negative = from the last. All
+            by default.
+        tracked: words to follow besides, each one token; 'dog' also finds the token ' dog'.
+
+    Raises:
+        ConfigurationError: no such layer; k out of range; a tracked word that is not one token.
+    """
+    chosen = _chosen_layers(layers, trace.n_layers)
+    table = token_strings(trace.tokenizer)
+    tracked_ids = None if tracked is None else [_token_id(word, table) for word in tracked]
+    states = trace.hidden[chosen]
+    # `forward`, not a call: hooks that users set on the norm of the model are not part of the lens
+    normed = trace.norm.forward(states)
+    top = topk_unembed(
+        normed.flatten(0, 1), trace.unembedding, k, bias=trace.unembedding_bias, tracked=tracked_ids
+    )
+    shape = states.shape[:2]
+    ids = top.ids.view(*shape, -1).cpu().numpy()
+    log_probabilities = top.logits - top.logsumexp[:, None]
+    present = sorted({*ids.ravel().tolist(), *(tracked_ids or [])})
+    followed = None
+    if tracked_ids is not None:
+        assert top.tracked_logits is not None and top.tracked_rank is not None
+        followed = Tracked(
+            words=[table[token_id] for token_id in tracked_ids],
+            ids=torch.tensor(tracked_ids, dtype=torch.long).numpy(),
+            values=(top.tracked_logits - top.logsumexp[:, None]).view(*shape, -1).cpu().numpy(),
+            ranks=top.tracked_rank.view(*shape, -1).cpu().numpy(),
+        )
+    return Words(
+        kind="logit_lens",
+        layers=chosen,
+        ids=ids,
+        values=log_probabilities.view(*shape, -1).cpu().numpy(),
+        logsumexp=top.logsumexp.view(shape).cpu().numpy(),
+        entropy=top.entropy.view(shape).cpu().numpy(),
+        strings={token_id: string_of(table, token_id) for token_id in present},
+        layout=trace.layout,
+        provenance=trace.provenance,
+        tracked=followed,
+        image=trace.image,
+    )
+
+
+def _chosen_layers(layers: Sequence[int] | None, n_layers: int) -> list[int]:
+    if layers is None:
+        return list(range(n_layers + 1))
+    for layer in layers:
+        if not -n_layers - 1 <= layer <= n_layers:
+            raise ConfigurationError(
+                f"there is no layer {layer}: the model has layers 0 to {n_layers}"
+            )
+    chosen = sorted({layer % (n_layers + 1) for layer in layers})
+    if not chosen:
+        raise ConfigurationError(f"no layers chosen; the model has layers 0 to {n_layers}")
+    return chosen
+
+
+def _token_id(word: str, table: list[str]) -> int:
+    for text in (word, f" {word}"):
+        if word and text in table:
+            return table.index(text)
+    raise ConfigurationError(f"{word!r} is not one token of this model, so it cannot be tracked")

@@ -1,0 +1,191 @@
+"""What a lens reads off each patch: a table of words, and nothing that needs the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.layout import VisualLayout
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Word(NamedTuple):
+    """One word that a lens read."""
+
+    word: str
+    """Token text, with its leading space if it has one."""
+    id: int
+    """Token id."""
+    value: float
+    """Log-probability (logit lens) or cosine (input similarity)."""
+    probability: float | None
+    """exp(value) for the logit lens, None for a cosine."""
+
+
+class Tracked(NamedTuple):
+    """Chosen words, followed through all layers and patches. T words."""
+
+    words: list[str]
+    """[T], token texts."""
+    ids: np.ndarray
+    """int64 [T]."""
+    values: np.ndarray
+    """float32 [layers, n, T], as `Words.values`."""
+    ranks: np.ndarray
+    """int64 [layers, n, T], 0 = the best word of the whole vocabulary."""
+
+
+@dataclass(eq=False)
+class Words:
+    """The k best words of every visual token at every layer asked for.
+
+    Attributes:
+        kind: which lens.
+        layers: layer numbers, 0 = projector output, l = output of decoder layer l.
+        ids: int64 [layers, n, k], best first.
+        values: float32 [layers, n, k], log-probabilities or cosines.
+        logsumexp: float32 [layers, n]; logit = value + logsumexp. None for cosines.
+        entropy: float32 [layers, n], of the distribution over the whole vocabulary, in nats. None
+            for cosines.
+        strings: text of every id in `ids` and `tracked`.
+        layout: where the n visual tokens lie.
+        provenance: model, revision, n_layers, prompt, image_sha256, versions.
+        tracked: chosen words, or None.
+        image: the original picture; not saved, None after `load`.
+    """
+
+    kind: Literal["logit_lens", "input_similarity"]
+    layers: list[int]
+    ids: np.ndarray
+    values: np.ndarray
+    logsumexp: np.ndarray | None
+    entropy: np.ndarray | None
+    strings: dict[int, str]
+    layout: VisualLayout
+    provenance: dict[str, Any]
+    tracked: Tracked | None = None
+    image: Image.Image | None = None
+
+    @property
+    def k(self) -> int:
+        return self.ids.shape[2]
+
+    def at(self, layer: int, row: int, col: int, tile: int = 0) -> list[Word]:
+        """The k words of one patch, best first. Negative layers count from the last one held here.
+
+        Raises:
+            ConfigurationError: no such layer or patch.
+        """
+        where = self.layer_index(layer), self.layout.index(row, col, tile)
+        return [
+            Word(
+                word=self.strings[token_id],
+                id=token_id,
+                value=value,
+                probability=float(np.exp(value)) if self.kind == "logit_lens" else None,
+            )
+            for token_id, value in zip(
+                self.ids[where].tolist(), self.values[where].tolist(), strict=True
+            )
+        ]
+
+    def layer_index(self, layer: int) -> int:
+        """Index into `layers` and all arrays.
+
+        Raises:
+            ConfigurationError: the layer was not computed.
+        """
+        if layer in self.layers:
+            return self.layers.index(layer)
+        if -len(self.layers) <= layer < 0:
+            return layer % len(self.layers)
+        raise ConfigurationError(
+            f"layer {layer} is not among those computed: {', '.join(map(str, self.layers))}"
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Tidy: one row per (layer, tile, row, col, rank) with word, id and value.
+
+        The logit lens adds probability and entropy (of the patch, repeated over its ranks).
+        """
+        n_layers, n, k = self.ids.shape
+        columns: dict[str, Any] = {"layer": np.repeat(self.layers, n * k)}
+        for name in ("tile", "row", "col"):
+            columns[name] = np.tile(np.repeat(getattr(self.layout, name), k), n_layers)
+        columns["rank"] = np.tile(np.arange(k), n_layers * n)
+        columns["word"] = [self.strings[token_id] for token_id in self.ids.ravel().tolist()]
+        columns["id"] = self.ids.ravel()
+        columns["value"] = self.values.ravel()
+        if self.entropy is not None:
+            columns["probability"] = np.exp(self.values.ravel())
+            columns["entropy"] = np.repeat(self.entropy.ravel(), k)
+        return pd.DataFrame(columns)
+
+    def plot(self, layer: int = -1, **options: Any) -> Figure:
+        """The picture with the best word on each patch. `image=` is needed after `Words.load`.
+
+        Raises:
+            ConfigurationError: there is no picture.
+        """
+        image = options.pop("image", self.image)
+        if image is None:
+            raise ConfigurationError("the picture is not saved with its words; pass it as image=")
+        # figures stands above the lens and knows it, not the other way round
+        figures = import_module("llavit_lens.figures.patch_words")
+        return figures.draw_patch_words(self, image, layer=layer, **options)
+
+    def save(self, path: str | Path) -> None:
+        """One Parquet file, one row per (layer, patch); `load` gives back an equal object.
+
+        Raises:
+            ConfigurationError: the file cannot be written.
+        """
+        from llavit_lens.lens.words_file import write
+
+        write(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Words:
+        """Reads what `save` wrote.
+
+        Raises:
+            ConfigurationError: no such file, or not one of ours.
+        """
+        from llavit_lens.lens.words_file import read
+
+        return read(Path(path))
+
+    def __eq__(self, other: object) -> bool:
+        """All but the picture, which is not part of the result."""
+        if not isinstance(other, Words):
+            return NotImplemented
+        plain = ("kind", "layers", "strings", "layout", "provenance")
+        arrays = ("ids", "values", "logsumexp", "entropy")
+        return (
+            all(getattr(self, name) == getattr(other, name) for name in plain)
+            and all(_same(getattr(self, name), getattr(other, name)) for name in arrays)
+            and _same_tracked(self.tracked, other.tracked)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.dtype == b.dtype and np.array_equal(a, b)
+
+
+def _same_tracked(a: Tracked | None, b: Tracked | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.words == b.words and all(_same(x, y) for x, y in zip(a[1:], b[1:], strict=True))

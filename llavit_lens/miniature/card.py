@@ -1,0 +1,81 @@
+"""The model card of a demo checkpoint: what it is, how it was made, what it scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llavit_lens.miniature.presets import Preset
+from llavit_lens.miniature.variants import variant_named
+
+_CARD = """\
+---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: image-text-to-text
+tags: [llavit, llava, interpretability, miniature]
+---
+# llavit-lens demo: {variant} (miniature)
+
+**This is a miniature.** A model of {millions:.1f} M parameters, trained in minutes on drawn scenes of
+emoji. It shows how LLaVA and LLaViT (arXiv 2511.10301) process pictures; it says nothing about real
+photographs, and its scores say nothing about models of real size.
+
+Switches: separate_visual_qkv={separate_visual_qkv}, visual_attention={visual_attention},
+{features}.
+
+## Recipe
+Made by `llavit-lens demo train --variant {variant} --seed {seed} --preset {preset}` ({minutes} minutes
+on {machine}; {versions}).
+
+1. Vision tower (shared by all variants): a CLIP ViT trained on scene-caption pairs alone, contrastive
+   (class token against caption) and multi-instance (each word of the caption on some patch); {tower}.
+   It sees no label of any patch.
+2. Language model (shared): Qwen2 architecture, text alone: general text over thousands of words, captions,
+   questions answered from a passage; {llm}. It never sees a picture, nor words laid out as one. One head
+   in each of its first two layers starts as "look at the same word".
+3. Stage 1: projector and visual QKV on captions, the rest frozen; {stage_1}.
+4. Stage 2: language model, projector and visual QKV on questions and answers; {stage_2}.
+
+## Scores
+On {scenes} held-out scenes (`llavit-lens demo score --scenes {scenes} --seed {score_seed}`).
+Object patches: share whose top-3 words hold a true word (hit), the object's name (name); chance is the
+same words against patches of other scenes.
+
+| layer | hit@3 | chance | name@3 | chance | background@3 | newline on top |
+|---|---|---|---|---|---|---|
+{rows}
+
+Accuracy: {accuracy}.
+"""
+
+
+def write_card(folder: Path, record: dict[str, Any], preset: Preset, scores: dict[str, Any]) -> None:
+    """Write `folder/README.md`."""
+    variant = variant_named(record["variant"])
+    rows = [("input, cosine", scores["input_similarity"])]
+    rows += [(f"{row['layer']}, logit lens", row) for row in scores["layers"]]
+    table = "\n".join(
+        f"| {name} | {r['hit3']:.2f} | {r['chance3']:.2f} | {r['name3']:.2f} | {r['name_chance3']:.2f} "
+        f"| {r['background3']:.2f} | {r['newline1']:.2f} |"
+        for name, r in rows
+    )
+    size = sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2e6
+    schedules = {
+        name: f"{s.steps} steps of {s.batch}, learning rate {s.learning_rate:g}"
+        for name, s in vars(preset).items()
+        if name in ("tower", "llm", "stage_1", "stage_2")
+    }
+    text = _CARD.format(
+        **{**record, "versions": ", ".join(f"{k} {v}" for k, v in record["versions"].items())},
+        **schedules,
+        millions=size,
+        separate_visual_qkv=variant.separate_visual_qkv,
+        visual_attention=variant.visual_attention,
+        features="features of tower layers 2, 4 and 5" if variant.local_and_global else "features of tower layer 5",
+        scenes=scores["scenes"],
+        score_seed=scores["seed"],
+        rows=table,
+        accuracy=", ".join(f"{k} {v:.3f}" for k, v in scores["accuracy"].items()),
+    )
+    (folder / "README.md").write_text(text)

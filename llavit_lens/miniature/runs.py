@@ -1,0 +1,82 @@
+"""One training run of the miniature: a schedule, and Trainer set up for small models on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+from transformers import TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from llavit_lens.training.trainer import RecipeTrainer
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast; learning rates by part of a parameter's name, cosine with warm-up."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
+    warmup: float = 0.04
+    weight_decay: float = 0.0
+    beta2: float = 0.98
+
+
+def has_fast_bf16() -> bool:
+    """Whether bf16 matrix products pay off here: a GPU, or a CPU with instructions for them."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    cpu = torch.cpu.get_capabilities()
+    return bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16"))
+
+
+def run(
+    model: nn.Module,
+    data: Dataset,
+    collate: Callable[[list], dict[str, Any]],
+    folder: Path,
+    schedule: Schedule,
+    name: str,
+    checkpoints: int = 10,
+) -> None:
+    """Train `model` in place on `data` in its order; continue from `folder`'s last checkpoint."""
+    print(f"-- {name}: {schedule.steps} steps of {schedule.batch}", flush=True)
+    args = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=schedule.steps,
+        per_device_train_batch_size=schedule.batch,
+        learning_rate=schedule.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=schedule.warmup,
+        weight_decay=schedule.weight_decay,
+        adam_beta2=schedule.beta2,
+        max_grad_norm=1.0,
+        optim="adamw_torch_fused",
+        use_cpu=not torch.cuda.is_available(),
+        bf16=has_fast_bf16(),
+        save_steps=max(1, schedule.steps // checkpoints),
+        save_total_limit=1,
+        logging_steps=100,
+        report_to=[],
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=False,
+        seed=0,
+    )
+    trainer = RecipeTrainer(
+        model,
+        args,
+        train_dataset=data,
+        data_collator=collate,
+        learning_rates=schedule.learning_rates,
+    )
+    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    model.eval()

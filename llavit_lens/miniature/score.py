@@ -1,0 +1,159 @@
+"""Score a model on held-out scenes: what the lens reads off patches, and answers to questions."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.progress import track
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.readability import hit_rate, permuted_truth
+from llavit_lens.lens.input_similarity import input_similarity
+from llavit_lens.lens.logit_lens import logit_lens
+from llavit_lens.lens.words import Words
+from llavit_lens.miniature.corpus import held_out_seed
+from llavit_lens.miniature.language import CATEGORIES_OF_QUESTIONS, questions
+from llavit_lens.miniature.render import render
+from llavit_lens.miniature.scenes import GRID, Scene, Truth, patch_owners, sample_scene
+from llavit_lens.vlm.vlm import VLM
+
+K = 3
+LAYER_CHOICE_SCENES = 100
+QUESTIONS_PER_CATEGORY = 3
+
+
+def score_model(vlm: VLM, scenes: int = 300, seed: int = 0, progress: bool = True) -> dict[str, Any]:
+    """Readability per layer and accuracy per category, on scenes that no demo model was trained on.
+
+    Returns {"layers": [...], "input_similarity": {...}, "accuracy": {...}, "best_layer": {...}, ...}
+    with rates in [0, 1]. Layer 0 is the projector's output. An object patch is one that an object
+    or sign covers by at least a quarter; `name` counts objects only, as a sign has no name of its
+    own. `best_layer` was chosen by hit3 on other scenes than those that are scored.
+
+    Raises ConfigurationError for fewer than two scenes (chance needs another one), or for a model
+    whose visual tokens do not lie on the scenes' patch grid.
+    """
+    if scenes < 2:
+        raise ConfigurationError(f"--scenes {scenes}: a score needs at least 2 scenes")
+    layers, cosines, accuracy = _measure(vlm, scenes, held_out_seed(seed, 0), progress)
+    chosen, _, _ = _measure(
+        vlm, min(scenes, LAYER_CHOICE_SCENES), held_out_seed(seed, 500_000), progress, ask=False
+    )
+    best = max(chosen, key=lambda row: row["hit3"])["layer"]
+    return {
+        "model": vlm.name,
+        "scenes": scenes,
+        "seed": seed,
+        "layers": layers,
+        "input_similarity": cosines,
+        "accuracy": accuracy,
+        "best_layer": next(row for row in layers if row["layer"] == best),
+    }
+
+
+@dataclass
+class _Patches:
+    """Words read off patches, grouped by what the patches show. Rows run over patches of scenes."""
+
+    scene: list[int] = field(default_factory=list)
+    truth: list[Truth] = field(default_factory=list)
+    cell: list[tuple[int, int]] = field(default_factory=list)
+    read: list[list[list[str]]] = field(default_factory=list)  # [patch][layer][k]
+
+    def add(self, number: int, truth: Truth, words: Words) -> None:
+        strings = words.strings
+        for patch, (row, col) in enumerate(zip(words.layout.row, words.layout.col, strict=True)):
+            self.scene.append(number)
+            self.truth.append(truth)
+            self.cell.append((int(row), int(col)))
+            ids = words.ids[:, patch].tolist()
+            self.read.append([[_bare(strings[i]) for i in layer] for layer in ids])
+
+    def score(self, layer: int) -> dict[str, float]:
+        """All rates of one layer (index into the lens' layers)."""
+        things = [t.thing(*cell) for t, cell in zip(self.truth, self.cell, strict=True)]
+        grounds = [t.background(*cell) for t, cell in zip(self.truth, self.cell, strict=True)]
+        read = [words[layer] for words in self.read]
+        on_thing = [i for i, thing in enumerate(things) if thing is not None]
+        on_object = [i for i in on_thing if things[i].kind == "object"]
+        on_sign = [i for i in on_thing if things[i].kind == "sign"]
+        on_ground = [i for i, words in enumerate(grounds) if words]
+
+        def rates(name: str, patches: list[int], true: dict[int, Any]) -> dict[str, float]:
+            words, truth = [read[i] for i in patches], [true[i] for i in patches]
+            return {f"{name}{k}": hit_rate(words, truth, k) for k in (1, K)}
+
+        def chances(name: str, patches: list[int], true: dict[int, Any]) -> dict[str, float]:
+            other = permuted_truth([true[i] for i in patches], [self.scene[i] for i in patches])
+            return rates(name, patches, dict(zip(patches, other, strict=True)))
+
+        words = {i: things[i].words for i in on_thing}
+        names = {i: things[i].names for i in on_object}
+        sign_words = {i: {things[i].word} for i in on_sign}
+        return {
+            **rates("hit", on_thing, words),
+            **chances("chance", on_thing, words),
+            **rates("name", on_object, names),
+            **chances("name_chance", on_object, names),
+            **rates("sign_word", on_sign, sign_words),
+            **rates("background", on_ground, dict(enumerate(grounds))),
+            "newline1": sum(words[0] == "\n" for words in read) / len(read),
+        }
+
+
+def _measure(
+    vlm: VLM, scenes: int, first_seed: int, progress: bool, ask: bool = True
+) -> tuple[list[dict], dict, dict]:
+    lens, cosine = _Patches(), _Patches()
+    answers: dict[str, list[bool]] = defaultdict(list)
+    numbers = range(scenes)
+    for number in track(numbers, f"scoring {vlm.name}") if progress else numbers:
+        scene = sample_scene(first_seed + number)
+        picture, labels = render(scene)
+        truth = Truth(scene, patch_owners(labels))
+        trace = vlm.trace(picture)
+        if trace.layout.grid != ((GRID, GRID),):
+            raise ConfigurationError(
+                f"{vlm.name} has a patch grid of {trace.layout.grid}, the scenes' truth is for {GRID} x {GRID}; "
+                "score a demo model"
+            )
+        words = logit_lens(trace, k=K)
+        lens.add(number, truth, words)
+        cosine.add(number, truth, input_similarity(trace, k=K))
+        if ask:
+            for category, right in _answers(vlm, scene, picture):
+                answers[category].append(right)
+    layers = [{"layer": layer, **lens.score(i)} for i, layer in enumerate(words.layers)]
+    accuracy = {c: float(np.mean(answers[c])) for c in CATEGORIES_OF_QUESTIONS if answers[c]}
+    return layers, cosine.score(0), accuracy
+
+
+@torch.no_grad()
+def _answers(vlm: VLM, scene: Scene, picture: Image.Image) -> list[tuple[str, bool]]:
+    """(category, whether right) of a few questions of each category; all answers are one token."""
+    rng = random.Random(f"score {scene.seed}")
+    asked, count = [], defaultdict(int)
+    for question in questions(scene, rng):
+        count[question.category] += 1
+        if count[question.category] <= QUESTIONS_PER_CATEGORY:
+            asked.append(question)
+    inputs = vlm.processor(
+        images=[picture] * len(asked),
+        text=[vlm.format_prompt(q.question) for q in asked],
+        padding=True,
+        return_tensors="pt",
+    ).to(vlm.device, dtype=vlm.model.dtype)
+    logits = vlm.model(**inputs, logits_to_keep=1).logits[:, -1]
+    said = vlm.tokenizer.convert_ids_to_tokens(logits.argmax(-1).tolist())
+    return [(q.category, _bare(word) == q.answer) for q, word in zip(asked, said, strict=True)]
+
+
+def _bare(word: str) -> str:
+    """A token's word without its leading space; whitespace tokens stay as they are."""
+    return word.strip() or word

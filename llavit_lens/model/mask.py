@@ -1,0 +1,80 @@
+"""The attention mask of Eq. 8, built by transformers' own mask builder.
+
+Token i attends to token j if j <= i, or if both are visual tokens.
+Shape letters: B batch, S cached and new tokens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig
+from transformers.cache_utils import Cache
+from transformers.masking_utils import create_masks_for_generate, find_packed_sequence_indices
+from transformers.utils.generic import is_flash_attention_requested
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.model.positions import VisualPositions
+
+MASKING_IMPLEMENTATIONS = ("eager", "sdpa", "flex_attention")
+"""Attention implementations that are known to honor the mask they are given."""
+
+
+def refuse_flash_attention(attn_implementation: str | None) -> None:
+    """Raise ConfigurationError for any flavor of flash attention: it would ignore Eq. 8."""
+    if is_flash_attention_requested(requested_attention_implementation=attn_implementation):
+        raise ConfigurationError(
+            f"attn_implementation={attn_implementation!r} ignores the mask between visual tokens "
+            f"(Eq. 8); use one of {', '.join(MASKING_IMPLEMENTATIONS)}."
+        )
+
+
+def bidirectional_mask(
+    text_config: PreTrainedConfig,
+    positions: VisualPositions,
+    attention_mask: Tensor | None,
+    past_key_values: Cache | None,
+    position_ids: Tensor | None,
+    dtype: torch.dtype,
+) -> Any:
+    """The mask of Eq. 8 in the form that the decoder's attention implementation wants.
+
+    `attention_mask` is the padding mask [B, S] or None; `dtype` is that of an additive mask.
+    Samples packed into one row (told by `position_ids` that start anew) do not see each other.
+
+    Raises ConfigurationError if Eq. 8 could not be honored: `attention_mask` is a ready-made mask,
+    the attention implementation is not known to apply masks, or visual tokens that are cached
+    would have to attend to new ones.
+    """
+    if attention_mask is not None and getattr(attention_mask, "ndim", None) != 2:
+        raise ConfigurationError(
+            "attention_mask is a ready-made mask, but visual_attention='bidirectional' builds its "
+            "own (Eq. 8); pass the padding mask [batch, sequence], or use 'causal'."
+        )
+    if text_config._attn_implementation not in MASKING_IMPLEMENTATIONS:
+        raise ConfigurationError(
+            f"attn_implementation={text_config._attn_implementation!r} is not known to honor the "
+            f"mask between visual tokens (Eq. 8); use one of {', '.join(MASKING_IMPLEMENTATIONS)}."
+        )
+    if positions.past_BP is None or positions.past_BP.any():
+        raise ConfigurationError(
+            "New visual tokens after cached ones: those would have to attend to the new ones "
+            "(Eq. 8), but their keys and values are fixed; start again without the cache. (If only "
+            "text is cached, pass mm_token_type_ids for the cached and the new tokens.)"
+        )
+    is_visual_BS = torch.cat([positions.past_BP, positions.new_BL], dim=1)
+    sample_BS: Tensor | int = 0
+    if attention_mask is None and past_key_values is None and position_ids is not None:
+        packed_BS = find_packed_sequence_indices(position_ids)
+        sample_BS = 0 if packed_BS is None else packed_BS
+    return create_masks_for_generate(
+        config=text_config,
+        # Only its shape, dtype and device are read.
+        inputs_embeds=positions.new_BL.new_empty(*positions.new_BL.shape, 0, dtype=dtype),
+        attention_mask=attention_mask,
+        past_key_values=past_key_values,
+        position_ids=position_ids,
+        block_sequence_ids=torch.where(is_visual_BS, sample_BS, -1),
+    )

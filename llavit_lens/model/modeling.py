@@ -1,0 +1,197 @@
+"""LLaViT as an ordinary transformers model.
+
+Shape letters: B batch, L new tokens, P cached tokens.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import AutoModel, GenerationConfig, LlavaForConditionalGeneration
+from transformers.cache_utils import Cache
+from transformers.models.llava.modeling_llava import (
+    LlavaModel,
+    LlavaMultiModalProjector,
+    LlavaPreTrainedModel,
+)
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.model.configuration import LlavitConfig
+from llavit_lens.model.decoders import MaskKeeping, build_decoder
+from llavit_lens.model.mask import bidirectional_mask
+from llavit_lens.model.positions import find_visual_positions
+from llavit_lens.model.routing import VisualTokens
+
+
+class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):
+    """What LLaViT's model classes share: configuration, refusals, key names on disk."""
+
+    config: LlavitConfig
+    config_class = LlavitConfig
+    # Visual positions depend on the input's values, so a forward pass is not one static graph.
+    _can_compile_fullgraph = False
+    # What a LLaViT checkpoint holds too much for a model with separate_visual_qkv=False.
+    _keys_to_ignore_on_load_unexpected = [r"\.self_attn\.\w+_proj_visual\."]  # noqa: RUF012
+
+    def save_pretrained(  # type: ignore[override]
+        self, save_directory: str | os.PathLike[str], **kwargs: Any
+    ) -> None:
+        """As in transformers, but under native key names unless `save_original_format=True`."""
+        super().save_pretrained(save_directory, **{"save_original_format": False, **kwargs})
+
+
+class LlavitModel(LlavitPreTrainedModel, LlavaModel):
+    """Vision tower, projector and decoder, without the language-model head."""
+
+    def __init__(self, config: LlavitConfig) -> None:
+        LlavaPreTrainedModel.__init__(self, config)  # LlavaModel's would build a plain decoder
+        self.vision_tower = AutoModel.from_config(config.vision_config)
+        self.multi_modal_projector = LlavaMultiModalProjector(config)
+        self.language_model = build_decoder(config.get_text_config(), config.separate_visual_qkv)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        attention_mask: Any = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        mm_token_type_ids: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As LLaVA's. `mm_token_type_ids` (1 = visual) is [B, L] or, with a cache, [B, P + L].
+
+        Without it, visual tokens are those of `input_ids` that are the image token.
+
+        Raises ConfigurationError where the switches have no exact meaning: embeddings without
+        `mm_token_type_ids`, or the cases that `bidirectional_mask` refuses.
+        """
+        mode = self.config.visual_attention
+        if self.config.separate_visual_qkv or mode != "causal":
+            past = 0 if past_key_values is None else int(past_key_values.get_seq_length())
+            positions = find_visual_positions(
+                input_ids, inputs_embeds, mm_token_type_ids, past, self.config.image_token_id
+            )
+            # New text after cached tokens is causal and takes the text projections: plain LLaVA.
+            if past == 0 or positions.new_BL.any():
+                kwargs["visual_tokens"] = VisualTokens.from_mask(positions.new_BL)
+                kwargs["skip_visual_update"] = mode == "none"
+                if mode == "bidirectional":
+                    attention_mask = bidirectional_mask(
+                        self.language_model.config,
+                        positions,
+                        attention_mask,
+                        past_key_values,
+                        position_ids,
+                        self.language_model.dtype,
+                    )
+        return super().forward(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            **kwargs,
+        )
+
+
+class LlavitForConditionalGeneration(LlavitPreTrainedModel, LlavaForConditionalGeneration):
+    """LLaViT with its language-model head: loss, logits and generation as in LLaVA."""
+
+    def __init__(self, config: LlavitConfig) -> None:
+        LlavaPreTrainedModel.__init__(self, config)
+        self.model = LlavitModel(config)
+        text_config = config.get_text_config()
+        self.lm_head = nn.Linear(text_config.hidden_size, text_config.vocab_size, bias=False)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        attention_mask: Any = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        vision_feature_layer: int | list[int] | None = None,
+        vision_feature_select_strategy: str | None = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        image_sizes: Tensor | None = None,
+        mm_encoder_outputs: dict[str, Any] | None = None,
+        mm_token_type_ids: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As LLaVA's, with `mm_token_type_ids` as in `LlavitModel.forward`.
+
+        The whole signature is spelled out because transformers' `generate` and `Trainer` read it.
+        """
+        return super().forward(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            vision_feature_layer=vision_feature_layer,
+            vision_feature_select_strategy=vision_feature_select_strategy,
+            labels=labels,
+            logits_to_keep=logits_to_keep,
+            image_sizes=image_sizes,
+            mm_encoder_outputs=mm_encoder_outputs,
+            mm_token_type_ids=mm_token_type_ids,
+            **kwargs,
+        )
+
+    def generate(
+        self,
+        inputs: Tensor | None = None,
+        generation_config: GenerationConfig | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """As in transformers. Visual tokens are those of the prompt, whatever is then generated.
+
+        Raises ConfigurationError for `prefill_chunk_size`: Eq. 8 does not stop at a chunk.
+        """
+        settings = generation_config or self.generation_config
+        if kwargs.get("prefill_chunk_size", settings.prefill_chunk_size) is not None:
+            raise ConfigurationError(
+                "prefill_chunk_size splits the prompt, and visual tokens could not attend to those "
+                "of a later chunk (Eq. 8); generate without it."
+            )
+        prompt_ids = inputs if inputs is not None else kwargs.get("input_ids")
+        told = kwargs.get("mm_token_type_ids") is not None
+        if prompt_ids is not None and kwargs.get("inputs_embeds") is None and not told:
+            kwargs["mm_token_type_ids"] = (prompt_ids == self.config.image_token_id).long()
+        return super().generate(inputs, generation_config, *args, **kwargs)  # type: ignore[misc]
+
+    def prepare_inputs_for_generation(  # type: ignore[override]
+        self,
+        input_ids: Tensor,
+        inputs_embeds: Tensor | None = None,
+        is_first_iteration: bool | None = False,
+        mm_token_type_ids: Tensor | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """As in transformers, but a first step is also told what the cached tokens are."""
+        model_inputs = super().prepare_inputs_for_generation(  # type: ignore[misc]
+            input_ids,  # type: ignore[arg-type]
+            inputs_embeds=inputs_embeds,
+            is_first_iteration=is_first_iteration,
+            mm_token_type_ids=mm_token_type_ids,
+            **kwargs,
+        )
+        if is_first_iteration and mm_token_type_ids is not None:
+            model_inputs["mm_token_type_ids"] = mm_token_type_ids
+        return model_inputs
+
+    @staticmethod
+    def create_masks_for_generate(attention_mask: Tensor | None, **kwargs: Any) -> Tensor | None:
+        """The padding mask, unchanged: only the forward pass builds masks, for any cache."""
+        return attention_mask

@@ -1,0 +1,61 @@
+"""Which tokens are visual, told from what a forward pass was given.
+
+Shape letters: B batch, L new tokens, P cached tokens.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from llavit_lens.errors import ConfigurationError
+
+IMAGE_TOKEN_TYPE = 1
+"""The value of `mm_token_type_ids` at visual tokens, as transformers' processors write it."""
+
+
+class VisualPositions(NamedTuple):
+    """True where a token is visual."""
+
+    new_BL: Tensor
+    past_BP: Tensor | None
+    """None if tokens are cached and nobody said what they are."""
+
+
+def find_visual_positions(
+    input_ids: Tensor | None,
+    inputs_embeds: Tensor | None,
+    mm_token_type_ids: Tensor | None,
+    past: int,
+    image_token_id: int,
+) -> VisualPositions:
+    """The visual positions of L new tokens after `past` cached ones.
+
+    `mm_token_type_ids` is [B, L] or [B, past + L] and has the last word; without it, visual tokens
+    are those of `input_ids` [B, L] that are the image token.
+
+    Raises ConfigurationError for `inputs_embeds` alone, and for `mm_token_type_ids` of any other
+    shape.
+    """
+    new = input_ids if input_ids is not None else inputs_embeds
+    if new is None:
+        raise ConfigurationError("Pass input_ids or inputs_embeds.")
+    if mm_token_type_ids is None:
+        if input_ids is None:
+            raise ConfigurationError(
+                "inputs_embeds do not tell which tokens are visual; "
+                "pass mm_token_type_ids (1 = visual, 0 = text) too."
+            )
+        is_visual = input_ids == image_token_id
+        return VisualPositions(is_visual, past_BP=is_visual[:, :0] if past == 0 else None)
+
+    batch, length = new.shape[:2]
+    if mm_token_type_ids.shape not in ((batch, length), (batch, past + length)):
+        raise ConfigurationError(
+            f"mm_token_type_ids has shape {tuple(mm_token_type_ids.shape)}; expected "
+            f"{(batch, length)} for the new tokens or {(batch, past + length)} with cached ones."
+        )
+    is_visual = mm_token_type_ids == IMAGE_TOKEN_TYPE
+    covers_past = mm_token_type_ids.shape[1] == past + length
+    return VisualPositions(is_visual[:, -length:], is_visual[:, :past] if covers_past else None)

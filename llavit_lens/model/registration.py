@@ -1,0 +1,28 @@
+"""Makes LLaViT known to transformers: Auto classes, and the key names of LLaVA checkpoints."""
+
+from __future__ import annotations
+
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, AutoProcessor
+from transformers.conversion_mapping import (
+    get_checkpoint_conversion_mapping,
+    register_checkpoint_conversion_mapping,
+)
+
+from llavit_lens.model.configuration import LlavitConfig
+from llavit_lens.model.modeling import LlavitForConditionalGeneration, LlavitModel
+from llavit_lens.model.processing import LlavitProcessor
+
+
+def register() -> None:
+    """Register with the Auto classes, and map LLaVA's two key layouts onto ours."""
+    AutoConfig.register(LlavitConfig.model_type, LlavitConfig, exist_ok=True)
+    AutoModel.register(LlavitConfig, LlavitModel, exist_ok=True)
+    AutoModelForImageTextToText.register(
+        LlavitConfig, LlavitForConditionalGeneration, exist_ok=True
+    )
+    AutoProcessor.register(LlavitConfig, LlavitProcessor, exist_ok=True)
+    # By class name: the configuration of a LLaVA checkpoint still says "llava" while it is loaded.
+    # Classes outside transformers get no mapping otherwise, and would keep a random language model.
+    for ours, theirs in ((LlavitForConditionalGeneration, "llava"), (LlavitModel, "LlavaModel")):
+        mapping = get_checkpoint_conversion_mapping(theirs)
+        register_checkpoint_conversion_mapping(ours.__name__, mapping, overwrite=True)

@@ -1,0 +1,249 @@
+"""What the command line and `analyses/` do: read words off a picture, print, draw or save them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.figures import draw_selected_patches, draw_word_panels
+from llavit_lens.figures.legible import printable
+from llavit_lens.lens.input_similarity import input_similarity
+from llavit_lens.lens.logit_lens import logit_lens
+from llavit_lens.miniature.scenes import example_path, example_truth
+from llavit_lens.vlm.images import open_image
+from llavit_lens.vlm.load import load
+from llavit_lens.vlm.vlm import DEFAULT_PROMPT
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from llavit_lens.lens.words import Words
+    from llavit_lens.vlm.layout import VisualLayout
+    from llavit_lens.vlm.trace import Trace
+
+PICTURES, TABLES = (".png", ".pdf", ".svg"), (".csv", ".parquet")
+MOST_PANELS = 6  # layers that one picture shows side by side
+MOST_PATCHES = 6  # patches that are selected where none are given
+
+
+def logit_lens_report(
+    image: Path | None,
+    model: str,
+    baseline: str | None = None,
+    prompt: str | None = None,
+    layers: str | None = None,
+    k: int = 5,
+    out: Path | None = None,
+) -> None:
+    """Words of one picture by the logit lens, for one model or two side by side.
+
+    Args:
+        image: the picture; default: the first example scene, whose true words are then marked.
+        model, baseline: as `load` takes them.
+        prompt: what the models are asked.
+        layers: as `parse_layers`; default: input, middle and output for a picture, all for a table.
+        k: how many words of each patch a table holds, and how many are printed for each layer.
+        out: where to write, in the format of its suffix; default: only print.
+
+    Raises:
+        LlavitLensError: an argument that makes no sense, or a model or picture that cannot be read.
+    """
+    check_out(out, PICTURES + TABLES)
+    chosen = None if layers is None else parse_layers(layers)
+    drawn = out is not None and out.suffix.lower() in PICTURES
+    found = []
+    for name, trace in _traces(image, model, baseline, prompt):
+        wanted = [0, trace.n_layers // 2, trace.n_layers] if layers is None and drawn else chosen
+        if drawn and (count := trace.n_layers + 1 if wanted is None else len(wanted)) > MOST_PANELS:
+            raise ConfigurationError(
+                f"{count} layers do not fit into one picture: choose at most {MOST_PANELS} with "
+                "--layers, or write a table with --out words.csv"
+            )
+        found.append((name, logit_lens(trace, k, wanted)))
+    for name, words in found:
+        _print_frequent(name, words, k)
+    if out is not None and drawn:
+        rows = [(name, [(words, layer) for layer in words.layers]) for name, words in found]
+        truth = _example_words(found[0][1].layout) if image is None else None
+        _write_figure(draw_word_panels(rows, truth=truth), out)
+    elif out is not None:
+        _write_table(found, out)
+
+
+def input_similarity_report(
+    image: Path | None,
+    model: str,
+    baseline: str | None = None,
+    prompt: str | None = None,
+    layers: str = "-1",
+    k: int = 3,
+    out: Path | None = None,
+    patches: Sequence[tuple[int, int]] = (),
+) -> None:
+    """Words at the input by cosine (Eq. 4) beside the logit lens: the paper's Figures 1 and 4.
+
+    Args:
+        image, model, baseline, prompt, k, out: as `logit_lens_report`.
+        layers: the layer of the logit lens; a table may have several.
+        patches: (row, column) of the patches to show; default: those that the last model is surest
+            about at that layer, one for each word.
+
+    Raises:
+        LlavitLensError: as `logit_lens_report`.
+    """
+    check_out(out, PICTURES + TABLES)
+    drawn = out is not None and out.suffix.lower() in PICTURES
+    chosen = parse_layers(layers)
+    if drawn and (chosen is None or len(chosen) != 1):
+        raise ConfigurationError(
+            f"a picture shows one layer beside the input: --layers {layers!r} is not one"
+        )
+    found = [
+        (name, input_similarity(trace, k), logit_lens(trace, k, chosen))
+        for name, trace in _traces(image, model, baseline, prompt)
+    ]
+    for name, before, after in found:
+        _print_frequent(name, before, k)
+        _print_frequent(name, after, k)
+    if out is not None and drawn:
+        shown = list(patches) or _surest_patches(found[-1][2])
+        layout = found[0][1].layout
+        truth = _example_words(layout) if image is None else None
+        highlight = {p: truth[layout.index(*p)] or () for p in shown} if truth else None
+        _write_figure(draw_selected_patches(found, patches=shown, k=k, highlight=highlight), out)
+    elif out is not None:
+        _write_table([(name, words) for name, *both in found for words in both], out)
+
+
+def check_out(out: Path | None, suffixes: tuple[str, ...]) -> None:
+    """Refuse a place that cannot be written before any work is done.
+
+    Raises:
+        ConfigurationError: another suffix than those given, or no such folder.
+    """
+    if out is None:
+        return
+    if out.suffix.lower() not in suffixes:
+        raise ConfigurationError(
+            f"cannot write {out}: its name has to end in {', '.join(suffixes)}"
+        )
+    if not out.parent.is_dir():
+        raise ConfigurationError(f"cannot write {out}: there is no folder {out.parent}")
+    if out.is_dir():
+        raise ConfigurationError(f"cannot write {out}: it is a folder")
+
+
+def parse_layers(text: str) -> list[int] | None:
+    """Layer numbers from text like '0,3,-1'; None, which stands for all layers, from 'all'.
+
+    Raises:
+        ConfigurationError: the text is neither.
+    """
+    if text.strip() == "all":
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigurationError(
+            f"--layers {text!r} is neither 'all' nor numbers like '0,3,-1'"
+        ) from None
+
+
+def parse_patch(text: str) -> tuple[int, int]:
+    """(row, column) from text like '3,5'.
+
+    Raises:
+        ConfigurationError: the text is not two whole numbers with a comma between.
+    """
+    try:
+        row, col = (int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigurationError(f"--patch {text!r} is not a row and a column like '3,5'") from None
+    return row, col
+
+
+def _traces(
+    image: Path | None, model: str, baseline: str | None, prompt: str | None
+) -> Iterator[tuple[str, Trace]]:
+    """Each model's trace, the baseline's first; one model is in memory at a time."""
+    picture = open_image(example_path() if image is None else image)  # before any slow loading
+    for name in [model] if baseline is None else [baseline, model]:
+        yield name, load(name).trace(picture, prompt or DEFAULT_PROMPT)
+
+
+def _example_words(layout: VisualLayout) -> list[frozenset[str] | None] | None:
+    """The true words of the first example scene's patches; None for a model with another grid."""
+    truth = example_truth()
+    if layout.grid != (truth.owner.shape,):
+        return None
+    return [
+        truth.words(int(row), int(col)) or None
+        for row, col in zip(layout.row, layout.col, strict=True)
+    ]
+
+
+def _surest_patches(words: Words) -> list[tuple[int, int]]:
+    """For each of the likeliest top words the patch where it is likeliest, in reading order."""
+    best: dict[int, int] = {}
+    for i in np.argsort(-words.values[0, :, 0], kind="stable").tolist():
+        best.setdefault(int(words.ids[0, i, 0]), i)
+    return [
+        (int(words.layout.row[i]), int(words.layout.col[i]))
+        for i in sorted(list(best.values())[:MOST_PATCHES])
+    ]
+
+
+def _print_frequent(name: str, words: Words, k: int) -> None:
+    """Print, for each layer, the `k` words that most often come first, and on how many patches."""
+    cosine = words.kind == "input_similarity"
+    lens = "input similarity" if cosine else "logit lens"
+    table = Table()
+    table.add_column("layer", justify="right")
+    table.add_column("most frequent (patches)")
+    table.add_column("mean cosine" if cosine else "mean probability", justify="right")
+    for layer, ids, values in zip(
+        words.layers, words.ids[..., 0], words.values[..., 0], strict=True
+    ):
+        frequent = Counter(ids.tolist()).most_common(k)
+        # Text, not str: a token such as [red] is no markup
+        cell = Text("  ".join(f"{printable(words.strings[i])} ({count})" for i, count in frequent))
+        table.add_row(str(layer), cell, f"{(values if cosine else np.exp(values)).mean():.3f}")
+    console = Console()
+    console.print(Text(f"{name}, {lens}: top words of {len(words.layout)} patches", style="bold"))
+    console.print(table)
+
+
+def _write_figure(figure: Figure, out: Path) -> None:
+    try:
+        figure.savefig(out)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {out}: {error.strerror or error}") from None
+    print(f"The picture is {out.resolve()}")
+
+
+def _write_table(found: Sequence[tuple[str, Words]], out: Path) -> None:
+    """One row for each model, lens, layer, patch and rank."""
+    tables = []
+    for name, words in found:
+        table = words.to_pandas()
+        table.insert(0, "model", name)
+        table.insert(1, "lens", words.kind)
+        tables.append(table)
+    whole = pd.concat(tables, ignore_index=True)
+    try:
+        if out.suffix.lower() == ".csv":
+            whole.to_csv(out, index=False)
+        else:
+            whole.to_parquet(out, index=False)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {out}: {error.strerror or error}") from None
+    print(f"The table is {out.resolve()}")

@@ -1,0 +1,72 @@
+"""transformers' Trainer with what the recipe needs: learning rates by name, loss on targets only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import Trainer
+
+from llavit_lens.training.conversations import IGNORE
+
+
+def target_loss(model: nn.Module, inputs: Mapping[str, Any], num_targets: Tensor | int | None = None) -> Tensor:
+    """Next-token cross-entropy that unembeds only the positions that have a target.
+
+    With a large vocabulary and images in the sequence most logits would be computed for nothing.
+    `model` is any transformers causal LM or image-text-to-text model (`.model`, `.lm_head`).
+    Mean over targets, or sum over `num_targets` when gradients are accumulated.
+    """
+    labels = inputs["labels"]
+    rest = {k: v for k, v in inputs.items() if k != "labels"}
+    hidden = model.model(**rest, use_cache=False).last_hidden_state
+    is_target = labels[:, 1:] != IGNORE
+    logits = model.lm_head(hidden[:, :-1][is_target])
+    targets = labels[:, 1:][is_target]
+    if num_targets is None:
+        return F.cross_entropy(logits.float(), targets)
+    return F.cross_entropy(logits.float(), targets, reduction="sum") / num_targets
+
+
+class RecipeTrainer(Trainer):
+    """Trainer for data that is already in its order, with one learning rate per group of parameters.
+
+    `learning_rates` maps a part of a parameter's name to its rate; the first match counts, and
+    parameters without one use `args.learning_rate`. Frozen parameters stay out of the optimizer.
+    """
+
+    def __init__(self, *args: Any, learning_rates: Mapping[str, float] | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.learning_rates = dict(learning_rates or {})
+        self.model_accepts_loss_kwargs = False
+
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Sampler:
+        return SequentialSampler(self.train_dataset)
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            groups: dict[float, list[nn.Parameter]] = {}
+            for name, parameter in self.model.named_parameters():
+                if parameter.requires_grad:
+                    rates = (r for part, r in self.learning_rates.items() if part in name)
+                    groups.setdefault(next(rates, self.args.learning_rate), []).append(parameter)
+            cls, options = Trainer.get_optimizer_cls_and_kwargs(self.args, self.model)
+            options.pop("lr", None)
+            decay = self.args.weight_decay
+            self.optimizer = cls(
+                [{"params": p, "lr": lr, "weight_decay": decay} for lr, p in groups.items()],
+                lr=self.args.learning_rate,
+                **options,
+            )
+        return self.optimizer
+
+    def compute_loss(self, model: nn.Module, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+        """Target loss; a model that computes its own loss (contrastive pretraining) returns it."""
+        if "labels" not in inputs:
+            return model(**inputs)["loss"]
+        with self.compute_loss_context_manager():
+            return target_loss(self.accelerator.unwrap_model(model), inputs)

@@ -1,0 +1,174 @@
+"""An image from outside: bounded, decoded whole, upright, RGB; or one line on what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import stat
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from llavit_lens.errors import ImageError
+
+MAX_PIXELS = 80_000_000
+MAX_BYTES = 128 * 1024 * 1024
+# A processor scales the *shortest* edge to the model's size, so a thin strip of few pixels can grow
+# into gigabytes; no model sees anything in such a strip anyway.
+MAX_ASPECT_RATIO = 100
+
+# Raster formats only: Pillow hands EPS to Ghostscript, and others are never photographs.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+
+
+def open_image(
+    source: str | Path | bytes | Image.Image | np.ndarray,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+) -> Image.Image:
+    """The picture as an upright RGB image, every pixel decoded; the first frame of an animation.
+
+    Transparent parts become white, 16-bit gray is scaled to 8 bits, the EXIF orientation is
+    applied.
+
+    Args:
+        source: a file, the bytes of one, a Pillow image, or a uint8 array [height, width(, 1|3|4)].
+        max_pixels: largest width x height, checked in the header before anything is decoded.
+        max_bytes: largest file.
+
+    Raises:
+        ImageError: one line that names the file and what is wrong with it.
+    """
+    if isinstance(source, np.ndarray):
+        return _upright_rgb(_from_array(source), "the array", max_pixels)
+    if isinstance(source, Image.Image):
+        return _upright_rgb(source, _name_of(source), max_pixels)
+    if isinstance(source, bytes):
+        name, data = f"the {len(source)} bytes given", source
+        if len(data) > max_bytes:
+            raise ImageError(f"{name}: larger than the limit of {max_bytes} bytes")
+    elif isinstance(source, (str, Path)):
+        name, data = str(source), _read(source, max_bytes)
+    else:
+        raise ImageError(
+            "an image must be a file name, bytes, a Pillow image or an array, "
+            f"not {type(source).__name__}"
+        )
+    if not data:
+        raise ImageError(f"{name}: the file is empty")
+    return _upright_rgb(_open(data, name), name, max_pixels)
+
+
+def pixel_sha256(image: Image.Image) -> str:
+    """SHA-256 of width, height and RGB bytes: one identity, whatever the picture was read from."""
+    digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def _read(source: str | Path, max_bytes: int) -> bytes:
+    text = str(source)
+    if text.startswith(("http://", "https://")):
+        raise ImageError(f"{text}: web addresses are not opened; download the image first")
+    path = Path(source).expanduser()
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError(f"{text}: is a folder, not an image file")
+        if not stat.S_ISREG(mode):  # a pipe or a device could block or never end
+            raise ImageError(f"{text}: is not a regular file")
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except FileNotFoundError:
+        raise ImageError(f"{text}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{text!r}: cannot be read ({reason})") from None
+    if len(data) > max_bytes:
+        raise ImageError(f"{text}: larger than the limit of {max_bytes} bytes")
+    return data
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    """Reads the header only."""
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
+    try:
+        with warnings.catch_warnings():
+            # of size, which `_upright_rgb` limits, and of oddities in the header
+            warnings.simplefilter("ignore")
+            return Image.open(io.BytesIO(data), formats=formats)
+    except Image.DecompressionBombError:
+        raise ImageError(f"{name}: has too many pixels; scale it down first") from None
+    except Exception:  # Pillow's plug-ins raise whatever their parsers meet
+        raise ImageError(
+            f"{name}: not an image that can be read (known formats: {', '.join(formats)})"
+        ) from None
+
+
+def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: has no pixels ({width} x {height})")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name}: {width} x {height} pixels are more than the limit of {max_pixels}; "
+            "scale it down first"
+        )
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise ImageError(
+            f"{name}: {width} x {height} pixels are a strip more than {MAX_ASPECT_RATIO} times "
+            "as long as wide; crop it first"
+        )
+    try:
+        image.load()
+    except Exception as error:  # see `_open`
+        raise ImageError(f"{name}: damaged or cut off ({_first_line(error)})") from None
+    # a garbled EXIF block says nothing about the pixels: leave them as they are
+    with contextlib.suppress(Exception):
+        image = ImageOps.exif_transpose(image)
+    try:
+        return _to_rgb(image, name)
+    except (ValueError, OSError) as error:
+        raise ImageError(f"{name}: cannot be turned into RGB ({_first_line(error)})") from None
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        gray = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((gray + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ImageError(
+            f"{name}: 32-bit pixels have no agreed range; save it with 8 bits per channel"
+        )
+    if image.has_transparency_data:
+        # Dropping the alpha channel would show whatever color hides under the transparent parts.
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    # a copy: nothing done to it reaches the caller's image, and no metadata travels on
+    return Image.frombytes("RGB", image.size, image.convert("RGB").tobytes())
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    channels_fit = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3, 4))
+    if array.dtype != np.uint8 or not channels_fit or array.size == 0:
+        raise ImageError(
+            "an image array must be uint8 of shape [height, width] or [height, width, 1, 3 or 4], "
+            f"not {array.dtype} of shape {list(array.shape)}"
+        )
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _name_of(image: Image.Image) -> str:
+    return str(getattr(image, "filename", "") or "the Pillow image")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,260 @@
+"""Load a checkpoint by name, whole or not at all."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, StrictDataclassError
+from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
+from transformers.utils import logging
+
+import llavit_lens.model  # noqa: F401  (registers LLaViT with the Auto classes)
+from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError
+from llavit_lens.vlm.vlm import VLM
+
+DEMO_PREFIX = "demo:"
+_HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+_HUB_TIMEOUT_SECONDS = 10
+_VISUAL_QKV = re.compile(r"\.self_attn\.[qkv]_proj_visual\.(weight|bias)$")
+
+
+def load(
+    name: str | Path,
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    attn_implementation: str | None = None,
+    **config_overrides: Any,
+) -> VLM:
+    """A model ready to trace.
+
+    Args:
+        name: `demo:NAME` (shipped with the package), a folder, or a Hub name `owner/name`.
+        device: `auto` takes the GPU if there is one.
+        dtype: `auto` is float32 on a CPU and the checkpoint's own on a GPU.
+        attn_implementation: as in transformers; None leaves the choice to it.
+        config_overrides: switches of the model's config, such as `visual_attention="none"`.
+
+    Raises:
+        CheckpointError: there is no such model, its files are damaged, or its tensors are not
+            those of the architecture (visual QKV may be missing: they start as copies).
+        ConfigurationError: a device, dtype or override that makes no sense.
+    """
+    place = _device(device)
+    name = str(name)
+    source = _resolve(name)
+    config = _config(source, config_overrides)
+    options: dict[str, Any] = {"config": config, "dtype": _dtype(dtype, place)}
+    if attn_implementation is not None:
+        options["attn_implementation"] = attn_implementation
+    model = _model(source, options)
+    with source.loading("processor"):
+        processor = AutoProcessor.from_pretrained(source.path, **source.access)
+    revision = getattr(config, "_commit_hash", None)
+    return VLM(model.to(place), processor, name, revision)
+
+
+def demo_names() -> list[str]:
+    """The demo checkpoints shipped with the package, as `load` takes them."""
+    return [f"{DEMO_PREFIX}{name}" for name in sorted(_demo_folders())]
+
+
+def _demo_folders() -> dict[str, Path]:
+    root = Path(str(files("llavit_lens"))) / "assets" / "checkpoints"
+    return {path.parent.name: path.parent for path in root.glob("*/config.json")}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a checkpoint's files come from."""
+
+    name: str
+    """As the user wrote it, for messages."""
+    path: str
+    """A folder or a Hub name."""
+    access: dict[str, Any]
+    """Arguments for every `from_pretrained`: code from a checkpoint is never run."""
+
+    @contextmanager
+    def loading(self, part: str) -> Iterator[None]:
+        """Turns whatever goes wrong inside into one line."""
+        try:
+            yield
+        except LlavitLensError:
+            raise
+        except OSError as error:
+            if Path(self.path).is_dir():
+                raise self._fault(part, error) from None
+            reason = (
+                f"the Hugging Face Hub gives no {part} of it (gated, or not made for transformers)"
+            )
+            if self.access["local_files_only"]:
+                reason = (
+                    f"the Hugging Face Hub cannot be reached, and its cache here holds no {part}"
+                )
+            raise CheckpointError(f"{self.name}: no such folder here; {reason}") from None
+        except Exception as error:  # whatever transformers and the file formats may raise
+            raise self._fault(part, error) from None
+
+    def _fault(self, part: str, error: Exception) -> CheckpointError:
+        damaged = _damaged_file(Path(self.path))
+        if damaged is not None:
+            return CheckpointError(f"{self.name}: {damaged} is damaged or cut off; fetch it again")
+        return CheckpointError(f"{self.name}: its {part} cannot be loaded ({_one_line(error)})")
+
+
+def _resolve(name: str) -> _Source:
+    local = {"trust_remote_code": False, "local_files_only": True}
+    if name.startswith(DEMO_PREFIX):
+        folder = _demo_folders().get(name.removeprefix(DEMO_PREFIX))
+        if folder is None:
+            known = ", ".join(demo_names()) or "none in this installation"
+            raise CheckpointError(f"{name}: no such demo checkpoint; there are: {known}")
+        return _Source(name, str(folder), local)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise CheckpointError(f"{name}: the folder has no config.json, so it is no checkpoint")
+        return _Source(name, str(path), local)
+    if path.exists():
+        raise CheckpointError(f"{name}: is a file; give the checkpoint's folder")
+    if not _HUB_NAME.fullmatch(name):
+        raise CheckpointError(f"{name}: no such folder, and not a Hub name (owner/name)")
+    return _Source(name, name, {**local, "local_files_only": not _on_the_hub(name)})
+
+
+def _on_the_hub(name: str) -> bool:
+    """False where the Hub cannot be reached, found out at once and not by each file's retries."""
+    try:
+        HfApi().model_info(name, timeout=_HUB_TIMEOUT_SECONDS)
+    except (RepositoryNotFoundError, HFValidationError):
+        raise CheckpointError(
+            f"{name}: no such folder here, and no such model on the Hugging Face Hub"
+        ) from None
+    except Exception:  # no connection, in one of many words
+        return False
+    return True
+
+
+def _config(source: _Source, overrides: dict[str, Any]) -> Any:
+    with source.loading("configuration"):
+        fields, _ = PreTrainedConfig.get_config_dict(source.path, **source.access)
+    if "mm_vision_tower" in fields:  # its model_type may well be "llava", as transformers' own
+        raise CheckpointError(
+            f"{source.name}: is in the original LLaVA format, which transformers cannot load; "
+            "take a converted one, such as those of llava-hf"
+        )
+    with source.loading("configuration"):
+        config = AutoConfig.from_pretrained(source.path, **source.access)
+    if type(config) not in AutoModelForImageTextToText._model_mapping:
+        raise CheckpointError(
+            f"{source.name}: a {config.model_type} model does not take images with text"
+        )
+    unknown = [key for key in overrides if not hasattr(config, key)]
+    if unknown:
+        raise ConfigurationError(
+            f"{source.name}: a {config.model_type} model has no switch {', '.join(unknown)}"
+        )
+    try:
+        for key, value in overrides.items():
+            setattr(config, key, value)
+        config.validate()
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{source.name}: {_one_line(error)}") from None
+    return config
+
+
+def _model(source: _Source, options: dict[str, Any]) -> Any:
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # `_check_keys` says in one line what would be a page
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        with source.loading("weights"):
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
+                source.path,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # `_check_keys` names them
+                **source.access,
+                **options,
+            )
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+    model, report = loaded
+    _check_keys(model, report, source.name)
+    return model
+
+
+def _check_keys(model: Any, report: dict[str, Any], name: str) -> None:
+    missing = set(report["missing_keys"])
+    visual_qkv = {key for key in model.state_dict() if _VISUAL_QKV.search(key)}
+    if visual_qkv <= missing:
+        # a checkpoint without any is a LLaVA's: they have been copied from the text ones (Eq. 6)
+        missing -= visual_qkv
+    faults = {
+        "missing": list(missing),
+        "foreign": list(report["unexpected_keys"]),
+        "of another shape": [
+            f"{key} ({list(found)} instead of {list(wanted)})"
+            for key, found, wanted in report["mismatched_keys"]
+        ],
+    }
+    found = [f"{kind}: {_listed(keys)}" for kind, keys in faults.items() if keys]
+    if found:
+        raise CheckpointError(
+            f"{name}: the weights do not fit the architecture; {'; '.join(found)}"
+        )
+
+
+def _listed(keys: list[str], most: int = 5) -> str:
+    shown = ", ".join(sorted(keys)[:most])
+    return shown if len(keys) <= most else f"{shown} and {len(keys) - most} more"
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigurationError(f"device {device!r}: {_one_line(error)}") from None
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigurationError(f"device {device!r}: this machine has no GPU that torch can use")
+    return place
+
+
+def _dtype(dtype: str | torch.dtype, place: torch.device) -> str | torch.dtype:
+    if dtype == "auto":
+        return torch.float32 if place.type == "cpu" else "auto"
+    named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(named, torch.dtype) or not named.is_floating_point:
+        raise ConfigurationError(f"dtype {dtype!r}: choose float32, bfloat16 or float16")
+    return named
+
+
+def _damaged_file(folder: Path) -> str | None:
+    """The first weight file whose header and length do not agree."""
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (SafetensorError, OSError):
+            return path.name
+    return None
+
+
+def _one_line(error: Exception, most: int = 300) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -1,0 +1,79 @@
+"""The residual stream at the visual tokens, from one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from llavit_lens.vlm.anatomy import LanguageParts
+from llavit_lens.vlm.layout import VisualLayout
+
+
+@dataclass(eq=False)
+class Trace:
+    """What one image and prompt left in the residual stream, with all that a lens needs to read it.
+
+    Attributes:
+        hidden: [layers + 1, n, d_model], in the model's dtype. Index 0 is the projector's output,
+            index l the output of decoder layer l (counted from 1), all BEFORE the final norm.
+        layout: where the n visual tokens lie.
+        input_ids: int64 [seq], the whole prompt with its placeholders.
+        prompt: the text the model was given, formatted.
+        image: the original picture, RGB.
+        norm: the final norm; to be applied once, to any of the states.
+        unembedding: [vocab, d_model].
+        unembedding_bias: [vocab] or None.
+        embedding: [vocab, d_model], the input word embeddings.
+        tokenizer: turns ids into strings.
+        provenance: model, revision, n_layers, prompt, image_sha256 (see `pixel_sha256`), versions.
+    """
+
+    hidden: Tensor
+    layout: VisualLayout
+    input_ids: Tensor
+    prompt: str
+    image: Image.Image
+    norm: nn.Module
+    unembedding: Tensor
+    unembedding_bias: Tensor | None
+    embedding: Tensor
+    tokenizer: Any
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_layers(self) -> int:
+        """Number of decoder layers; `hidden` has one state more."""
+        return len(self.hidden) - 1
+
+
+@contextmanager
+def record_residual_stream(parts: LanguageParts, positions: Tensor) -> Iterator[list[Tensor]]:
+    """Inside, a forward pass fills the list: layers + 1 states [len(positions), d_model].
+
+    State l is taken where it is consumed: at the entry of layer l + 1, the last at the entry of the
+    final norm. So whatever other hooks, set before, change on the output of one layer or the
+    input of the next is in it; it is before the final norm by construction; and it does not matter
+    whether a layer returns a tensor or a tuple. Only the chosen rows are kept.
+    """
+    states: list[Tensor] = []
+
+    def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        hidden = args[0] if args else kwargs["hidden_states"]
+        states.append(hidden[0].index_select(0, positions.to(hidden.device)))
+
+    handles = [
+        module.register_forward_pre_hook(keep, with_kwargs=True)
+        for module in (*parts.layers, parts.norm)
+    ]
+    try:
+        with torch.no_grad():
+            yield states
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,186 @@
+"""A loaded vision-language model, as the lens and its users see it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from llavit_lens.errors import CheckpointError, ConfigurationError
+from llavit_lens.vlm.anatomy import LanguageParts, language_parts
+from llavit_lens.vlm.images import open_image, pixel_sha256
+from llavit_lens.vlm.layout import VisualLayout, layout_of
+from llavit_lens.vlm.trace import Trace, record_residual_stream
+
+DEFAULT_PROMPT = "What is in the picture?"
+
+ImageSource = str | Path | bytes | Image.Image | np.ndarray
+
+
+class VLM:
+    """Model and processor together.
+
+    Attributes:
+        model: a transformers image-text-to-text model.
+        processor: its processor.
+        name: where it came from, as the user wrote it.
+        revision: commit of the Hub repository, None for local files.
+    """
+
+    def __init__(self, model: Any, processor: Any, name: str, revision: str | None = None) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        self.name = name
+        self.revision = revision
+        self.image_token_id = _image_token_id(model.config, processor, name)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.processor.tokenizer
+
+    def format_prompt(self, prompt: str) -> str:
+        """The question in the model's chat format, with its place for the image.
+
+        A prompt that already holds the image token is returned as it is; without a chat template
+        LLaVA's plain form is used.
+        """
+        image_token = self.processor.image_token
+        if image_token in prompt:
+            return prompt
+        if self.processor.chat_template is None:
+            return f"USER: {image_token}\n{prompt} ASSISTANT:"
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        messages = [{"role": "user", "content": content}]
+        return self.processor.apply_chat_template(messages, add_generation_prompt=True)
+
+    def trace(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Trace:
+        """One forward pass; keeps the residual stream at the visual tokens.
+
+        Hooks that are set on the model when this is called take part in the pass, and the trace
+        holds what they made of it.
+
+        Raises:
+            ImageError: the image cannot be read.
+            ConfigurationError: the prompt, the layout or the model's head is not one that fits.
+        """
+        picture = open_image(image)
+        text, inputs = self._inputs(picture, prompt)
+        layout = self._layout(inputs, picture)
+        parts = language_parts(self.model)
+        last = inputs["input_ids"].shape[1] - 1
+        # the last position rides along, to check the lens against the model's own logits there
+        rows = torch.as_tensor([*layout.positions.tolist(), last], device=self.device)
+        with record_residual_stream(parts, rows) as states:
+            logits = self.model(**inputs, use_cache=False, logits_to_keep=1).logits
+        if len(states) != len(parts.layers) + 1:
+            raise ConfigurationError(
+                f"{self.name}: its {len(parts.layers)} decoder layers and final norm ran "
+                f"{len(states)} times in one pass; the lens needs each to run once"
+            )
+        hidden = torch.stack([state.to(parts.head.weight.device) for state in states])
+        _check_finite(hidden, self.name)
+        _check_head(parts, hidden[-1, -1], logits[0, -1], self.name)
+        hidden = hidden[:, :-1].clone()
+        return Trace(
+            hidden=hidden,
+            layout=layout,
+            input_ids=inputs["input_ids"][0].cpu(),
+            prompt=text,
+            image=picture,
+            norm=parts.norm,
+            unembedding=parts.head.weight.detach(),
+            unembedding_bias=None if parts.head.bias is None else parts.head.bias.detach(),
+            embedding=parts.embedding.detach(),
+            tokenizer=self.tokenizer,
+            provenance={
+                "model": self.name,
+                "revision": self.revision,
+                "n_layers": len(parts.layers),
+                "prompt": text,
+                "image_sha256": pixel_sha256(picture),
+                "versions": {
+                    "llavit_lens": version("llavit-lens"),
+                    "torch": str(torch.__version__),
+                    "transformers": version("transformers"),
+                },
+            },
+        )
+
+    @torch.no_grad()
+    def generate(
+        self,
+        image: ImageSource,
+        prompt: str = DEFAULT_PROMPT,
+        max_new_tokens: int = 64,
+        **generation_options: Any,
+    ) -> str:
+        """The model's answer, greedy unless `generation_options` (transformers' own) say otherwise.
+
+        Raises:
+            ImageError, ConfigurationError: as `trace`.
+        """
+        picture = open_image(image)
+        _, inputs = self._inputs(picture, prompt)
+        options = {"do_sample": False, **generation_options}
+        ids = self.model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
+        answer = ids[0, inputs["input_ids"].shape[1] :]
+        return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
+
+    def _inputs(self, picture: Image.Image, prompt: str) -> tuple[str, Any]:
+        text = self.format_prompt(prompt)
+        found = text.count(self.processor.image_token)
+        if found != 1:
+            raise ConfigurationError(
+                f"the prompt must hold {self.processor.image_token} once, but has it {found} times"
+            )
+        # a chat template may have written the start token already
+        start = self.tokenizer.bos_token
+        add_special_tokens = not (start and text.startswith(start))
+        inputs = self.processor(
+            images=picture, text=text, return_tensors="pt", add_special_tokens=add_special_tokens
+        )
+        return text, inputs.to(self.device, dtype=self.model.dtype)
+
+    def _layout(self, inputs: Any, picture: Image.Image) -> VisualLayout:
+        return layout_of(inputs, self.processor, self.image_token_id, picture.size)
+
+
+def _image_token_id(config: Any, processor: Any, name: str) -> int:
+    model_id = getattr(config, "image_token_id", None)
+    processor_id = getattr(processor, "image_token_id", None)
+    if model_id is None or processor_id != model_id:
+        raise CheckpointError(
+            f"{name}: model and processor do not belong together: "
+            f"their image tokens are {model_id} and {processor_id}"
+        )
+    return model_id
+
+
+def _check_head(parts: LanguageParts, state: Tensor, logits: Tensor, name: str) -> None:
+    """Logits must be unembedding(norm(state)), with no soft cap, scale or second norm."""
+    own = parts.head(parts.norm(state)).to(logits.device)
+    budget = 16 * torch.finfo(logits.dtype).eps * logits.abs().max().item()
+    difference = (own - logits).abs().max().item()
+    if difference > budget:
+        raise ConfigurationError(
+            f"{name}: its logits differ by {difference:.2g} from unembedding(norm(last state)); "
+            "the logit lens would misread this model"
+        )
+
+
+def _check_finite(hidden: Tensor, name: str) -> None:
+    bad = [layer for layer, state in enumerate(hidden) if not state.isfinite().all()]
+    if bad:
+        raise ConfigurationError(
+            f"{name}: hidden states overflow at layer {bad[0]} in {hidden.dtype}; "
+            "load it with dtype='float32'"
+        )

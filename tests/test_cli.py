@@ -1,0 +1,244 @@
+"""The command line, end to end on tiny models: files, tables, and one line for each mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+from tiny import tiny_config_arguments, tiny_image, tiny_llavit, tiny_processor
+
+from llavit_lens import cli, reports
+from llavit_lens.errors import CheckpointError
+
+DEPTH = tiny_config_arguments()["text_config"].num_hidden_layers
+ANALYSES = Path(__file__).parent.parent / "analyses"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tiny checkpoints (`llavit`, `baseline`) and a picture."""
+    place = tmp_path_factory.mktemp("cli")
+    for name, seed in (("llavit", 0), ("baseline", 1)):
+        tiny_llavit(seed=seed).save_pretrained(place / name)
+        tiny_processor().save_pretrained(place / name)
+    tiny_image(width=120, height=90).save(place / "noise.png")
+    return place
+
+
+def call(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
+) -> tuple[int, str, str]:
+    """Run `llavit-lens` in this process; returns exit code, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["llavit-lens", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "200")
+    capsys.readouterr()
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    return lambda *arguments: call(capsys, monkeypatch, *arguments)
+
+
+def test_lens_prints_the_words_of_every_layer(run: Any, folder: Path) -> None:
+    code, out, err = run("lens", folder / "noise.png", "--model", folder / "llavit", "-k", 2)
+    assert code == 0 and err == ""
+    rows = re.findall(r"│\s+(\d) │ .*?│\s+([\d.]+) │", out)
+    assert [int(row[0]) for row in rows] == list(range(DEPTH + 1))
+    assert "of 16 patches" in out
+
+
+def test_lens_draws_two_models(run: Any, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "words.png"
+    both = ("--model", folder / "llavit", "--baseline", folder / "baseline")
+    code, printed, _ = run("lens", folder / "noise.png", *both, "--layers", "0,-1", "--out", out)
+    assert code == 0 and str(out) in printed.replace("\n", "")
+    single = tmp_path / "one.png"
+    run("lens", folder / "noise.png", *both[:2], "--layers", "0,-1", "--out", single)
+    with Image.open(out) as two, Image.open(single) as one:
+        assert two.width == one.width and two.height > 1.6 * one.height
+
+
+@pytest.mark.parametrize(("suffix", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
+def test_lens_writes_tables(run: Any, folder: Path, tmp_path: Path, suffix: str, read: Any) -> None:
+    out = tmp_path / f"words.{suffix}"
+    models = ("--model", folder / "llavit", "--baseline", folder / "baseline")
+    code, _, _ = run("lens", folder / "noise.png", *models, "-k", 2, "--out", out)
+    table = read(out)
+    assert code == 0
+    assert len(table) == 2 * (DEPTH + 1) * 16 * 2  # models, layers, patches, ranks
+    assert list(table.model.unique()) == [str(folder / "baseline"), str(folder / "llavit")]
+    assert set(table.lens) == {"logit_lens"} and table.probability.between(0, 1).all()
+
+
+def test_tokens_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    words = types.SimpleNamespace(
+        kind="logit_lens",
+        layers=[0],
+        ids=np.array([[[0], [1], [1]]]),
+        values=np.zeros((1, 3, 1)),
+        strings={0: "[red]\x1b[31m", 1: "\n"},
+        layout=[0] * 3,
+    )
+    reports._print_frequent("[bold]m", words, 5)  # type: ignore[arg-type]
+    out = capsys.readouterr().out
+    assert r"\n (2)  [red]\u001b[31m (1)" in out and "[bold]m, logit lens" in out
+
+
+def test_mistakes_are_one_line_and_exit_code_2(run: Any, folder: Path, tmp_path: Path) -> None:
+    good = folder / "noise.png"
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.png").write_bytes(good.read_bytes()[:-2000])
+    here = ("--model", folder / "llavit")
+    for arguments, message in [
+        (("lens", tmp_path / "none.png", *here), "none.png"),
+        (("lens", tmp_path / "text.png", *here), "text.png"),
+        (("lens", tmp_path / "cut.png", *here), "cut.png"),
+        (("lens", good, "--model", "demo:nothing"), "demo:nothing"),
+        (("lens", good, "--model", tmp_path), str(tmp_path)),
+        (("lens", good, *here, "--layers", "9"), "layer 9"),
+        (("lens", good, *here, "--layers", "1;2"), "1;2"),
+        (("lens", good, *here, "-k", "1000000"), "1000000"),
+        (("lens", good, *here, "--out", tmp_path / "words.doc"), ".png"),
+        (("lens", good, *here, "--out", tmp_path / "no" / "words.png"), "no folder"),
+        (("demo", "draw", "--out", "demo.doc"), ".png"),
+    ]:
+        code, out, err = run(*arguments)
+        assert code == 2, arguments
+        assert err.startswith("llavit-lens: error: ") and err.count("\n") == 1, err
+        assert message in err and out == "" and "Traceback" not in err
+
+
+def test_too_many_layers_for_a_picture(run: Any, folder: Path, tmp_path: Path) -> None:
+    many = "0,1,2,3,0,1,2"
+    arguments = ("--model", folder / "llavit", "--layers", many, "--out", tmp_path / "w.png")
+    code, _, err = run("lens", folder / "noise.png", *arguments)
+    assert code == 2 and "7 layers" in err and not (tmp_path / "w.png").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["lens"], ["--nonsense"], ["demo", "train"], ["lens", "x", "-k", "0"]]
+)
+def test_usage_errors_exit_2(run: Any, arguments: list[str]) -> None:
+    code, _, err = run(*arguments)
+    assert code == 2 and "Usage" in err
+
+
+def test_unknown_failures_are_not_swallowed(run: Any, folder: Path, monkeypatch: Any) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(reports, "load", fail)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        run("lens", folder / "noise.png")
+
+
+def test_messages_of_several_lines_become_one(run: Any, folder: Path, monkeypatch: Any) -> None:
+    def fail(*_: object) -> None:
+        raise CheckpointError("first\n  second")
+
+    monkeypatch.setattr(reports, "load", fail)
+    assert run("lens", folder / "noise.png")[2] == "llavit-lens: error: first second\n"
+
+
+def _record(monkeypatch: pytest.MonkeyPatch, module: str, name: str, answer: object) -> list[Any]:
+    """Put a module with one function in place of the real one; returns the calls it gets."""
+    calls: list[Any] = []
+
+    def function(*args: object, **options: object) -> object:
+        calls.append((args, options))
+        return answer
+
+    fake = types.ModuleType(module)
+    setattr(fake, name, function)
+    monkeypatch.setitem(sys.modules, module, fake)
+    return calls
+
+
+def test_demo_score(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {
+        "layers": [{"layer": 0, "hit1": 0.25, "hit3": 0.5}],
+        "input_similarity": {"hit1": 0.125},
+        "accuracy": {"vision_centric": 0.75},
+    }
+    calls = _record(monkeypatch, "llavit_lens.miniature.score", "score_model", scores)
+    arguments = ("demo", "score", "--model", folder / "llavit", "--scenes", 7, "--seed", 3)
+    code, out, _ = run(*arguments, "--json")
+    assert code == 0 and json.loads(out) == scores
+    ((vlm, scenes, seed), options) = calls[0]
+    assert (vlm.name, scenes, seed) == (str(folder / "llavit"), 7, 3)
+    assert options == {"progress": False}  # nothing but JSON on stdout
+    assert "0.125" in run(*arguments)[1]
+
+
+def test_demo_train(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = tmp_path / "model"
+    calls = _record(monkeypatch, "llavit_lens.miniature.train", "train_demo", done)
+    arguments = ("--variant", "separate_qkv", "--seed", 5, "--out", tmp_path, "--preset", "gpu")
+    code, out, _ = run("demo", "train", *arguments)
+    assert code == 0 and str(done) in out
+    assert calls == [(("separate_qkv", 5, tmp_path), {"preset": "gpu", "shared": None})]
+    assert run("demo", "train", "--variant", "other", "--out", tmp_path)[0] == 2
+
+
+def test_demo_draw(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = _record(monkeypatch, "llavit_lens.miniature.showcase", "draw_demo", None)
+    code, out, _ = run("demo", "draw", "--out", tmp_path / "d.png", "--scene", "zoo")
+    assert code == 0 and calls == [((tmp_path / "d.png", "zoo"), {})]
+    assert str(tmp_path / "d.png") in out
+
+
+@pytest.mark.parametrize("script", ["logit_lens", "input_similarity"])
+def test_analyses_draw(folder: Path, tmp_path: Path, script: str) -> None:
+    out = tmp_path / f"{script}.png"
+    models = ["--model", str(folder / "llavit"), "--baseline", str(folder / "baseline")]
+    command = [sys.executable, str(ANALYSES / f"{script}.py"), "--image", str(folder / "noise.png")]
+    done = subprocess.run(
+        [*command, *models, "--out", str(out)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(out) as picture:
+        picture.load()
+        assert picture.width > 1000
+
+
+def test_input_similarity_of_chosen_patches(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(reports, "_write_figure", lambda figure, out: None)
+    monkeypatch.setattr(
+        reports, "draw_selected_patches", lambda *a, **o: drawn.update(o, found=a[0])
+    )
+    picture, model = folder / "noise.png", str(folder / "llavit")
+    reports.input_similarity_report(
+        picture, model, k=2, out=tmp_path / "x.png", patches=[reports.parse_patch("1,-2")]
+    )
+    assert drawn["patches"] == [(1, -2)]
+    (name, before, after) = drawn["found"][0]
+    assert (name, before.kind, before.layers, after.layers) == (
+        model,
+        "input_similarity",
+        [0],
+        [DEPTH],
+    )
+    # without a choice: patches of different top words
+    reports.input_similarity_report(picture, model, k=2, out=tmp_path / "x.png")
+    tops = [after.at(-1, *patch)[0].id for patch in drawn["patches"]]
+    assert 0 < len(tops) == len(set(tops)) <= reports.MOST_PATCHES

@@ -1,0 +1,180 @@
+"""Tiny, randomly initialized builders: tokenizer, processor, LLaViT and LLaVA models, inputs.
+
+A forward pass takes milliseconds. Dimensions differ from each other so that mix-ups show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    BatchFeature,
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration, LlavitProcessor
+
+IMAGE_SIZE, PATCH_SIZE = 28, 7
+PATCHES = (IMAGE_SIZE // PATCH_SIZE) ** 2
+PROMPT = "USER: <image>\nWhat is in the image? ASSISTANT:"
+SHORT_PROMPT = "USER: <image>\nWhat? ASSISTANT:"
+TWO_IMAGES_PROMPT = "USER: <image>\nWhat? <image>\nWhat is on the left? ASSISTANT:"
+
+TABLE_ROWS: dict[str, dict[str, Any]] = {
+    "baseline": {"separate_visual_qkv": False, "visual_attention": "causal"},
+    "no_visual_attention": {"separate_visual_qkv": False, "visual_attention": "none"},
+    "separate_qkv": {"separate_visual_qkv": True, "visual_attention": "causal"},
+    "separate_qkv_bidirectional": {"separate_visual_qkv": True},
+    "separate_qkv_local_global": {
+        "separate_visual_qkv": True,
+        "visual_attention": "causal",
+        "vision_feature_layer": [1, 2, -1],
+    },
+    "llavit": {"separate_visual_qkv": True, "vision_feature_layer": [1, 2, -1]},
+}
+"""The rows of the paper's Tables 1 and 3 as switches."""
+
+_TEXTS = ["USER: What is in the image? ASSISTANT: a red square on the left of a blue circle."] * 8
+_SPECIAL = ["<unk>", "<pad>", "<s>", "</s>", "<image>"]
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'].upper() }}: "
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %} {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+
+
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of a few hundred tokens that pads on the left."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=_SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_TEXTS, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        extra_special_tokens={"image_token": "<image>"},
+        padding_side="left",
+    )
+
+
+def tiny_processor() -> LlavitProcessor:
+    """A processor for 28 x 28 pictures of 4 x 4 patches."""
+    return LlavitProcessor(
+        image_processor=CLIPImageProcessorPil(
+            size={"shortest_edge": IMAGE_SIZE},
+            crop_size={"height": IMAGE_SIZE, "width": IMAGE_SIZE},
+        ),
+        tokenizer=tiny_tokenizer(),
+        patch_size=PATCH_SIZE,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=_CHAT_TEMPLATE,
+    )
+
+
+def tiny_config_arguments(**changes: Any) -> dict[str, Any]:
+    """Arguments of LlavaConfig or LlavitConfig: a 3-layer vision tower and a 3-layer Qwen2."""
+    tokenizer = tiny_tokenizer()
+    vision_config = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        image_size=IMAGE_SIZE,
+        patch_size=PATCH_SIZE,
+        projection_dim=32,
+    )
+    text_config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        tie_word_embeddings=False,
+    )
+    return {
+        "vision_config": vision_config,
+        "text_config": text_config,
+        "image_token_index": tokenizer.convert_tokens_to_ids("<image>"),
+        "image_seq_length": PATCHES,
+        "vision_feature_layer": -2,
+        "vision_feature_select_strategy": "default",
+        **changes,
+    }
+
+
+def spread_weights(model: torch.nn.Module, scale: float = 0.3) -> None:
+    """Redraw the decoder's attention so wide that heads are far from uniform, biases included."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "language_model" in name and "self_attn" in name:
+                parameter.normal_(0.0, scale)
+
+
+def tiny_llavit(
+    *, spread: bool = True, seed: int = 0, **changes: Any
+) -> LlavitForConditionalGeneration:
+    """A LLaViT in eval mode; with `spread`, text and visual projections are random and differ."""
+    torch.manual_seed(seed)
+    config = LlavitConfig(**tiny_config_arguments(**changes))
+    model = LlavitForConditionalGeneration(config).eval()
+    if spread:
+        spread_weights(model)
+    return model
+
+
+def tiny_llava(*, seed: int = 0, **changes: Any) -> LlavaForConditionalGeneration:
+    """transformers' own LLaVA of the same size, in eval mode."""
+    torch.manual_seed(seed)
+    config = LlavaConfig(**tiny_config_arguments(**changes))
+    model = LlavaForConditionalGeneration(config).eval()
+    spread_weights(model)
+    return model
+
+
+def tiny_image(seed: int = 0, width: int = 40, height: int = 30) -> Image.Image:
+    """A picture of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def tiny_inputs(
+    processor: LlavitProcessor,
+    prompts: Sequence[str] = (SHORT_PROMPT, TWO_IMAGES_PROMPT),
+    first_image: int = 0,
+    padding_side: str = "left",
+) -> BatchFeature:
+    """A padded batch of prompts with as many pictures as they name."""
+    images = sum(prompt.count("<image>") for prompt in prompts)
+    return processor(
+        images=[tiny_image(first_image + seed) for seed in range(images)] or None,
+        text=list(prompts),
+        padding=True,
+        padding_side=padding_side,
+        return_tensors="pt",
+    )

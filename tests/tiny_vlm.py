@@ -1,0 +1,43 @@
+"""A tiny model and its processor as one VLM, in the two families that the lens is tested on."""
+
+from __future__ import annotations
+
+import torch
+from tiny import tiny_config_arguments, tiny_llava, tiny_llavit, tiny_processor
+from transformers import LlavaProcessor
+
+from llavit_lens.vlm.vlm import VLM
+
+FAMILIES = ("llava", "llavit")
+LAYERS: int = tiny_config_arguments()["text_config"].num_hidden_layers
+WIDTH: int = tiny_config_arguments()["text_config"].hidden_size
+
+
+def plain_processor() -> LlavaProcessor:
+    """transformers' own LLaVA processor, which returns no `mm_token_type_ids`."""
+    parts = tiny_processor()
+    return LlavaProcessor(
+        image_processor=parts.image_processor,
+        tokenizer=parts.tokenizer,
+        patch_size=parts.patch_size,
+        vision_feature_select_strategy=parts.vision_feature_select_strategy,
+        num_additional_image_tokens=parts.num_additional_image_tokens,
+        chat_template=parts.chat_template,
+    )
+
+
+def tiny_vlm(family: str) -> VLM:
+    """`llava` is transformers' own; `llavit` has every switch on.
+
+    Unembedding and norm are spread wide: with the usual initialization all words would be about
+    equally likely at every layer, and a missing or doubled norm would hardly show.
+    """
+    if family == "llava":
+        model, processor = tiny_llava(), plain_processor()
+    else:
+        model, processor = tiny_llavit(vision_feature_layer=[1, 2, -1]), tiny_processor()
+    torch.manual_seed(7)
+    with torch.no_grad():
+        model.lm_head.weight.normal_(0, 0.5)
+        model.model.language_model.norm.weight.uniform_(0.2, 3.0)
+    return VLM(model, processor, name=f"tiny-{family}")
