@@ -75,6 +75,7 @@ class Preset(StrEnum):
 
     cpu = "cpu"
     gpu = "gpu"
+    smoke = "smoke"
 
 
 def main() -> None:
@@ -137,7 +138,7 @@ def draw(
     from llavit_lens.reports import PICTURES, check_out
 
     check_out(out, PICTURES)
-    from llavit_lens.miniature.showcase import draw_demo
+    from llavit_lens.figures.showcase import draw_demo
 
     draw_demo(out, scene)
     print(f"The picture is {out.resolve()}")

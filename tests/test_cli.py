@@ -198,7 +198,7 @@ def test_demo_train(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_demo_draw(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = _record(monkeypatch, "llavit_lens.miniature.showcase", "draw_demo", None)
+    calls = _record(monkeypatch, "llavit_lens.figures.showcase", "draw_demo", None)
     code, out, _ = run("demo", "draw", "--out", tmp_path / "d.png", "--scene", "zoo")
     assert code == 0 and calls == [((tmp_path / "d.png", "zoo"), {})]
     assert str(tmp_path / "d.png") in out

@@ -159,7 +159,7 @@ def _merge(
 class _RunningSoftmax:
     """logsumexp and entropy, a tile at a time.
 
-    Holds m = max l, s = sum exp(l - m) and u = sum exp(l - m) (l - m), N float64 numbers each. Then
+    Holds m = max l, s = sum exp(l - m) and u = sum exp(l - m) (l - m), N numbers each. Then
     logsumexp = m + log s, and entropy = log s - u / s, which does not cancel however large the
     logits are.
     """
@@ -174,9 +174,9 @@ class _RunningSoftmax:
         top_N1 = logits_NC.amax(1, keepdim=True)
         shifted = logits_NC.sub_(top_N1)
         weights = shifted.exp()
-        s = weights.sum(1).double()
-        u = weights.mul_(shifted).sum(1).double()
-        m = top_N1.squeeze(1).double()
+        s = weights.sum(1)
+        u = weights.mul_(shifted).sum(1)
+        m = top_N1.squeeze(1)
         if self.m is not None:
             top = torch.maximum(self.m, m)
             (s_old, u_old), (s, u) = _rebase(self.m, self.s, self.u, top), _rebase(m, s, u, top)
@@ -186,7 +186,7 @@ class _RunningSoftmax:
     def result(self) -> tuple[Tensor, Tensor]:
         assert self.m is not None
         log_s = self.s.log()
-        return (self.m + log_s).float(), (log_s - self.u / self.s).clamp_min(0).float()
+        return self.m + log_s, (log_s - self.u / self.s).clamp_min(0)
 
 
 def _rebase(m: Tensor, s: Tensor, u: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,17 +15,28 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
-from llavit_lens.miniature.concepts import POSITIONS
+from llavit_lens.miniature.concepts import COLORS, CONCEPTS, NUMBERS, POSITIONS, SIGN_WORDS
 from llavit_lens.miniature.corpus import pick
-from llavit_lens.miniature.general_text import general_document
+from llavit_lens.miniature.general_text import general_document, lexicon_words
 from llavit_lens.miniature.language import DESCRIBE, INVERSE, Question, caption, questions
 from llavit_lens.miniature.runs import Schedule, run
-from llavit_lens.miniature.scenes import sample_scene
+from llavit_lens.miniature.scenes import Scene, sample_scene
 from llavit_lens.training.collate import pad_examples
 from llavit_lens.training.conversations import IGNORE, Encoded, encode_chat, encode_plain
 
-CONTEXT_SHARE = 0.3  # of the tokens that are no answer, the share that is a target
-EASY_SHARE = 0.12  # of the run, how long scenes have one thing only
+CONTEXT_SHARE = 0.15  # of the tokens that are no answer, the share that is a target
+DRILL_PHASE = 0.25  # of the run, how long look-ups are most of the text
+
+# Shares of the kinds of documents, in the first phase and after it.
+MIX = {
+    "repetition": (0.2, 0.04),
+    "table": (0.25, 0.06),
+    "places": (0.25, 0.1),
+    "quiz": (0.15, 0.25),
+    "chat": (0.05, 0.2),
+    "paraphrase": (0.0, 0.1),
+    "general": (0.1, 0.25),
+}
 
 
 def llm_config(tokenizer: PreTrainedTokenizerBase, width: int = 128, layers: int = 6) -> Qwen2Config:
@@ -57,27 +68,43 @@ class Documents(Dataset):
 
     def __getitem__(self, index: int) -> Encoded:
         rng = random.Random(f"document {index}")
-        roll = rng.random()
-        if roll < 0.4:
+        phase = 0 if index < DRILL_PHASE * self.length else 1
+        (kind,) = rng.choices(list(MIX), [shares[phase] for shares in MIX.values()])
+        if kind == "repetition":
+            return self._drill(repetition(rng))
+        if kind == "table":
+            return self._drill(table(rng))
+        if kind == "general":
             return self._general(rng)
-        easy = index < EASY_SHARE * self.length
-        scene = sample_scene(pick(self.scenes, "llm", index), max_things=1 if easy else 3)
+        scene = sample_scene(pick(self.scenes, "llm", index), max_things=3 if phase else 2)
         text = caption(scene, rng)
-        if roll < 0.5:
-            return self._plain(f"{text} {caption(scene, rng)}", rng)
-        if roll < 0.62:
+        if kind == "places":
+            return self._drill([(f"{text}\n", False), (places(scene, text, rng), True)])
+        if kind == "paraphrase":
+            if rng.random() < 0.5:
+                return self._drill([(f"{text}\n", False), (caption(scene, rng), True)])
             return self._chat(text, [(rng.choice(DESCRIBE), caption(scene, rng))], rng)
         asked = [(q.question, q.answer) for q in questions(scene, rng) if answerable(q, text)]
+        if kind == "quiz":
+            quiz = [part for q, a in asked[:10] for part in ((f" {q}", False), (f" {a} .", True))]
+            return self._drill([(f"{text}\n", False), *quiz])
         return self._chat(text, asked[:5], rng)
 
     def _general(self, rng: random.Random) -> Encoded:
         document = general_document(rng)
         if not document.turns:
-            return self._plain(document.context, rng)
+            return encode_plain(self.tokenizer, document.context, image=False)
         return self._chat(document.context, list(document.turns), rng)
 
-    def _plain(self, text: str, rng: random.Random) -> Encoded:
-        return encode_plain(self.tokenizer, text, image=False)
+    def _drill(self, parts: list[tuple[str, bool]]) -> Encoded:
+        """Plain text in parts, each a target or not."""
+        ids: list[int] = []
+        labels: list[int] = []
+        for text, is_target in parts:
+            new = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            ids += new
+            labels += new if is_target else [IGNORE] * len(new)
+        return Encoded(ids, labels)
 
     def _chat(self, context: str, turns: list[tuple[str, str]], rng: random.Random) -> Encoded:
         """The context stands in front of the first question, as a picture will; answers count in
@@ -91,7 +118,46 @@ class Documents(Dataset):
         return Encoded(ids, labels)
 
 
+WORDS = tuple(sorted({*lexicon_words(), *CONCEPTS, *SIGN_WORDS}))
 PLACES = {place for row in POSITIONS for place in row}
+
+
+def repetition(rng: random.Random) -> list[tuple[str, bool]]:
+    """A list of words, and the same list once or twice again."""
+    words = " ".join(rng.sample(WORDS, rng.randint(6, 22)))
+    return [(f"{words} .", False), *[(f" {words} .", True)] * rng.choice([1, 2])]
+
+
+def table(rng: random.Random) -> list[tuple[str, bool]]:
+    """Pairs of a key and a value, then the same look-ups in other orders: 'rope seven , lamp left'.
+
+    Half of the values are words of one small group, so that guessing by kind does not help.
+    """
+    n = rng.randint(3, 8)
+    keys = rng.sample(WORDS, n)
+    group = rng.choice([sorted(PLACES), [*NUMBERS], COLORS, list(CONCEPTS), WORDS])
+    pairs = [(key, rng.choice(group)) for key in keys]
+    if rng.random() < 0.3:
+        pairs = [(value, key) for key, value in pairs if [v for _, v in pairs].count(value) == 1] or pairs
+    parts = [(" , ".join(f"{key} {value}" for key, value in pairs) + " .", False)]
+    for _ in range(rng.choice([2, 3])):
+        for key, value in rng.sample(pairs, len(pairs)):
+            parts += [(f" {key}", False), (f" {value}", True)]
+        parts.append((" .", False))
+    return parts
+
+
+def places(scene: Scene, text: str, rng: random.Random) -> str:
+    """What a caption says about places and sizes, in note form, in another order."""
+    said = set(text.split())
+    notes = []
+    for thing in scene.things:
+        name = thing.word or thing.name
+        if thing.position in said:
+            notes += [f"{name} : {thing.position}", f"{thing.position} : {name}"]
+    notes += [f"top : {scene.backgrounds[0]}", f"bottom : {scene.backgrounds[1]}"] if rng.random() < 0.3 else []
+    notes = notes or [thing.word or thing.name for thing in scene.things]
+    return " . ".join(rng.sample(notes, len(notes))) + " ."
 
 
 def answerable(asked: Question, text: str) -> bool:
@@ -104,21 +170,46 @@ def answerable(asked: Question, text: str) -> bool:
     return all(word in said for word in asked.question.split() if word in PLACES)
 
 
-def matching_heads(model: Qwen2ForCausalLM, layers: int = 2, head: int = -1) -> None:
-    """Start one head of the first layers as 'look at the same word': its query equals its key.
+@torch.no_grad()
+def induction_head(model: Qwen2ForCausalLM) -> None:
+    """Start with one induction head: a head of layer 0 that looks at the previous token, and one of
+    layer 1 that looks behind an earlier copy of the present token and copies what stands there.
 
-    Only slowly rotating dimensions are used, so that distance hardly matters. Nothing is learned
-    by this; it spares a small model the long plateau before such heads form by themselves.
+    Large language models learn such heads early in their billions of tokens, and reading from
+    context is built on them; a model of this size would spend most of its short training on the
+    plateau before. Everything here is a start only and trained on like all other weights.
+
+    Rotary pairs (i, i + size/2): the fast ones tell neighbors apart, the slow ones hardly notice
+    distance. With a query bias that is the key bias turned back by one position, the score peaks at
+    the previous token (q · R(j - i) k is largest for j = i - 1).
     """
     config = model.config
-    size = config.hidden_size // config.num_attention_heads
-    slow = torch.arange(size) % (size // 2) >= size // 4
-    for layer in model.model.layers[:layers]:
-        attention = layer.self_attn
-        with torch.no_grad():
-            q = attention.q_proj.weight.view(-1, size, config.hidden_size)
-            k = attention.k_proj.weight.view(-1, size, config.hidden_size)
-            q[head] = 2 * k[-1] * slow[:, None]
+    width, heads = config.hidden_size, config.num_attention_heads
+    size = width // heads
+    half, fast = size // 2, size // 4
+    theta = model.model.rotary_emb.inv_freq[:fast]
+    slow = torch.cat([torch.arange(fast, half), torch.arange(half + fast, size)])
+    # subspaces of the residual stream that do not disturb each other
+    read, write, copy = nn.init.orthogonal_(torch.empty(width, width))[: 3 * size].split(size)
+
+    first, second = (layer.self_attn for layer in model.model.layers[:2])
+    peak = 58**0.5  # scores fall by about 7 from the previous token to its neighbors
+    q, k = first.q_proj, first.k_proj
+    q.weight[:size] = 0
+    k.weight[:fast] = k.weight[half : half + fast] = 0
+    k.bias[:fast] = peak
+    q.bias[:fast], q.bias[half : half + fast] = peak * theta.cos(), -peak * theta.sin()
+    first.v_proj.weight[:size] = read
+    first.o_proj.weight *= 0.3
+    first.o_proj.weight[:, :size] = 0.18 * write.T  # about as long as an embedding
+    model.model.layers[0].mlp.down_proj.weight *= 0.2
+
+    q, k = second.q_proj.weight[-size:], second.k_proj.weight[-size:]
+    q.zero_()
+    k.zero_()
+    q[slow], k[slow] = 2 * read[: len(slow)], 2 * write[: len(slow)]
+    second.v_proj.weight[-size:] = copy
+    second.o_proj.weight[:, -size:] = copy.T
 
 
 def scale_residual_writes(model: Qwen2ForCausalLM) -> None:
@@ -153,7 +244,7 @@ def pretrain_llm(
     config = llm_config(tokenizer, width, layers)
     model = Qwen2ForCausalLM._from_config(config, attn_implementation="eager")
     scale_residual_writes(model)
-    matching_heads(model)
+    induction_head(model)
     documents = Documents(tokenizer, scenes, schedule.steps * schedule.batch)
     run(model, documents, CollateDocuments(tokenizer), folder / "run", schedule, name="language model")
     model.save_pretrained(folder)

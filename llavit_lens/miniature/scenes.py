@@ -217,3 +217,8 @@ def example_truth(name: str | None = None) -> Truth:
     path = example_path(name)
     record = json.loads((_examples() / "scenes.json").read_text())[path.stem]
     return Truth(Scene.from_dict(record["scene"]), np.array(record["owner"], np.int16))
+
+
+def sharper_path(path: Path) -> Path:
+    """The same example picture drawn for people; models see the other one."""
+    return path.with_name(f"{path.stem}@4x.png")

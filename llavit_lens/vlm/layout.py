@@ -173,7 +173,7 @@ def _boxes(
         )
     edges = []
     for cell, seen, resized, original in zip(
-        (row, col), seen_size, resized_size, image_size, strict=True
+        (col, row), seen_size, resized_size, image_size, strict=True
     ):
         # floor, also where the crop is larger than the image (zero padding) and the offset < 0
         offset = (resized - seen) // 2

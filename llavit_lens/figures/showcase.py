@@ -1,0 +1,36 @@
+"""The picture of `make demo`: one scene, and the words that baseline and LLaViT read off its patches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from llavit_lens.figures.demo import draw_comparison
+from llavit_lens.lens.input_similarity import input_similarity
+from llavit_lens.lens.logit_lens import logit_lens
+from llavit_lens.miniature.scenes import example_path, example_truth, sharper_path
+from llavit_lens.vlm.load import load
+
+MODELS = {"LLaVA baseline": "demo:baseline", "LLaViT": "demo:llavit"}
+MIDDLE = 4  # of six layers: where the demo models read best on other scenes, see their model cards
+
+
+def draw_demo(out: Path, scene: str | None = None) -> None:
+    """Write the picture of an example scene (the first if none is named): words at the input
+    (Eq. 4), at a middle layer and at the output, baseline above LLaViT.
+
+    Raises ConfigurationError for a scene that is not there.
+    """
+    path, truth = example_path(scene), example_truth(scene)
+    rows = []
+    true = None
+    for title, name in MODELS.items():
+        trace = load(name).trace(path)
+        words = logit_lens(trace, k=3)
+        cells = zip(trace.layout.row, trace.layout.col, strict=True)
+        true = [truth.words(int(row), int(col)) or None for row, col in cells]
+        rows.append((title, [(input_similarity(trace, k=3), 0), (words, MIDDLE), (words, -1)]))
+    with Image.open(sharper_path(path)) as picture:
+        figure = draw_comparison(picture.convert("RGB"), rows, true)
+    figure.savefig(out)

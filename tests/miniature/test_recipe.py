@@ -1,0 +1,121 @@
+"""The demo models' recipe: parts, variants, and a smoke run of the whole of it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from test_world import needs_font
+from transformers import CLIPImageProcessorPil, CLIPVisionModel, Qwen2ForCausalLM
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.miniature.pretrain_llm import (
+    Documents,
+    induction_head,
+    llm_config,
+    scale_residual_writes,
+)
+from llavit_lens.miniature.pretrain_tower import to_pixel_values
+from llavit_lens.miniature.tower import ContrastiveTower, tower_config
+from llavit_lens.miniature.train import train_demo
+from llavit_lens.miniature.variants import VARIANTS, build_processor, build_variant
+from llavit_lens.miniature.vocabulary import build_tokenizer
+from llavit_lens.vlm.load import load
+
+TOKENIZER = build_tokenizer()
+
+
+def test_training_pixels_are_the_processors_pixels():
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
+    processor = build_processor(TOKENIZER).image_processor
+    assert isinstance(processor, CLIPImageProcessorPil)
+    expected = processor(list(pictures), return_tensors="pt")["pixel_values"]
+    # both are float32; the processor rounds once more, when it rescales
+    assert (to_pixel_values(pictures) - expected).abs().max() < 1e-6
+
+
+def test_the_multi_instance_loss_wants_words_on_several_patches_and_only_where_they_are():
+    words = torch.tensor([[True, False]])
+
+    def loss(logits):
+        return ContrastiveTower._multi_instance(torch.tensor([logits]), words).item()
+
+    nowhere = [[-5.0, -5.0]] * 8
+    once = [[5.0, -5.0], *nowhere[1:]]
+    four_times = [[5.0, -5.0]] * 4 + nowhere[4:]
+    wrong = [[5.0, 5.0]] * 4 + nowhere[4:]
+    assert loss(four_times) < loss(once) < loss(nowhere) < loss(wrong)
+
+
+def test_the_induction_head_reads_what_stood_behind_an_earlier_copy():
+    torch.manual_seed(0)
+    config = llm_config(TOKENIZER)
+    model = Qwen2ForCausalLM._from_config(config, attn_implementation="eager")
+    scale_residual_writes(model)
+    half = torch.randint(10, 3000, (4, 20))
+    ids = torch.cat([half, half], 1)
+
+    def attention() -> tuple[float, float]:
+        with torch.no_grad():
+            first, second, *_ = model(input_ids=ids, output_attentions=True).attentions
+        return first[:, 0].diagonal(-1, 1, 2).mean().item(), second[:, -1].diagonal(-19, 1, 2).mean().item()
+
+    previous, induction = attention()
+    assert previous < 0.3 and induction < 0.3
+    induction_head(model)
+    previous, induction = attention()
+    assert previous > 0.9 and induction > 0.5
+
+
+def test_documents_are_functions_of_their_index_and_hold_no_unknown_word():
+    a, b = (Documents(TOKENIZER, 100, 5000) for _ in range(2))
+    for i in range(300, 400):
+        assert a[i] == b[i]
+        assert TOKENIZER.unk_token_id not in a[i].input_ids
+        assert TOKENIZER.image_token_id not in a[i].input_ids
+
+
+def test_variants_share_all_that_they_can():
+    torch.manual_seed(1)
+    tower = CLIPVisionModel(tower_config(width=64, layers=6))
+    llm = Qwen2ForCausalLM(llm_config(TOKENIZER, width=64, layers=2))
+    models = {n: build_variant(v, tower, llm, TOKENIZER, seed=3) for n, v in VARIANTS.items()}
+    for name, model in models.items():
+        weights = model.state_dict()
+        for key, value in llm.model.state_dict().items():
+            assert torch.equal(weights[f"model.language_model.{key}"], value)
+            for part in ("q_proj", "k_proj", "v_proj"):
+                copy = f"model.language_model.{key.replace(part, f'{part}_visual')}"
+                if VARIANTS[name].separate_visual_qkv and f".{part}." in key:
+                    assert torch.equal(weights[copy], value)
+        for key, value in tower.state_dict().items():
+            assert torch.equal(weights[f"model.vision_tower.{key}"], value)
+    first = "model.multi_modal_projector.linear_1.weight"
+    alike = [n for n, v in VARIANTS.items() if not v.local_and_global]
+    for name in alike:
+        assert torch.equal(models[name].state_dict()[first], models["baseline"].state_dict()[first])
+    assert models["llavit"].state_dict()[first].shape[1] == 3 * 64
+
+
+def test_unknown_names_are_one_clear_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="no variant 'llava'; there are: baseline"):
+        train_demo("llava", 0, tmp_path)
+    with pytest.raises(ConfigurationError, match="no preset 'huge'; there are: cpu"):
+        train_demo("llavit", 0, tmp_path, preset="huge")
+
+
+@needs_font
+def test_a_smoke_run_makes_a_model_that_loads_and_is_not_made_twice(tmp_path):
+    folder = train_demo("llavit", 0, tmp_path, preset="smoke")
+    scores = json.loads((folder / "scores.json").read_text())
+    assert [row["layer"] for row in scores["layers"]] == list(range(7))
+    assert all(0 <= row["hit3"] <= 1 for row in scores["layers"])
+    assert "miniature" in (folder / "README.md").read_text()
+    vlm = load(str(folder))
+    assert vlm.model.config.separate_visual_qkv
+    assert vlm.model.config.visual_attention == "bidirectional"
+    made = (folder / "model.safetensors").stat().st_mtime_ns
+    assert train_demo("llavit", 0, tmp_path, preset="smoke") == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == made
+    with pytest.raises(ConfigurationError, match="another recipe"):
+        train_demo("llavit", 1, tmp_path, preset="cpu")
