@@ -15,7 +15,9 @@ def hit_rate(read: Sequence[Sequence[str]], truth: Sequence[Collection[str]], k:
 
     read: words of each patch, best first. truth: the true words of each patch.
     """
-    hits = [any(word in true for word in words[:k]) for words, true in zip(read, truth, strict=True)]
+    hits = [
+        any(word in true for word in words[:k]) for words, true in zip(read, truth, strict=True)
+    ]
     return sum(hits) / len(hits) if hits else float("nan")
 
 

@@ -1,4 +1,4 @@
-"""The picture of `make demo`: one scene, and the words that baseline and LLaViT read off its patches."""
+"""The picture of `make demo`: one scene, and what baseline and LLaViT read off its patches."""
 
 from __future__ import annotations
 

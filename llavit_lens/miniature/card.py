@@ -17,30 +17,33 @@ tags: [llavit, llava, interpretability, miniature]
 ---
 # llavit-lens demo: {variant} (miniature)
 
-**This is a miniature.** A model of {millions:.1f} M parameters, trained in minutes on drawn scenes of
-emoji. It shows how LLaVA and LLaViT (arXiv 2511.10301) process pictures; it says nothing about real
+**This is a miniature.** A model of {millions:.1f} M parameters, trained in minutes on drawn scenes
+of emoji. It shows how LLaVA and LLaViT (arXiv 2511.10301) process pictures; it says nothing about
 photographs, and its scores say nothing about models of real size.
 
 Switches: separate_visual_qkv={separate_visual_qkv}, visual_attention={visual_attention},
 {features}.
 
 ## Recipe
-Made by `llavit-lens demo train --variant {variant} --seed {seed} --preset {preset}` ({minutes} minutes
-on {machine}; {versions}).
+Made by `llavit-lens demo train --variant {variant} --seed {seed} --preset {preset}`
+({minutes} minutes on {machine}; {versions}).
 
-1. Vision tower (shared by all variants): a CLIP ViT trained on scene-caption pairs alone, contrastive
-   (class token against caption) and multi-instance (each word of the caption on some patch); {tower}.
-   It sees no label of any patch.
-2. Language model (shared): Qwen2 architecture, text alone: general text over thousands of words, captions,
-   questions answered from a passage; {llm}. It never sees a picture, nor words laid out as one. One head
-   in each of its first two layers starts as "look at the same word".
-3. Stage 1: projector and visual QKV on captions, the rest frozen; {stage_1}.
-4. Stage 2: language model, projector and visual QKV on questions and answers; {stage_2}.
+1. Vision tower (shared by all variants): a CLIP ViT trained on scene-caption pairs alone,
+   contrastive (class token against caption) and multi-instance (each word of the caption on some patch);
+   {tower}. It sees no label of any patch.
+2. Language model (shared): Qwen2 architecture, text alone: look-ups and passages over thousands of
+   words, captions, questions answered from them; {llm}.
+   It never sees a picture, nor words laid out as one. Two of its heads start as an induction head.
+3. Stage 1: projector and visual QKV on captions, the rest frozen;
+   {stage_1}.
+4. Stage 2: language model, projector and visual QKV on questions and answers, a third of them about
+   single places of the picture (as RefCOCO and Visual Genome are in LLaVA's data);
+   {stage_2}.
 
 ## Scores
 On {scenes} held-out scenes (`llavit-lens demo score --scenes {scenes} --seed {score_seed}`).
-Object patches: share whose top-3 words hold a true word (hit), the object's name (name); chance is the
-same words against patches of other scenes.
+Object patches: share whose top-3 words hold a true word (hit), the object's name (name); chance is
+the same words against patches of other scenes.
 
 | layer | hit@3 | chance | name@3 | chance | background@3 | newline on top |
 |---|---|---|---|---|---|---|
@@ -50,15 +53,18 @@ Accuracy: {accuracy}.
 """
 
 
-def write_card(folder: Path, record: dict[str, Any], preset: Preset, scores: dict[str, Any]) -> None:
+COLUMNS = ("hit3", "chance3", "name3", "name_chance3", "background3", "newline1")
+
+
+def write_card(
+    folder: Path, record: dict[str, Any], preset: Preset, scores: dict[str, Any]
+) -> None:
     """Write `folder/README.md`."""
     variant = variant_named(record["variant"])
     rows = [("input, cosine", scores["input_similarity"])]
     rows += [(f"{row['layer']}, logit lens", row) for row in scores["layers"]]
     table = "\n".join(
-        f"| {name} | {r['hit3']:.2f} | {r['chance3']:.2f} | {r['name3']:.2f} | {r['name_chance3']:.2f} "
-        f"| {r['background3']:.2f} | {r['newline1']:.2f} |"
-        for name, r in rows
+        f"| {name} | {' | '.join(f'{r[column]:.2f}' for column in COLUMNS)} |" for name, r in rows
     )
     size = sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2e6
     schedules = {
@@ -72,7 +78,9 @@ def write_card(folder: Path, record: dict[str, Any], preset: Preset, scores: dic
         millions=size,
         separate_visual_qkv=variant.separate_visual_qkv,
         visual_attention=variant.visual_attention,
-        features="features of tower layers 2, 4 and 5" if variant.local_and_global else "features of tower layer 5",
+        features="features of tower layers 2, 4 and 5"
+        if variant.local_and_global
+        else "features of tower layer 5",
         scenes=scores["scenes"],
         score_seed=scores["seed"],
         rows=table,

@@ -70,7 +70,9 @@ class Concept:
 
 
 CONCEPTS: dict[str, Concept] = {
-    entry.split()[0]: Concept(*entry.split()) for entry in _TABLE.replace("\n", "|").split("|") if entry.strip()
+    entry.split()[0]: Concept(*entry.split())
+    for entry in _TABLE.replace("\n", "|").split("|")
+    if entry.strip()
 }
 CATEGORIES = sorted({c.category for c in CONCEPTS.values()})
 COLORS = sorted({c.color for c in CONCEPTS.values()})

@@ -37,12 +37,12 @@ def _draw(seed: int) -> np.ndarray:
 
 
 class Corpus:
-    """`count` training scenes with their pictures, uint8 [count, SIZE, SIZE, 3], kept in `folder`."""
+    """`count` training scenes and their pictures, uint8 [count, SIZE, SIZE, 3], in `folder`."""
 
     def __init__(self, folder: Path, count: int):
         self.count = count
         pictures, done = folder / "pictures.npy", folder / "pictures.json"
-        if not done.is_file() or json.loads(done.read_text()) != {"count": count}:
+        if not done.is_file() or json.loads(done.read_text())["count"] != count:
             self._draw_all(pictures)
             done.write_text(json.dumps({"count": count}))
         self.pictures = np.load(pictures, mmap_mode="r")

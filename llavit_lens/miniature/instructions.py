@@ -13,9 +13,10 @@ from transformers import PreTrainedTokenizerBase
 
 from llavit_lens.miniature.corpus import Corpus, pick
 from llavit_lens.miniature.general_text import general_document
-from llavit_lens.miniature.language import DESCRIBE, caption, questions
+from llavit_lens.miniature.language import DESCRIBE, caption, questions, region_questions
 from llavit_lens.miniature.pretrain_tower import to_pixel_values
-from llavit_lens.miniature.scenes import GRID
+from llavit_lens.miniature.render import render
+from llavit_lens.miniature.scenes import GRID, Truth, patch_owners
 from llavit_lens.training.collate import pad_examples
 from llavit_lens.training.conversations import (
     IMAGE,
@@ -23,10 +24,12 @@ from llavit_lens.training.conversations import (
     encode_chat,
     encode_plain,
     expand_image,
+    token_id,
 )
 
 TEXT_ONLY_SHARE = 0.08  # of the instructions, as LLaVA-1.5's mix has some
 CAPTION_SHARE = 0.2
+REGION_SHARE = 0.35
 QUESTIONS = 6
 
 
@@ -40,7 +43,7 @@ class Captions(Dataset):
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, corpus: Corpus, length: int, seed: int):
         self.tokenizer, self.corpus, self.length, self.seed = tokenizer, corpus, length, seed
-        self.image_token = tokenizer.convert_tokens_to_ids(IMAGE)
+        self.image_token = token_id(tokenizer, IMAGE)
 
     def __len__(self) -> int:
         return self.length
@@ -49,7 +52,9 @@ class Captions(Dataset):
         rng = random.Random(f"stage 1, seed {self.seed}, {index}")
         scene = pick(self.corpus.count, "stage 1", self.seed, index)
         text = encode_plain(self.tokenizer, caption(self.corpus.scene(scene), rng))
-        return Example(expand_image(text, self.image_token, GRID * GRID), self.corpus.pictures[scene])
+        return Example(
+            expand_image(text, self.image_token, GRID * GRID), self.corpus.pictures[scene]
+        )
 
 
 class Instructions(Captions):
@@ -66,13 +71,18 @@ class Instructions(Captions):
                 return Example(encode_chat(self.tokenizer, turns), None)
         number = pick(self.corpus.count, "stage 2", self.seed, index)
         scene = self.corpus.scene(number)
-        asked = [(q.question, q.answer) for q in questions(scene, rng)]
+        if roll > 1 - REGION_SHARE:
+            asked = region_questions(Truth(scene, patch_owners(render(scene)[1])), rng)
+        else:
+            asked = [(q.question, q.answer) for q in questions(scene, rng)]
         if roll < TEXT_ONLY_SHARE + CAPTION_SHARE:
             asked = [(rng.choice(DESCRIBE), caption(scene, rng)), *asked[:2]]
         (first, answer), *rest = asked[:QUESTIONS]
         turns = [(f"{IMAGE}\n{first}", answer), *rest]
         text = encode_chat(self.tokenizer, turns, train_on_markers=True)
-        return Example(expand_image(text, self.image_token, GRID * GRID), self.corpus.pictures[number])
+        return Example(
+            expand_image(text, self.image_token, GRID * GRID), self.corpus.pictures[number]
+        )
 
 
 class CollateExamples:

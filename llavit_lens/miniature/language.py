@@ -11,15 +11,22 @@ import random
 from collections import Counter
 from typing import NamedTuple
 
-from llavit_lens.miniature.concepts import BACKGROUNDS, CATEGORIES, CONCEPTS, NUMBERS, SIGN_WORDS, TRAITS
-from llavit_lens.miniature.scenes import SIZE, Scene, Thing, sample_scene
+from llavit_lens.miniature.concepts import (
+    BACKGROUNDS,
+    CATEGORIES,
+    CONCEPTS,
+    NUMBERS,
+    SIGN_WORDS,
+    TRAITS,
+)
+from llavit_lens.miniature.scenes import GRID, SIZE, Scene, Thing, Truth, sample_scene
 
 VISION, OCR, KNOWLEDGE, GENERAL = "vision_centric", "ocr_chart", "knowledge", "general"
 CATEGORIES_OF_QUESTIONS = (VISION, OCR, KNOWLEDGE, GENERAL)
 
 
 class Question(NamedTuple):
-    """One question about a scene; `kind` is the template, `category` the paper's benchmark group."""
+    """One question about a scene; `kind` is the template, `category` the benchmark group."""
 
     category: str
     kind: str
@@ -95,7 +102,9 @@ def _noun(thing: Thing, rng: random.Random) -> str:
 def _background(scene: Scene, rng: random.Random) -> str:
     top, bottom = scene.backgrounds
     if top == bottom:
-        return rng.choice([f"the background is {top} .", f"everything is on {top} .", f"{top} is all around ."])
+        return rng.choice(
+            [f"the background is {top} .", f"everything is on {top} .", f"{top} is all around ."]
+        )
     return rng.choice(
         [
             f"the background is {top} above {bottom} .",
@@ -110,10 +119,18 @@ def _tags(scene: Scene, things: list[Thing], rng: random.Random) -> str:
     words: list[str] = []
     for thing in things:
         if thing.kind == "sign":
-            words += rng.choice([["sign", thing.word], ["text", thing.word], ["sign", thing.word, SIGN_WORDS[thing.word]]])
+            words += rng.choice(
+                [
+                    ["sign", thing.word],
+                    ["text", thing.word],
+                    ["sign", thing.word, SIGN_WORDS[thing.word]],
+                ]
+            )
             continue
         concept = CONCEPTS[thing.name]
-        extra = rng.sample([concept.category, concept.color, concept.trait], rng.choice([0, 0, 1, 2]))
+        extra = rng.sample(
+            [concept.category, concept.color, concept.trait], rng.choice([0, 0, 1, 2])
+        )
         words += rng.choice([[thing.name, *extra], [*extra, thing.name]])
     grounds = list(dict.fromkeys(scene.backgrounds))
     words = [*grounds, *words] if rng.random() < 0.5 else [*words, *grounds]
@@ -152,7 +169,9 @@ def _sentences(scene: Scene, things: list[Thing], rng: random.Random) -> str:
         sentences.append(f"the {_refer(a)} is {relation(a, b)} the {_refer(b)} .")
     if rng.random() < 0.25:
         n = len(things)
-        sentences.append(f"there {'is' if n == 1 else 'are'} {NUMBERS[n]} thing{'s' if n > 1 else ''} .")
+        sentences.append(
+            f"there {'is' if n == 1 else 'are'} {NUMBERS[n]} thing{'s' if n > 1 else ''} ."
+        )
     sentences.insert(rng.choice([0, len(sentences)]), _background(scene, rng))
     return " ".join(sentences)
 
@@ -236,7 +255,9 @@ def _ocr(scene: Scene) -> list[Question]:
             asked.append(("read_at", f"what does the sign at the {sign.position} say ?", sign.word))
     for thing, how, other in _only_related(scene):
         if thing.kind == "sign":
-            asked.append(("read_relation", f"which word is {how} the {_refer(other)} ?", thing.word))
+            asked.append(
+                ("read_relation", f"which word is {how} the {_refer(other)} ?", thing.word)
+            )
     return [Question(OCR, *q) for q in asked]
 
 
@@ -249,15 +270,31 @@ def _knowledge(scene: Scene, rng: random.Random) -> list[Question]:
             ("color_at", f"what color is the thing at the {thing.position} ?", concept.color),
             ("trait_at", f"what goes with the thing at the {thing.position} ?", concept.trait),
         ]))  # fmt: skip
-    for thing, how, other in _sample(rng, [r for r in _only_related(scene) if r[0].kind == "object"], 1):
+    for thing, how, other in _sample(
+        rng, [r for r in _only_related(scene) if r[0].kind == "object"], 1
+    ):
         concept = CONCEPTS[thing.name]
-        asked.append(("kind_relation", f"what kind of thing is {how} the {_refer(other)} ?", concept.category))
+        asked.append(
+            (
+                "kind_relation",
+                f"what kind of thing is {how} the {_refer(other)} ?",
+                concept.category,
+            )
+        )
     traits = Counter(CONCEPTS[t.name].trait for t in scene.objects)
     for thing in _sample(rng, [t for t in scene.objects if traits[CONCEPTS[t.name].trait] == 1], 1):
-        asked.append(("which_trait", f"which thing goes with {CONCEPTS[thing.name].trait} ?", thing.name))
+        asked.append(
+            ("which_trait", f"which thing goes with {CONCEPTS[thing.name].trait} ?", thing.name)
+        )
     trait = rng.choice(list(traits)) if traits and rng.random() < 0.5 else rng.choice(TRAITS)
-    asked.append(("exist_trait", f"does anything go with {trait} ?", "yes" if trait in traits else "no"))
+    asked.append(
+        ("exist_trait", f"does anything go with {trait} ?", "yes" if trait in traits else "no")
+    )
     return [Question(KNOWLEDGE, *q) for q in asked]
+
+
+def _is_there(noun: str) -> str:
+    return f"is there {_article(noun, uncounted='any')} {noun} ?"
 
 
 def _general(scene: Scene, rng: random.Random) -> list[Question]:
@@ -266,16 +303,42 @@ def _general(scene: Scene, rng: random.Random) -> list[Question]:
     name = rng.choice(names) if names and rng.random() < 0.5 else rng.choice(list(CONCEPTS))
     kind = rng.choice(list(kinds)) if kinds and rng.random() < 0.5 else rng.choice(CATEGORIES)
     asked = [
-        ("exist", f"is there {_article(name, uncounted='any')} {name} ?", "yes" if name in names else "no"),
-        ("exist_kind", f"is there {_article(kind, uncounted='any')} {kind} ?", "yes" if kind in kinds else "no"),
+        ("exist", _is_there(name), "yes" if name in names else "no"),
+        ("exist_kind", _is_there(kind), "yes" if kind in kinds else "no"),
         ("background", *rng.choice([
             ("what is the background at the top ?", scene.backgrounds[0]),
             ("what is the background at the bottom ?", scene.backgrounds[1]),
         ])),
     ]  # fmt: skip
-    for thing in _sample(rng, [t for t in scene.objects if kinds[CONCEPTS[t.name].category] == 1], 1):
-        asked.append(("which", f"which {CONCEPTS[thing.name].category} is in the picture ?", thing.name))
+    for thing in _sample(
+        rng, [t for t in scene.objects if kinds[CONCEPTS[t.name].category] == 1], 1
+    ):
+        asked.append(
+            ("which", f"which {CONCEPTS[thing.name].category} is in the picture ?", thing.name)
+        )
     return [Question(GENERAL, *q) for q in asked]
+
+
+ROWS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
+
+
+def region_questions(truth: Truth, rng: random.Random) -> list[tuple[str, str]]:
+    """Questions about single places, as RefCOCO and Visual Genome bring them into LLaVA's data:
+    rows, and places in a row, of an eight by eight grid. Answers name the thing or the background.
+    """
+
+    def shown(row: int, col: int) -> str:
+        thing = truth.thing(row, col)
+        return thing.name if thing else next(iter(truth.background(row, col)), "edge")
+
+    asked = []
+    for row in rng.sample(range(GRID), 3):
+        things = " ".join(shown(row, col) for col in range(GRID))
+        asked.append((f"what is in row {ROWS[row]} ?", things))
+    for _ in range(2):
+        row, col = rng.randrange(GRID), rng.randrange(GRID)
+        asked.append((f"what is in row {ROWS[row]} , place {ROWS[col]} ?", shown(row, col)))
+    return asked
 
 
 def world_words() -> set[str]:
@@ -283,7 +346,15 @@ def world_words() -> set[str]:
 
     Collected from many scenes rather than listed by hand: templates can change freely.
     """
-    words = {*CONCEPTS, *CATEGORIES, *TRAITS, *BACKGROUNDS, *SIGN_WORDS, *SIGN_WORDS.values(), *NUMBERS}
+    words = {
+        *CONCEPTS,
+        *CATEGORIES,
+        *TRAITS,
+        *BACKGROUNDS,
+        *SIGN_WORDS,
+        *SIGN_WORDS.values(),
+        *NUMBERS,
+    }
     words |= {c.color for c in CONCEPTS.values()}
     texts = list(DESCRIBE)
     rng = random.Random("world words")

@@ -20,7 +20,9 @@ class Preset:
     layers: int = 6
 
 
-def _preset(scenes: int, steps: tuple[int, int, int, int], scale: int = 1, width: int = 128) -> Preset:
+def _preset(
+    scenes: int, steps: tuple[int, int, int, int], scale: int = 1, width: int = 128
+) -> Preset:
     tower, llm, stage_1, stage_2 = steps
     slower = (128 / width) ** 0.5
     return Preset(
@@ -36,7 +38,7 @@ def _preset(scenes: int, steps: tuple[int, int, int, int], scale: int = 1, width
 # cpu: two cores, an hour for the shared part and a quarter of an hour for each variant.
 # gpu: not run yet. smoke: checks in seconds that everything runs; it learns nothing.
 PRESETS = {
-    "cpu": _preset(40_000, (6_000, 4_500, 600, 1_300)),
+    "cpu": _preset(40_000, (6_000, 4_500, 1_000, 1_500)),
     "gpu": _preset(200_000, (40_000, 40_000, 4_000, 12_000), scale=4, width=256),
     "smoke": _preset(60, (4, 4, 3, 3)),
 }

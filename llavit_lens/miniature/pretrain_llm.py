@@ -1,8 +1,8 @@
 """Pretrain the small language model on text alone: general text and the world's captions.
 
-It is what Qwen is to LLaVA: an ordinary language model. It never sees a picture, nor words laid out
-as one. Its text teaches it to read: passages and captions with questions that only the passage
-answers, paraphrases, lists; about most of which (the lexicon's thousands of words) no picture speaks.
+It is what Qwen is to LLaVA: an ordinary language model. It never sees a picture, nor words laid
+out as one. Its text teaches it to read: passages and captions with questions that only the passage
+answers, paraphrases, look-ups; most of its thousands of words are about what no picture shows.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ MIX = {
 }
 
 
-def llm_config(tokenizer: PreTrainedTokenizerBase, width: int = 128, layers: int = 6) -> Qwen2Config:
+def llm_config(
+    tokenizer: PreTrainedTokenizerBase, width: int = 128, layers: int = 6
+) -> Qwen2Config:
     return Qwen2Config(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -138,7 +140,9 @@ def table(rng: random.Random) -> list[tuple[str, bool]]:
     group = rng.choice([sorted(PLACES), [*NUMBERS], COLORS, list(CONCEPTS), WORDS])
     pairs = [(key, rng.choice(group)) for key in keys]
     if rng.random() < 0.3:
-        pairs = [(value, key) for key, value in pairs if [v for _, v in pairs].count(value) == 1] or pairs
+        pairs = [
+            (value, key) for key, value in pairs if [v for _, v in pairs].count(value) == 1
+        ] or pairs
     parts = [(" , ".join(f"{key} {value}" for key, value in pairs) + " .", False)]
     for _ in range(rng.choice([2, 3])):
         for key, value in rng.sample(pairs, len(pairs)):
@@ -155,7 +159,11 @@ def places(scene: Scene, text: str, rng: random.Random) -> str:
         name = thing.word or thing.name
         if thing.position in said:
             notes += [f"{name} : {thing.position}", f"{thing.position} : {name}"]
-    notes += [f"top : {scene.backgrounds[0]}", f"bottom : {scene.backgrounds[1]}"] if rng.random() < 0.3 else []
+    notes += (
+        [f"top : {scene.backgrounds[0]}", f"bottom : {scene.backgrounds[1]}"]
+        if rng.random() < 0.3
+        else []
+    )
     notes = notes or [thing.word or thing.name for thing in scene.things]
     return " . ".join(rng.sample(notes, len(notes))) + " ."
 
@@ -246,6 +254,13 @@ def pretrain_llm(
     scale_residual_writes(model)
     induction_head(model)
     documents = Documents(tokenizer, scenes, schedule.steps * schedule.batch)
-    run(model, documents, CollateDocuments(tokenizer), folder / "run", schedule, name="language model")
+    run(
+        model,
+        documents,
+        CollateDocuments(tokenizer),
+        folder / "run",
+        schedule,
+        name="language model",
+    )
     model.save_pretrained(folder)
     return model

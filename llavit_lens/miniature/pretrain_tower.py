@@ -20,7 +20,8 @@ from llavit_lens.miniature.tower import ContrastiveTower, tower_config
 
 # The words that a caption may hold and a patch may show.
 CONTENT_WORDS = sorted(
-    {w for c in CONCEPTS.values() for w in c.words} | {*BACKGROUNDS, *SIGN_WORDS, *SIGN_WORDS.values(), "sign"}
+    {w for c in CONCEPTS.values() for w in c.words}
+    | {*BACKGROUNDS, *SIGN_WORDS, *SIGN_WORDS.values(), "sign"}
 )
 
 

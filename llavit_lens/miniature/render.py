@@ -1,4 +1,4 @@
-"""Draw a scene with the system's Noto Color Emoji font, and label every pixel with what it shows."""
+"""Draw a scene with the system's Noto Color Emoji font, and label what every pixel shows."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ def emoji_font_path() -> Path:
         if path.is_file():
             return path
     raise ConfigurationError(
-        f"drawing scenes needs the font {FONT_FILE}, not found in {', '.join(map(str, candidates))}; "
-        "install it (Debian, Ubuntu: apt-get install fonts-noto-color-emoji) or set "
+        f"drawing scenes needs the font {FONT_FILE}, which is not at any of "
+        f"{', '.join(map(str, candidates))}; install it "
+        "(Debian, Ubuntu: apt-get install fonts-noto-color-emoji) or set "
         "LLAVIT_LENS_EMOJI_FONT to its path"
     )
 
@@ -97,9 +98,9 @@ def _draw_sign(word: str) -> Image.Image:
     board = Image.new("RGBA", (width, height), (255, 255, 252, 255))
     draw = ImageDraw.Draw(board)
     draw.rectangle([2, 2, width - 3, height - 3], outline=(40, 40, 40), width=5)
-    font = ImageFont.load_default(size=64)
-    while font.getlength(word) > width - 24:
-        font = ImageFont.load_default(size=font.size - 2)
+    size = 64
+    while (font := ImageFont.load_default(size=size)).getlength(word) > width - 24:
+        size -= 2
     draw.text((width / 2, height / 2 - 2), word, fill=(15, 15, 15), font=font, anchor="mm")
     return board
 
@@ -110,7 +111,9 @@ def _texture(name: str, height: int, width: int, rng: np.random.Generator) -> np
     y, x = np.mgrid[:height, :width]
     match name:
         case "sky":
-            return np.array([140, 195, 245]) + noise * 3 + np.linspace(-25, 15, height)[:, None, None]
+            return (
+                np.array([140, 195, 245]) + noise * 3 + np.linspace(-25, 15, height)[:, None, None]
+            )
         case "grass":
             blades = (noise + np.roll(noise, 1, 0) + np.roll(noise, 2, 0)) / 1.7
             return np.array([112, 180, 80]) + blades * 18
@@ -120,7 +123,9 @@ def _texture(name: str, height: int, width: int, rng: np.random.Generator) -> np
         case "brick":
             row = y // 9
             mortar = ((y % 9) < 1) | (((x + (row % 2) * 9) % 18) < 1)
-            return np.where(mortar[..., None], np.array([215, 208, 200]), np.array([172, 96, 76]) + noise * 6)
+            return np.where(
+                mortar[..., None], np.array([215, 208, 200]), np.array([172, 96, 76]) + noise * 6
+            )
         case "water":
             waves = 18 * np.sin(y / 2.2 + 2 * np.sin(x / 7))
             return np.array([62, 135, 180]) + waves[..., None] + noise * 4

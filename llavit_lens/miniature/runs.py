@@ -79,4 +79,6 @@ def run(
     )
     last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
     trainer.train(resume_from_checkpoint=last)
+    # mixed precision wraps `forward`; the caller's model gets its own back
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     model.eval()

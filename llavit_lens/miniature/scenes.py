@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -152,8 +153,12 @@ def sample_scene(seed: int, max_things: int = 3) -> Scene:
     return Scene(seed, tuple(things), (top, bottom), horizon)
 
 
-def _place(rng: random.Random, things: list[Thing], sample) -> None:
-    """Add a sampled thing where it is free; leaves `things` as it is when 40 tries found no place."""
+def _place(
+    rng: random.Random,
+    things: list[Thing],
+    sample: Callable[[random.Random, list[Thing]], Thing],
+) -> None:
+    """Add a sampled thing where it is free; does nothing when 40 tries found no place."""
     for _ in range(40):
         new = sample(rng, things)
         slack = 3

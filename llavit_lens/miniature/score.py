@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,10 +29,12 @@ LAYER_CHOICE_SCENES = 100
 QUESTIONS_PER_CATEGORY = 3
 
 
-def score_model(vlm: VLM, scenes: int = 300, seed: int = 0, progress: bool = True) -> dict[str, Any]:
+def score_model(
+    vlm: VLM, scenes: int = 300, seed: int = 0, progress: bool = True
+) -> dict[str, Any]:
     """Readability per layer and accuracy per category, on scenes that no demo model was trained on.
 
-    Returns {"layers": [...], "input_similarity": {...}, "accuracy": {...}, "best_layer": {...}, ...}
+    Returns {"layers": [...], "input_similarity": {...}, "accuracy": {...}, "best_layer": {...}}
     with rates in [0, 1]. Layer 0 is the projector's output. An object patch is one that an object
     or sign covers by at least a quarter; `name` counts objects only, as a sign has no name of its
     own. `best_layer` was chosen by hit3 on other scenes than those that are scored.
@@ -80,29 +83,29 @@ class _Patches:
         things = [t.thing(*cell) for t, cell in zip(self.truth, self.cell, strict=True)]
         grounds = [t.background(*cell) for t, cell in zip(self.truth, self.cell, strict=True)]
         read = [words[layer] for words in self.read]
-        on_thing = [i for i, thing in enumerate(things) if thing is not None]
-        on_object = [i for i in on_thing if things[i].kind == "object"]
-        on_sign = [i for i in on_thing if things[i].kind == "sign"]
-        on_ground = [i for i, words in enumerate(grounds) if words]
+        on_thing = {i: thing for i, thing in enumerate(things) if thing is not None}
+        on_object = {i: thing for i, thing in on_thing.items() if thing.kind == "object"}
+        on_sign = {i: thing for i, thing in on_thing.items() if thing.kind == "sign"}
+        on_ground = {i: words for i, words in enumerate(grounds) if words}
 
-        def rates(name: str, patches: list[int], true: dict[int, Any]) -> dict[str, float]:
-            words, truth = [read[i] for i in patches], [true[i] for i in patches]
+        def rates(name: str, true: Mapping[int, Collection[str]]) -> dict[str, float]:
+            """Hit rates on the patches that are the keys of `true`."""
+            words, truth = [read[i] for i in true], list(true.values())
             return {f"{name}{k}": hit_rate(words, truth, k) for k in (1, K)}
 
-        def chances(name: str, patches: list[int], true: dict[int, Any]) -> dict[str, float]:
-            other = permuted_truth([true[i] for i in patches], [self.scene[i] for i in patches])
-            return rates(name, patches, dict(zip(patches, other, strict=True)))
+        def chances(name: str, true: Mapping[int, Collection[str]]) -> dict[str, float]:
+            other = permuted_truth(list(true.values()), [self.scene[i] for i in true])
+            return rates(name, dict(zip(true, other, strict=True)))
 
-        words = {i: things[i].words for i in on_thing}
-        names = {i: things[i].names for i in on_object}
-        sign_words = {i: {things[i].word} for i in on_sign}
+        words = {i: thing.words for i, thing in on_thing.items()}
+        names = {i: thing.names for i, thing in on_object.items()}
         return {
-            **rates("hit", on_thing, words),
-            **chances("chance", on_thing, words),
-            **rates("name", on_object, names),
-            **chances("name_chance", on_object, names),
-            **rates("sign_word", on_sign, sign_words),
-            **rates("background", on_ground, dict(enumerate(grounds))),
+            **rates("hit", words),
+            **chances("chance", words),
+            **rates("name", names),
+            **chances("name_chance", names),
+            **rates("sign_word", {i: {thing.word} for i, thing in on_sign.items()}),
+            **rates("background", on_ground),
             "newline1": sum(words[0] == "\n" for words in read) / len(read),
         }
 
@@ -120,8 +123,8 @@ def _measure(
         trace = vlm.trace(picture)
         if trace.layout.grid != ((GRID, GRID),):
             raise ConfigurationError(
-                f"{vlm.name} has a patch grid of {trace.layout.grid}, the scenes' truth is for {GRID} x {GRID}; "
-                "score a demo model"
+                f"{vlm.name} has a patch grid of {trace.layout.grid}, the scenes' truth is for "
+                f"{GRID} x {GRID}; score a demo model"
             )
         words = logit_lens(trace, k=K)
         lens.add(number, truth, words)
@@ -138,7 +141,7 @@ def _measure(
 def _answers(vlm: VLM, scene: Scene, picture: Image.Image) -> list[tuple[str, bool]]:
     """(category, whether right) of a few questions of each category; all answers are one token."""
     rng = random.Random(f"score {scene.seed}")
-    asked, count = [], defaultdict(int)
+    asked, count = [], Counter[str]()
     for question in questions(scene, rng):
         count[question.category] += 1
         if count[question.category] <= QUESTIONS_PER_CATEGORY:

@@ -63,7 +63,9 @@ class ContrastiveTower(nn.Module):
         nn.init.constant_(self.word_embeddings.bias, -4.0)  # most words are on no patch
         self.logit_scale = nn.Parameter(torch.tensor(2.5))
 
-    def forward(self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, words: Tensor) -> dict:
+    def forward(
+        self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, words: Tensor
+    ) -> dict:
         seen = self.vision(pixel_values)
         read = self.text(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         mask = attention_mask[..., None]
@@ -71,7 +73,11 @@ class ContrastiveTower(nn.Module):
         contrastive = self._clip(self.image_projection(seen.pooler_output), caption)
         patches = self.patch_norm(seen.last_hidden_state[:, 1:])
         found = self._multi_instance(self.word_embeddings(patches).float(), words)
-        return {"loss": 0.3 * contrastive + found, "contrastive": contrastive, "multi_instance": found}
+        return {
+            "loss": 0.3 * contrastive + found,
+            "contrastive": contrastive,
+            "multi_instance": found,
+        }
 
     def _clip(self, image: Tensor, text: Tensor) -> Tensor:
         image, text = F.normalize(image.float(), dim=-1), F.normalize(text.float(), dim=-1)
@@ -81,7 +87,7 @@ class ContrastiveTower(nn.Module):
 
     @staticmethod
     def _multi_instance(logits: Tensor, words: Tensor) -> Tensor:
-        """Binary cross-entropy of 'the caption holds this word', from the patches' logits [B, N, W].
+        """Binary cross-entropy of 'the caption holds this word', from patch logits [B, N, W].
 
         Pooled in two ways: a smooth maximum finds the word's best patch; the mean of the best four
         asks that several patches of a thing name it, not only its most typical one.
@@ -89,5 +95,8 @@ class ContrastiveTower(nn.Module):
         target = words.float()
         smooth = torch.logsumexp(2 * logits, 1) / 2
         several = logits.topk(4, dim=1).values.mean(1)
-        losses = [F.binary_cross_entropy_with_logits(s, target, reduction="none") for s in (smooth, several)]
-        return sum(loss.sum(1).mean() for loss in losses) / 2
+        losses = [
+            F.binary_cross_entropy_with_logits(s, target, reduction="none")
+            for s in (smooth, several)
+        ]
+        return torch.stack(losses).sum(2).mean()

@@ -1,10 +1,10 @@
-"""Train a demo model from nothing: world, vision tower, language model, then the paper's two stages.
+"""Train a demo model from nothing: world, tower, language model, then the paper's two stages.
 
     OUT/shared/            pictures, tokenizer, tower, llm: once, used by every variant and seed
-    OUT/<variant>-seed<N>/ stage_1/, stage_2/ (runs), model/ (the result: a Hugging Face folder)
+    OUT/<variant>-seed<N>/ stage_1/, stage_2/ (runs), model/ (the result, a Hugging Face folder)
 
-Every step leaves its result on disk and is skipped when that is there; a run continues from its last
-checkpoint. Nothing is trained twice, and an interruption costs at most a tenth of one run.
+Every step leaves its result on disk and is skipped when that is there; a run continues from its
+last checkpoint. Nothing is trained twice, and an interruption costs at most a tenth of one run.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, CLIPVisionModel, Qwen2ForCausalLM
 
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.card import write_card
 from llavit_lens.miniature.corpus import Corpus
 from llavit_lens.miniature.instructions import Captions, CollateExamples, Instructions
@@ -72,15 +73,21 @@ def train_demo(
 
 
 def prepare_shared(shared: Path, preset: str) -> None:
-    """Draw the scenes and pretrain tower and language model, side by side, if they are not there."""
+    """Draw the scenes, and pretrain tower and language model side by side, if not there yet."""
     p = preset_named(preset)
     shared.mkdir(parents=True, exist_ok=True)
-    _check_same(shared / "preset.json", {"preset": preset, "recipe": json.loads(json.dumps(asdict(p)))})
+    _check_same(
+        shared / "preset.json", {"preset": preset, "recipe": json.loads(json.dumps(asdict(p)))}
+    )
     if not (shared / "tokenizer" / "tokenizer.json").is_file():
         build_tokenizer().save_pretrained(shared / "tokenizer")
     Corpus(shared, p.scenes)
     jobs: list[tuple[Callable, tuple]] = [(_tower, (shared, preset)), (_llm, (shared, preset))]
-    missing = [job for job, part in zip(jobs, ("tower", "llm"), strict=True) if not (shared / part / "config.json").is_file()]
+    missing = [
+        job
+        for job, part in zip(jobs, ("tower", "llm"), strict=True)
+        if not (shared / part / "config.json").is_file()
+    ]
     _in_processes(missing)
 
 
@@ -93,11 +100,16 @@ def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: s
     llm = Qwen2ForCausalLM.from_pretrained(shared / "llm")
     model = build_variant(variant_named(variant), tower, llm, tokenizer, seed)
     started = time.time()
-    for stage, schedule, data in ((PRETRAIN, p.stage_1, Captions), (FINETUNE, p.stage_2, Instructions)):
+    for stage, schedule, data in (
+        (PRETRAIN, p.stage_1, Captions),
+        (FINETUNE, p.stage_2, Instructions),
+    ):
         examples = data(tokenizer, corpus, schedule.steps * schedule.batch, seed)
-        model = _stage(model, stage, schedule, examples, CollateExamples(tokenizer), folder, variant)
+        model = _stage(
+            model, stage, schedule, examples, CollateExamples(tokenizer), folder, variant
+        )
     result = folder / "model"
-    model.to(torch.bfloat16).save_pretrained(result)
+    model.bfloat16().save_pretrained(result)
     build_processor(tokenizer).save_pretrained(result)
     scores = score_model(load(str(result)), scenes=100 if preset != "smoke" else 2, seed=0)
     record = {
@@ -135,7 +147,9 @@ def _stage(
 def _tower(shared: Path, preset: str) -> None:
     p: Preset = preset_named(preset)
     tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizer")
-    pretrain_tower(shared / "tower", Corpus(shared, p.scenes), tokenizer, p.tower, p.width, p.layers)
+    pretrain_tower(
+        shared / "tower", Corpus(shared, p.scenes), tokenizer, p.tower, p.width, p.layers
+    )
 
 
 def _llm(shared: Path, preset: str) -> None:
@@ -153,7 +167,10 @@ def _in_processes(jobs: list[tuple[Callable, tuple]]) -> None:
     cores = int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1))
     threads = max(1, cores // len(jobs))
     with ProcessPoolExecutor(
-        len(jobs), mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(threads,)
+        len(jobs),
+        mp_context=get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(threads,),
     ) as pool:
         for future in [pool.submit(job, *arguments) for job, arguments in jobs]:
             future.result()
@@ -161,11 +178,8 @@ def _in_processes(jobs: list[tuple[Callable, tuple]]) -> None:
 
 def _check_same(path: Path, recipe: dict) -> None:
     """Refuse to mix parts that were made by different recipes in one folder."""
-    from llavit_lens.errors import ConfigurationError
-
     if path.is_file() and json.loads(path.read_text()) != recipe:
         raise ConfigurationError(
-            f"{path.parent} was made with another recipe ({json.loads(path.read_text())['preset']}); "
-            "choose another --out"
+            f"{path.parent} was made with another recipe or preset; choose another --out"
         )
     path.write_text(json.dumps(recipe))

@@ -15,6 +15,7 @@ from transformers import (
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.scenes import GRID, PATCH, SIZE
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration, LlavitProcessor
+from llavit_lens.training.conversations import IMAGE, token_id
 
 LOCAL_AND_GLOBAL = (2, 4, 5)  # of six layers, as 5, 15 and 23 of CLIP's twenty-four
 PENULTIMATE = -2
@@ -55,7 +56,7 @@ def build_variant(
     config = LlavitConfig(
         vision_config=tower.config.to_dict(),
         text_config=llm.config.to_dict(),
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=token_id(tokenizer, IMAGE),
         image_seq_length=GRID * GRID,
         vision_feature_layer=list(LOCAL_AND_GLOBAL) if variant.local_and_global else PENULTIMATE,
         vision_feature_select_strategy="default",
@@ -77,7 +78,7 @@ def build_variant(
 
 
 def build_processor(tokenizer: PreTrainedTokenizerBase) -> LlavitProcessor:
-    """The processor of every demo model: scenes are used as they are, others are cropped to a square."""
+    """The processor of every demo model: scenes as they are, other pictures cropped to a square."""
     return LlavitProcessor(
         image_processor=CLIPImageProcessorPil(
             size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE}

@@ -1,4 +1,4 @@
-"""The tokenizer of the demo models: lowercase whole words, thousands of them, most about other things."""
+"""The tokenizer of the demo models: thousands of whole words, most of them about other things."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PUNCTUATION = r"""\n|[.,?!:;()"]"""
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """A word-level tokenizer with Qwen's turn markers, an image token and the newline as a word."""
     roles = {"system", "user", "assistant", *SYSTEM.lower().replace(".", " .").split()}
-    words = {"\n", *FUNCTION_WORDS, *lexicon_words(), *world_words(), *roles, *".,?!:;()\""}
+    words = {"\n", *FUNCTION_WORDS, *lexicon_words(), *world_words(), *roles, *'.,?!:;()"'}
     vocabulary = {word: i for i, word in enumerate([*SPECIAL, *sorted(words - set(SPECIAL))])}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     core.normalizer = normalizers.Lowercase()
@@ -26,7 +26,9 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
             pre_tokenizers.Split(Regex(r"[^\S\n]+"), "removed"),
         ]
     )
-    core.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
+    core.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in SPECIAL]
+    )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         unk_token="<unk>",

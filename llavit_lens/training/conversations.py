@@ -19,7 +19,9 @@ SYSTEM = "You are a helpful assistant."
 
 # ChatML with "<image>\n" in front of the user's text; what `encode_chat` writes, token by token.
 CHAT_TEMPLATE = (
-    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\n" + SYSTEM + "<|im_end|>\n{% endif %}"
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\n"
+    + SYSTEM
+    + "<|im_end|>\n{% endif %}"
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}"
     "{% else %}{% for part in message['content'] %}"
@@ -27,6 +29,11 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+    """Id of one token."""
+    return tokenizer.get_vocab()[token]
 
 
 class Encoded(NamedTuple):
@@ -56,7 +63,7 @@ def encode_chat(
     the system and user turns included, as LLaVA-NeXT does for Qwen. It teaches the last visual
     token to predict the newline that follows it: the artifact of the paper's Appendix C.2.
     """
-    markers = set(tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"]))
+    markers = {token_id(tokenizer, marker) for marker in ("<|im_start|>", "<|im_end|>")}
     markers |= set(tokenizer("\n", add_special_tokens=False)["input_ids"])
     ids: list[int] = []
     labels: list[int] = []
@@ -80,7 +87,7 @@ def encode_chat(
 
 
 def expand_image(example: Encoded, image_token_id: int, length: int) -> Encoded:
-    """Write the image token `length` times, once for every visual token; labels are IGNORE there."""
+    """Write the image token `length` times, once for each visual token; labels are IGNORE there."""
     ids: list[int] = []
     labels: list[int] = []
     for token, label in zip(example.input_ids, example.labels, strict=True):

@@ -1,4 +1,4 @@
-"""transformers' Trainer with what the recipe needs: learning rates by name, loss on targets only."""
+"""transformers' Trainer with what the recipe needs: rates by name, loss on targets only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from transformers import Trainer
 from llavit_lens.training.conversations import IGNORE
 
 
-def target_loss(model: nn.Module, inputs: Mapping[str, Any], num_targets: Tensor | int | None = None) -> Tensor:
+def target_loss(
+    model: Any, inputs: Mapping[str, Any], num_targets: Tensor | int | None = None
+) -> Tensor:
     """Next-token cross-entropy that unembeds only the positions that have a target.
 
     With a large vocabulary and images in the sequence most logits would be computed for nothing.
@@ -33,28 +35,31 @@ def target_loss(model: nn.Module, inputs: Mapping[str, Any], num_targets: Tensor
 
 
 class RecipeTrainer(Trainer):
-    """Trainer for data that is already in its order, with one learning rate per group of parameters.
+    """Trainer for data that is in its order already, with learning rates by parameter name.
 
     `learning_rates` maps a part of a parameter's name to its rate; the first match counts, and
     parameters without one use `args.learning_rate`. Frozen parameters stay out of the optimizer.
     """
 
-    def __init__(self, *args: Any, learning_rates: Mapping[str, float] | None = None, **kwargs: Any):
+    def __init__(
+        self, *args: Any, learning_rates: Mapping[str, float] | None = None, **kwargs: Any
+    ):
         super().__init__(*args, **kwargs)
         self.learning_rates = dict(learning_rates or {})
         self.model_accepts_loss_kwargs = False
 
-    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> Sampler:
-        return SequentialSampler(self.train_dataset)
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)  # type: ignore[arg-type]
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         if self.optimizer is None:
             groups: dict[float, list[nn.Parameter]] = {}
+            assert isinstance(self.model, nn.Module)
             for name, parameter in self.model.named_parameters():
                 if parameter.requires_grad:
                     rates = (r for part, r in self.learning_rates.items() if part in name)
                     groups.setdefault(next(rates, self.args.learning_rate), []).append(parameter)
-            cls, options = Trainer.get_optimizer_cls_and_kwargs(self.args, self.model)
+            cls, options = Trainer.get_optimizer_cls_and_kwargs(self.args)
             options.pop("lr", None)
             decay = self.args.weight_decay
             self.optimizer = cls(
@@ -64,9 +69,16 @@ class RecipeTrainer(Trainer):
             )
         return self.optimizer
 
-    def compute_loss(self, model: nn.Module, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
         """Target loss; a model that computes its own loss (contrastive pretraining) returns it."""
         if "labels" not in inputs:
             return model(**inputs)["loss"]
-        with self.compute_loss_context_manager():
+        # accelerate puts mixed precision around the model's forward, which is not called here
+        with self.accelerator.autocast():
             return target_loss(self.accelerator.unwrap_model(model), inputs)

@@ -58,7 +58,9 @@ def test_the_induction_head_reads_what_stood_behind_an_earlier_copy():
     def attention() -> tuple[float, float]:
         with torch.no_grad():
             first, second, *_ = model(input_ids=ids, output_attentions=True).attentions
-        return first[:, 0].diagonal(-1, 1, 2).mean().item(), second[:, -1].diagonal(-19, 1, 2).mean().item()
+        return first[:, 0].diagonal(-1, 1, 2).mean().item(), second[:, -1].diagonal(
+            -19, 1, 2
+        ).mean().item()
 
     previous, induction = attention()
     assert previous < 0.3 and induction < 0.3

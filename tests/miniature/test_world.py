@@ -124,7 +124,11 @@ def test_every_answer_follows_from_the_scene(seed):
             assert (q.answer == "yes") == (body.split()[-1] in kinds)
         elif q.kind in ("which_trait", "exist_trait"):
             having = [n for n in names if CONCEPTS[n].trait == body.split()[-1]]
-            assert [q.answer] == having if q.kind == "which_trait" else (q.answer == "yes") == bool(having)
+            assert (
+                [q.answer] == having
+                if q.kind == "which_trait"
+                else (q.answer == "yes") == bool(having)
+            )
         elif q.kind == "which":
             (name,) = [n for n in names if CONCEPTS[n].category == body.split()[1]]
             assert q.answer == name
@@ -137,7 +141,10 @@ def test_every_answer_follows_from_the_scene(seed):
 def test_yes_and_no_are_balanced_enough_that_neither_is_a_good_guess():
     rng = random.Random(0)
     said = Counter(
-        q.answer for seed in range(600) for q in questions(sample_scene(seed), rng) if q.answer in ("yes", "no")
+        q.answer
+        for seed in range(600)
+        for q in questions(sample_scene(seed), rng)
+        if q.answer in ("yes", "no")
     )
     assert 0.4 < said["yes"] / said.total() < 0.6
 

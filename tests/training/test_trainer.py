@@ -82,7 +82,9 @@ def test_learning_rates_go_by_name_and_frozen_parameters_stay_out(tmp_path):
     args = TrainingArguments(str(tmp_path), learning_rate=3e-4, use_cpu=True, report_to=[])
     trainer = RecipeTrainer(model, args, learning_rates=PRETRAIN.learning_rates)
     rate = {
-        id(p): group["lr"] for group in trainer.create_optimizer().param_groups for p in group["params"]
+        id(p): group["lr"]
+        for group in trainer.create_optimizer().param_groups
+        for p in group["params"]
     }
     for name, parameter in model.named_parameters():
         if "multi_modal_projector" in name:

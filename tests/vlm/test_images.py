@@ -98,6 +98,14 @@ def test_not_an_image(tmp_path: Path, data: bytes) -> None:
     one_line(error)
 
 
+def test_formats_that_run_programs_are_not_opened() -> None:
+    # Pillow would hand this to Ghostscript
+    drawing = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    assert Image.open(io.BytesIO(drawing)).format == "EPS"
+    with pytest.raises(ImageError, match="not an image that can be read"):
+        open_image(drawing)
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
 def test_cut_off_anywhere_is_an_error_not_gray_rows(tmp_path: Path, format: str) -> None:
     data = encoded(noise(), format)
