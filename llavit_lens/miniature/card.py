@@ -29,7 +29,7 @@ Made by `llavit-lens demo train --variant {variant} --seed {seed} --preset {pres
 ({minutes} minutes on {machine}; {versions}).
 
 1. Vision tower (shared by all variants): a CLIP ViT trained on scene-caption pairs alone,
-   contrastive (class token against caption) and multi-instance (each word of the caption on some patch);
+   contrastive (class token against caption) and multi-instance (each word of it on some patch);
    {tower}. It sees no label of any patch.
 2. Language model (shared): Qwen2 architecture, text alone: look-ups and passages over thousands of
    words, captions, questions answered from them; {llm}.

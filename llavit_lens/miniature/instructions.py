@@ -29,7 +29,7 @@ from llavit_lens.training.conversations import (
 
 TEXT_ONLY_SHARE = 0.08  # of the instructions, as LLaVA-1.5's mix has some
 CAPTION_SHARE = 0.2
-REGION_SHARE = 0.35
+REGION_SHARE = 0.5
 QUESTIONS = 6
 
 
@@ -79,7 +79,7 @@ class Instructions(Captions):
             asked = [(rng.choice(DESCRIBE), caption(scene, rng)), *asked[:2]]
         (first, answer), *rest = asked[:QUESTIONS]
         turns = [(f"{IMAGE}\n{first}", answer), *rest]
-        text = encode_chat(self.tokenizer, turns, train_on_markers=True)
+        text = encode_chat(self.tokenizer, turns)
         return Example(
             expand_image(text, self.image_token, GRID * GRID), self.corpus.pictures[number]
         )

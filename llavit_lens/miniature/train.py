@@ -76,9 +76,7 @@ def prepare_shared(shared: Path, preset: str) -> None:
     """Draw the scenes, and pretrain tower and language model side by side, if not there yet."""
     p = preset_named(preset)
     shared.mkdir(parents=True, exist_ok=True)
-    _check_same(
-        shared / "preset.json", {"preset": preset, "recipe": json.loads(json.dumps(asdict(p)))}
-    )
+    _check_same(shared / "recipe.json", p)
     if not (shared / "tokenizer" / "tokenizer.json").is_file():
         build_tokenizer().save_pretrained(shared / "tokenizer")
     Corpus(shared, p.scenes)
@@ -176,10 +174,12 @@ def _in_processes(jobs: list[tuple[Callable, tuple]]) -> None:
             future.result()
 
 
-def _check_same(path: Path, recipe: dict) -> None:
-    """Refuse to mix parts that were made by different recipes in one folder."""
-    if path.is_file() and json.loads(path.read_text()) != recipe:
+def _check_same(path: Path, preset: Preset) -> None:
+    """Refuse to mix shared parts that were made by different recipes in one folder."""
+    shared = ("scenes", "width", "layers", "tower", "llm")
+    recipe = json.dumps({name: asdict(preset)[name] for name in shared}, indent=1)
+    if path.is_file() and path.read_text() != recipe:
         raise ConfigurationError(
-            f"{path.parent} was made with another recipe or preset; choose another --out"
+            f"{path.parent} was made with another recipe or preset; choose another folder"
         )
-    path.write_text(json.dumps(recipe))
+    path.write_text(recipe)
