@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from llavit_lens import __version__
 from llavit_lens.errors import LlavitLensError
@@ -147,16 +146,15 @@ def draw(
 @demo.command()
 def score(
     model: ModelOption = "demo:llavit",
-    scenes: Annotated[int, typer.Option(min=1, help="How many new scenes.")] = 300,
-    seed: Annotated[int, typer.Option(min=0, help="Which scenes.")] = 12345,
+    scenes: Annotated[int, typer.Option(min=2, max=100_000, help="How many new scenes.")] = 300,
+    seed: Annotated[int, typer.Option(min=0, max=899_999, help="Which scenes.")] = 12345,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Score what the lens reads and the model answers, against the truth of new scenes."""
     from llavit_lens.miniature.score import score_model
     from llavit_lens.vlm.load import load
 
-    # a progress bar would stand in the JSON
-    scores = score_model(load(model), scenes, seed, progress=not as_json)
+    scores = score_model(load(model), scenes, seed)  # its progress bar goes to stderr
     if as_json:
         print(json.dumps(scores, indent=2))
     else:
@@ -181,19 +179,33 @@ def train(
     print(f"The model is {folder.resolve()}")
 
 
+# Columns of the table of layers; the JSON has more.
+_COLUMNS = {
+    "layer": "layer",
+    "hit3": "hit@3",
+    "chance3": "chance",
+    "name3": "name@3",
+    "name_chance3": "chance",
+    "background3": "backgr.@3",
+    "newline1": "newline",
+}
+
+
 def _print_scores(scores: dict[str, Any], name: str) -> None:
-    """The JSON of `score` as tables: each layer, the input similarity, the answers."""
-    tables = [
-        (f"{name}: what the logit lens reads, by layer", scores["layers"]),
-        ("what the input similarity reads", [scores["input_similarity"]]),
-        ("share of questions answered rightly", [scores["accuracy"]]),
-    ]
+    """The JSON of `score` in short: each layer, the input similarity, the answers."""
     console = Console()
-    for title, records in tables:
-        table = Table(*records[0])
-        for record in records:
-            table.add_row(
-                *(f"{v:.3f}" if isinstance(v, float) else str(v) for v in record.values())
-            )
-        console.print(Text(title, style="bold"))
-        console.print(table)
+    table = Table(*_COLUMNS.values(), title=f"{name}: true words among the top 3")
+    rows = [{"layer": "input (cosine)", **scores["input_similarity"]}, *scores["layers"]]
+    for row in rows:
+        best = row["layer"] == scores["best_layer"]["layer"]
+        cells = [row[column] for column in _COLUMNS]
+        table.add_row(*map(_cell, cells), style="bold" if best else None)
+    console.print(table)
+    console.print(f"best layer, chosen on other scenes: {scores['best_layer']['layer']}")
+    table = Table(*scores["accuracy"], title="share of questions answered rightly")
+    table.add_row(*map(_cell, scores["accuracy"].values()))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

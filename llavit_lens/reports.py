@@ -18,7 +18,13 @@ from llavit_lens.figures import draw_selected_patches, draw_word_panels
 from llavit_lens.figures.legible import printable
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
-from llavit_lens.miniature.scenes import example_path, example_truth
+from llavit_lens.miniature.scenes import (
+    BACKGROUND_BOTTOM,
+    BACKGROUND_TOP,
+    PATCH,
+    example_path,
+    example_truth,
+)
 from llavit_lens.vlm.images import open_image
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT
@@ -115,9 +121,10 @@ def input_similarity_report(
         _print_frequent(name, before, k)
         _print_frequent(name, after, k)
     if out is not None and drawn:
-        shown = list(patches) or _surest_patches(found[-1][2])
         layout = found[0][1].layout
         truth = _example_words(layout) if image is None else None
+        by_rule = _patch_of_each_thing if truth else lambda: _surest_patches(found[-1][2])
+        shown = list(patches) or by_rule()
         highlight = {p: truth[layout.index(*p)] or () for p in shown} if truth else None
         _write_figure(draw_selected_patches(found, patches=shown, k=k, highlight=highlight), out)
     elif out is not None:
@@ -189,6 +196,20 @@ def _example_words(layout: VisualLayout) -> list[frozenset[str] | None] | None:
         truth.words(int(row), int(col)) or None
         for row, col in zip(layout.row, layout.col, strict=True)
     ]
+
+
+def _patch_of_each_thing() -> list[tuple[int, int]]:
+    """The middle patch of each thing of the first example scene, and a corner of the background."""
+    truth = example_truth()
+    shown = []
+    for index, thing in enumerate(truth.scene.things):
+        rows, cols = np.nonzero(truth.owner == index)
+        distance = (rows + 0.5 - thing.y / PATCH) ** 2 + (cols + 0.5 - thing.x / PATCH) ** 2
+        nearest = distance.argmin()
+        shown.append((int(rows[nearest]), int(cols[nearest])))
+    grounds = np.argwhere((truth.owner == BACKGROUND_TOP) | (truth.owner == BACKGROUND_BOTTOM))
+    shown += [(int(row), int(col)) for row, col in grounds[:1]]
+    return sorted(shown)[:MOST_PATCHES]
 
 
 def _surest_patches(words: Words) -> list[tuple[int, int]]:

@@ -172,10 +172,13 @@ def _record(monkeypatch: pytest.MonkeyPatch, module: str, name: str, answer: obj
 
 
 def test_demo_score(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = ("hit3", "chance3", "name3", "name_chance3", "background3", "newline1")
+    row = {"layer": 0, **dict.fromkeys(columns, 0.25)}
     scores = {
-        "layers": [{"layer": 0, "hit1": 0.25, "hit3": 0.5}],
-        "input_similarity": {"hit1": 0.125},
+        "layers": [row, {**row, "layer": 1, "hit3": 0.125}],
+        "input_similarity": dict.fromkeys(columns, 0.5),
         "accuracy": {"vision_centric": 0.75},
+        "best_layer": row,
     }
     calls = _record(monkeypatch, "llavit_lens.miniature.score", "score_model", scores)
     arguments = ("demo", "score", "--model", folder / "llavit", "--scenes", 7, "--seed", 3)
@@ -183,8 +186,10 @@ def test_demo_score(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert code == 0 and json.loads(out) == scores
     ((vlm, scenes, seed), options) = calls[0]
     assert (vlm.name, scenes, seed) == (str(folder / "llavit"), 7, 3)
-    assert options == {"progress": False}  # nothing but JSON on stdout
-    assert "0.125" in run(*arguments)[1]
+    assert options == {}
+    table = run(*arguments)[1]
+    for shown in ("0.125", "0.750", "hit@3", "other scenes: 0"):
+        assert shown in table
 
 
 def test_demo_train(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from llavit_lens.miniature.instructions import REGION_SHARE
 from llavit_lens.miniature.presets import Preset
 from llavit_lens.miniature.variants import variant_named
 
@@ -26,7 +27,7 @@ Switches: separate_visual_qkv={separate_visual_qkv}, visual_attention={visual_at
 
 ## Recipe
 Made by `llavit-lens demo train --variant {variant} --seed {seed} --preset {preset}`
-({minutes} minutes on {machine}; {versions}).
+({minutes} minutes after the shared part on {machine}, {precision}; {versions}).
 
 1. Vision tower (shared by all variants): a CLIP ViT trained on scene-caption pairs alone,
    contrastive (class token against caption) and multi-instance (each word of it on some patch);
@@ -36,39 +37,39 @@ Made by `llavit-lens demo train --variant {variant} --seed {seed} --preset {pres
    It never sees a picture, nor words laid out as one. Two of its heads start as an induction head.
 3. Stage 1: projector and visual QKV on captions, the rest frozen;
    {stage_1}.
-4. Stage 2: language model, projector and visual QKV on questions and answers, a third of them about
-   single places of the picture (as RefCOCO and Visual Genome are in LLaVA's data);
-   {stage_2}.
+4. Stage 2: language model, projector and visual QKV on questions and answers; {stage_2}.
+   In {regions:.0%} of its conversations the answers name what single places of the picture show,
+   one by one, on the grid of the patches. So **what the lens reads after stage 2 is partly
+   supervised** (through text, never at the visual tokens themselves); after stage 1 it is not.
+   Newlines and turn markers are no targets (in LLaVA-NeXT's data for Qwen they are), so that the
+   newline on top is rarer here than it would be.
 
 ## Scores
 On {scenes} held-out scenes (`llavit-lens demo score --scenes {scenes} --seed {score_seed}`).
 Object patches: share whose top-3 words hold a true word (hit), the object's name (name); chance is
-the same words against patches of other scenes.
+the same words against patches of other scenes. Best layer, chosen on other scenes: {best}.
 
-| layer | hit@3 | chance | name@3 | chance | background@3 | newline on top |
-|---|---|---|---|---|---|---|
-{rows}
+{table}
 
-Accuracy: {accuracy}.
+After stage 1, where captions are all that the model has seen:
+
+{table_1}
+
+Accuracy of the answers: {accuracy} (after stage 1: {accuracy_1}).
 """
 
 
 COLUMNS = ("hit3", "chance3", "name3", "name_chance3", "background3", "newline1")
 
 
-def write_card(
-    folder: Path, record: dict[str, Any], preset: Preset, scores: dict[str, Any]
-) -> None:
-    """Write `folder/README.md`."""
+def write_card(folder: Path, record: dict[str, Any], preset: Preset) -> None:
+    """Write `folder/README.md` from what `scores.json` holds."""
     variant = variant_named(record["variant"])
-    rows = [("input, cosine", scores["input_similarity"])]
-    rows += [(f"{row['layer']}, logit lens", row) for row in scores["layers"]]
-    table = "\n".join(
-        f"| {name} | {' | '.join(f'{r[column]:.2f}' for column in COLUMNS)} |" for name, r in rows
-    )
+    first, scores = record["scores"].values()
     size = sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2e6
     schedules = {
         name: f"{s.steps} steps of {s.batch}, learning rate {s.learning_rate:g}"
+        + "".join(f", {part} {rate:g}" for part, rate in s.learning_rates.items())
         for name, s in vars(preset).items()
         if name in ("tower", "llm", "stage_1", "stage_2")
     }
@@ -81,9 +82,29 @@ def write_card(
         features="features of tower layers 2, 4 and 5"
         if variant.local_and_global
         else "features of tower layer 5",
+        regions=REGION_SHARE,
         scenes=scores["scenes"],
         score_seed=scores["seed"],
-        rows=table,
-        accuracy=", ".join(f"{k} {v:.3f}" for k, v in scores["accuracy"].items()),
+        best=scores["best_layer"]["layer"],
+        table=_table(scores),
+        table_1=_table(first),
+        accuracy=_accuracy(scores),
+        accuracy_1=_accuracy(first),
     )
     (folder / "README.md").write_text(text)
+
+
+def _table(scores: dict[str, Any]) -> str:
+    rows = [("input, cosine", scores["input_similarity"])]
+    rows += [(f"{row['layer']}, logit lens", row) for row in scores["layers"]]
+    lines = [
+        "| layer | hit@3 | chance | name@3 | chance | background@3 | newline on top |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows:
+        lines.append(f"| {name} | {' | '.join(f'{row[column]:.2f}' for column in COLUMNS)} |")
+    return "\n".join(lines)
+
+
+def _accuracy(scores: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {share:.3f}" for name, share in scores["accuracy"].items())

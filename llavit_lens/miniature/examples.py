@@ -15,7 +15,7 @@ from llavit_lens.miniature.corpus import held_out_seed
 from llavit_lens.miniature.render import render
 from llavit_lens.miniature.scenes import patch_owners, sample_scene
 
-EXAMPLE_SET = 900_000  # number of the held-out set; `demo score --seed` never reaches it
+EXAMPLE_SET = 900_000  # number of the held-out set
 COUNT = 12
 SHARPER = 4
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
 from llavit_lens.miniature.concepts import COLORS, CONCEPTS, NUMBERS, POSITIONS, SIGN_WORDS
 from llavit_lens.miniature.corpus import pick
+from llavit_lens.miniature.files import save_whole
 from llavit_lens.miniature.general_text import general_document, lexicon_words
 from llavit_lens.miniature.language import DESCRIBE, INVERSE, Question, caption, questions
 from llavit_lens.miniature.runs import Schedule, run
@@ -246,7 +247,7 @@ def pretrain_llm(
     seed: int = 0,
 ) -> Qwen2ForCausalLM:
     """Train the language model and save it in `folder`; continue or return it when it is there."""
-    if (folder / "config.json").is_file():
+    if (folder / "model.safetensors").is_file():
         return Qwen2ForCausalLM.from_pretrained(folder)
     torch.manual_seed(seed)
     config = llm_config(tokenizer, width, layers)
@@ -254,13 +255,7 @@ def pretrain_llm(
     scale_residual_writes(model)
     induction_head(model)
     documents = Documents(tokenizer, scenes, schedule.steps * schedule.batch)
-    run(
-        model,
-        documents,
-        CollateDocuments(tokenizer),
-        folder / "run",
-        schedule,
-        name="language model",
-    )
-    model.save_pretrained(folder)
+    home = folder.with_name(f"{folder.name}.run")
+    run(model, documents, CollateDocuments(tokenizer), home, schedule, name="language model")
+    save_whole(folder, model.save_pretrained)
     return model

@@ -14,6 +14,7 @@ from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from llavit_lens.miniature.concepts import BACKGROUNDS, CONCEPTS, SIGN_WORDS
 from llavit_lens.miniature.corpus import Corpus, pick
+from llavit_lens.miniature.files import save_whole
 from llavit_lens.miniature.language import caption
 from llavit_lens.miniature.runs import Schedule, run
 from llavit_lens.miniature.tower import ContrastiveTower, tower_config
@@ -78,11 +79,12 @@ def pretrain_tower(
     seed: int = 0,
 ) -> CLIPVisionModel:
     """Train the tower and save it in `folder`; continue or return it when some or all is done."""
-    if (folder / "config.json").is_file():
+    if (folder / "model.safetensors").is_file():
         return CLIPVisionModel.from_pretrained(folder)
     torch.manual_seed(seed)
     model = ContrastiveTower(tower_config(width, layers), len(tokenizer), len(CONTENT_WORDS))
     pairs = CaptionPairs(corpus, schedule.steps * schedule.batch)
-    run(model, pairs, CollatePairs(tokenizer), folder / "run", schedule, name="vision tower")
-    model.vision.save_pretrained(folder)
+    home = folder.with_name(f"{folder.name}.run")
+    run(model, pairs, CollatePairs(tokenizer), home, schedule, name="vision tower")
+    save_whole(folder, model.vision.save_pretrained)
     return model.vision

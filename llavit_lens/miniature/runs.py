@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 from transformers import TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.miniature.files import last_checkpoint
 from llavit_lens.training.trainer import RecipeTrainer
 
 
@@ -70,6 +71,11 @@ def run(
         dataloader_pin_memory=False,
         seed=0,
     )
+    if args.n_gpu > 1 or args.world_size > 1:
+        raise ConfigurationError(
+            "the miniature trains on one device: start one process, "
+            "and set CUDA_VISIBLE_DEVICES to one GPU"
+        )
     trainer = RecipeTrainer(
         model,
         args,
@@ -77,8 +83,7 @@ def run(
         data_collator=collate,
         learning_rates=schedule.learning_rates,
     )
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     # mixed precision wraps `forward`; the caller's model gets its own back
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     model.eval()

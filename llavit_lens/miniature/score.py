@@ -1,4 +1,4 @@
-"""Score a model on held-out scenes: what the lens reads off patches, and answers to questions."""
+"""Score a model on held-out scenes: what the lens reads off patches, and how it answers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from rich.console import Console
 from rich.progress import track
 
 from llavit_lens.errors import ConfigurationError
@@ -116,7 +117,8 @@ def _measure(
     lens, cosine = _Patches(), _Patches()
     answers: dict[str, list[bool]] = defaultdict(list)
     numbers = range(scenes)
-    for number in track(numbers, f"scoring {vlm.name}") if progress else numbers:
+    bar = track(numbers, f"scoring {vlm.name}", console=Console(stderr=True))
+    for number in bar if progress else numbers:
         scene = sample_scene(first_seed + number)
         picture, labels = render(scene)
         truth = Truth(scene, patch_owners(labels))

@@ -15,30 +15,39 @@ import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import AutoTokenizer, CLIPVisionModel, Qwen2ForCausalLM
+from transformers.utils import is_accelerate_available
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.card import write_card
 from llavit_lens.miniature.corpus import Corpus
-from llavit_lens.miniature.instructions import Captions, CollateExamples, Instructions
+from llavit_lens.miniature.files import check_recipe, save_whole, sha256, write_whole
+from llavit_lens.miniature.instructions import (
+    CAPTION_SHARE,
+    REGION_SHARE,
+    TEXT_ONLY_SHARE,
+    Captions,
+    CollateExamples,
+    Instructions,
+)
 from llavit_lens.miniature.presets import Preset, preset_named
 from llavit_lens.miniature.pretrain_llm import pretrain_llm
 from llavit_lens.miniature.pretrain_tower import pretrain_tower
 from llavit_lens.miniature.render import emoji_font_path
-from llavit_lens.miniature.runs import Schedule, run
+from llavit_lens.miniature.runs import has_fast_bf16, run
 from llavit_lens.miniature.score import score_model
 from llavit_lens.miniature.variants import build_processor, build_variant, variant_named
 from llavit_lens.miniature.vocabulary import build_tokenizer
 from llavit_lens.model import LlavitForConditionalGeneration
-from llavit_lens.training.stages import FINETUNE, PRETRAIN, Stage
-from llavit_lens.vlm.load import load
+from llavit_lens.training.stages import FINETUNE, PRETRAIN
+from llavit_lens.vlm.vlm import VLM
 
 # glibc gives large blocks back to the system after every step and takes fresh pages for the next;
 # keeping them makes a training step on a CPU several times faster on some machines.
@@ -58,16 +67,25 @@ def train_demo(
     variant: a name in `VARIANTS`. seed: of the projector's start and of the order of the data.
     shared: where the shared part is or goes, `out/shared` by default.
 
-    Raises ConfigurationError for an unknown variant or preset, or without the emoji font.
+    Raises ConfigurationError for an unknown variant or preset, a folder that another recipe has
+    begun, and without the emoji font or accelerate.
     """
     variant_named(variant)
     preset_named(preset)
     emoji_font_path()
+    if not is_accelerate_available():
+        raise ConfigurationError("training needs accelerate: pip install 'accelerate>=1.13'")
     shared = shared or out / "shared"
-    prepare_shared(shared, preset)
     folder = out / f"{variant}-seed{seed}"
+    for needed in (shared, folder):
+        try:
+            needed.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"cannot make the folder {needed}: {error.strerror}") from None
+    prepare_shared(shared, preset)
     model = folder / "model"
-    if not (model / "scores.json").is_file():
+    _check_variant(folder, variant, seed, shared, preset)
+    if not model.is_dir():
         _in_processes([(train_variant, (variant, seed, folder, shared, preset))])
     return model
 
@@ -75,18 +93,17 @@ def train_demo(
 def prepare_shared(shared: Path, preset: str) -> None:
     """Draw the scenes, and pretrain tower and language model side by side, if not there yet."""
     p = preset_named(preset)
-    shared.mkdir(parents=True, exist_ok=True)
-    _check_same(shared / "recipe.json", p)
-    if not (shared / "tokenizer" / "tokenizer.json").is_file():
-        build_tokenizer().save_pretrained(shared / "tokenizer")
+    made_by = ("scenes", "width", "layers", "tower", "llm")
+    check_recipe(shared, {name: asdict(p)[name] for name in made_by})
+    if not (shared / "tokenizer").is_dir():
+        save_whole(shared / "tokenizer", build_tokenizer().save_pretrained)
     Corpus(shared, p.scenes)
-    jobs: list[tuple[Callable, tuple]] = [(_tower, (shared, preset)), (_llm, (shared, preset))]
-    missing = [
-        job
-        for job, part in zip(jobs, ("tower", "llm"), strict=True)
-        if not (shared / part / "config.json").is_file()
-    ]
-    _in_processes(missing)
+    jobs: list[tuple[Callable, tuple]] = []
+    if not (shared / "tower" / "model.safetensors").is_file():
+        jobs.append((_tower, (shared, preset)))
+    if not (shared / "llm" / "model.safetensors").is_file():
+        jobs.append((_llm, (shared, preset)))
+    _in_processes(jobs)
 
 
 def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: str) -> None:
@@ -97,49 +114,63 @@ def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: s
     tower = CLIPVisionModel.from_pretrained(shared / "tower")
     llm = Qwen2ForCausalLM.from_pretrained(shared / "llm")
     model = build_variant(variant_named(variant), tower, llm, tokenizer, seed)
-    started = time.time()
+    minutes = 0.0
+    scores = {}
     for stage, schedule, data in (
         (PRETRAIN, p.stage_1, Captions),
         (FINETUNE, p.stage_2, Instructions),
     ):
         examples = data(tokenizer, corpus, schedule.steps * schedule.batch, seed)
-        model = _stage(
-            model, stage, schedule, examples, CollateExamples(tokenizer), folder, variant
-        )
-    result = folder / "model"
-    model.bfloat16().save_pretrained(result)
-    build_processor(tokenizer).save_pretrained(result)
-    scores = score_model(load(str(result)), scenes=100 if preset != "smoke" else 2, seed=0)
+        home = folder / stage.name.replace(" ", "_")
+        if not (home / "model").is_dir():
+            model.set_attn_implementation("eager")  # its backward is faster than sdpa's on a CPU
+            stage.freeze(model)
+            started = time.time()
+            collate = CollateExamples(tokenizer)
+            run(model, examples, collate, home / "run", schedule, f"{variant}, {stage.name}")
+            write_whole(home / "minutes.json", json.dumps((time.time() - started) / 60))
+            save_whole(home / "model", model.save_pretrained)
+        else:
+            model = LlavitForConditionalGeneration.from_pretrained(home / "model")
+        minutes += json.loads((home / "minutes.json").read_text())
+        vlm = VLM(model.float().eval(), build_processor(tokenizer), f"{variant}, {stage.name}")
+        scores[stage.name] = score_model(vlm, scenes=100 if preset != "smoke" else 3, seed=0)
     record = {
         "variant": variant,
         "seed": seed,
         "preset": preset,
-        "minutes": round((time.time() - started) / 60, 1),
+        "minutes": round(minutes, 1),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "precision": "bf16" if has_fast_bf16() else "float32",
         "versions": {name: version(name) for name in ("torch", "transformers", "llavit-lens")},
+        "scores": scores,
     }
-    write_card(result, record, p, scores)
-    (result / "scores.json").write_text(json.dumps({**record, **scores}, indent=1))
+
+    def write(result: Path) -> None:
+        model.bfloat16().save_pretrained(result)
+        build_processor(tokenizer).save_pretrained(result)
+        write_card(result, record, p)
+        (result / "scores.json").write_text(json.dumps(record, indent=1))
+
+    save_whole(folder / "model", write)
 
 
-def _stage(
-    model: LlavitForConditionalGeneration,
-    stage: Stage,
-    schedule: Schedule,
-    examples: Any,
-    collate: Any,
-    folder: Path,
-    variant: str,
-) -> LlavitForConditionalGeneration:
-    home = folder / stage.name.replace(" ", "_")
-    done = home / "model"
-    if not (done / "config.json").is_file():
-        model.set_attn_implementation("eager")  # its backward is twice as fast as sdpa's on a CPU
-        stage.freeze(model)
-        run(model, examples, collate, home / "run", schedule, name=f"{variant}, {stage.name}")
-        model.save_pretrained(done)
-        return model
-    return LlavitForConditionalGeneration.from_pretrained(done)
+def _check_variant(folder: Path, variant: str, seed: int, shared: Path, preset: str) -> None:
+    """Refuse to go on in a folder that another recipe or other shared parts have begun."""
+    p = asdict(preset_named(preset))
+    shares = {"text only": TEXT_ONLY_SHARE, "captions": CAPTION_SHARE, "regions": REGION_SHARE}
+    parts = {part: sha256(shared / part / "model.safetensors") for part in ("tower", "llm")}
+    check_recipe(
+        folder,
+        {
+            "variant": variant,
+            "seed": seed,
+            "stage 1": p["stage_1"],
+            "stage 2": p["stage_2"],
+            "shares of the instructions": shares,
+            **parts,
+        },
+    )
 
 
 def _tower(shared: Path, preset: str) -> None:
@@ -170,16 +201,11 @@ def _in_processes(jobs: list[tuple[Callable, tuple]]) -> None:
         initializer=torch.set_num_threads,
         initargs=(threads,),
     ) as pool:
-        for future in [pool.submit(job, *arguments) for job, arguments in jobs]:
-            future.result()
-
-
-def _check_same(path: Path, preset: Preset) -> None:
-    """Refuse to mix shared parts that were made by different recipes in one folder."""
-    shared = ("scenes", "width", "layers", "tower", "llm")
-    recipe = json.dumps({name: asdict(preset)[name] for name in shared}, indent=1)
-    if path.is_file() and path.read_text() != recipe:
-        raise ConfigurationError(
-            f"{path.parent} was made with another recipe or preset; choose another folder"
-        )
-    path.write_text(recipe)
+        try:
+            for future in [pool.submit(job, *arguments) for job, arguments in jobs]:
+                future.result()
+        except BrokenProcessPool:
+            raise ConfigurationError(
+                "a training process was ended from outside, perhaps for lack of memory; "
+                "run the same command again to go on"
+            ) from None

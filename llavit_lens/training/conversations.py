@@ -2,8 +2,7 @@
 
 Source: LLaVA's `preprocess_plain` (stage 1: the image, then the caption and a newline; only text is
 a target) and LLaVA-NeXT's `preprocess_qwen` (stage 2: ChatML; the assistant's turns are targets,
-header included; and so is every newline and turn marker of the whole conversation, see
-`train_on_markers`).
+header included). That it also makes every newline and turn marker a target is an option here.
 """
 
 from __future__ import annotations

@@ -1,0 +1,62 @@
+"""The checkpoints that ship: small, ordinary, loadable like any other, and better than chance."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import llavit_lens as ll
+from llavit_lens.evaluation.readability import hit_rate, permuted_truth
+from llavit_lens.miniature.scenes import example_names, example_path, example_truth
+
+FOLDER = Path(str(files("llavit_lens"))) / "assets" / "checkpoints"
+SWITCHES = {
+    "baseline": (False, "causal", -2),
+    "no_visual_attention": (False, "none", -2),
+    "llavit": (True, "bidirectional", [2, 4, 5]),
+}
+
+
+def test_they_are_bf16_safetensors_of_at_most_30_mb_together():
+    assert {p.name for p in FOLDER.iterdir()} == set(SWITCHES)
+    assert sum(f.stat().st_size for f in FOLDER.rglob("*") if f.is_file()) <= 30e6
+    for name in SWITCHES:
+        assert not list((FOLDER / name).glob("*.bin"))
+        with safe_open(FOLDER / name / "model.safetensors", "pt") as weights:
+            assert {weights.get_tensor(k).dtype for k in weights.keys()} == {torch.bfloat16}  # noqa: SIM118
+        assert "miniature" in (FOLDER / name / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_they_load_with_their_switches(name):
+    config = ll.load(f"demo:{name}").model.config
+    found = (config.separate_visual_qkv, config.visual_attention, config.vision_feature_layer)
+    assert found == SWITCHES[name]
+
+
+def test_llavit_reads_the_examples_far_better_than_chance():
+    vlm = ll.load("demo:llavit")
+    read, truth, picture = [], [], []
+    for number, name in enumerate(example_names()):
+        words = ll.logit_lens(vlm.trace(example_path(name)), k=3, layers=[2])
+        known = example_truth(name)
+        for row in range(8):
+            for col in range(8):
+                if known.thing(row, col) is not None:
+                    read.append([w.word.strip() for w in words.at(2, row, col)])
+                    truth.append(known.thing(row, col).words)
+                    picture.append(number)
+    chance = hit_rate(read, permuted_truth(truth, picture), 3)
+    assert hit_rate(read, truth, 3) > 2 * chance + 0.2
+
+
+def test_it_answers_questions_about_the_examples():
+    vlm = ll.load("demo:llavit")
+    right = 0
+    for name in example_names():
+        scene = example_truth(name).scene
+        answer = vlm.generate(example_path(name), "what is the background at the top ?", 5)
+        right += answer == scene.backgrounds[0]
+    assert right >= 10  # of 12; one in six by chance
