@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from llavit_lens.errors import ConfigurationError
@@ -17,7 +18,7 @@ from llavit_lens.vlm.trace import Trace
 def logit_lens(
     trace: Trace,
     k: int = 5,
-    layers: Sequence[int] | None = None,
+    layers: int | Sequence[int] | None = None,
     tracked: Sequence[str] | None = None,
 ) -> Words:
     """The k likeliest words of softmax(W_U norm(h)) for every visual token and layer.
@@ -29,14 +30,19 @@ def logit_lens(
     Args:
         trace: states before the final norm.
         k: words per patch and layer.
-        layers: 0 = projector output, l = output of decoder layer l, negative = from the last. All
-            by default.
-        tracked: words to follow besides, each one token; 'dog' also finds the token ' dog'.
+        layers: one or several; 0 = projector output, l = output of decoder layer l, negative =
+            from the last. All by default.
+        tracked: list of words to follow besides, each one token. The token of exactly this text is
+            followed and, only if there is none, the one with a space before it. Many vocabularies
+            have both: ask for ' dog' to follow the form inside a sentence. `Words.tracked.words`
+            says which it is.
 
     Raises:
         ConfigurationError: no such layer; k out of range; a tracked word that is not one token.
     """
     chosen = _chosen_layers(layers, trace.n_layers)
+    if isinstance(tracked, str):
+        raise ConfigurationError(f"tracked takes a list of words: tracked=[{tracked!r}]")
     table = token_strings(trace.tokenizer)
     tracked_ids = None if tracked is None else [_token_id(word, table) for word in tracked]
     states = trace.hidden[chosen]
@@ -73,18 +79,20 @@ def logit_lens(
     )
 
 
-def _chosen_layers(layers: Sequence[int] | None, n_layers: int) -> list[int]:
+def _chosen_layers(layers: int | Sequence[int] | None, n_layers: int) -> list[int]:
     if layers is None:
         return list(range(n_layers + 1))
-    for layer in layers:
+    numbers = np.atleast_1d(layers)
+    if not numbers.size:
+        raise ConfigurationError(f"no layers chosen; the model has layers 0 to {n_layers}")
+    if numbers.dtype.kind not in "iu":
+        raise ConfigurationError(f"layers={layers!r}: give whole numbers, 0 to {n_layers}")
+    for layer in numbers.tolist():
         if not -n_layers - 1 <= layer <= n_layers:
             raise ConfigurationError(
                 f"there is no layer {layer}: the model has layers 0 to {n_layers}"
             )
-    chosen = sorted({layer % (n_layers + 1) for layer in layers})
-    if not chosen:
-        raise ConfigurationError(f"no layers chosen; the model has layers 0 to {n_layers}")
-    return chosen
+    return sorted({layer % (n_layers + 1) for layer in numbers.tolist()})
 
 
 def _token_id(word: str, table: list[str]) -> int:

@@ -80,7 +80,7 @@ class Words:
         return self.ids.shape[2]
 
     def at(self, layer: int, row: int, col: int, tile: int = 0) -> list[Word]:
-        """The k words of one patch, best first. Negative layers count from the last one held here.
+        """The k words of one patch, best first. Negative layers: see `layer_index`.
 
         Raises:
             ConfigurationError: no such layer or patch.
@@ -101,16 +101,26 @@ class Words:
     def layer_index(self, layer: int) -> int:
         """Index into `layers` and all arrays.
 
+        Negative layers count from the last that the lens can read: the model's last for the logit
+        lens, whichever were computed; layer 0, its only one, for input similarity.
+
         Raises:
-            ConfigurationError: the layer was not computed.
+            ConfigurationError: the layer was not computed, or it is negative and the depth of the
+                model is not on record.
         """
-        if layer in self.layers:
-            return self.layers.index(layer)
-        if -len(self.layers) <= layer < 0:
-            return layer % len(self.layers)
-        raise ConfigurationError(
-            f"layer {layer} is not among those computed: {', '.join(map(str, self.layers))}"
-        )
+        number = layer
+        if layer < 0:
+            last = self.provenance.get("n_layers") if self.kind == "logit_lens" else 0
+            if last is None:
+                raise ConfigurationError(
+                    f"layer {layer}: the model's depth is not on record; give the layer's number"
+                )
+            number = last + 1 + layer
+        if number not in self.layers:
+            raise ConfigurationError(
+                f"layer {layer} is not among those computed: {', '.join(map(str, self.layers))}"
+            )
+        return self.layers.index(number)
 
     def to_pandas(self) -> pd.DataFrame:
         """Tidy: one row per (layer, tile, row, col, rank) with word, id and value.

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation.readability import hit_rate, permuted_truth
+from llavit_lens.evaluation.readability import hit_rate, truth_of_other_pictures
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.words import Words
@@ -79,7 +79,7 @@ class _Patches:
             ids = words.ids[:, patch].tolist()
             self.read.append([[_bare(strings[i]) for i in layer] for layer in ids])
 
-    def score(self, layer: int) -> dict[str, float]:
+    def score(self, layer: int) -> dict[str, float | None]:
         """All rates of one layer (index into the lens' layers)."""
         things = [t.thing(*cell) for t, cell in zip(self.truth, self.cell, strict=True)]
         grounds = [t.background(*cell) for t, cell in zip(self.truth, self.cell, strict=True)]
@@ -89,13 +89,13 @@ class _Patches:
         on_sign = {i: thing for i, thing in on_thing.items() if thing.kind == "sign"}
         on_ground = {i: words for i, words in enumerate(grounds) if words}
 
-        def rates(name: str, true: Mapping[int, Collection[str]]) -> dict[str, float]:
+        def rates(name: str, true: Mapping[int, Collection[str]]) -> dict[str, float | None]:
             """Hit rates on the patches that are the keys of `true`."""
             words, truth = [read[i] for i in true], list(true.values())
             return {f"{name}{k}": hit_rate(words, truth, k) for k in (1, K)}
 
-        def chances(name: str, true: Mapping[int, Collection[str]]) -> dict[str, float]:
-            other = permuted_truth(list(true.values()), [self.scene[i] for i in true])
+        def chances(name: str, true: Mapping[int, Collection[str]]) -> dict[str, float | None]:
+            other = truth_of_other_pictures(list(true.values()), [self.scene[i] for i in true])
             return rates(name, dict(zip(true, other, strict=True)))
 
         words = {i: thing.words for i, thing in on_thing.items()}

@@ -27,7 +27,8 @@ class LlavitConfig(LlavaConfig):
     vision_feature_layer: one vision layer, or a list of layers whose features are concatenated
         (the paper's local and global features).
 
-    Raises ConfigurationError for an unknown `visual_attention`, also on later assignment.
+    Raises ConfigurationError for an unknown `visual_attention` or a `separate_visual_qkv` that is
+    not a bool, also on later assignment.
     """
 
     model_type = "llavit"
@@ -39,4 +40,6 @@ class LlavitConfig(LlavaConfig):
         if key == "visual_attention" and value not in VISUAL_ATTENTION_MODES:
             choices = ", ".join(repr(mode) for mode in VISUAL_ATTENTION_MODES)
             raise ConfigurationError(f"visual_attention={value!r} is not one of {choices}.")
+        if key == "separate_visual_qkv" and not isinstance(value, bool):
+            raise ConfigurationError(f"separate_visual_qkv={value!r} is not True or False.")
         super().__setattr__(key, value)

@@ -21,8 +21,11 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.decoders import MaskKeeping, build_decoder
 from llavit_lens.model.mask import bidirectional_mask
-from llavit_lens.model.positions import find_visual_positions
+from llavit_lens.model.positions import find_visual_positions, require_image_tokens
 from llavit_lens.model.routing import VisualTokens
+
+# What a LLaViT checkpoint holds too much for a model with separate_visual_qkv=False.
+_VISUAL_QKV = r"^model\.language_model\.layers\.\d+\.self_attn\.[qkv]_proj_visual\.(weight|bias)$"
 
 
 class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):
@@ -32,8 +35,6 @@ class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):
     config_class = LlavitConfig
     # Visual positions depend on the input's values, so a forward pass is not one static graph.
     _can_compile_fullgraph = False
-    # What a LLaViT checkpoint holds too much for a model with separate_visual_qkv=False.
-    _keys_to_ignore_on_load_unexpected = [r"\.self_attn\.\w+_proj_visual\."]  # noqa: RUF012
 
     def save_pretrained(  # type: ignore[override]
         self, save_directory: str | os.PathLike[str], **kwargs: Any
@@ -50,6 +51,8 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         self.vision_tower = AutoModel.from_config(config.vision_config)
         self.multi_modal_projector = LlavaMultiModalProjector(config)
         self.language_model = build_decoder(config.get_text_config(), config.separate_visual_qkv)
+        if not config.separate_visual_qkv:
+            self._keys_to_ignore_on_load_unexpected = [_VISUAL_QKV]
         self.post_init()
 
     def forward(
@@ -68,7 +71,8 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         Without it, visual tokens are those of `input_ids` that are the image token.
 
         Raises ConfigurationError where the switches have no exact meaning: embeddings without
-        `mm_token_type_ids`, or the cases that `bidirectional_mask` refuses.
+        `mm_token_type_ids`, types that contradict the image tokens of `input_ids`, or the cases
+        that `bidirectional_mask` refuses.
         """
         mode = self.config.visual_attention
         if self.config.separate_visual_qkv or mode != "causal":
@@ -76,6 +80,9 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
             positions = find_visual_positions(
                 input_ids, inputs_embeds, mm_token_type_ids, past, self.config.image_token_id
             )
+            told = pixel_values is not None and mm_token_type_ids is not None
+            if told and input_ids is not None:
+                require_image_tokens(positions.new_BL, input_ids, self.config.image_token_id)
             # New text after cached tokens is causal and takes the text projections: plain LLaVA.
             if past == 0 or positions.new_BL.any():
                 kwargs["visual_tokens"] = VisualTokens.from_mask(positions.new_BL)

@@ -59,3 +59,15 @@ def find_visual_positions(
     is_visual = mm_token_type_ids == IMAGE_TOKEN_TYPE
     covers_past = mm_token_type_ids.shape[1] == past + length
     return VisualPositions(is_visual[:, -length:], is_visual[:, :past] if covers_past else None)
+
+
+def require_image_tokens(new_BL: Tensor, input_ids: Tensor, image_token_id: int) -> None:
+    """Image features go where `input_ids` [B, L] hold the image token; so must mask and routing.
+
+    Raises ConfigurationError if `new_BL` says otherwise.
+    """
+    if not new_BL.equal(input_ids == image_token_id):
+        raise ConfigurationError(
+            "mm_token_type_ids do not mark the image tokens of input_ids, where the image features "
+            "go; pass those that the processor returned with input_ids, or none."
+        )

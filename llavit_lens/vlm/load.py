@@ -47,21 +47,32 @@ def load(
 
     Raises:
         CheckpointError: there is no such model, its files are damaged, or its tensors are not
-            those of the architecture (visual QKV may be missing: they start as copies).
-        ConfigurationError: a device, dtype or override that makes no sense.
+            those of the architecture. (Visual QKV start as copies where the override
+            `separate_visual_qkv=True` asks for those that the checkpoint does not claim to have.)
+        ConfigurationError: a device, dtype or override that makes no sense, or a model too large
+            for the device.
     """
     place = _device(device)
     name = str(name)
     source = _resolve(name)
-    config = _config(source, config_overrides)
+    config = _config(source)
+    has_visual_qkv = getattr(config, "separate_visual_qkv", False)
+    _override(config, config_overrides, source)
     options: dict[str, Any] = {"config": config, "dtype": _dtype(dtype, place)}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
-    model = _model(source, options)
+    model = _model(source, options, has_visual_qkv)
     with source.loading("processor"):
         processor = AutoProcessor.from_pretrained(source.path, **source.access)
     revision = getattr(config, "_commit_hash", None)
-    return VLM(model.to(place), processor, name, revision)
+    try:
+        model.to(place)
+    except (RuntimeError, TypeError) as error:  # its memory, or a dtype that it does not have
+        raise ConfigurationError(
+            f"{name}: cannot be put on device '{place}'; choose dtype='bfloat16' or device='cpu' "
+            f"({_one_line(error)})"
+        ) from None
+    return VLM(model, processor, name, revision)
 
 
 def demo_names() -> list[str]:
@@ -146,7 +157,7 @@ def _on_the_hub(name: str) -> bool:
     return True
 
 
-def _config(source: _Source, overrides: dict[str, Any]) -> Any:
+def _config(source: _Source) -> Any:
     with source.loading("configuration"):
         fields, _ = PreTrainedConfig.get_config_dict(source.path, **source.access)
     if "mm_vision_tower" in fields:  # its model_type may well be "llava", as transformers' own
@@ -160,6 +171,10 @@ def _config(source: _Source, overrides: dict[str, Any]) -> Any:
         raise CheckpointError(
             f"{source.name}: a {config.model_type} model does not take images with text"
         )
+    return config
+
+
+def _override(config: Any, overrides: dict[str, Any], source: _Source) -> None:
     unknown = [key for key in overrides if not hasattr(config, key)]
     if unknown:
         raise ConfigurationError(
@@ -171,10 +186,17 @@ def _config(source: _Source, overrides: dict[str, Any]) -> Any:
         config.validate()
     except (StrictDataclassError, TypeError, ValueError) as error:
         raise ConfigurationError(f"{source.name}: {_one_line(error)}") from None
-    return config
+    if "vision_feature_layer" in overrides:
+        chosen, depth = config.vision_feature_layer, config.vision_config.num_hidden_layers
+        layers = [chosen] if isinstance(chosen, int) else list(chosen)
+        if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
+            raise ConfigurationError(
+                f"{source.name}: vision_feature_layer={chosen!r}, but the vision tower has layers "
+                f"0 to {depth}, or -{depth + 1} to -1"
+            )
 
 
-def _model(source: _Source, options: dict[str, Any]) -> Any:
+def _model(source: _Source, options: dict[str, Any], has_visual_qkv: bool) -> Any:
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()  # `_check_keys` says in one line what would be a page
     if not sys.stderr.isatty():
@@ -193,16 +215,15 @@ def _model(source: _Source, options: dict[str, Any]) -> Any:
         if bar:
             logging.enable_progress_bar()
     model, report = loaded
-    _check_keys(model, report, source.name)
+    _check_keys(model, report, source.name, has_visual_qkv)
     return model
 
 
-def _check_keys(model: Any, report: dict[str, Any], name: str) -> None:
+def _check_keys(model: Any, report: dict[str, Any], name: str, has_visual_qkv: bool) -> None:
     missing = set(report["missing_keys"])
     visual_qkv = {key for key in model.state_dict() if _VISUAL_QKV.search(key)}
-    if visual_qkv <= missing:
-        # a checkpoint without any is a LLaVA's: they have been copied from the text ones (Eq. 6)
-        missing -= visual_qkv
+    if not has_visual_qkv and visual_qkv <= missing:
+        missing -= visual_qkv  # they have been copied from the text ones (Eq. 6)
     faults = {
         "missing": list(missing),
         "foreign": list(report["unexpected_keys"]),
@@ -228,10 +249,13 @@ def _device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         place = torch.device(device)
-    except RuntimeError as error:
-        raise ConfigurationError(f"device {device!r}: {_one_line(error)}") from None
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigurationError(f"device {device!r}: this machine has no GPU that torch can use")
+        torch.empty(1, device=place)
+    except Exception as error:  # every backend has an exception of its own
+        raise ConfigurationError(
+            f"device {device!r}: torch cannot use it on this machine ({_one_line(error)})"
+        ) from None
+    if place.type == "meta":
+        raise ConfigurationError(f"device {device!r} holds no weights; choose 'cpu' or 'cuda'")
     return place
 
 

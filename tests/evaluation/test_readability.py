@@ -1,10 +1,9 @@
 """Hit rates and their chance level."""
 
-import math
-
 import pytest
 
-from llavit_lens.evaluation.readability import hit_rate, permuted_truth
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.readability import hit_rate, truth_of_other_pictures
 
 
 def test_a_hit_is_any_true_word_among_the_first_k():
@@ -13,21 +12,21 @@ def test_a_hit_is_any_true_word_among_the_first_k():
     assert hit_rate(read, truth, 1) == pytest.approx(1 / 3)
     assert hit_rate(read, truth, 2) == pytest.approx(2 / 3)
     assert hit_rate(read, truth, 3) == 1
-    assert math.isnan(hit_rate([], [], 3))
+    assert hit_rate([], [], 3) is None
 
 
 def test_chance_takes_the_truth_of_another_picture():
     picture = [0, 0, 0, 1, 2, 2]
     truth = [{f"picture {p}"} for p in picture]
     for seed in range(50):
-        other = permuted_truth(truth, picture, seed)
+        other = truth_of_other_pictures(truth, picture, seed)
         assert all(f"picture {p}" not in words for p, words in zip(picture, other, strict=True))
-    with pytest.raises(ValueError, match="two pictures"):
-        permuted_truth(truth[:3], picture[:3])
+    with pytest.raises(ConfigurationError, match="two pictures"):
+        truth_of_other_pictures(truth[:3], picture[:3])
 
 
 def test_words_that_are_always_there_score_no_better_than_chance():
     truth = [{"thing", f"name {i}"} for i in range(40)]
     read = [["thing", "of", "the"]] * 40
-    chance = permuted_truth(truth, list(range(40)))
+    chance = truth_of_other_pictures(truth, list(range(40)))
     assert hit_rate(read, truth, 3) == hit_rate(read, chance, 3) == 1

@@ -110,11 +110,11 @@ def test_only_right_words_are_outlined_in_green(make_words: MakeWords) -> None:
 
 def test_a_layer_is_called_output_only_if_it_is(make_words: MakeWords) -> None:
     words = make_words(layers=(0, 3))
-    drawn = texts_in_svg(draw_word_panels([("m", [(words, 0), (words, -1)])]))
+    drawn = texts_in_svg(draw_word_panels([("m", [(words, 0), (words, 3)])]))
     assert "input (projector output)" in drawn and "layer 3 of 6" in drawn
     assert "output (layer 6 of 6)" in texts_in_svg(draw_patch_words(make_words()))
     unknown = make_words(layers=(0, 3), depth=None)
-    assert "layer 3" in texts_in_svg(draw_patch_words(unknown))
+    assert "layer 3" in texts_in_svg(draw_patch_words(unknown, layer=3))
 
 
 def test_selected_patches_show_each_models_words_in_order(make_words: MakeWords) -> None:

@@ -115,6 +115,17 @@ def test_layers_that_are_not_there(trace: Trace, layer: int) -> None:
         logit_lens(trace, layers=[layer])
 
 
+def test_one_layer_is_a_number(trace: Trace) -> None:
+    assert logit_lens(trace, k=1, layers=-1).layers == [LAYERS]
+    with pytest.raises(ConfigurationError, match="whole numbers"):
+        logit_lens(trace, layers=1.0)  # type: ignore[arg-type]
+
+
+def test_tracked_is_a_list(trace: Trace) -> None:
+    with pytest.raises(ConfigurationError, match=r"tracked=\['red'\]"):
+        logit_lens(trace, tracked="red")
+
+
 def test_no_layers(trace: Trace) -> None:
     with pytest.raises(ConfigurationError, match="no layers chosen"):
         logit_lens(trace, layers=[])

@@ -74,7 +74,7 @@ def made_words(
         entropy=rng.random((len(layers), n)).astype(np.float32) if lens else None,
         strings=dict(enumerate(texts)),
         layout=layout,
-        provenance={"model": "m", "revision": None, "versions": {"torch": "2"}},
+        provenance={"model": "m", "revision": None, "n_layers": 5, "versions": {"torch": "2"}},
         tracked=tracked,
     )
 
@@ -92,10 +92,36 @@ def test_at(trace: Trace) -> None:
 
 def test_layers_by_number_and_from_the_end() -> None:
     words = made_words(layers=(0, 2, 5))
-    assert [words.layer_index(layer) for layer in (0, 2, 5, -1, -2, -3)] == [0, 1, 2, 2, 1, 0]
-    for layer in (1, 3, 6, -4):
-        with pytest.raises(ConfigurationError, match="computed: 0, 2, 5"):
+    assert [words.layer_index(layer) for layer in (0, 2, 5, -1, -4, -6)] == [0, 1, 2, 2, 1, 0]
+    for layer in (1, 3, 6, -2, -3, -7):
+        with pytest.raises(ConfigurationError, match=f"layer {layer} .* computed: 0, 2, 5"):
             words.at(layer, 0, 0)
+
+
+def test_negative_layers_need_the_models_depth() -> None:
+    with pytest.raises(ConfigurationError, match="depth is not on record"):
+        replace(made_words(), provenance={}).at(-1, 0, 0)
+
+
+def test_negative_layers_are_the_models_in_both_places(trace: Trace) -> None:
+    words = logit_lens(trace, k=1, layers=[-2])
+    assert words.at(-2, 0, 0) == words.at(LAYERS - 1, 0, 0)
+    with pytest.raises(ConfigurationError, match=f"layer -1 .* computed: {LAYERS - 1}"):
+        words.at(-1, 0, 0)
+
+
+def test_the_last_layer_of_input_similarity_is_its_only_one(trace: Trace) -> None:
+    words = input_similarity(trace, k=1)
+    assert words.at(-1, 0, 0) == words.at(0, 0, 0)
+    for layer in (-2, 1):
+        with pytest.raises(ConfigurationError, match="computed: 0"):
+            words.at(layer, 0, 0)
+
+
+def test_layers_may_be_numpy_numbers(trace: Trace, tmp_path: Path) -> None:
+    words = logit_lens(trace, k=1, layers=list(np.array([1, -1])))
+    words.save(tmp_path / "w.parquet")
+    assert Words.load(tmp_path / "w.parquet").layers == [1, LAYERS]
 
 
 def test_at_names_patches_that_are_not_there() -> None:

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 import llavit_lens as ll
-from llavit_lens.evaluation.readability import hit_rate, permuted_truth
+from llavit_lens.evaluation.readability import hit_rate, truth_of_other_pictures
 from llavit_lens.miniature.scenes import example_names, example_path, example_truth
 
 FOLDER = Path(str(files("llavit_lens"))) / "assets" / "checkpoints"
@@ -48,7 +48,7 @@ def test_llavit_reads_the_examples_far_better_than_chance():
                     read.append([w.word.strip() for w in words.at(2, row, col)])
                     truth.append(known.thing(row, col).words)
                     picture.append(number)
-    chance = hit_rate(read, permuted_truth(truth, picture), 3)
+    chance = hit_rate(read, truth_of_other_pictures(truth, picture), 3)
     assert hit_rate(read, truth, 3) > 2 * chance + 0.2
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from fonts import needs_font
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from llavit_lens.miniature import render as render_module
 from llavit_lens.miniature.concepts import CONCEPTS, SIGN_WORDS
 from llavit_lens.miniature.corpus import held_out_seed, pick
 from llavit_lens.miniature.language import INVERSE, caption, questions, relation
-from llavit_lens.miniature.render import emoji_font_path, render
+from llavit_lens.miniature.render import render
 from llavit_lens.miniature.scenes import (
     GRID,
     MIXED,
@@ -29,17 +30,6 @@ from llavit_lens.miniature.scenes import (
 )
 
 seeds = st.integers(0, 2 * 10**9)
-
-
-def has_font() -> bool:
-    try:
-        emoji_font_path()
-    except ConfigurationError:
-        return False
-    return True
-
-
-needs_font = pytest.mark.skipif(not has_font(), reason="no Noto Color Emoji font")
 
 
 @given(seeds)

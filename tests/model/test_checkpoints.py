@@ -185,6 +185,17 @@ def test_an_unknown_visual_attention_is_one_clear_error(value: object, tmp_path:
         assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("value", ["no", None, 1])
+def test_separate_visual_qkv_is_a_bool(value: object, tmp_path: Path) -> None:
+    LlavitConfig(**tiny_config_arguments()).save_pretrained(tmp_path)
+    for attempt in (
+        lambda: LlavitConfig(**tiny_config_arguments(separate_visual_qkv=value)),
+        lambda: AutoConfig.from_pretrained(tmp_path, separate_visual_qkv=value),
+    ):
+        with pytest.raises(ConfigurationError, match="is not True or False"):
+            attempt()
+
+
 def test_a_decoder_family_that_is_not_served_is_refused() -> None:
     config = LlavitConfig(**tiny_config_arguments(text_config=LlamaConfig(num_hidden_layers=1)))
     with pytest.raises(ConfigurationError, match=r"'llama' is not served.*qwen2"):

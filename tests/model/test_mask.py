@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import tiny_llavit
+from tiny import tiny_inputs, tiny_llavit, tiny_processor
 from torch import Tensor
 
 from llavit_lens.model.mask import bidirectional_mask
@@ -89,6 +92,7 @@ def test_other_modes_are_causal(batch: tuple[list[list[bool]], list[list[bool]]]
 def test_sdpa_gets_the_same_mask(batch: tuple[list[list[bool]], list[list[bool]]]) -> None:
     visual, padding = batch
     MODEL.set_attn_implementation("sdpa")
+    MODEL.config.visual_attention = "bidirectional"
     is_visual = torch.tensor(visual)
     masks = bidirectional_mask(
         MODEL.model.language_model.config,
@@ -119,3 +123,26 @@ def test_packed_samples_do_not_see_each_other() -> None:
     for weights in output.attentions:
         reached = weights[0] > 0
         assert torch.equal(reached, expected.expand_as(reached))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles flex_attention with g++")
+@torch.no_grad()
+def test_flex_attention_honors_the_mask() -> None:
+    """On a padded batch with two images in a row. Budget of float32 logits (below 1, from sums of
+    at most 100 terms in another order): 128 eps = 1.5e-5; the causal mask changes them by more.
+    """
+    model, inputs = tiny_llavit(), tiny_inputs(tiny_processor())
+    logits = {}
+    for implementation, mode in (
+        ("eager", "bidirectional"),
+        ("eager", "causal"),
+        ("flex_attention", "bidirectional"),
+    ):
+        model.set_attn_implementation(implementation)
+        model.config.visual_attention = mode
+        output = model(**inputs).logits
+        logits[implementation, mode] = output[inputs["attention_mask"].bool()]
+    expected = logits["eager", "bidirectional"]
+    budget = 128 * torch.finfo(torch.float32).eps
+    assert (logits["flex_attention", "bidirectional"] - expected).abs().max() <= budget
+    assert (logits["eager", "causal"] - expected).abs().max() > 100 * budget

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,11 +35,13 @@ def test_flash_attention_is_refused(
 
 
 def test_an_attention_that_may_ignore_masks_is_refused(
-    llavit: LlavitForConditionalGeneration, processor: LlavitProcessor
+    llavit: LlavitForConditionalGeneration,
+    processor: LlavitProcessor,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A registered implementation without a mask function would get no mask at all."""
-    sdpa = AttentionInterface()["sdpa"]
-    AttentionInterface.register("unmasked", sdpa)
+    registered = AttentionInterface._global_mapping
+    monkeypatch.setitem(registered, "unmasked", registered["sdpa"])
     llavit.set_attn_implementation("unmasked")
     with pytest.raises(ConfigurationError, match="'unmasked' is not known to honor the mask"):
         llavit(**tiny_inputs(processor))
@@ -106,6 +109,22 @@ def test_token_types_of_a_wrong_shape_are_refused(
     types = torch.zeros(shape, dtype=torch.long)
     with pytest.raises(ConfigurationError, match="mm_token_type_ids has shape"):
         llavit(input_ids=ids, mm_token_type_ids=types)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [torch.zeros_like, torch.ones_like, lambda types: types.roll(1, dims=1)],
+    ids=["zeros", "ones", "rolled"],
+)
+def test_token_types_that_contradict_the_image_tokens_are_refused(
+    spoil: Callable[[Tensor], Tensor],
+    llavit: LlavitForConditionalGeneration,
+    processor: LlavitProcessor,
+) -> None:
+    inputs = tiny_inputs(processor)
+    inputs["mm_token_type_ids"] = spoil(inputs["mm_token_type_ids"])
+    with pytest.raises(ConfigurationError, match="do not mark the image tokens"):
+        llavit(**inputs)
 
 
 def test_nothing_to_read_is_refused(llavit: LlavitForConditionalGeneration) -> None:

@@ -128,8 +128,8 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, monkeypatch):
     assert not torch.equal(whole.lm_head.weight, tiny_llm().lm_head.weight)
 
 
-def test_a_llavit_learns_a_caption_by_heart():
-    """Stage 1 on one example: the loss falls, and only what is trained changes."""
+def test_stage_1_lowers_the_loss_and_changes_only_what_it_trains():
+    """With a frozen random LLM a caption cannot be learned by heart, but its loss must fall."""
     model, tokenizer = tiny_llavit(), tiny_tokenizer()
     PRETRAIN.freeze(model)
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -148,7 +148,7 @@ def test_a_llavit_learns_a_caption_by_heart():
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses[-1] < losses[0] / 2
+    assert losses[-1] < losses[0] - 0.5
     for name, value in model.state_dict().items():
         trained = "multi_modal_projector" in name or "_proj_visual.weight" in name
         if trained:

@@ -181,6 +181,22 @@ def test_model_that_bends_its_logits_is_refused(vlm: VLM) -> None:
         vlm.trace(tiny_image())
 
 
+def test_a_mild_soft_cap_is_seen_in_bfloat16(vlm: VLM) -> None:
+    vlm.model.to(torch.bfloat16)
+    vlm.trace(tiny_image())
+    forward = vlm.model.forward
+
+    def bent(*args: Any, **kwargs: Any) -> Any:
+        output = forward(*args, **kwargs)
+        cap = 2 * output.logits.abs().max()  # bends the largest logit by 8 %
+        output.logits = cap * torch.tanh(output.logits / cap)
+        return output
+
+    vlm.model.forward = bent
+    with pytest.raises(ConfigurationError, match="would misread"):
+        vlm.trace(tiny_image())
+
+
 def test_overflow_is_named(vlm: VLM) -> None:
     with torch.no_grad():
         vlm.model.model.language_model.layers[1].mlp.down_proj.weight.fill_(float("inf"))
