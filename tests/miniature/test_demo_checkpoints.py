@@ -52,11 +52,11 @@ def test_llavit_reads_the_examples_far_better_than_chance():
     assert hit_rate(read, truth, 3) > 2 * chance + 0.2
 
 
-def test_it_answers_questions_about_the_examples():
+def test_it_names_most_objects_of_the_examples():
     vlm = ll.load("demo:llavit")
-    right = 0
+    named = []
     for name in example_names():
-        scene = example_truth(name).scene
-        answer = vlm.generate(example_path(name), "what is the background at the top ?", 5)
-        right += answer == scene.backgrounds[0]
-    assert right >= 10  # of 12; one in six by chance
+        caption = vlm.generate(example_path(name), "what is in the picture ?").split()
+        caption = {word.strip(".,") for word in caption}
+        named += [thing.name in caption for thing in example_truth(name).scene.objects]
+    assert sum(named) / len(named) > 0.7  # two or three of 107 names are right by chance
