@@ -51,8 +51,8 @@ def build_variant(
     tokenizer: PreTrainedTokenizerBase,
     seed: int,
 ) -> LlavitForConditionalGeneration:
-    """Join the pretrained parts. Only the projector is new: a function of the seed, of its shape and of
-    whether there are visual QKV. These start as copies of the text ones (Sec. 3.1)."""
+    """Join the pretrained parts. Only the projector is new: a function of the seed, its shape and
+    whether there are visual QKV, which start as copies of the text ones (Sec. 3.1)."""
     config = LlavitConfig(
         vision_config=tower.config.to_dict(),
         text_config=llm.config.to_dict(),
