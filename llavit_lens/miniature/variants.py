@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import (
     CLIPImageProcessorPil,
     CLIPVisionModel,
+    PreTrainedConfig,
     PreTrainedTokenizerBase,
     Qwen2ForCausalLM,
 )
@@ -54,8 +56,8 @@ def build_variant(
     """Join the pretrained parts. Only the projector is new: a function of the seed, its shape and
     whether there are visual QKV, which start as copies of the text ones (Sec. 3.1)."""
     config = LlavitConfig(
-        vision_config=tower.config.to_dict(),
-        text_config=llm.config.to_dict(),
+        vision_config=_anonymous(tower.config),
+        text_config=_anonymous(llm.config),
         image_token_index=token_id(tokenizer, IMAGE),
         image_seq_length=GRID * GRID,
         vision_feature_layer=list(LOCAL_AND_GLOBAL) if variant.local_and_global else PENULTIMATE,
@@ -75,6 +77,11 @@ def build_variant(
     model.model.language_model.load_state_dict(text_weights)
     model.tie_weights()
     return model
+
+
+def _anonymous(config: PreTrainedConfig) -> dict[str, Any]:
+    """A configuration without the folder that it was loaded from."""
+    return {key: value for key, value in config.to_dict().items() if key != "_name_or_path"}
 
 
 def build_processor(tokenizer: PreTrainedTokenizerBase) -> LlavitProcessor:
