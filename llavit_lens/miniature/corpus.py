@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from llavit_lens.miniature.files import write_whole
 from llavit_lens.miniature.render import emoji_font_path, render
-from llavit_lens.miniature.scenes import SIZE, Scene, sample_scene
+from llavit_lens.miniature.scenes import GRID, SIZE, Scene, Truth, patch_owners, sample_scene
 
 HELD_OUT = 10**9  # seeds from here on are never trained on
 
@@ -32,31 +33,41 @@ def pick(n: int, *key: object) -> int:
     return int.from_bytes(digest, "big") % n
 
 
-def _draw(seed: int) -> np.ndarray:
-    return np.asarray(render(sample_scene(seed))[0])
+def _draw(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    picture, labels = render(sample_scene(seed))
+    return np.asarray(picture), patch_owners(labels)
 
 
 class Corpus:
-    """`count` training scenes and their pictures, uint8 [count, SIZE, SIZE, 3], in `folder`."""
+    """`count` training scenes, drawn once and kept in `folder`.
+
+    pictures: uint8 [count, SIZE, SIZE, 3]. owners: int16 [count, GRID, GRID], as `Truth.owner`.
+    """
 
     def __init__(self, folder: Path, count: int):
         self.count = count
-        pictures, done = folder / "pictures.npy", folder / "pictures.json"
-        if not done.is_file() or json.loads(done.read_text())["count"] != count:
-            self._draw_all(pictures)
-            done.write_text(json.dumps({"count": count}))
-        self.pictures = np.load(pictures, mmap_mode="r")
+        files = [folder / "pictures.npy", folder / "owners.npy"]
+        done = folder / "pictures.json"
+        if not done.is_file() or json.loads(done.read_text()) != {"count": count, "files": 2}:
+            self._draw_all(*files)
+            write_whole(done, json.dumps({"count": count, "files": 2}))
+        self.pictures, self.owners = (np.load(file, mmap_mode="r") for file in files)
 
-    def _draw_all(self, path: Path) -> None:
+    def _draw_all(self, pictures: Path, owners: Path) -> None:
         emoji_font_path()  # one clear error before any work starts
-        path.parent.mkdir(parents=True, exist_ok=True)
+        pictures.parent.mkdir(parents=True, exist_ok=True)
         shape = (self.count, SIZE, SIZE, 3)
-        out = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        drawn_out = np.lib.format.open_memmap(pictures, "w+", np.uint8, shape)
+        owners_out = np.lib.format.open_memmap(owners, "w+", np.int16, (self.count, GRID, GRID))
         with ProcessPoolExecutor(os.cpu_count()) as pool:
             drawn = pool.map(_draw, range(self.count), chunksize=100)
-            for i, picture in enumerate(track(drawn, "drawing scenes", self.count)):
-                out[i] = picture
-        out.flush()
+            for i, (picture, owner) in enumerate(track(drawn, "drawing scenes", self.count)):
+                drawn_out[i], owners_out[i] = picture, owner
+        drawn_out.flush()
+        owners_out.flush()
 
     def scene(self, index: int) -> Scene:
         return sample_scene(index)
+
+    def truth(self, index: int) -> Truth:
+        return Truth(sample_scene(index), np.asarray(self.owners[index]))

@@ -15,8 +15,7 @@ from llavit_lens.miniature.corpus import Corpus, pick
 from llavit_lens.miniature.general_text import general_document
 from llavit_lens.miniature.language import DESCRIBE, caption, questions, region_questions
 from llavit_lens.miniature.pretrain_tower import to_pixel_values
-from llavit_lens.miniature.render import render
-from llavit_lens.miniature.scenes import GRID, Truth, patch_owners
+from llavit_lens.miniature.scenes import GRID
 from llavit_lens.training.collate import pad_examples
 from llavit_lens.training.conversations import (
     IMAGE,
@@ -72,7 +71,7 @@ class Instructions(Captions):
         number = pick(self.corpus.count, "stage 2", self.seed, index)
         scene = self.corpus.scene(number)
         if roll > 1 - REGION_SHARE:
-            asked = region_questions(Truth(scene, patch_owners(render(scene)[1])), rng)
+            asked = region_questions(self.corpus.truth(number), rng)
         else:
             asked = [(q.question, q.answer) for q in questions(scene, rng)]
         if roll < TEXT_ONLY_SHARE + CAPTION_SHARE:

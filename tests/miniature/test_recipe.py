@@ -9,6 +9,7 @@ from fonts import needs_font
 from transformers import CLIPImageProcessorPil, CLIPVisionModel, Qwen2ForCausalLM
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.miniature.corpus import Corpus
 from llavit_lens.miniature.pretrain_llm import (
     Documents,
     induction_head,
@@ -16,6 +17,8 @@ from llavit_lens.miniature.pretrain_llm import (
     scale_residual_writes,
 )
 from llavit_lens.miniature.pretrain_tower import to_pixel_values
+from llavit_lens.miniature.render import render
+from llavit_lens.miniature.scenes import patch_owners, sample_scene
 from llavit_lens.miniature.tower import ContrastiveTower, tower_config
 from llavit_lens.miniature.train import train_demo
 from llavit_lens.miniature.variants import VARIANTS, build_processor, build_variant
@@ -126,3 +129,15 @@ def test_a_smoke_run_makes_a_model_that_loads_and_is_not_made_twice(tmp_path):
     assert (folder / "model.safetensors").stat().st_mtime_ns == made
     with pytest.raises(ConfigurationError, match="another recipe"):
         train_demo("llavit", 1, tmp_path, preset="cpu")
+
+
+@needs_font
+def test_the_corpus_is_what_the_scenes_say_and_is_drawn_once(tmp_path):
+    corpus = Corpus(tmp_path, 5)
+    picture, labels = render(sample_scene(3))
+    assert np.array_equal(corpus.pictures[3], np.asarray(picture))
+    assert np.array_equal(corpus.truth(3).owner, patch_owners(labels))
+    drawn = (tmp_path / "pictures.npy").stat().st_mtime_ns
+    assert Corpus(tmp_path, 5).count == 5
+    assert (tmp_path / "pictures.npy").stat().st_mtime_ns == drawn
+    assert len(Corpus(tmp_path, 6).pictures) == 6
