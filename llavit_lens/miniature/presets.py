@@ -35,7 +35,7 @@ def _preset(
     )
 
 
-# cpu: with bf16, tower, language model and a variant took about 20 minutes each on one core.
+# cpu: with bf16, tower, language model and a variant took 19 to 22 minutes each on one core.
 # gpu: not run yet. smoke: checks in seconds that everything runs; it learns nothing.
 PRESETS = {
     "cpu": _preset(40_000, (6_000, 4_500, 2_000, 1_300)),
