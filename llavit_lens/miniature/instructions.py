@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from llavit_lens.miniature.corpus import Corpus, pick
 from llavit_lens.miniature.general_text import general_document
-from llavit_lens.miniature.language import DESCRIBE, caption, questions, region_questions
+from llavit_lens.miniature.language import DESCRIBE, caption, questions
 from llavit_lens.miniature.pretrain_tower import to_pixel_values
 from llavit_lens.miniature.scenes import GRID
 from llavit_lens.training.collate import pad_examples
@@ -28,8 +28,7 @@ from llavit_lens.training.conversations import (
 
 TEXT_ONLY_SHARE = 0.08  # of the instructions, as LLaVA-1.5's mix has some
 CAPTION_SHARE = 0.2
-REGION_SHARE = 0.5
-QUESTIONS = 6
+QUESTIONS = 8
 
 
 class Example(NamedTuple):
@@ -70,10 +69,7 @@ class Instructions(Captions):
                 return Example(encode_chat(self.tokenizer, turns), None)
         number = pick(self.corpus.count, "stage 2", self.seed, index)
         scene = self.corpus.scene(number)
-        if roll > 1 - REGION_SHARE:
-            asked = region_questions(self.corpus.truth(number), rng)
-        else:
-            asked = [(q.question, q.answer) for q in questions(scene, rng)]
+        asked = [(q.question, q.answer) for q in questions(scene, rng)]
         if roll < TEXT_ONLY_SHARE + CAPTION_SHARE:
             asked = [(rng.choice(DESCRIBE), caption(scene, rng)), *asked[:2]]
         (first, answer), *rest = asked[:QUESTIONS]

@@ -19,7 +19,7 @@ from llavit_lens.miniature.concepts import (
     SIGN_WORDS,
     TRAITS,
 )
-from llavit_lens.miniature.scenes import GRID, SIZE, Scene, Thing, Truth, sample_scene
+from llavit_lens.miniature.scenes import SIZE, Scene, Thing, sample_scene
 
 VISION, OCR, KNOWLEDGE, GENERAL = "vision_centric", "ocr_chart", "knowledge", "general"
 CATEGORIES_OF_QUESTIONS = (VISION, OCR, KNOWLEDGE, GENERAL)
@@ -317,28 +317,6 @@ def _general(scene: Scene, rng: random.Random) -> list[Question]:
             ("which", f"which {CONCEPTS[thing.name].category} is in the picture ?", thing.name)
         )
     return [Question(GENERAL, *q) for q in asked]
-
-
-ROWS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
-
-
-def region_questions(truth: Truth, rng: random.Random) -> list[tuple[str, str]]:
-    """Questions about single places, as RefCOCO and Visual Genome bring them into LLaVA's data:
-    rows, and places in a row, of an eight by eight grid. Answers name the thing or the background.
-    """
-
-    def shown(row: int, col: int) -> str:
-        thing = truth.thing(row, col)
-        return thing.name if thing else next(iter(truth.background(row, col)), "edge")
-
-    asked = []
-    for row in rng.sample(range(GRID), 3):
-        things = " ".join(shown(row, col) for col in range(GRID))
-        asked.append((f"what is in row {ROWS[row]} ?", things))
-    for _ in range(2):
-        row, col = rng.randrange(GRID), rng.randrange(GRID)
-        asked.append((f"what is in row {ROWS[row]} , place {ROWS[col]} ?", shown(row, col)))
-    return asked
 
 
 def world_words() -> set[str]:

@@ -29,8 +29,8 @@ def _preset(
         scenes=scenes,
         tower=Schedule(tower, 64 * scale, 1e-3 * slower, weight_decay=0.05),
         llm=Schedule(llm, 32 * scale, 2e-3 * slower, weight_decay=0.05, beta2=0.95),
-        stage_1=Schedule(stage_1, 32 * scale, 2e-3, {PROJECTOR: 2e-3, VISUAL_QKV: 4e-4}),
-        stage_2=Schedule(stage_2, 32 * scale, 2.5e-4, {PROJECTOR: 2e-3, VISUAL_QKV: 6e-4}),
+        stage_1=Schedule(stage_1, 32 * scale, 2e-3, {PROJECTOR: 2e-3, VISUAL_QKV: 1e-3}),
+        stage_2=Schedule(stage_2, 32 * scale, 5e-4, {PROJECTOR: 6e-4, VISUAL_QKV: 1e-3}),
         width=width,
     )
 
@@ -38,7 +38,7 @@ def _preset(
 # cpu: with bf16, tower, language model and a variant took 19 to 22 minutes each on one core.
 # gpu: not run yet. smoke: checks in seconds that everything runs; it learns nothing.
 PRESETS = {
-    "cpu": _preset(40_000, (6_000, 4_500, 2_000, 1_300)),
+    "cpu": _preset(40_000, (6_000, 4_000, 1_000, 2_000)),
     "gpu": _preset(200_000, (40_000, 40_000, 4_000, 12_000), scale=4, width=256),
     "smoke": _preset(60, (4, 4, 3, 3)),
 }

@@ -1,14 +1,16 @@
 """Pretrain the small language model on text alone: general text and the world's captions.
 
-It is what Qwen is to LLaVA: an ordinary language model. It never sees a picture, nor words laid
-out as one. Its text teaches it to read: passages and captions with questions that only the passage
-answers, paraphrases, look-ups; most of its thousands of words are about what no picture shows.
+It is what Qwen is to LLaVA: a language model that has never seen a picture. Its text teaches it to
+read: passages, captions and word maps with questions that only they answer, paraphrases, look-ups;
+most of its thousands of words are about what no picture shows.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,28 +18,45 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
 from llavit_lens.miniature.concepts import COLORS, CONCEPTS, NUMBERS, POSITIONS, SIGN_WORDS
-from llavit_lens.miniature.corpus import pick
+from llavit_lens.miniature.corpus import Corpus, pick
 from llavit_lens.miniature.files import save_whole
 from llavit_lens.miniature.general_text import general_document, lexicon_words
 from llavit_lens.miniature.language import DESCRIBE, INVERSE, Question, caption, questions
 from llavit_lens.miniature.runs import Schedule, run
 from llavit_lens.miniature.scenes import Scene, sample_scene
+from llavit_lens.miniature.word_maps import add_places, map_places, word_map
 from llavit_lens.training.collate import pad_examples
 from llavit_lens.training.conversations import IGNORE, Encoded, encode_chat, encode_plain
 
 CONTEXT_SHARE = 0.15  # of the tokens that are no answer, the share that is a target
+MAP_QUESTIONS = 6
 DRILL_PHASE = 0.25  # of the run, how long look-ups are most of the text
 
 # Shares of the kinds of documents, in the first phase and after it.
 MIX = {
-    "repetition": (0.2, 0.04),
-    "table": (0.25, 0.06),
-    "places": (0.25, 0.1),
-    "quiz": (0.15, 0.25),
-    "chat": (0.05, 0.2),
-    "paraphrase": (0.0, 0.1),
-    "general": (0.1, 0.25),
+    "repetition": (0.15, 0.03),
+    "table": (0.2, 0.05),
+    "places": (0.1, 0.04),
+    "quiz": (0.1, 0.08),
+    "chat": (0.0, 0.12),
+    "paraphrase": (0.0, 0.05),
+    "general": (0.1, 0.2),
+    "map, places": (0.2, 0.08),
+    "map, chat": (0.1, 0.23),
+    "map, caption": (0.05, 0.12),
 }
+MAP_SHARE = sum(
+    (1 - DRILL_PHASE) * late + DRILL_PHASE * early
+    for kind, (early, late) in MIX.items()
+    if kind.startswith("map")
+)
+
+
+class Document(NamedTuple):
+    """One text of the language model; `map_at` is where the first word of its map stands."""
+
+    text: Encoded
+    map_at: int | None = None
 
 
 def llm_config(
@@ -63,35 +82,61 @@ def llm_config(
 class Documents(Dataset):
     """`length` documents, tokenized; document i is a function of i."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, scenes: int, length: int):
-        self.tokenizer, self.scenes, self.length = tokenizer, scenes, length
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, corpus: Corpus, length: int):
+        self.tokenizer, self.corpus, self.length = tokenizer, corpus, length
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> Encoded:
+    def __getitem__(self, index: int) -> Document:
         rng = random.Random(f"document {index}")
         phase = 0 if index < DRILL_PHASE * self.length else 1
         (kind,) = rng.choices(list(MIX), [shares[phase] for shares in MIX.values()])
         if kind == "repetition":
-            return self._drill(repetition(rng))
+            return Document(self._drill(repetition(rng)))
         if kind == "table":
-            return self._drill(table(rng))
+            return Document(self._drill(table(rng)))
         if kind == "general":
-            return self._general(rng)
-        scene = sample_scene(pick(self.scenes, "llm", index), max_things=3 if phase else 2)
+            return Document(self._general(rng))
+        if kind.startswith("map"):
+            return self._map(kind.removeprefix("map, "), index, 3 if phase else 2, rng)
+        number = pick(self.corpus.count, "llm", index)
+        scene = sample_scene(number, max_things=3 if phase else 2)
         text = caption(scene, rng)
         if kind == "places":
-            return self._drill([(f"{text}\n", False), (places(scene, text, rng), True)])
+            said = {word for word in text.split() if word in PLACES}
+            return Document(self._drill([(f"{text}\n", False), (places(scene, said, rng), True)]))
         if kind == "paraphrase":
             if rng.random() < 0.5:
-                return self._drill([(f"{text}\n", False), (caption(scene, rng), True)])
-            return self._chat(text, [(rng.choice(DESCRIBE), caption(scene, rng))], rng)
+                return Document(self._drill([(f"{text}\n", False), (caption(scene, rng), True)]))
+            return Document(self._chat(text, [(rng.choice(DESCRIBE), caption(scene, rng))], rng))
         asked = [(q.question, q.answer) for q in questions(scene, rng) if answerable(q, text)]
         if kind == "quiz":
             quiz = [part for q, a in asked[:10] for part in ((f" {q}", False), (f" {a} .", True))]
-            return self._drill([(f"{text}\n", False), *quiz])
-        return self._chat(text, asked[:5], rng)
+            return Document(self._drill([(f"{text}\n", False), *quiz]))
+        return Document(self._chat(text, asked[:5], rng))
+
+    def _map(self, kind: str, index: int, max_things: int, rng: random.Random) -> Document:
+        """A scene's word map, then what follows a picture too: a caption, a chat; or notes."""
+        tries = (pick(self.corpus.count, "map", index, i) for i in range(20))
+        number = next((n for n in tries if len(self.corpus.scene(n).things) <= max_things), 0)
+        truth = self.corpus.truth(number)
+        scene, text = truth.scene, " ".join(word_map(truth, rng))
+        if kind == "places":
+            notes = places(scene, PLACES, rng)
+            return Document(self._drill([(f"{text}\n", False), (notes, True)]), 0)
+        if kind == "caption" and rng.random() < 0.5:
+            return Document(self._drill([(text, False), (f" {caption(scene, rng)}\n", True)]), 0)
+        if kind == "caption":
+            turns = [(rng.choice(DESCRIBE), caption(scene, rng))]
+        else:
+            turns = [(q.question, q.answer) for q in questions(scene, rng)][:MAP_QUESTIONS]
+        encoded = self._chat(text, turns, rng)
+        start = self.tokenizer("\n", add_special_tokens=False)["input_ids"]
+        # the map is the third line: after the system's text and the user's header
+        return Document(
+            encoded, [i for i, t in enumerate(encoded.input_ids) if [t] == start][2] + 1
+        )
 
     def _general(self, rng: random.Random) -> Encoded:
         document = general_document(rng)
@@ -152,9 +197,8 @@ def table(rng: random.Random) -> list[tuple[str, bool]]:
     return parts
 
 
-def places(scene: Scene, text: str, rng: random.Random) -> str:
-    """What a caption says about places and sizes, in note form, in another order."""
-    said = set(text.split())
+def places(scene: Scene, said: Collection[str], rng: random.Random) -> str:
+    """Where things are, as far as the text before said these places: notes in random order."""
     notes = []
     for thing in scene.things:
         name = thing.word or thing.name
@@ -230,17 +274,25 @@ def scale_residual_writes(model: Qwen2ForCausalLM) -> None:
 
 
 class CollateDocuments:
+    """Batches with `place_ids` for the words of maps, -1 elsewhere; see `add_places`."""
+
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self.pad = tokenizer.pad_token_id
+        self.places = torch.tensor(tokenizer.convert_tokens_to_ids(map_places()))
 
-    def __call__(self, examples: list[Encoded]) -> dict[str, Tensor]:
-        return pad_examples(examples, self.pad)
+    def __call__(self, documents: list[Document]) -> dict[str, Tensor]:
+        batch = pad_examples([d.text for d in documents], self.pad)
+        batch["place_ids"] = torch.full_like(batch["input_ids"], -1)
+        for row, document in zip(batch["place_ids"], documents, strict=True):
+            if document.map_at is not None:
+                row[document.map_at : document.map_at + len(self.places)] = self.places
+        return batch
 
 
 def pretrain_llm(
     folder: Path,
+    corpus: Corpus,
     tokenizer: PreTrainedTokenizerBase,
-    scenes: int,
     schedule: Schedule,
     width: int = 128,
     layers: int = 6,
@@ -254,8 +306,10 @@ def pretrain_llm(
     model = Qwen2ForCausalLM._from_config(config, attn_implementation="eager")
     scale_residual_writes(model)
     induction_head(model)
-    documents = Documents(tokenizer, scenes, schedule.steps * schedule.batch)
+    documents = Documents(tokenizer, corpus, schedule.steps * schedule.batch)
     home = folder.with_name(f"{folder.name}.run")
+    hook = model.model.register_forward_pre_hook(add_places, with_kwargs=True)
     run(model, documents, CollateDocuments(tokenizer), home, schedule, name="language model")
+    hook.remove()
     save_whole(folder, model.save_pretrained)
     return model

@@ -31,7 +31,6 @@ from llavit_lens.miniature.corpus import Corpus
 from llavit_lens.miniature.files import check_recipe, save_whole, sha256, write_whole
 from llavit_lens.miniature.instructions import (
     CAPTION_SHARE,
-    REGION_SHARE,
     TEXT_ONLY_SHARE,
     Captions,
     CollateExamples,
@@ -158,7 +157,7 @@ def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: s
 def _check_variant(folder: Path, variant: str, seed: int, shared: Path, preset: str) -> None:
     """Refuse to go on in a folder that another recipe or other shared parts have begun."""
     p = asdict(preset_named(preset))
-    shares = {"text only": TEXT_ONLY_SHARE, "captions": CAPTION_SHARE, "regions": REGION_SHARE}
+    shares = {"text only": TEXT_ONLY_SHARE, "captions": CAPTION_SHARE}
     parts = {part: sha256(shared / part / "model.safetensors") for part in ("tower", "llm")}
     check_recipe(
         folder,
@@ -184,7 +183,7 @@ def _tower(shared: Path, preset: str) -> None:
 def _llm(shared: Path, preset: str) -> None:
     p: Preset = preset_named(preset)
     tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizer")
-    pretrain_llm(shared / "llm", tokenizer, p.scenes, p.llm, p.width, p.layers)
+    pretrain_llm(shared / "llm", Corpus(shared, p.scenes), tokenizer, p.llm, p.width, p.layers)
 
 
 def _in_processes(jobs: list[tuple[Callable, tuple]]) -> None:

@@ -53,8 +53,8 @@ def build_variant(
     tokenizer: PreTrainedTokenizerBase,
     seed: int,
 ) -> LlavitForConditionalGeneration:
-    """Join the pretrained parts. Only the projector is new: a function of the seed, its shape and
-    whether there are visual QKV, which start as copies of the text ones (Sec. 3.1)."""
+    """Join the pretrained parts. Only the projector is new: a function of the seed and its shape.
+    Visual QKV start as copies of the text ones (Sec. 3.1)."""
     config = LlavitConfig(
         vision_config=_anonymous(tower.config),
         text_config=_anonymous(llm.config),
@@ -66,8 +66,11 @@ def build_variant(
         visual_attention=variant.visual_attention,
         tie_word_embeddings=True,
     )
-    torch.manual_seed(seed)
     model = LlavitForConditionalGeneration(config)
+    projector = model.model.multi_modal_projector
+    for i, layer in enumerate((projector.linear_1, projector.linear_2)):
+        torch.manual_seed(2 * seed + i)
+        model._init_weights(layer)
     model.model.vision_tower.load_state_dict(tower.state_dict())
     text_weights = dict(llm.model.state_dict())
     for key, value in llm.model.state_dict().items():

@@ -1,6 +1,7 @@
 """The demo models' recipe: parts, variants, and a smoke run of the whole of it."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ from fonts import needs_font
 from transformers import CLIPImageProcessorPil, CLIPVisionModel, Qwen2ForCausalLM
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.miniature.concepts import BACKGROUNDS, CONCEPTS, SIGN_WORDS
 from llavit_lens.miniature.corpus import Corpus
 from llavit_lens.miniature.pretrain_llm import (
+    CollateDocuments,
+    Document,
     Documents,
     induction_head,
     llm_config,
@@ -18,11 +22,21 @@ from llavit_lens.miniature.pretrain_llm import (
 )
 from llavit_lens.miniature.pretrain_tower import to_pixel_values
 from llavit_lens.miniature.render import render
-from llavit_lens.miniature.scenes import patch_owners, sample_scene
+from llavit_lens.miniature.scenes import (
+    BACKGROUND_TOP,
+    GRID,
+    SIZE,
+    Scene,
+    Truth,
+    patch_owners,
+    sample_scene,
+)
 from llavit_lens.miniature.tower import ContrastiveTower, tower_config
 from llavit_lens.miniature.train import train_demo
 from llavit_lens.miniature.variants import VARIANTS, build_processor, build_variant
 from llavit_lens.miniature.vocabulary import build_tokenizer
+from llavit_lens.miniature.word_maps import PLACE_WEIGHT, add_places, map_places, word_map
+from llavit_lens.training.conversations import Encoded
 from llavit_lens.vlm.load import load
 
 TOKENIZER = build_tokenizer()
@@ -72,12 +86,72 @@ def test_the_induction_head_reads_what_stood_behind_an_earlier_copy():
     assert previous > 0.9 and induction > 0.5
 
 
+class FewScenes:
+    """A corpus without pictures: every patch belongs to the top background but for the things'."""
+
+    count = 100
+
+    def scene(self, index: int) -> Scene:
+        return sample_scene(index)
+
+    def truth(self, index: int) -> Truth:
+        scene = self.scene(index)
+        owner = np.full((GRID, GRID), BACKGROUND_TOP)
+        for i, thing in enumerate(scene.things):
+            owner[thing.y * GRID // SIZE, thing.x * GRID // SIZE] = i
+        return Truth(scene, owner)
+
+
 def test_documents_are_functions_of_their_index_and_hold_no_unknown_word():
-    a, b = (Documents(TOKENIZER, 100, 5000) for _ in range(2))
-    for i in range(300, 400):
+    a, b = (Documents(TOKENIZER, FewScenes(), 5000) for _ in range(2))
+    for i in [*range(300, 400), *range(4000, 4100)]:
         assert a[i] == b[i]
-        assert TOKENIZER.unk_token_id not in a[i].input_ids
-        assert TOKENIZER.image_token_id not in a[i].input_ids
+        assert TOKENIZER.unk_token_id not in a[i].text.input_ids
+        assert TOKENIZER.image_token_id not in a[i].text.input_ids
+
+
+def test_a_document_knows_where_its_map_stands():
+    documents = Documents(TOKENIZER, FewScenes(), 5000)
+    known = {w for c in CONCEPTS.values() for w in c.words} | {*BACKGROUNDS, "sign", "text"}
+    known |= {*SIGN_WORDS, *SIGN_WORDS.values()}
+    starts = set()
+    for i in range(4000, 4200):
+        text, at = documents[i]
+        if at is not None:
+            words = TOKENIZER.convert_ids_to_tokens(text.input_ids[at : at + GRID * GRID])
+            assert set(words) <= known
+            assert TOKENIZER.convert_ids_to_tokens(text.input_ids[at - 1]) == "\n" or at == 0
+            starts.add(at)
+    assert len(starts) == 2  # plain text, and a chat
+
+
+def test_the_words_of_a_map_say_only_what_is_true_of_their_patch():
+    rng = random.Random(0)
+    seen = set()
+    for seed in range(200):
+        truth = FewScenes().truth(seed)
+        for i, word in enumerate(word_map(truth, rng)):
+            assert word in truth.words(*divmod(i, GRID))
+            seen.add(word)
+    assert {"dog", "animal", "pet", "white", "sign", "sky"} <= seen
+
+
+def test_places_are_added_to_the_words_of_maps_and_nowhere_else():
+    torch.manual_seed(0)
+    llm = Qwen2ForCausalLM(llm_config(TOKENIZER, width=64, layers=1)).model
+    words = Encoded(TOKENIZER.convert_tokens_to_ids(["dog"] * (GRID * GRID + 6)), [])
+    batch = CollateDocuments(TOKENIZER)([Document(words, 4), Document(words)])
+    del batch["labels"]
+    _, changed = add_places(llm, (), batch)
+    embedding = llm.get_input_embeddings().weight
+    dog, corner = embedding[TOKENIZER.convert_tokens_to_ids(["dog", "top-left"])]
+    added = (changed["inputs_embeds"] - dog).abs().amax(-1) > 0
+    assert added[0].nonzero().flatten().tolist() == list(range(4, 4 + GRID * GRID))
+    assert not added[1].any()
+    assert torch.equal(changed["inputs_embeds"][0, 4], dog + PLACE_WEIGHT * corner)
+    places = map_places()
+    assert (places[0], places[GRID - 1], places[-1]) == ("top-left", "top-right", "bottom-right")
+    assert places[3 * GRID + 3] == places[4 * GRID + 4] == "center"
 
 
 def test_variants_share_all_that_they_can():
@@ -95,14 +169,17 @@ def test_variants_share_all_that_they_can():
                     assert torch.equal(weights[copy], value)
         for key, value in tower.state_dict().items():
             assert torch.equal(weights[f"model.vision_tower.{key}"], value)
-    first = "model.multi_modal_projector.linear_1.weight"
-    for a, b in (
-        ("baseline", "no_visual_attention"),
-        ("separate_qkv", "separate_qkv_bidirectional"),
-        ("separate_qkv_local_global", "llavit"),
-    ):
-        assert torch.equal(models[a].state_dict()[first], models[b].state_dict()[first])
-    assert models["llavit"].state_dict()[first].shape[1] == 3 * 64
+    first, second = (f"model.multi_modal_projector.linear_{i}.weight" for i in (1, 2))
+    starts = {name: (model.state_dict()[first], model.state_dict()[second])
+              for name, model in models.items()}  # fmt: skip
+    for name, (weight, other) in starts.items():
+        like = "llavit" if VARIANTS[name].local_and_global else "baseline"
+        assert torch.equal(weight, starts[like][0])
+        assert torch.equal(other, starts["baseline"][1])
+        assert not torch.equal(weight, other)
+    assert starts["llavit"][0].shape[1] == 3 * 64
+    again = build_variant(VARIANTS["baseline"], tower, llm, TOKENIZER, seed=4)
+    assert not torch.equal(again.state_dict()[first], starts["baseline"][0])
 
 
 def test_unknown_names_are_one_clear_error(tmp_path):

@@ -1,0 +1,63 @@
+"""Scenes as text for the small language model: one true word for each patch, in raster order.
+
+This is a shortcut, and the model cards say so. Qwen and Vicuna have read tables, maps and ASCII art
+in their trillions of tokens; a model of a million weights that has read only sentences cannot use
+sixty-four tokens in raster order at all (measured: positions at chance, most patches unreadable).
+No picture is involved: visual tokens must find by themselves what makes them readable as a map.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llavit_lens.miniature.concepts import CONCEPTS, POSITIONS, SIGN_WORDS
+from llavit_lens.miniature.scenes import GRID, PATCH, SIZE, Truth
+
+PLACE_WEIGHT = 0.6
+
+
+def word_map(truth: Truth, rng: random.Random) -> list[str]:
+    """One word for each of the GRID x GRID patches, drawn from the words that are true of it."""
+    return [_word(truth, row, col, rng) for row in range(GRID) for col in range(GRID)]
+
+
+def _word(truth: Truth, row: int, col: int, rng: random.Random) -> str:
+    thing = truth.thing(row, col)
+    if thing is None:
+        below = (row + 0.5) * PATCH > truth.scene.horizon  # for patches of a thing's edge
+        return next(iter(truth.background(row, col)), truth.scene.backgrounds[below])
+    if thing.kind == "sign":
+        words = [thing.word, "sign", "text", SIGN_WORDS[thing.word]]
+    else:
+        concept = CONCEPTS[thing.name]
+        words = [concept.name, concept.category, concept.color, concept.trait]
+    return rng.choices(words, (0.58, 0.14, 0.14, 0.14))[0]
+
+
+def map_places() -> list[str]:
+    """The ninth of the picture that each patch lies in, e.g. `top-left`, in raster order."""
+    ninth = [min(2, int((i + 0.5) * PATCH * 3) // SIZE) for i in range(GRID)]
+    return [POSITIONS[ninth[row]][ninth[col]] for row in range(GRID) for col in range(GRID)]
+
+
+def add_places(llm: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> tuple[tuple, dict]:
+    """Forward pre-hook of a language model: a word of a map also says where it stands.
+
+    Takes `input_ids` and `place_ids`, both int [batch, sequence]; place_ids holds the token id of
+    the place's name, and -1 outside of maps. Its embedding is added to the word's, PLACE_WEIGHT
+    times: what position embeddings of a vision tower bring into visual tokens.
+    """
+    rest = dict(kwargs)
+    ids: Tensor = rest.pop("input_ids")
+    places: Tensor | None = rest.pop("place_ids", None)
+    embed = llm.get_input_embeddings()  # type: ignore[operator]
+    embeds = embed(ids)
+    if places is not None:
+        where = PLACE_WEIGHT * embed(places.clamp(min=0))
+        embeds = embeds + torch.where(places[..., None] >= 0, where, 0)
+    return args, {**rest, "inputs_embeds": embeds}
