@@ -34,11 +34,11 @@ Made by `llavit-lens demo train --variant {variant} --seed {seed} --preset {pres
    {tower}. It sees no label of any patch.
 2. Language model (shared): Qwen2 architecture, text alone: look-ups and passages over thousands of
    words, captions, questions answered from them; {llm}.
-   It never sees a picture. Two of its heads start as an induction head. **A shortcut:** {maps:.0%} of
-   its texts hold a scene as a map of words, one true word for each patch in raster order, each with
-   the embedding of its place's name added. So it knows pictures made of words before it sees
-   visual tokens, which no Qwen or Vicuna does to this degree; without the maps a model this small
-   left most patches unreadable and answered where-questions at chance.
+   It never sees a picture. Two of its heads start as an induction head. **A shortcut:** {maps:.0%}
+   of its texts hold a scene as a map of words, one true word for each patch in raster order, with
+   the embedding of its place's name added. So it knows pictures made of words before it meets
+   visual tokens, as no Qwen or Vicuna does to this degree; without the maps a model this small left
+   most patches unreadable and answered where-questions at chance.
 3. Stage 1: projector and visual QKV on captions, the rest frozen;
    {stage_1}.
 4. Stage 2: language model, projector and visual QKV on questions and answers; {stage_2}.

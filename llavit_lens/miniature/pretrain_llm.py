@@ -132,11 +132,9 @@ class Documents(Dataset):
         else:
             turns = [(q.question, q.answer) for q in questions(scene, rng)][:MAP_QUESTIONS]
         encoded = self._chat(text, turns, rng)
-        start = self.tokenizer("\n", add_special_tokens=False)["input_ids"]
-        # the map is the third line: after the system's text and the user's header
-        return Document(
-            encoded, [i for i, t in enumerate(encoded.input_ids) if [t] == start][2] + 1
-        )
+        line_break = self.tokenizer("\n", add_special_tokens=False)["input_ids"]
+        breaks = [i for i, token in enumerate(encoded.input_ids) if [token] == line_break]
+        return Document(encoded, breaks[2] + 1)  # behind the system's text and the user's header
 
     def _general(self, rng: random.Random) -> Encoded:
         document = general_document(rng)

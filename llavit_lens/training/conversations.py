@@ -62,8 +62,10 @@ def encode_chat(
     the system and user turns included, as LLaVA-NeXT does for Qwen. It teaches the last visual
     token to predict the newline that follows it: the artifact of the paper's Appendix C.2.
     """
-    markers = {token_id(tokenizer, marker) for marker in ("<|im_start|>", "<|im_end|>")}
-    markers |= set(tokenizer("\n", add_special_tokens=False)["input_ids"])
+    markers: set[int] = set()
+    if train_on_markers:
+        markers |= {token_id(tokenizer, marker) for marker in ("<|im_start|>", "<|im_end|>")}
+        markers |= set(tokenizer("\n", add_special_tokens=False)["input_ids"])
     ids: list[int] = []
     labels: list[int] = []
 
