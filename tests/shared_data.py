@@ -1,4 +1,5 @@
-"""Real configurations and key lists, which lie outside of this repository: tests may skip."""
+"""Real configurations and key lists, which do not come with the repository: tests that read them
+skip where they are absent."""
 
 from __future__ import annotations
 
@@ -7,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-_BESIDE = Path(__file__).parents[2] / "shared" / "data"
+_DEFAULT = Path(__file__).parents[2] / "shared" / "data"
 
 
 def shared_data(*parts: str) -> Path:
-    """A file or folder of the data, named by environment variable LLAVIT_LENS_DATA; else skip."""
-    path = Path(os.environ.get("LLAVIT_LENS_DATA", _BESIDE)).joinpath(*parts)
+    """A path under LLAVIT_LENS_DATA, or `../shared/data` beside the repository."""
+    path = Path(os.environ.get("LLAVIT_LENS_DATA", _DEFAULT)).joinpath(*parts)
     if not path.exists():
-        pytest.skip(f"needs {path}")
+        pytest.skip(f"needs {path} (set LLAVIT_LENS_DATA)")
     return path

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from llavit_lens.evaluation.cost.table_5 import Row
 from llavit_lens.figures.bars import HEIGHT, INK, SECOND, draw_bar, draw_key
 from llavit_lens.figures.fit import wrap
 from llavit_lens.figures.page import Page
 from llavit_lens.figures.style import MUTED
+
+if TYPE_CHECKING:
+    from llavit_lens.evaluation.cost.table_5 import Row
 
 MODULE_NAMES = {
     "causal_attention": "Causal attention",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from llavit_lens.evaluation.cost.table_4 import Row
 from llavit_lens.figures.bars import HEIGHT, INK, POINT, SECOND, draw_bar, draw_key
 from llavit_lens.figures.fit import wrap
 from llavit_lens.figures.page import Page
 from llavit_lens.figures.style import MUTED
+
+if TYPE_CHECKING:
+    from llavit_lens.evaluation.cost.table_4 import Row
 
 # Inches.
 _WIDTH, _EDGE, _LEFT, _LONGEST = 11.0, 0.3, 2.75, 5.1
