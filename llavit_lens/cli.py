@@ -43,6 +43,10 @@ OutOption = Annotated[
         "--out", help="Where to write: .png, .pdf or .svg (picture), .csv or .parquet (table)."
     ),
 ]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder for the table (.csv) and a figure of it (.png, .pdf)."),
+]
 
 app = typer.Typer(
     help="See, in words, what a vision-language model makes of every patch of a picture.",

@@ -1,0 +1,27 @@
+"""FLOPs of LLaVA and LLaViT on Qwen2.5-3B for 1024 tokens, 576 of them visual.
+
+    python analyses/table_5.py
+    python analyses/table_5.py --out tables
+
+After Table 5 of the paper: its numbers, the formulas that they imply, and the true counts. No
+weights are needed: the models are built without memory.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from llavit_lens import cli
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command(help="Count the FLOPs of LLaVA and LLaViT on Qwen2.5-3B, beside the paper's numbers.")
+def main(out: cli.FolderOption = None) -> None:
+    from llavit_lens.cost_reports import flop_report
+
+    flop_report(out)
+
+
+if __name__ == "__main__":
+    cli.run(app)
