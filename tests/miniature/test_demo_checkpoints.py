@@ -1,4 +1,4 @@
-"""The checkpoints that ship: small, ordinary, loadable like any other, and better than chance."""
+"""The checkpoints that ship: small, ordinary, loadable like any other, and readable."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_they_load_with_their_switches(name):
     assert found == SWITCHES[name]
 
 
-def test_llavit_reads_the_examples_far_better_than_chance():
+def test_llavit_reads_most_patches_of_the_examples():
     vlm = ll.load("demo:llavit")
     read, truth, picture = [], [], []
     for number, name in enumerate(example_names()):
@@ -49,7 +49,7 @@ def test_llavit_reads_the_examples_far_better_than_chance():
                     truth.append(known.thing(row, col).words)
                     picture.append(number)
     chance = hit_rate(read, truth_of_other_pictures(truth, picture), 3)
-    assert hit_rate(read, truth, 3) > 2 * chance + 0.2
+    assert chance < 0.2 and hit_rate(read, truth, 3) > 0.75
 
 
 def test_it_names_most_objects_of_the_examples():
