@@ -64,6 +64,18 @@ class LlavitConfig(LlavaConfig):
     image_grid_pinpoints: list | None = None
 
     @property
+    def tile_size(self) -> int:
+        """Pixels on each side of what the vision tower sees at once: a picture, or a tile."""
+        vision: Any = self.vision_config
+        return vision.image_size
+
+    @property
+    def tile_side(self) -> int:
+        """Patches on each side of it."""
+        vision: Any = self.vision_config
+        return vision.image_size // vision.patch_size
+
+    @property
     def has_tiles(self) -> bool:
         """Whether a picture is seen in several tiles (Any-Res)."""
         return self.image_aspect_ratio == "anyres"
@@ -77,7 +89,7 @@ class LlavitConfig(LlavaConfig):
     def pinpoints(self) -> list[list[int]]:
         """(height, width) of the resolutions that Any-Res chooses from."""
         if self.image_grid_pinpoints is None:
-            return default_pinpoints(self.vision_config.image_size)
+            return default_pinpoints(self.tile_size)
         return [list(pinpoint) for pinpoint in self.image_grid_pinpoints]
 
     def __setattr__(self, key: str, value: Any) -> None:

@@ -58,13 +58,15 @@ class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):
 class LlavitModel(LlavitPreTrainedModel, LlavaModel):
     """Vision tower, projector and decoder, without the language-model head."""
 
+    image_newline: nn.Parameter | None
+
     def __init__(self, config: LlavitConfig) -> None:
         LlavaPreTrainedModel.__init__(self, config)  # LlavaModel's would build a plain decoder
         self.vision_tower = AutoModel.from_config(config.vision_config)
         self.multi_modal_projector = LlavaMultiModalProjector(config)
         self.language_model = build_decoder(config.get_text_config(), config.separate_visual_qkv)
         if config.has_tiles:
-            check_pinpoints(config.pinpoints, config.vision_config.image_size)
+            check_pinpoints(config.pinpoints, config.tile_size)
         width = config.get_text_config().hidden_size
         newline = nn.Parameter(torch.empty(width)) if config.has_newline else None
         self.register_parameter("image_newline", newline)
@@ -73,7 +75,7 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         self.post_init()
 
     @can_return_tuple
-    def get_image_features(  # type: ignore[override]
+    def get_image_features(
         self,
         pixel_values: Tensor,
         vision_feature_layer: int | list[int] | None = None,
@@ -106,12 +108,12 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         if image_sizes is None:
             raise ConfigurationError("Any-Res needs image_sizes, which its processor returns.")
         sizes = torch.as_tensor(image_sizes).tolist()
-        tile = self.config.vision_config.image_size
-        grids = [tile_grid(size, self.config.pinpoints, tile) for size in sizes]
+        pinpoints, tile_size = self.config.pinpoints, self.config.tile_size
+        grids = [tile_grid(size, pinpoints, tile_size) for size in sizes]
         counts = [1 + rows * cols for rows, cols in grids]
         outputs = super().get_image_features(_tiles(pixel_values, counts), **settings)
         features_TCD = torch.stack(outputs.pooler_output)
-        side = tile // self.config.vision_config.patch_size
+        side = self.config.tile_side
         if features_TCD.shape[1] != side * side:
             raise ConfigurationError(
                 f"Any-Res orders the {side} x {side} patches of a tile, but the vision tower gives "

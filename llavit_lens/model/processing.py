@@ -12,6 +12,7 @@ from transformers import (
     CLIPImageProcessorPil,
     LlavaImageProcessorPil,
     LlavaNextImageProcessorPil,
+    LlavaNextProcessor,
     LlavaProcessor,
 )
 
@@ -41,7 +42,7 @@ def image_processor_for(config: LlavitConfig, like: Any = None) -> Any:
     Raises:
         ConfigurationError: the pinpoints of Any-Res are not made of tiles.
     """
-    size = config.vision_config.image_size
+    size = config.tile_size
     settings = {key: getattr(like, key) for key in _PIXEL_SETTINGS if hasattr(like, key)}
     square = {"height": size, "width": size}
     if config.image_aspect_ratio == "stretch":
@@ -58,6 +59,13 @@ def image_processor_for(config: LlavitConfig, like: Any = None) -> Any:
 def makes_tiles(image_processor: Any) -> bool:
     """Whether it is LLaVA-NeXT's image processor, in either of transformers' versions."""
     return type(image_processor).__name__.removesuffix("Pil") == "LlavaNextImageProcessor"
+
+
+def merge_type_of(processor: Any) -> str | None:
+    """The order in which a processor expects the tokens of tiles; None if that is not known."""
+    if isinstance(processor, LlavaNextProcessor):
+        return "spatial_unpad"  # the only one it has
+    return getattr(processor, "mm_patch_merge_type", None)
 
 
 class LlavitProcessor(LlavaProcessor):

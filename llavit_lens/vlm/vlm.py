@@ -12,6 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
+from llavit_lens.model.configuration import LlavitConfig
+from llavit_lens.model.processing import makes_tiles, merge_type_of
 from llavit_lens.vlm.anatomy import LanguageParts, language_parts
 from llavit_lens.vlm.images import open_image, pixel_sha256
 from llavit_lens.vlm.layout import VisualLayout, layout_of
@@ -38,6 +40,7 @@ class VLM:
         self.name = name
         self.revision = revision
         self.image_token_id = _image_token_id(model.config, processor, name)
+        _check_tiles(model.config, processor, name)
 
     @property
     def device(self) -> torch.device:
@@ -163,6 +166,32 @@ def _image_token_id(config: Any, processor: Any, name: str) -> int:
             f"their image tokens are {model_id} and {processor_id}"
         )
     return model_id
+
+
+def _check_tiles(config: Any, processor: Any, name: str) -> None:
+    """Model and processor must cut and order tiles alike: some mix-ups change no token count."""
+    of_model: Any
+    of_processor: Any = None
+    if isinstance(config, LlavitConfig):
+        tiles = config.pinpoints, config.mm_patch_merge_type
+        of_model = tiles if config.has_tiles else None
+    elif config.model_type == "llava_next":
+        of_model = config.image_grid_pinpoints, merge_type_of(processor)
+    else:
+        return
+    image_processor = processor.image_processor
+    if makes_tiles(image_processor):
+        of_processor = image_processor.image_grid_pinpoints, merge_type_of(processor)
+    if _plain(of_model) != _plain(of_processor):
+        raise CheckpointError(
+            f"{name}: model and processor do not belong together: "
+            f"they make tiles by {of_model or 'no pinpoints'} and {of_processor or 'no pinpoints'}"
+        )
+
+
+def _plain(tiling: Any) -> Any:
+    """Pinpoints may be lists or tuples."""
+    return None if tiling is None else ([list(pinpoint) for pinpoint in tiling[0]], tiling[1])
 
 
 def _check_head(parts: LanguageParts, state: Tensor, logits: Tensor, name: str) -> None:
