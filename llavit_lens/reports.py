@@ -223,8 +223,7 @@ def _patch_of_each_thing() -> list[tuple[int, int]]:
 def _surest_patches(words: Words) -> list[Patch]:
     """For each of the likeliest top words the patch where it is likeliest, in reading order."""
     layout = words.layout
-    left, top, right, bottom = layout.boxes.T
-    on_picture = (left < right) & (top < bottom)  # not mere padding
+    on_picture = layout.on_picture
     best: dict[int, int] = {}
     for i in np.argsort(-words.values[0, :, 0], kind="stable").tolist():
         if on_picture[i]:
@@ -238,19 +237,20 @@ def _print_frequent(name: str, words: Words, k: int) -> None:
     """Print, for each layer, the `k` words that most often come first, and on how many patches."""
     cosine = words.kind == "input_similarity"
     lens = "input similarity" if cosine else "logit lens"
+    shown = words.layout.on_picture
     table = Table()
     table.add_column("layer", justify="right")
     table.add_column("most frequent (patches)")
     table.add_column("mean cosine" if cosine else "mean probability", justify="right")
     for layer, ids, values in zip(
-        words.layers, words.ids[..., 0], words.values[..., 0], strict=True
+        words.layers, words.ids[:, shown, 0], words.values[:, shown, 0], strict=True
     ):
         frequent = Counter(ids.tolist()).most_common(k)
         # Text, not str: a token such as [red] is no markup
         cell = Text("  ".join(f"{printable(words.strings[i])} ({count})" for i, count in frequent))
         table.add_row(str(layer), cell, f"{(values if cosine else np.exp(values)).mean():.3f}")
     console = Console()
-    console.print(Text(f"{name}, {lens}: top words of {len(words.layout)} patches", style="bold"))
+    console.print(Text(f"{name}, {lens}: top words of {shown.sum()} patches", style="bold"))
     console.print(table)
 
 

@@ -72,6 +72,14 @@ def whole_picture(
             f"{name} turned {image_size} into {seen_size} pixels in a way that is not known here; "
             "only resize, center crop and LLaVA's padding to a square are"
         )
+    differences = [to - seen for to, seen in zip(resized, seen_size, strict=True)]
+    if getattr(image_processor, "backend", "pil") != "pil" and any(
+        difference < 0 and difference % 2 for difference in differences
+    ):
+        raise ConfigurationError(
+            f"{name} pads {resized} to {seen_size} pixels, and where is known of transformers' "
+            f"Pillow version only; use {name}Pil"
+        )
     # The shift is a floor, also where the crop is larger than the picture (zero padding).
     across, down = (
         Axis((to - seen) // 2, before, to, (before - length) // 2, length)

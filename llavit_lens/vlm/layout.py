@@ -66,6 +66,12 @@ class VisualLayout:
 
     __hash__ = None  # type: ignore[assignment]
 
+    @property
+    def on_picture(self) -> np.ndarray:
+        """bool [n]: False where a cell shows only padding."""
+        left, top, right, bottom = self.boxes.T
+        return (left < right) & (top < bottom)
+
     def index(self, row: int, col: int, tile: int = 0) -> int:
         """Index in 0..n-1 of a cell. Negative rows and columns count from the end.
 
@@ -234,8 +240,8 @@ def _tiled(
             f"merged as {merge_type!r}: the processor's patch_size, image_grid_pinpoints or "
             "vision_feature_select_strategy does not fit the model"
         )
-    on_picture = order != NEWLINE
-    tile, cell = np.divmod(order[on_picture], side * side)
+    is_patch = order != NEWLINE
+    tile, cell = np.divmod(order[is_patch], side * side)
     row, col = np.divmod(cell, side)
     down, right = np.divmod(tile - 1, cols)
     base = boxes_of(col * patch, row * patch, patch, *stretched(image_size, (size, size)))
@@ -246,12 +252,12 @@ def _tiled(
         *grid_of_tiles(image_size, (cols * size, rows * size)),
     )
     return VisualLayout(
-        positions=positions[on_picture],
+        positions=positions[is_patch],
         tile=tile,
         row=row,
         col=col,
         grid=((side, side),) * tiles,
         image_size=image_size,
         boxes=np.where((tile == 0)[:, None], base, fine),
-        off_picture=positions[~on_picture],
+        off_picture=positions[~is_patch],
     )

@@ -23,7 +23,12 @@ from tiny import (
     tiny_processor,
     tiny_tile_processor,
 )
-from transformers import AutoProcessor, LlavaNextImageProcessorPil, SiglipImageProcessorPil
+from transformers import (
+    AutoProcessor,
+    CLIPVisionConfig,
+    LlavaNextImageProcessorPil,
+    SiglipImageProcessorPil,
+)
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model import LlavitConfig, LlavitProcessor
@@ -102,6 +107,31 @@ def test_tiles_are_llava_nexts(images: list[tuple[int, int]], pinpoints: int) ->
     assert torch.equal(ours["mm_token_type_ids"], expected)
     counted = UNPAD[pinpoints]._get_num_multimodal_tokens([(h, w) for w, h in images])
     assert sum(counted.num_image_tokens) == expected.sum()
+
+
+@pytest.mark.parametrize("size", [(1439, 900), (640, 480), (333, 1000), (336, 336), (2000, 30)])
+def test_real_sizes(size: tuple[int, int]) -> None:
+    """CLIP ViT-L/14 at 336 pixels, LLaVA-NeXT's pinpoints."""
+    ours, theirs = tiny_tile_processor("spatial_unpad"), tiny_next_processor()
+    vision = CLIPVisionConfig(image_size=336, patch_size=14)
+    config = LlavitConfig(
+        vision_config=vision, image_aspect_ratio="anyres", mm_patch_merge_type="spatial_unpad"
+    )
+    ours.set_resolution(config)
+    theirs.image_processor = LlavaNextImageProcessorPil(
+        size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}
+    )  # the rest is its own default
+    ours.patch_size = theirs.patch_size = 14
+    found, expected = (
+        processor(images=tiny_image(0, *size), text=PROMPT, return_tensors="pt")
+        for processor in (ours, theirs)
+    )
+    for name in expected:
+        assert torch.equal(found[name], expected[name]), name
+    assert 576 < found["mm_token_type_ids"].sum() <= 576 + 48 * 49
+    ours.mm_patch_merge_type = "flat"
+    flat = ours(images=tiny_image(0, *size), text=PROMPT, return_tensors="pt")
+    assert flat["mm_token_type_ids"].sum() == 576 * flat["pixel_values"].shape[1] <= 5 * 576
 
 
 @pytest.mark.parametrize("merge_type", ["flat", "spatial"])

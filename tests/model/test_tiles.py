@@ -20,14 +20,18 @@ TILE, SIDE = 28, 4
 # from a square to strips far thinner than a patch
 edges = st.one_of(st.integers(1, 200), st.sampled_from([1, 2, 3, 1000, 4000]))
 sizes = st.tuples(edges, edges)
+pinpoint = st.tuples(st.integers(1, 5), st.integers(1, 5)).map(lambda s: [s[0] * TILE, s[1] * TILE])
+pinpoint_lists = st.one_of(st.just(PINPOINTS), st.lists(pinpoint, min_size=1, max_size=6))
 
 
-def next_packing(size: tuple[int, int], grid: tuple[int, int]) -> list[int]:
+def next_packing(
+    size: tuple[int, int], grid: tuple[int, int], pinpoints: list[list[int]]
+) -> list[int]:
     """What transformers' LLaVA-NeXT makes of features that are the numbers 0, 1, 2, …"""
     rows, cols = grid
     features = torch.arange((1 + rows * cols) * SIDE * SIDE).view(-1, SIDE * SIDE, 1)
     vision = SimpleNamespace(image_size=TILE, patch_size=TILE // SIDE)
-    config = SimpleNamespace(vision_config=vision, image_grid_pinpoints=PINPOINTS)
+    config = SimpleNamespace(vision_config=vision, image_grid_pinpoints=pinpoints)
     (packed,), lengths = LlavaNextModel.pack_image_features(
         SimpleNamespace(config=config),
         [features],
@@ -40,10 +44,11 @@ def next_packing(size: tuple[int, int], grid: tuple[int, int]) -> list[int]:
 
 
 @settings(deadline=None)
-@given(sizes)
-def test_spatial_unpad_is_llava_nexts(size: tuple[int, int]) -> None:
-    grid = tile_grid(size, PINPOINTS, TILE)
-    assert token_order(size, grid, SIDE, "spatial_unpad").tolist() == next_packing(size, grid)
+@given(sizes, pinpoint_lists)
+def test_spatial_unpad_is_llava_nexts(size: tuple[int, int], pinpoints: list[list[int]]) -> None:
+    grid = tile_grid(size, pinpoints, TILE)
+    order = token_order(size, grid, SIDE, "spatial_unpad").tolist()
+    assert order == next_packing(size, grid, pinpoints)
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (2, 1), (1, 3), (2, 2)])

@@ -190,6 +190,7 @@ def test_boxes_by_hand() -> None:
     layout, _ = see(PROCESSORS["pad"], Image.new("RGB", (40, 20)))
     assert layout.boxes[4].tolist() == [0, 0, 10, 10]
     assert layout.boxes[0].tolist() == [0, 0, 10, 0]  # padding only
+    assert layout.on_picture.reshape(4, 4).all(axis=1).tolist() == [False, True, True, False]
     # 56 x 28 is one resolution: the base tile squeezes it, two tiles show it as it is
     layout, _ = see(PROCESSORS["flat"], Image.new("RGB", (56, 28)))
     assert layout.grid == ((4, 4),) * 3
@@ -314,6 +315,28 @@ def test_json_keeps_newlines_and_older_files_have_none() -> None:
     del fields["off_picture"]
     assert len(VisualLayout.from_dict(fields).off_picture) == 0
     assert VisualLayout.from_dict(fields) != layout
+
+
+def test_padding_that_torchvision_puts_elsewhere_is_refused() -> None:
+    """Where a picture smaller than the crop is padded by an odd number of pixels."""
+    processor = whole("crop")
+    processor.image_processor.size = {"shortest_edge": 17}
+    assert len(see(processor, tiny_image())[0]) == PATCHES
+
+    class CLIPImageProcessor:
+        backend = "torchvision"
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(processor.image_processor, name)
+
+    inputs = processor(images=tiny_image(), text=PROMPT, return_tensors="pt")
+    stand_in = copy.copy(processor)
+    stand_in.image_processor = CLIPImageProcessor()
+    with pytest.raises(ConfigurationError, match="use CLIPImageProcessorPil"):
+        layout_of(inputs, stand_in, processor.image_token_id, (40, 30))
+    processor.image_processor.size = {"shortest_edge": 18}
+    inputs = processor(images=tiny_image(), text=PROMPT, return_tensors="pt")
+    layout_of(inputs, stand_in, processor.image_token_id, (40, 30))
 
 
 def test_parts_of_a_picture_by_tile() -> None:
