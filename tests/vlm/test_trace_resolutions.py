@@ -36,9 +36,11 @@ def vlm(request: pytest.FixtureRequest) -> VLM:
     return tiled_vlm(request.param)
 
 
-def test_states_are_the_models_own(vlm: VLM) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_states_are_the_models_own(vlm: VLM, dtype: torch.dtype) -> None:
+    vlm.model.to(dtype)
     trace = vlm.trace(IMAGE)
-    inputs = vlm.processor(images=IMAGE, text=trace.prompt, return_tensors="pt")
+    inputs = vlm.processor(images=IMAGE, text=trace.prompt, return_tensors="pt").to(dtype=dtype)
     with torch.no_grad():
         states = vlm.model(**inputs, output_hidden_states=True).hidden_states
         features = vlm.model.get_image_features(
