@@ -28,10 +28,10 @@ from llavit_lens.model.positions import find_visual_positions, require_image_tok
 from llavit_lens.model.routing import VisualTokens
 from llavit_lens.model.tiles import check_pinpoints, tile_grid, token_order
 
+# What a checkpoint holds too much for a model that ends no rows of tiles.
+_NEWLINE = r"^model\.image_newline$"
 # What a LLaViT checkpoint holds too much for a model with separate_visual_qkv=False.
 _VISUAL_QKV = r"^model\.language_model\.layers\.\d+\.self_attn\.[qkv]_proj_visual\.(weight|bias)$"
-# The same for a model that ends no rows.
-_NEWLINE = r"^model\.image_newline$"
 
 
 class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):

@@ -68,6 +68,24 @@ def merge_type_of(processor: Any) -> str | None:
     return getattr(processor, "mm_patch_merge_type", None)
 
 
+def resolution_of(processor: Any) -> dict[str, Any]:
+    """The fields of LlavitConfig that say how a processor of the LLaVA family takes pictures.
+
+    `image_processor_for` is the way back.
+    """
+    image_processor = processor.image_processor
+    if makes_tiles(image_processor):
+        return {
+            "image_aspect_ratio": "anyres",
+            "mm_patch_merge_type": merge_type_of(processor),
+            "image_grid_pinpoints": [list(p) for p in image_processor.image_grid_pinpoints],
+        }
+    if getattr(image_processor, "do_pad", False):
+        return {"image_aspect_ratio": "pad"}
+    cropped = getattr(image_processor, "do_center_crop", False)
+    return {"image_aspect_ratio": "crop" if cropped else "stretch"}
+
+
 class LlavitProcessor(LlavaProcessor):
     """LlavaProcessor that knows tiles and returns `mm_token_type_ids` (1 = visual) by default.
 

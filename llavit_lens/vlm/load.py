@@ -22,11 +22,11 @@ from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensEr
 from llavit_lens.model import LlavitProcessor  # registers LLaViT with the Auto classes, too
 from llavit_lens.vlm.vlm import VLM
 
+_TILING = ("mm_patch_merge_type", "image_grid_pinpoints")
+_RESOLUTION = ("image_aspect_ratio", *_TILING)
 DEMO_PREFIX = "demo:"
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 _HUB_TIMEOUT_SECONDS = 10
-_TILING = ("mm_patch_merge_type", "image_grid_pinpoints")
-_RESOLUTION = ("image_aspect_ratio", *_TILING)
 _VISUAL_QKV = re.compile(r"\.self_attn\.[qkv]_proj_visual\.(weight|bias)$")
 
 

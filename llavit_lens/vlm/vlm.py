@@ -13,7 +13,7 @@ from torch import Tensor
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.configuration import LlavitConfig
-from llavit_lens.model.processing import makes_tiles, merge_type_of
+from llavit_lens.model.processing import resolution_of
 from llavit_lens.vlm.anatomy import LanguageParts, language_parts
 from llavit_lens.vlm.images import open_image, pixel_sha256
 from llavit_lens.vlm.layout import VisualLayout, layout_of
@@ -170,28 +170,24 @@ def _image_token_id(config: Any, processor: Any, name: str) -> int:
 
 def _check_tiles(config: Any, processor: Any, name: str) -> None:
     """Model and processor must cut and order tiles alike: some mix-ups change no token count."""
-    of_model: Any
-    of_processor: Any = None
     if isinstance(config, LlavitConfig):
-        tiles = config.pinpoints, config.mm_patch_merge_type
-        of_model = tiles if config.has_tiles else None
+        tiles, pinpoints = config.has_tiles, config.pinpoints
+        merge_type = config.mm_patch_merge_type
     elif config.model_type == "llava_next":
-        of_model = config.image_grid_pinpoints, merge_type_of(processor)
+        tiles, pinpoints, merge_type = True, config.image_grid_pinpoints, "spatial_unpad"
     else:
         return
-    image_processor = processor.image_processor
-    if makes_tiles(image_processor):
-        of_processor = image_processor.image_grid_pinpoints, merge_type_of(processor)
-    if _plain(of_model) != _plain(of_processor):
+    wanted = {
+        "image_aspect_ratio": "anyres",
+        "mm_patch_merge_type": merge_type,
+        "image_grid_pinpoints": [list(pinpoint) for pinpoint in pinpoints],
+    }
+    made = resolution_of(processor)
+    if made != wanted if tiles else made["image_aspect_ratio"] == "anyres":
         raise CheckpointError(
-            f"{name}: model and processor do not belong together: "
-            f"they make tiles by {of_model or 'no pinpoints'} and {of_processor or 'no pinpoints'}"
+            f"{name}: model and processor do not belong together: the model wants "
+            f"{wanted if tiles else 'no tiles'}, and the processor makes {made}"
         )
-
-
-def _plain(tiling: Any) -> Any:
-    """Pinpoints may be lists or tuples."""
-    return None if tiling is None else ([list(pinpoint) for pinpoint in tiling[0]], tiling[1])
 
 
 def _check_head(parts: LanguageParts, state: Tensor, logits: Tensor, name: str) -> None:

@@ -32,7 +32,7 @@ from transformers import (
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model import LlavitConfig, LlavitProcessor
-from llavit_lens.model.processing import image_processor_for
+from llavit_lens.model.processing import image_processor_for, resolution_of
 
 OTHER_PINPOINTS = [[28, 28], [28, 112], [112, 56], [84, 84]]
 edges = st.one_of(st.integers(1, 120), st.sampled_from([1, 2, 250]))
@@ -164,6 +164,25 @@ def test_processors_of_older_checkpoints_load(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"mm_patch_merge_type": "flat",', ""))
     assert "merge" not in path.read_text()
     assert AutoProcessor.from_pretrained(tmp_path).mm_patch_merge_type == "flat"
+
+
+@pytest.mark.parametrize("mode", ["crop", "pad", "stretch", "anyres"])
+def test_processors_tell_their_resolution(mode: str) -> None:
+    fields = {"image_aspect_ratio": mode}
+    if mode == "anyres":
+        fields |= {"mm_patch_merge_type": "spatial", "image_grid_pinpoints": OTHER_PINPOINTS}
+    assert resolution_of(processor_for(**fields)) == fields
+
+
+def test_resolutions_of_transformers_processors() -> None:
+    processor = tiny_next_processor(OTHER_PINPOINTS)
+    assert resolution_of(processor) == {
+        "image_aspect_ratio": "anyres",
+        "mm_patch_merge_type": "spatial_unpad",
+        "image_grid_pinpoints": OTHER_PINPOINTS,
+    }
+    processor.image_processor = SiglipImageProcessorPil()
+    assert resolution_of(processor) == {"image_aspect_ratio": "stretch"}
 
 
 @pytest.mark.parametrize("mode", ["crop", "pad", "stretch", "anyres"])

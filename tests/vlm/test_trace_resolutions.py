@@ -189,7 +189,7 @@ MIXED_UP = {
 @pytest.mark.parametrize("fault", MIXED_UP)
 def test_model_and_processor_that_tile_differently(fault: str) -> None:
     model, processor = MIXED_UP[fault]()
-    with pytest.raises(CheckpointError, match="do not belong together: they make tiles by"):
+    with pytest.raises(CheckpointError, match="do not belong together: the model wants"):
         VLM(model, processor, name="mixed")
 
 
