@@ -36,7 +36,8 @@ def main(
     patch: Annotated[
         list[str] | None,
         typer.Option(
-            help="Row and column of a patch, like 3,5; may be repeated. Default: the surest ones."
+            help="Row and column of a patch, like 3,5, or these and a tile, like 3,5,2; may be "
+            "repeated. Default: the surest ones."
         ),
     ] = None,
 ) -> None:

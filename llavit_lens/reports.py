@@ -32,6 +32,7 @@ from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from llavit_lens.figures.selected import Patch
     from llavit_lens.lens.words import Words
     from llavit_lens.vlm.layout import VisualLayout
     from llavit_lens.vlm.trace import Trace
@@ -93,15 +94,15 @@ def input_similarity_report(
     layers: str = "-1",
     k: int = 3,
     out: Path | None = None,
-    patches: Sequence[tuple[int, int]] = (),
+    patches: Sequence[Patch] = (),
 ) -> None:
     """Words at the input by cosine (Eq. 4) beside the logit lens: the paper's Figures 1 and 4.
 
     Args:
         image, model, baseline, prompt, k, out: as `logit_lens_report`.
         layers: the layer of the logit lens; a table may have several.
-        patches: (row, column) of the patches to show; default: those that the last model is surest
-            about at that layer, one for each word.
+        patches: (row, column) or (row, column, tile) of those to show; default: those that the last
+            model is surest about at that layer, one for each word.
 
     Raises:
         LlavitLensError: as `logit_lens_report`.
@@ -165,17 +166,24 @@ def parse_layers(text: str) -> list[int] | None:
         ) from None
 
 
-def parse_patch(text: str) -> tuple[int, int]:
-    """(row, column) from text like '3,5'.
+def parse_patch(text: str) -> Patch:
+    """(row, column) from text like '3,5'; (row, column, tile) from '3,5,2'.
 
     Raises:
-        ConfigurationError: the text is not two whole numbers with a comma between.
+        ConfigurationError: the text is not two or three whole numbers with commas between.
     """
     try:
-        row, col = (int(part) for part in text.split(","))
+        numbers = [int(part) for part in text.split(",")]
     except ValueError:
-        raise ConfigurationError(f"--patch {text!r} is not a row and a column like '3,5'") from None
-    return row, col
+        numbers = []
+    match numbers:
+        case [row, col]:
+            return row, col
+        case [row, col, tile]:
+            return row, col, tile
+    raise ConfigurationError(
+        f"--patch {text!r} is not a row and a column like '3,5', nor these and a tile like '3,5,2'"
+    )
 
 
 def _traces(
@@ -212,34 +220,37 @@ def _patch_of_each_thing() -> list[tuple[int, int]]:
     return sorted(shown)[:MOST_PATCHES]
 
 
-def _surest_patches(words: Words) -> list[tuple[int, int]]:
+def _surest_patches(words: Words) -> list[Patch]:
     """For each of the likeliest top words the patch where it is likeliest, in reading order."""
+    layout = words.layout
+    on_picture = layout.on_picture
     best: dict[int, int] = {}
     for i in np.argsort(-words.values[0, :, 0], kind="stable").tolist():
-        best.setdefault(int(words.ids[0, i, 0]), i)
-    return [
-        (int(words.layout.row[i]), int(words.layout.col[i]))
-        for i in sorted(list(best.values())[:MOST_PATCHES])
-    ]
+        if on_picture[i]:
+            best.setdefault(int(words.ids[0, i, 0]), i)
+    chosen = sorted(list(best.values())[:MOST_PATCHES])
+    cells = zip(layout.row[chosen], layout.col[chosen], layout.tile[chosen], strict=True)
+    return [(int(row), int(col), int(tile)) for row, col, tile in cells]
 
 
 def _print_frequent(name: str, words: Words, k: int) -> None:
     """Print, for each layer, the `k` words that most often come first, and on how many patches."""
     cosine = words.kind == "input_similarity"
     lens = "input similarity" if cosine else "logit lens"
+    shown = words.layout.on_picture
     table = Table()
     table.add_column("layer", justify="right")
     table.add_column("most frequent (patches)")
     table.add_column("mean cosine" if cosine else "mean probability", justify="right")
     for layer, ids, values in zip(
-        words.layers, words.ids[..., 0], words.values[..., 0], strict=True
+        words.layers, words.ids[:, shown, 0], words.values[:, shown, 0], strict=True
     ):
         frequent = Counter(ids.tolist()).most_common(k)
         # Text, not str: a token such as [red] is no markup
         cell = Text("  ".join(f"{printable(words.strings[i])} ({count})" for i, count in frequent))
         table.add_row(str(layer), cell, f"{(values if cosine else np.exp(values)).mean():.3f}")
     console = Console()
-    console.print(Text(f"{name}, {lens}: top words of {len(words.layout)} patches", style="bold"))
+    console.print(Text(f"{name}, {lens}: top words of {shown.sum()} patches", style="bold"))
     console.print(table)
 
 

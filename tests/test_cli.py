@@ -94,7 +94,7 @@ def test_tokens_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
         ids=np.array([[[0], [1], [1]]]),
         values=np.zeros((1, 3, 1)),
         strings={0: "[red]\x1b[31m", 1: "\n"},
-        layout=[0] * 3,
+        layout=types.SimpleNamespace(on_picture=np.ones(3, dtype=bool)),
     )
     reports._print_frequent("[bold]m", words, 5)  # type: ignore[arg-type]
     out = capsys.readouterr().out

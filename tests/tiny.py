@@ -18,6 +18,9 @@ from transformers import (
     CLIPVisionConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaNextProcessor,
     PreTrainedTokenizerFast,
     Qwen2Config,
 )
@@ -26,6 +29,7 @@ from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration, Llav
 
 IMAGE_SIZE, PATCH_SIZE = 28, 7
 PATCHES = (IMAGE_SIZE // PATCH_SIZE) ** 2
+PINPOINTS = [[28, 56], [56, 28], [56, 56], [84, 28], [28, 84]]
 PROMPT = "USER: <image>\nWhat is in the image? ASSISTANT:"
 SHORT_PROMPT = "USER: <image>\nWhat? ASSISTANT:"
 TWO_IMAGES_PROMPT = "USER: <image>\nWhat? <image>\nWhat is on the left? ASSISTANT:"
@@ -155,6 +159,42 @@ def tiny_llava(*, seed: int = 0, **changes: Any) -> LlavaForConditionalGeneratio
     model = LlavaForConditionalGeneration(config).eval()
     spread_weights(model)
     return model
+
+
+def tiny_llava_next(*, seed: int = 0, **changes: Any) -> LlavaNextForConditionalGeneration:
+    """transformers' own LLaVA-NeXT of the same size, in eval mode."""
+    torch.manual_seed(seed)
+    arguments = tiny_config_arguments(image_grid_pinpoints=PINPOINTS, **changes)
+    model = LlavaNextForConditionalGeneration(LlavaNextConfig(**arguments)).eval()
+    spread_weights(model)
+    return model
+
+
+def tiny_tile_processor(merge_type: str, pinpoints: Any = None) -> LlavitProcessor:
+    """A processor for tiles of 28 x 28 pixels, at most four besides the base tile."""
+    processor = tiny_processor()
+    config = LlavitConfig(
+        **tiny_config_arguments(
+            image_aspect_ratio="anyres",
+            mm_patch_merge_type=merge_type,
+            image_grid_pinpoints=pinpoints or PINPOINTS,
+        )
+    )
+    processor.set_resolution(config)
+    return processor
+
+
+def tiny_next_processor(pinpoints: Any = None) -> LlavaNextProcessor:
+    """transformers' own LLaVA-NeXT processor of the same size."""
+    parts = tiny_tile_processor("spatial_unpad", pinpoints)
+    return LlavaNextProcessor(
+        image_processor=parts.image_processor,
+        tokenizer=parts.tokenizer,
+        patch_size=parts.patch_size,
+        vision_feature_select_strategy=parts.vision_feature_select_strategy,
+        num_additional_image_tokens=parts.num_additional_image_tokens,
+        chat_template=parts.chat_template,
+    )
 
 
 def tiny_image(seed: int = 0, width: int = 40, height: int = 30) -> Image.Image:

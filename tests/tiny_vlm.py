@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from tiny import tiny_config_arguments, tiny_llava, tiny_llavit, tiny_processor
+from tiny import (
+    PINPOINTS,
+    tiny_config_arguments,
+    tiny_llava,
+    tiny_llava_next,
+    tiny_llavit,
+    tiny_next_processor,
+    tiny_processor,
+    tiny_tile_processor,
+)
 from transformers import LlavaProcessor
 
 from llavit_lens.vlm.vlm import VLM
 
 FAMILIES = ("llava", "llavit")
+TILED = ("llava_next", "flat", "spatial", "spatial_unpad")
+"""transformers' LLaVA-NeXT, and LLaViT with each order of tiles."""
 LAYERS: int = tiny_config_arguments()["text_config"].num_hidden_layers
 WIDTH: int = tiny_config_arguments()["text_config"].hidden_size
 
@@ -41,3 +54,16 @@ def tiny_vlm(family: str) -> VLM:
         model.lm_head.weight.normal_(0, 0.5)
         model.model.language_model.norm.weight.uniform_(0.2, 3.0)
     return VLM(model, processor, name=f"tiny-{family}")
+
+
+def tiled_vlm(kind: str, **changes: Any) -> VLM:
+    """One of `TILED`; LLaViT has every switch on."""
+    if kind == "llava_next":
+        return VLM(tiny_llava_next(**changes), tiny_next_processor(), name="tiny-llava-next")
+    model = tiny_llavit(
+        image_aspect_ratio="anyres",
+        mm_patch_merge_type=kind,
+        image_grid_pinpoints=PINPOINTS,
+        **changes,
+    )
+    return VLM(model, tiny_tile_processor(kind), name=f"tiny-{kind}")

@@ -21,7 +21,6 @@ from llavit_lens.figures.patch_grid import (
     draw_image,
     draw_words,
     picture_of,
-    seen_part,
     top_values,
 )
 from llavit_lens.figures.style import MUTED, NEUTRAL, PALETTE, RIGHT, value_scale
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Normalize
 
     from llavit_lens.lens.words import Words
-    from llavit_lens.vlm.layout import VisualLayout
+    from llavit_lens.vlm.layout import Tile, VisualLayout
 
 Panels = Sequence[tuple[str, Sequence[tuple["Words", int]]]]
 """Rows of panels: a model's name, and the (words, layer) of each of its panels."""
@@ -50,7 +49,7 @@ def draw_word_panels(
     note: str | None = None,
     show_image: bool = False,
     truth: Truth | None = None,
-    tile: int = 0,
+    tile: Tile = 0,
 ) -> Figure:
     """Draw one panel for each (words, layer) of `rows`.
 
@@ -61,7 +60,8 @@ def draw_word_panels(
         note: a paragraph at the left, under the picture (with `show_image`) or at the foot.
         show_image: draw the bare picture too, left of the panels.
         truth: the true words of each patch, to mark right words in green.
-        tile: which tile of a picture that the model sees in several.
+        tile: which tile of a picture that the model sees in several, or "grid" for all but the
+            base tile, which is 0.
 
     Raises:
         ConfigurationError: no panels, no picture, or a layer or tile that is not there.
@@ -118,7 +118,7 @@ def draw_word_panels(
         page.text(first, top - 0.62, drawable(name), size=13, weight="bold")
         for column, (words, layer) in enumerate(row):
             left = first + column * (width + _GAP)
-            page.text(left, top - 0.3, panel_name(words, layer), size=11)
+            page.text(left, top - 0.3, panel_name(words, layer, tile), size=11)
             ax = page.axes(left, top, width, height)
             draw_image(ax, picture, words.layout)
             draw_words(
@@ -146,18 +146,21 @@ def _how_to_read(kinds: list[str]) -> str:
     return f"Each patch is one visual token. The bar at its foot shows {words}."
 
 
-def _panel_width(layout: VisualLayout, tile: int) -> float:
+def _panel_width(layout: VisualLayout, tile: Tile) -> float:
     """Inches across one panel, such that each patch has room for a word."""
-    columns = layout.grid[tile][1] if tile < len(layout.grid) else 1
-    left, _, right, _ = seen_part(layout)
-    seen = (right - left) / layout.image_size[0]  # the patches lie on this share of the picture
-    return min(max(_PANEL[0], _CELL * columns / seen), _PANEL[1])
+    boxes = layout.boxes[layout.of_tile(tile)]
+    patch = (boxes[:, 2] - boxes[:, 0]).max(initial=1.0)
+    return min(max(_PANEL[0], _CELL * layout.image_size[0] / patch), _PANEL[1])
 
 
-def panel_name(words: Words, layer: int) -> str:
-    """The layer's name, with the probe where it is not the logit lens."""
+def panel_name(words: Words, layer: int, tile: Tile = 0) -> str:
+    """The layer's name, with the probe where it is not the logit lens, and one of several tiles."""
     name = layer_name(words, layer)
-    return f"{name}, by cosine" if words.kind == "input_similarity" else name
+    if words.kind == "input_similarity":
+        name += ", by cosine"
+    if len(words.layout.grid) > 1:
+        name += {"grid": ", in tiles", 0: ", whole picture"}.get(tile, f", tile {tile}")
+    return name
 
 
 def _draw_scale(page: Page, left: float, top: float, scale: Normalize, name: str) -> None:

@@ -19,11 +19,12 @@ from llavit_lens.figures.style import DARK, LIGHT, LITERAL, NEUTRAL, PALETTE, RI
 
 if TYPE_CHECKING:
     from llavit_lens.lens.words import Words
-    from llavit_lens.vlm.layout import VisualLayout
+    from llavit_lens.vlm.layout import Tile, VisualLayout
 
 Truth = Sequence[Collection[str] | None]
 """For each visual token, in the layout's order, the true words of its patch; None: not known."""
 
+_SLIVER = 0.25  # of a whole patch
 _LARGEST_DRAWN = 1600  # pixels: a figure shows no more, and a PDF would carry them all
 
 
@@ -70,25 +71,28 @@ def draw_words(
     layer: int,
     *,
     scale: Normalize,
-    tile: int = 0,
+    tile: Tile = 0,
     truth: Truth | None = None,
 ) -> None:
-    """Draw the grid of one tile, and at the foot of each patch a bar with its top word.
+    """Draw the patches of one tile or of the grid of tiles, each with a bar with its top word.
 
     The bar's color is the word's value. With known truth it has an outline: thick and green when
-    the word is true of the patch, else thin and gray. The axes must already have their limits and
-    place (`draw_image`), since fonts are fitted to them.
+    the word is true of the patch, else thin and gray. A patch that is mostly padding has no word.
+    The axes must already have their limits and place (`draw_image`), since fonts are fitted to
+    them.
     """
     layout = words.layout
-    if not 0 <= tile < len(layout.grid):
-        raise ConfigurationError(f"there is no tile {tile}: the picture has {len(layout.grid)}")
+    chosen_tile = layout.of_tile(tile)
     if truth is not None and len(truth) != len(layout):
         raise ConfigurationError(f"truth has {len(truth)} entries for {len(layout)} patches")
-    # a cell of zero area shows only padding
+    # a cell of zero area shows only padding, and a sliver has no room for a word
     area = np.prod(layout.boxes[:, 2:] - layout.boxes[:, :2], axis=1)
-    chosen = np.flatnonzero((layout.tile == tile) & (area > 0)).tolist()
+    chosen = chosen_tile[area[chosen_tile] > _SLIVER * area[chosen_tile].max()].tolist()
     boxes = layout.boxes[chosen]
-    top = [words.at(layer, int(layout.row[i]), int(layout.col[i]), tile)[0] for i in chosen]
+    top = [
+        words.at(layer, int(layout.row[i]), int(layout.col[i]), int(layout.tile[i]))[0]
+        for i in chosen
+    ]
     _draw_grid(ax, boxes)
 
     pixel = _points_per_pixel(ax)

@@ -15,6 +15,7 @@ from llavit_lens.figures.style import LITERAL, value_scale
 
 if TYPE_CHECKING:
     from llavit_lens.lens.words import Words
+    from llavit_lens.vlm.layout import Tile
 
 
 def draw_patch_words(
@@ -24,7 +25,7 @@ def draw_patch_words(
     *,
     ax: Axes | None = None,
     truth: Truth | None = None,
-    tile: int = 0,
+    tile: Tile = 0,
 ) -> Figure:
     """Draw the top word of every patch on the picture, colored by its probability (or cosine).
 
@@ -35,7 +36,8 @@ def draw_patch_words(
         ax: axes to draw on, for figures of one's own; default: a new figure with title and scale.
         truth: for each visual token the words that are true of its patch (None: not known); right
             words get a green outline.
-        tile: which tile of a picture that the model sees in several.
+        tile: which tile of a picture that the model sees in several: 0 is the whole picture,
+            1, 2, … its parts, "grid" all those parts together.
 
     Raises:
         ConfigurationError: the words hold no such layer or tile, or no picture.
@@ -47,7 +49,7 @@ def draw_patch_words(
     draw_image(ax, picture_of(words, image), words.layout)
     scale = value_scale(words.kind, top_values(words, number))
     draw_words(ax, words, number, scale=scale, tile=tile, truth=truth)
-    ax.set_title(panel_name(words, number), fontsize=10, **LITERAL)
+    ax.set_title(panel_name(words, number, tile), fontsize=10, **LITERAL)
     figure = ax.get_figure(root=True)
     assert figure is not None
     return figure

@@ -26,8 +26,8 @@ from llavit_lens.figures.style import BADGES, HIGHLIGHT, LITERAL, MUTED
 if TYPE_CHECKING:
     from llavit_lens.lens.words import Word, Words
 
-Patch = tuple[int, int]
-"""(row, column) on the grid of the first tile."""
+Patch = tuple[int, int] | tuple[int, int, int]
+"""(row, column) on the grid of the first tile, or (row, column, tile)."""
 
 # Inches.
 _EDGE, _GAP, _IMAGE = 0.3, 0.35, 4.6
@@ -51,7 +51,8 @@ def draw_selected_patches(
         columns: for each model (title, words at the input, words at the output). The input's first
             layer is shown, by cosine (Eq. 4) or by the logit lens, as its kind says.
         image: the picture; default: the one that the words were read from.
-        patches: (row, column) of each patch; negative ones count from the end.
+        patches: (row, column) of each patch, with the tile where the model sees several; negative
+            rows and columns count from the end.
         k: how many words.
         highlight: for a patch, the words to mark in yellow, as the paper marks relevant ones.
         output_layer: which layer of the output words, as in `Words.at`.
@@ -66,7 +67,16 @@ def draw_selected_patches(
         raise ConfigurationError(f"k is {k}, but the words were read with k = {fewest}")
     layout = columns[0][1].layout
     picture = picture_of(columns[0][1], image)
-    boxes = [layout.boxes[layout.index(row, col)] for row, col in patches]
+    boxes = [layout.boxes[layout.index(*patch)] for patch in patches]
+    for patch, (left, top, right, bottom) in zip(patches, boxes, strict=True):
+        if left == right or top == bottom:
+            raise ConfigurationError(f"patch {patch} lies in the padding around the picture")
+    for name, *both in columns:
+        own = [[w.layout.boxes[w.layout.index(*patch)] for patch in patches] for w in both]
+        if not np.array_equal(own, [boxes, boxes]):
+            raise ConfigurationError(
+                f"{name} sees other patches of the picture than {columns[0][0]}; draw them apart"
+            )
 
     row_height = max(k * _LINE, _CROP) + 0.24
     head, table_head = _EDGE + 0.85, 0.72
@@ -92,15 +102,15 @@ def draw_selected_patches(
     for number, box in enumerate(boxes):
         _draw_box(ax, box, number, layout.image_size)
 
-    for number, ((row, col), box) in enumerate(zip(patches, boxes, strict=True)):
+    for number, (patch, box) in enumerate(zip(patches, boxes, strict=True)):
         top = head + table_head + number * row_height
         page.rule(table, top - 0.12)
         _draw_crop(page, table, top, picture, box, number, layout.image_size)
-        marked = (highlight or {}).get((row, col), ())
+        marked = (highlight or {}).get(patch, ())
         left = table + _CROP + 0.45
         for _, before, after in columns:
             for words, layer in ((before, before.layers[0]), (after, output_layer)):
-                best = words.at(layer, row, col)[:k]
+                best = words.at(layer, *patch)[:k]
                 for line, word in enumerate(best):
                     _draw_word(page, left, top + line * _LINE, word, is_true(word.word, marked))
                 left += _LIST

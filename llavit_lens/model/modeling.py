@@ -1,6 +1,6 @@
 """LLaViT as an ordinary transformers model.
 
-Shape letters: B batch, L new tokens, P cached tokens.
+Shape letters: B batch, L new tokens, P cached tokens; T tiles, C patches of a tile, D model width.
 """
 
 from __future__ import annotations
@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import AutoModel, GenerationConfig, LlavaForConditionalGeneration
+from transformers import initialization as init
 from transformers.cache_utils import Cache
 from transformers.models.llava.modeling_llava import (
     LlavaModel,
     LlavaMultiModalProjector,
     LlavaPreTrainedModel,
 )
+from transformers.utils.generic import can_return_tuple
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.configuration import LlavitConfig
@@ -23,7 +26,10 @@ from llavit_lens.model.decoders import MaskKeeping, build_decoder
 from llavit_lens.model.mask import bidirectional_mask
 from llavit_lens.model.positions import find_visual_positions, require_image_tokens
 from llavit_lens.model.routing import VisualTokens
+from llavit_lens.model.tiles import check_pinpoints, tile_grid, token_order
 
+# What a checkpoint holds too much for a model that ends no rows of tiles.
+_NEWLINE = r"^model\.image_newline$"
 # What a LLaViT checkpoint holds too much for a model with separate_visual_qkv=False.
 _VISUAL_QKV = r"^model\.language_model\.layers\.\d+\.self_attn\.[qkv]_proj_visual\.(weight|bias)$"
 
@@ -36,6 +42,12 @@ class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):
     # Visual positions depend on the input's values, so a forward pass is not one static graph.
     _can_compile_fullgraph = False
 
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, LlavitModel) and module.image_newline is not None:
+            init.normal_(module.image_newline, std=module.image_newline.numel() ** -0.5)  # LLaVA's
+
     def save_pretrained(  # type: ignore[override]
         self, save_directory: str | os.PathLike[str], **kwargs: Any
     ) -> None:
@@ -46,14 +58,80 @@ class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):
 class LlavitModel(LlavitPreTrainedModel, LlavaModel):
     """Vision tower, projector and decoder, without the language-model head."""
 
+    image_newline: nn.Parameter | None
+
     def __init__(self, config: LlavitConfig) -> None:
         LlavaPreTrainedModel.__init__(self, config)  # LlavaModel's would build a plain decoder
         self.vision_tower = AutoModel.from_config(config.vision_config)
         self.multi_modal_projector = LlavaMultiModalProjector(config)
         self.language_model = build_decoder(config.get_text_config(), config.separate_visual_qkv)
-        if not config.separate_visual_qkv:
-            self._keys_to_ignore_on_load_unexpected = [_VISUAL_QKV]
+        if config.has_tiles:
+            check_pinpoints(config.pinpoints, config.tile_size)
+        width = config.get_text_config().hidden_size
+        newline = nn.Parameter(torch.empty(width)) if config.has_newline else None
+        self.register_parameter("image_newline", newline)
+        unwanted = {_VISUAL_QKV: config.separate_visual_qkv, _NEWLINE: config.has_newline}
+        self._keys_to_ignore_on_load_unexpected = [k for k, has in unwanted.items() if not has]
         self.post_init()
+
+    @can_return_tuple
+    def get_image_features(
+        self,
+        pixel_values: Tensor,
+        vision_feature_layer: int | list[int] | None = None,
+        vision_feature_select_strategy: str | None = None,
+        image_sizes: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As LLaVA's; `pooler_output` is one [tokens, D] for each picture.
+
+        With Any-Res, `pixel_values` are [images, tiles, 3, height, width] (pictures of fewer tiles
+        filled up) or all tiles in a row, and `image_sizes` [images, 2] the pictures' (height,
+        width) in pixels, as transformers' LLaVA-NeXT image processor returns them.
+
+        Raises ConfigurationError for pixels that are not as `image_aspect_ratio` wants them.
+        """
+        settings = {
+            "vision_feature_layer": vision_feature_layer,
+            "vision_feature_select_strategy": vision_feature_select_strategy,
+            "return_dict": True,
+            **kwargs,
+        }
+        if not self.config.has_tiles:
+            if pixel_values.ndim != 4:
+                raise ConfigurationError(
+                    f"pixel_values of shape {list(pixel_values.shape)} are tiles, but "
+                    f"image_aspect_ratio={self.config.image_aspect_ratio!r} sees a picture whole; "
+                    "set it to 'anyres', or use the processor that belongs to the model."
+                )
+            return super().get_image_features(pixel_values, image_sizes=image_sizes, **settings)
+        if image_sizes is None:
+            raise ConfigurationError("Any-Res needs image_sizes, which its processor returns.")
+        sizes = torch.as_tensor(image_sizes).tolist()
+        pinpoints, tile_size = self.config.pinpoints, self.config.tile_size
+        grids = [tile_grid(size, pinpoints, tile_size) for size in sizes]
+        counts = [1 + rows * cols for rows, cols in grids]
+        outputs = super().get_image_features(_tiles(pixel_values, counts), **settings)
+        features_TCD = torch.stack(outputs.pooler_output)
+        side = self.config.tile_side
+        if features_TCD.shape[1] != side * side:
+            raise ConfigurationError(
+                f"Any-Res orders the {side} x {side} patches of a tile, but the vision tower gives "
+                f"{features_TCD.shape[1]} features of each; "
+                "check vision_feature_select_strategy ('default' drops a class token)."
+            )
+        outputs.pooler_output = [
+            self._in_order(features, token_order(size, grid, side, self.config.mm_patch_merge_type))
+            for features, size, grid in zip(features_TCD.split(counts), sizes, grids, strict=True)
+        ]
+        return outputs
+
+    def _in_order(self, features_TCD: Tensor, order: Tensor) -> Tensor:
+        """Features of one picture's patches -> its tokens [tokens, D], newlines among them."""
+        rows_ND = features_TCD.flatten(0, 1)
+        if self.image_newline is not None:  # the last row, which is index -1
+            rows_ND = torch.cat([rows_ND, self.image_newline[None].to(rows_ND)])
+        return rows_ND[order.to(rows_ND.device)]
 
     def forward(
         self,
@@ -105,6 +183,20 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
             inputs_embeds=inputs_embeds,
             **kwargs,
         )
+
+
+def _tiles(pixel_values: Tensor, counts: list[int]) -> Tensor:
+    """All tiles of all pictures in a row, without what filled a batch up: [tiles, 3, H, W]."""
+    if pixel_values.ndim == 5 and len(pixel_values) == len(counts):
+        if pixel_values.shape[1] >= max(counts):
+            pictures = zip(pixel_values, counts, strict=True)
+            return torch.cat([tiles[:count] for tiles, count in pictures])
+    elif pixel_values.ndim == 4 and len(pixel_values) == sum(counts):
+        return pixel_values
+    raise ConfigurationError(
+        f"pixel_values of shape {list(pixel_values.shape)} do not hold the {counts} tiles that "
+        "image_sizes and image_grid_pinpoints ask for; use the processor that belongs to the model."
+    )
 
 
 class LlavitForConditionalGeneration(LlavitPreTrainedModel, LlavaForConditionalGeneration):

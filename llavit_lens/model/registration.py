@@ -23,6 +23,10 @@ def register() -> None:
     AutoProcessor.register(LlavitConfig, LlavitProcessor, exist_ok=True)
     # By class name: the configuration of a LLaVA checkpoint still says "llava" while it is loaded.
     # Classes outside transformers get no mapping otherwise, and would keep a random language model.
-    for ours, theirs in ((LlavitForConditionalGeneration, "llava"), (LlavitModel, "LlavaModel")):
+    # LLaVA-NeXT's mapping is LLaVA's with `image_newline`.
+    for ours, theirs in (
+        (LlavitForConditionalGeneration, "llava_next"),
+        (LlavitModel, "LlavaModel"),
+    ):
         mapping = get_checkpoint_conversion_mapping(theirs)
         register_checkpoint_conversion_mapping(ours.__name__, mapping, overwrite=True)

@@ -18,10 +18,12 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 from transformers.utils import logging
 
-import llavit_lens.model  # noqa: F401  (registers LLaViT with the Auto classes)
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError
+from llavit_lens.model import LlavitProcessor  # registers LLaViT with the Auto classes, too
 from llavit_lens.vlm.vlm import VLM
 
+_TILING = ("mm_patch_merge_type", "image_grid_pinpoints")
+_RESOLUTION = ("image_aspect_ratio", *_TILING)
 DEMO_PREFIX = "demo:"
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 _HUB_TIMEOUT_SECONDS = 10
@@ -43,7 +45,8 @@ def load(
         device: `auto` takes the GPU if there is one.
         dtype: `auto` is float32 on a CPU and the checkpoint's own on a GPU.
         attn_implementation: as in transformers; None leaves the choice to it.
-        config_overrides: switches of the model's config, such as `visual_attention="none"`.
+        config_overrides: switches of the model's config, such as `visual_attention="none"`. The
+            processor follows `image_aspect_ratio` and what belongs to it.
 
     Raises:
         CheckpointError: there is no such model, its files are damaged, or its tensors are not
@@ -64,6 +67,10 @@ def load(
     model = _model(source, options, has_visual_qkv)
     with source.loading("processor"):
         processor = AutoProcessor.from_pretrained(source.path, **source.access)
+    if isinstance(processor, LlavitProcessor) and any(
+        key in _RESOLUTION for key in config_overrides
+    ):
+        processor.set_resolution(config)
     revision = getattr(config, "_commit_hash", None)
     try:
         model.to(place)
@@ -186,6 +193,12 @@ def _override(config: Any, overrides: dict[str, Any], source: _Source) -> None:
         config.validate()
     except (StrictDataclassError, TypeError, ValueError) as error:
         raise ConfigurationError(f"{source.name}: {_one_line(error)}") from None
+    idle = [key for key in _TILING if key in overrides]
+    if idle and not getattr(config, "has_tiles", True):
+        raise ConfigurationError(
+            f"{source.name}: {', '.join(idle)} would change nothing without tiles; set "
+            "image_aspect_ratio='anyres' too"
+        )
     if "vision_feature_layer" in overrides:
         chosen, depth = config.vision_feature_layer, config.vision_config.num_hidden_layers
         layers = [chosen] if isinstance(chosen, int) else list(chosen)
