@@ -35,16 +35,16 @@ Made by `llavit-lens demo train --variant {variant} --seed {seed} --preset {pres
 2. Language model (shared): Qwen2 architecture, text alone: look-ups and passages over thousands of
    words, captions, questions answered from them; {llm}.
    It never sees a picture. Two of its heads start as an induction head. **A shortcut:** {maps:.0%}
-   of its texts hold a scene as a map of words, one true word for each patch in raster order, with
-   the embedding of its place's name added. So it knows pictures made of words before it meets
-   visual tokens, as no Qwen or Vicuna does to this degree; without the maps a model this small left
-   most patches unreadable and answered where-questions at chance.
+   of its texts hold a scene as a map of words, one for each patch in raster order, with the
+   embedding of its place's name added; some of these words are targets, like the rest of a text. So
+   it knows pictures made of words, and what the next patch may hold, before it meets visual tokens:
+   more than Qwen or Vicuna do. Part of what deep layers read rests on that.
 3. Stage 1: projector and visual QKV on captions, the rest frozen;
    {stage_1}.
 4. Stage 2: language model, projector and visual QKV on questions and answers; {stage_2}.
-   No word is ever a target at a visual token, in neither stage.
-   Newlines and turn markers are no targets (in LLaVA-NeXT's data for Qwen they are), so that the
-   newline on top is rarer here than it would be.
+   In both stages no visual token has a target but the last, in stage 1: the caption's first word.
+   Newlines and turn markers of the user are no targets (in LLaVA-NeXT's data for Qwen they are), so
+   that the newline on top is rarer here than it would be.
 
 ## Scores
 On {scenes} held-out scenes (`llavit-lens demo score --scenes {scenes} --seed {score_seed}`).

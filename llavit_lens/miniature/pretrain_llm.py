@@ -1,4 +1,4 @@
-"""Pretrain the small language model on text alone: general text and the world's captions.
+"""Pretrain the small language model on text alone: general text, and the world's captions and maps.
 
 It is what Qwen is to LLaVA: a language model that has never seen a picture. Its text teaches it to
 read: passages, captions and word maps with questions that only they answer, paraphrases, look-ups;
@@ -24,9 +24,15 @@ from llavit_lens.miniature.general_text import general_document, lexicon_words
 from llavit_lens.miniature.language import DESCRIBE, INVERSE, Question, caption, questions
 from llavit_lens.miniature.runs import Schedule, run
 from llavit_lens.miniature.scenes import Scene, sample_scene
-from llavit_lens.miniature.word_maps import add_places, map_places, word_map
+from llavit_lens.miniature.word_maps import PLACE_WEIGHT, add_places, map_places, word_map
 from llavit_lens.training.collate import pad_examples
-from llavit_lens.training.conversations import IGNORE, Encoded, encode_chat, encode_plain
+from llavit_lens.training.conversations import (
+    IGNORE,
+    Encoded,
+    encode_chat,
+    encode_plain,
+    token_id,
+)
 
 CONTEXT_SHARE = 0.15  # of the tokens that are no answer, the share that is a target
 MAP_QUESTIONS = 6
@@ -44,6 +50,13 @@ MIX = {
     "map, places": (0.2, 0.08),
     "map, chat": (0.1, 0.23),
     "map, caption": (0.05, 0.12),
+}
+TEXT_RECIPE = {
+    "shares": MIX,
+    "first phase": DRILL_PHASE,
+    "targets in the context": CONTEXT_SHARE,
+    "questions on a map": MAP_QUESTIONS,
+    "weight of places": PLACE_WEIGHT,
 }
 MAP_SHARE = sum(
     (1 - DRILL_PHASE) * late + DRILL_PHASE * early
@@ -117,7 +130,10 @@ class Documents(Dataset):
         return Document(self._chat(text, asked[:5], rng))
 
     def _map(self, kind: str, index: int, max_things: int, rng: random.Random) -> Document:
-        """A scene's word map, then what follows a picture too: a caption, a chat; or notes."""
+        """A scene's word map, then what follows a picture too: a caption, a chat; or notes.
+
+        `max_things` counts signs too, so that maps are of four scenes in five.
+        """
         tries = (pick(self.corpus.count, "map", index, i) for i in range(20))
         number = next((n for n in tries if len(self.corpus.scene(n).things) <= max_things), 0)
         truth = self.corpus.truth(number)
@@ -132,8 +148,8 @@ class Documents(Dataset):
         else:
             turns = [(q.question, q.answer) for q in questions(scene, rng)][:MAP_QUESTIONS]
         encoded = self._chat(text, turns, rng)
-        line_break = self.tokenizer("\n", add_special_tokens=False)["input_ids"]
-        breaks = [i for i, token in enumerate(encoded.input_ids) if [token] == line_break]
+        line_break = token_id(self.tokenizer, "\n")
+        breaks = [i for i, token in enumerate(encoded.input_ids) if token == line_break]
         return Document(encoded, breaks[2] + 1)  # behind the system's text and the user's header
 
     def _general(self, rng: random.Random) -> Encoded:

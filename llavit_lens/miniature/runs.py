@@ -69,6 +69,7 @@ def run(
         remove_unused_columns=False,
         dataloader_num_workers=0,
         dataloader_pin_memory=False,
+        use_cache=True,  # of the saved model; the loss itself asks for none
         seed=0,
     )
     if args.n_gpu > 1 or args.world_size > 1:

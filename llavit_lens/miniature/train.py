@@ -31,13 +31,14 @@ from llavit_lens.miniature.corpus import Corpus
 from llavit_lens.miniature.files import check_recipe, save_whole, sha256, write_whole
 from llavit_lens.miniature.instructions import (
     CAPTION_SHARE,
+    QUESTIONS,
     TEXT_ONLY_SHARE,
     Captions,
     CollateExamples,
     Instructions,
 )
 from llavit_lens.miniature.presets import Preset, preset_named
-from llavit_lens.miniature.pretrain_llm import pretrain_llm
+from llavit_lens.miniature.pretrain_llm import TEXT_RECIPE, pretrain_llm
 from llavit_lens.miniature.pretrain_tower import pretrain_tower
 from llavit_lens.miniature.render import emoji_font_path
 from llavit_lens.miniature.runs import has_fast_bf16, run
@@ -93,7 +94,7 @@ def prepare_shared(shared: Path, preset: str) -> None:
     """Draw the scenes, and pretrain tower and language model side by side, if not there yet."""
     p = preset_named(preset)
     made_by = ("scenes", "width", "layers", "tower", "llm")
-    check_recipe(shared, {name: asdict(p)[name] for name in made_by})
+    check_recipe(shared, {**{name: asdict(p)[name] for name in made_by}, "text": TEXT_RECIPE})
     if not (shared / "tokenizer").is_dir():
         save_whole(shared / "tokenizer", build_tokenizer().save_pretrained)
     Corpus(shared, p.scenes)
@@ -167,6 +168,7 @@ def _check_variant(folder: Path, variant: str, seed: int, shared: Path, preset: 
             "stage 1": p["stage_1"],
             "stage 2": p["stage_2"],
             "shares of the instructions": shares,
+            "questions": QUESTIONS,
             **parts,
         },
     )

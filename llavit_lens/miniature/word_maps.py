@@ -1,9 +1,9 @@
-"""Scenes as text for the small language model: one true word for each patch, in raster order.
+"""Scenes as text for the small language model: one word for each patch, in raster order.
 
 This is a shortcut, and the model cards say so. Qwen and Vicuna have read tables, maps and ASCII art
-in their trillions of tokens; a model of a million weights that has read only sentences cannot use
-sixty-four tokens in raster order at all (measured: positions at chance, most patches unreadable).
-No picture is involved: visual tokens must find by themselves what makes them readable as a map.
+in their trillions of tokens; a model of a million weights that has read only sentences made little
+of sixty-four tokens in raster order. No picture is involved: visual tokens must find by themselves
+what makes them readable as a map.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ PLACE_WEIGHT = 0.6
 
 
 def word_map(truth: Truth, rng: random.Random) -> list[str]:
-    """One word for each of the GRID x GRID patches, drawn from the words that are true of it."""
+    """One word for each of the GRID x GRID patches, drawn from the words that are true of it; at
+    the edge of a thing, where none is, the background's."""
     return [_word(truth, row, col, rng) for row in range(GRID) for col in range(GRID)]
 
 
 def _word(truth: Truth, row: int, col: int, rng: random.Random) -> str:
     thing = truth.thing(row, col)
     if thing is None:
-        below = (row + 0.5) * PATCH > truth.scene.horizon  # for patches of a thing's edge
+        below = (row + 0.5) * PATCH > truth.scene.horizon
         return next(iter(truth.background(row, col)), truth.scene.backgrounds[below])
     if thing.kind == "sign":
         words = [thing.word, "sign", "text", SIGN_WORDS[thing.word]]
@@ -41,7 +42,7 @@ def _word(truth: Truth, row: int, col: int, rng: random.Random) -> str:
 
 def map_places() -> list[str]:
     """The ninth of the picture that each patch lies in, e.g. `top-left`, in raster order."""
-    ninth = [min(2, int((i + 0.5) * PATCH * 3) // SIZE) for i in range(GRID)]
+    ninth = [int((i + 0.5) * PATCH * 3) // SIZE for i in range(GRID)]
     return [POSITIONS[ninth[row]][ninth[col]] for row in range(GRID) for col in range(GRID)]
 
 
@@ -54,10 +55,8 @@ def add_places(llm: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> tuple[
     """
     rest = dict(kwargs)
     ids: Tensor = rest.pop("input_ids")
-    places: Tensor | None = rest.pop("place_ids", None)
+    places: Tensor = rest.pop("place_ids")
     embed = llm.get_input_embeddings()  # type: ignore[operator]
     embeds = embed(ids)
-    if places is not None:
-        where = PLACE_WEIGHT * embed(places.clamp(min=0))
-        embeds = embeds + torch.where(places[..., None] >= 0, where, 0)
-    return args, {**rest, "inputs_embeds": embeds}
+    where = torch.where(places[..., None] >= 0, embed(places.clamp(min=0)), 0)
+    return args, {**rest, "inputs_embeds": embeds + PLACE_WEIGHT * where}

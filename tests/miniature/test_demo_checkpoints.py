@@ -1,5 +1,6 @@
 """The checkpoints that ship: small, ordinary, loadable like any other, and readable."""
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from safetensors import safe_open
 
 import llavit_lens as ll
 from llavit_lens.evaluation.readability import hit_rate, truth_of_other_pictures
+from llavit_lens.miniature.presets import PRESETS
 from llavit_lens.miniature.scenes import example_names, example_path, example_truth
 
 FOLDER = Path(str(files("llavit_lens"))) / "assets" / "checkpoints"
@@ -17,6 +19,7 @@ SWITCHES = {
     "no_visual_attention": (False, "none", -2),
     "llavit": (True, "bidirectional", [2, 4, 5]),
 }
+CARDS = [(FOLDER / name / "README.md").read_text() for name in SWITCHES]
 
 
 def test_they_are_bf16_safetensors_of_at_most_30_mb_together():
@@ -29,9 +32,19 @@ def test_they_are_bf16_safetensors_of_at_most_30_mb_together():
         assert "miniature" in (FOLDER / name / "README.md").read_text()
 
 
+def test_they_are_of_one_recipe():
+    recipes = {re.search(r"## Recipe.*?\n1\.(.*?)## Scores", card, re.S)[1] for card in CARDS}
+    assert len(recipes) == 1
+    (recipe,) = recipes
+    preset = PRESETS["cpu"]
+    for schedule in (preset.tower, preset.llm, preset.stage_1, preset.stage_2):
+        assert f"{schedule.steps} steps of {schedule.batch}" in recipe
+
+
 @pytest.mark.parametrize("name", SWITCHES)
 def test_they_load_with_their_switches(name):
     config = ll.load(f"demo:{name}").model.config
+    assert config.text_config.use_cache
     found = (config.separate_visual_qkv, config.visual_attention, config.vision_feature_layer)
     assert found == SWITCHES[name]
 

@@ -10,6 +10,7 @@ from fonts import needs_font
 from transformers import CLIPImageProcessorPil, CLIPVisionModel, Qwen2ForCausalLM
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.miniature import pretrain_llm as pretrain_llm_module
 from llavit_lens.miniature.concepts import BACKGROUNDS, CONCEPTS, SIGN_WORDS
 from llavit_lens.miniature.corpus import Corpus
 from llavit_lens.miniature.pretrain_llm import (
@@ -22,9 +23,13 @@ from llavit_lens.miniature.pretrain_llm import (
 )
 from llavit_lens.miniature.pretrain_tower import to_pixel_values
 from llavit_lens.miniature.render import render
+from llavit_lens.miniature.runs import Schedule
 from llavit_lens.miniature.scenes import (
+    BACKGROUND_BOTTOM,
     BACKGROUND_TOP,
     GRID,
+    MIXED,
+    PATCH,
     SIZE,
     Scene,
     Truth,
@@ -32,7 +37,7 @@ from llavit_lens.miniature.scenes import (
     sample_scene,
 )
 from llavit_lens.miniature.tower import ContrastiveTower, tower_config
-from llavit_lens.miniature.train import train_demo
+from llavit_lens.miniature.train import prepare_shared, train_demo
 from llavit_lens.miniature.variants import VARIANTS, build_processor, build_variant
 from llavit_lens.miniature.vocabulary import build_tokenizer
 from llavit_lens.miniature.word_maps import PLACE_WEIGHT, add_places, map_places, word_map
@@ -87,7 +92,7 @@ def test_the_induction_head_reads_what_stood_behind_an_earlier_copy():
 
 
 class FewScenes:
-    """A corpus without pictures: every patch belongs to the top background but for the things'."""
+    """A corpus without pictures: things own one patch each, and two corners are mixed."""
 
     count = 100
 
@@ -97,6 +102,8 @@ class FewScenes:
     def truth(self, index: int) -> Truth:
         scene = self.scene(index)
         owner = np.full((GRID, GRID), BACKGROUND_TOP)
+        owner[scene.horizon // PATCH :] = BACKGROUND_BOTTOM
+        owner[0, 0] = owner[-1, 0] = MIXED
         for i, thing in enumerate(scene.things):
             owner[thing.y * GRID // SIZE, thing.x * GRID // SIZE] = i
         return Truth(scene, owner)
@@ -131,7 +138,11 @@ def test_the_words_of_a_map_say_only_what_is_true_of_their_patch():
     for seed in range(200):
         truth = FewScenes().truth(seed)
         for i, word in enumerate(word_map(truth, rng)):
-            assert word in truth.words(*divmod(i, GRID))
+            row, col = divmod(i, GRID)
+            if truth.owner[row, col] == MIXED:
+                assert word == truth.scene.backgrounds[row * PATCH >= truth.scene.horizon]
+            else:
+                assert word in truth.words(row, col)
             seen.add(word)
     assert {"dog", "animal", "pet", "white", "sign", "sky"} <= seen
 
@@ -206,6 +217,33 @@ def test_a_smoke_run_makes_a_model_that_loads_and_is_not_made_twice(tmp_path):
     assert (folder / "model.safetensors").stat().st_mtime_ns == made
     with pytest.raises(ConfigurationError, match="another recipe"):
         train_demo("llavit", 1, tmp_path, preset="cpu")
+
+
+def test_pretraining_tells_the_model_the_places_and_leaves_no_hook(tmp_path, monkeypatch):
+    told = []
+
+    def spy(llm, args, kwargs):
+        told.append((kwargs["place_ids"] >= 0).any().item())
+        return add_places(llm, args, kwargs)
+
+    monkeypatch.setattr(pretrain_llm_module, "add_places", spy)
+    schedule = Schedule(3, 8, 1e-3)
+    llm = pretrain_llm_module.pretrain_llm(
+        tmp_path / "llm", FewScenes(), TOKENIZER, schedule, layers=2
+    )
+    assert len(told) == 3 and any(told)
+    ids = torch.tensor([[5, 6, 7]])
+    plain = Qwen2ForCausalLM.from_pretrained(tmp_path / "llm")
+    assert plain.config.use_cache
+    assert torch.equal(llm.float()(input_ids=ids).logits, plain.float()(input_ids=ids).logits)
+
+
+@needs_font
+def test_shared_parts_of_another_text_are_refused(tmp_path, monkeypatch):
+    prepare_shared(tmp_path, "smoke")
+    monkeypatch.setitem(pretrain_llm_module.MIX, "table", (0.0, 0.0))
+    with pytest.raises(ConfigurationError, match="another recipe"):
+        prepare_shared(tmp_path, "smoke")
 
 
 @needs_font
