@@ -20,6 +20,9 @@ from transformers.utils import logging
 
 import llavit_lens.model  # noqa: F401  (registers LLaViT with the Auto classes)
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError
+from llavit_lens.model.checkpoints.detect import detect, is_original
+from llavit_lens.model.checkpoints.places import local_folder
+from llavit_lens.model.checkpoints.source import open_source
 from llavit_lens.vlm.vlm import VLM
 
 DEMO_PREFIX = "demo:"
@@ -34,6 +37,8 @@ def load(
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     attn_implementation: str | None = None,
+    base: str | Path | None = None,
+    vision_tower: str | Path | None = None,
     **config_overrides: Any,
 ) -> VLM:
     """A model ready to trace.
@@ -43,6 +48,10 @@ def load(
         device: `auto` takes the GPU if there is one.
         dtype: `auto` is float32 on a CPU and the checkpoint's own on a GPU.
         attn_implementation: as in transformers; None leaves the choice to it.
+        base: folder or Hub name of the language model, for a projector that LLaVA's own first stage
+            left alone.
+        vision_tower: folder or Hub name of the vision tower, for a checkpoint in LLaVA's original
+            format; default: the one that it names.
         config_overrides: switches of the model's config, such as `visual_attention="none"`.
 
     Raises:
@@ -55,15 +64,27 @@ def load(
     place = _device(device)
     name = str(name)
     source = _resolve(name)
-    config = _config(source)
-    has_visual_qkv = getattr(config, "separate_visual_qkv", False)
-    _override(config, config_overrides, source)
-    options: dict[str, Any] = {"config": config, "dtype": _dtype(dtype, place)}
+    options: dict[str, Any] = {"dtype": _dtype(dtype, place)}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
-    model = _model(source, options, has_visual_qkv)
-    with source.loading("processor"):
-        processor = AutoProcessor.from_pretrained(source.path, **source.access)
+    if _is_original(source):
+        opened = open_source(checkpoint_folder(name), base, vision_tower)
+        config, processor = opened.config, opened.processor
+        _override(config, config_overrides, source)
+        weights = {key: tensor.read() for key, tensor in opened.tensors.items()}
+        model = _model(source, {**options, "config": config, "state_dict": weights}, False)
+    else:
+        if base is not None or vision_tower is not None:
+            raise ConfigurationError(
+                f"{name}: has its own language model and vision tower; leave out base and "
+                "vision_tower"
+            )
+        config = _config(source)
+        has_visual_qkv = getattr(config, "separate_visual_qkv", False)
+        _override(config, config_overrides, source)
+        model = _model(source, {**options, "config": config}, has_visual_qkv)
+        with source.loading("processor"):
+            processor = AutoProcessor.from_pretrained(source.path, **source.access)
     revision = getattr(config, "_commit_hash", None)
     try:
         model.to(place)
@@ -135,7 +156,7 @@ def _resolve(name: str) -> _Source:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise CheckpointError(f"{name}: the folder has no config.json, so it is no checkpoint")
+            detect(path)  # says what is wrong with it
         return _Source(name, str(path), local)
     if path.exists():
         raise CheckpointError(f"{name}: is a file; give the checkpoint's folder")
@@ -157,14 +178,22 @@ def _on_the_hub(name: str) -> bool:
     return True
 
 
-def _config(source: _Source) -> Any:
+def checkpoint_folder(name: str | Path) -> Path:
+    """The local folder of whatever `load` takes; a Hub repository is fetched.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    return local_folder(_resolve(str(name)).path, "a LLaVA or LLaViT checkpoint")
+
+
+def _is_original(source: _Source) -> bool:
     with source.loading("configuration"):
         fields, _ = PreTrainedConfig.get_config_dict(source.path, **source.access)
-    if "mm_vision_tower" in fields:  # its model_type may well be "llava", as transformers' own
-        raise CheckpointError(
-            f"{source.name}: is in the original LLaVA format, which transformers cannot load; "
-            "take a converted one, such as those of llava-hf"
-        )
+    return is_original(fields)
+
+
+def _config(source: _Source) -> Any:
     with source.loading("configuration"):
         config = AutoConfig.from_pretrained(source.path, **source.access)
     if type(config) not in AutoModelForImageTextToText._model_mapping:
@@ -203,8 +232,13 @@ def _model(source: _Source, options: dict[str, Any], has_visual_qkv: bool) -> An
         logging.disable_progress_bar()
     try:
         with source.loading("weights"):
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                source.path,
+            # an original's weights are given, under the names that its class has for them
+            given = "state_dict" in options
+            model_class = AutoModelForImageTextToText
+            if given:
+                model_class = AutoModelForImageTextToText._model_mapping[type(options["config"])]
+            loaded: Any = model_class.from_pretrained(
+                None if given else source.path,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # `_check_keys` names them
                 **source.access,
