@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor,
 from transformers.utils import logging
 
 import llavit_lens.model  # noqa: F401  (registers LLaViT with the Auto classes)
-from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError
+from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model.checkpoints.detect import detect, is_original
 from llavit_lens.model.checkpoints.places import local_folder
 from llavit_lens.model.checkpoints.source import open_source
@@ -91,7 +91,7 @@ def load(
     except (RuntimeError, TypeError) as error:  # its memory, or a dtype that it does not have
         raise ConfigurationError(
             f"{name}: cannot be put on device '{place}'; choose dtype='bfloat16' or device='cpu' "
-            f"({_one_line(error)})"
+            f"({one_line(error)})"
         ) from None
     return VLM(model, processor, name, revision)
 
@@ -142,7 +142,7 @@ class _Source:
         damaged = _damaged_file(Path(self.path))
         if damaged is not None:
             return CheckpointError(f"{self.name}: {damaged} is damaged or cut off; fetch it again")
-        return CheckpointError(f"{self.name}: its {part} cannot be loaded ({_one_line(error)})")
+        return CheckpointError(f"{self.name}: its {part} cannot be loaded ({one_line(error)})")
 
 
 def _resolve(name: str) -> _Source:
@@ -188,7 +188,7 @@ def checkpoint_folder(name: str | Path) -> Path:
 
 
 def _is_original(source: _Source) -> bool:
-    with source.loading("configuration"):
+    with source.loading("configuration"), _quiet():  # it finds original types unexpected
         fields, _ = PreTrainedConfig.get_config_dict(source.path, **source.access)
     return is_original(fields)
 
@@ -214,7 +214,7 @@ def _override(config: Any, overrides: dict[str, Any], source: _Source) -> None:
             setattr(config, key, value)
         config.validate()
     except (StrictDataclassError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{source.name}: {_one_line(error)}") from None
+        raise ConfigurationError(f"{source.name}: {one_line(error)}") from None
     if "vision_feature_layer" in overrides:
         chosen, depth = config.vision_feature_layer, config.vision_config.num_hidden_layers
         layers = [chosen] if isinstance(chosen, int) else list(chosen)
@@ -226,31 +226,37 @@ def _override(config: Any, overrides: dict[str, Any], source: _Source) -> None:
 
 
 def _model(source: _Source, options: dict[str, Any], has_visual_qkv: bool) -> Any:
+    # an original's weights are given, under the names that its class has for them
+    given = "state_dict" in options
+    model_class = AutoModelForImageTextToText
+    if given:
+        model_class = AutoModelForImageTextToText._model_mapping[type(options["config"])]
+    with source.loading("weights"), _quiet():  # `_check_keys` says in one line what would be a page
+        loaded: Any = model_class.from_pretrained(
+            None if given else source.path,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `_check_keys` names them
+            **source.access,
+            **options,
+        )
+    model, report = loaded
+    _check_keys(model, report, source.name, has_visual_qkv)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers' warnings off; its progress bar too where nobody watches."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # `_check_keys` says in one line what would be a page
+    logging.set_verbosity_error()
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
     try:
-        with source.loading("weights"):
-            # an original's weights are given, under the names that its class has for them
-            given = "state_dict" in options
-            model_class = AutoModelForImageTextToText
-            if given:
-                model_class = AutoModelForImageTextToText._model_mapping[type(options["config"])]
-            loaded: Any = model_class.from_pretrained(
-                None if given else source.path,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # `_check_keys` names them
-                **source.access,
-                **options,
-            )
+        yield
     finally:
         logging.set_verbosity(verbosity)
         if bar:
             logging.enable_progress_bar()
-    model, report = loaded
-    _check_keys(model, report, source.name, has_visual_qkv)
-    return model
 
 
 def _check_keys(model: Any, report: dict[str, Any], name: str, has_visual_qkv: bool) -> None:
@@ -286,7 +292,7 @@ def _device(device: str | torch.device) -> torch.device:
         torch.empty(1, device=place)
     except Exception as error:  # every backend has an exception of its own
         raise ConfigurationError(
-            f"device {device!r}: torch cannot use it on this machine ({_one_line(error)})"
+            f"device {device!r}: torch cannot use it on this machine ({one_line(error)})"
         ) from None
     if place.type == "meta":
         raise ConfigurationError(f"device {device!r} holds no weights; choose 'cpu' or 'cuda'")
@@ -311,8 +317,3 @@ def _damaged_file(folder: Path) -> str | None:
         except (SafetensorError, OSError):
             return path.name
     return None
-
-
-def _one_line(error: Exception, most: int = 300) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= most else f"{text[:most]}…"

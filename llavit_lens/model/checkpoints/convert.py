@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
 from llavit_lens import __version__
-from llavit_lens.errors import CheckpointError
+from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.checkpoints.card import model_card
 from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import Source, open_source
@@ -81,7 +81,7 @@ def convert(
         finish(part, out)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{out}: cannot be written ({' '.join(str(error).split())}); run again to go on"
+            f"{out}: cannot be written ({one_line(error)}); run again to go on"
         ) from None
     return target
 

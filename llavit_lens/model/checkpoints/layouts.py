@@ -105,31 +105,33 @@ def fit(
 
     Args:
         name: of the checkpoint, for messages.
-        found: weights by source key, without those that are known to be harmless.
+        found: weights by the name that their layout gives them, without harmless ones.
         model: what they should be the weights of.
-        foreign: source keys that are known not to belong there.
+        foreign: keys that are known not to belong there.
 
     Returns:
         The weights under the model's names, in the model's order. `lm_head.weight` is left out
         where it is tied to the word embeddings.
 
     Raises:
-        CheckpointError: naming what is missing, foreign, doubled, of a wrong shape or no float.
+        CheckpointError: naming what is missing (as the model calls it), or foreign, doubled, of a
+            wrong shape or no float (as the source calls it).
     """
     wanted: dict[str, Tensor] = model.state_dict()
     rename = native_names(model)
     foreign, doubled, shapes, types = list(foreign), [], [], []
     fitting: dict[str, LazyTensor] = {}
-    for key, tensor in found.items():
-        native = rename(key)
+    for name_here, tensor in found.items():
+        native = rename(name_here)
         if native not in wanted:
-            foreign.append(key)
+            foreign.append(tensor.key)
         elif native in fitting:
-            doubled.append(key)
+            doubled.append(tensor.key)
         elif tensor.shape != tuple(wanted[native].shape):
-            shapes.append(f"{key} ({list(tensor.shape)} instead of {list(wanted[native].shape)})")
+            there, here = list(tensor.shape), list(wanted[native].shape)
+            shapes.append(f"{tensor.key} ({there} instead of {here})")
         elif not tensor.dtype.is_floating_point:
-            types.append(f"{key} ({str(tensor.dtype).removeprefix('torch.')})")
+            types.append(f"{tensor.key} ({str(tensor.dtype).removeprefix('torch.')})")
         fitting[native] = tensor
     missing = [key for key in wanted if key not in fitting]
     tied = model.config.tie_word_embeddings

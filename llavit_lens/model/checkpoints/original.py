@@ -13,7 +13,7 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from llavit_lens.errors import CheckpointError
+from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.checkpoints.tower import Tower
 
 _FAMILY_BY_TYPE = {
@@ -132,7 +132,9 @@ def text_config(name: str, fields: dict[str, Any], has_head: bool) -> PreTrained
     try:
         return AutoConfig.for_model(_FAMILY_BY_TYPE[kind], **kept)
     except Exception as error:  # whatever transformers may raise
-        raise CheckpointError(f"{name}: its configuration does not make sense ({error})") from None
+        raise CheckpointError(
+            f"{name}: its configuration does not make sense ({one_line(error)})"
+        ) from None
 
 
 def feature_settings(fields: dict[str, Any], tower: Tower, own_tower: bool) -> dict[str, Any]:

@@ -42,7 +42,8 @@ class LazyTensor:
     shape: tuple[int, ...]
     dtype: torch.dtype
     file: Path
-    """Where it comes from."""
+    key: str
+    """Its name in that file, or that of the one it is computed from."""
     read: Callable[[], Tensor]
 
     @property
@@ -104,7 +105,7 @@ class Reader:
                         f"{file.parent}: {key} is in {tensors[key].file.name} and in {file.name}; "
                         "keep one of them"
                     )
-                tensors[key] = LazyTensor(shape, dtype, file, partial(self._tensor, file, key))
+                tensors[key] = LazyTensor(shape, dtype, file, key, partial(self._tensor, file, key))
         return tensors
 
     def _contents(self, file: Path) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
@@ -154,7 +155,7 @@ def _open_bin(file: Path) -> dict[str, Tensor]:
             file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file)
         )
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error):
+        if "GLOBAL" in str(error) or "unrecognized function" in str(error):
             raise CheckpointError(
                 f"{file.parent}: {file.name} holds code besides tensors, which is never run; take "
                 "a safetensors version"

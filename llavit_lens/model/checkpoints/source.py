@@ -21,7 +21,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from llavit_lens.errors import CheckpointError, ConfigurationError
+from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
 from llavit_lens.model.checkpoints import layouts, original
 from llavit_lens.model.checkpoints.detect import (
     CheckpointFolder,
@@ -235,7 +235,7 @@ def _tokenizer(folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # whatever transformers may raise
         raise CheckpointError(
-            f"{folder}: its tokenizer cannot be loaded ({' '.join(str(error).split())[:300]})"
+            f"{folder}: its tokenizer cannot be loaded ({one_line(error)})"
         ) from None
     if tokenizer.pad_token is None:  # LLaVA's code pads with <unk>, or with the end of text
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
@@ -253,5 +253,6 @@ def _generation_file(folder: Path) -> Path | None:
 
 
 def _no_sense(name: str, error: Exception) -> CheckpointError:
-    reason = " ".join(str(error).split())[:300] or type(error).__name__
-    return CheckpointError(f"{name}: its configuration or processor cannot be loaded ({reason})")
+    return CheckpointError(
+        f"{name}: its configuration or processor cannot be loaded ({one_line(error)})"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -119,8 +119,8 @@ def retarget(
         notes.append(
             "The projections of visual tokens are copies of the text ones. They are to be trained."
         )
-    lost = [key for key in tensors if key not in model.state_dict()]
-    if lost:
+    wanted = model.state_dict().keys()
+    if not tensors.keys() <= wanted:
         raise ConfigurationError(
             f"{source.name}: has visual projections of its own, which would be lost; keep them "
             "(--separate-qkv)"
@@ -130,7 +130,12 @@ def retarget(
             f"Visual tokens attend otherwise (visual_attention={switches['visual_attention']}) "
             "than when the weights were trained."
         )
-    return Target(config, _processor(source, config), _ordered(tensors, model), tuple(notes))
+    return Target(
+        config,
+        _processor(source, config),
+        {key: tensors[key] for key in wanted if key in tensors},
+        tuple(notes),
+    )
 
 
 def _plain(source: Source) -> Target:
@@ -204,7 +209,7 @@ def _widened(weight: LazyTensor, source: Source, layers: int | list[int]) -> Laz
         blank = torch.zeros(weight.shape[0], width, dtype=weight.dtype)
         return torch.cat([before.pop(layer, blank) for layer in new], dim=1)
 
-    return LazyTensor((weight.shape[0], width * len(new)), weight.dtype, weight.file, read)
+    return replace(weight, shape=(weight.shape[0], width * len(new)), read=read)
 
 
 def _visual_copies(model: PreTrainedModel, tensors: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
@@ -222,11 +227,7 @@ def _visual_copies(model: PreTrainedModel, tensors: dict[str, LazyTensor]) -> di
 
 def _copy(tensor: LazyTensor) -> LazyTensor:
     # A file holds no tensor twice: the copy needs memory of its own.
-    return LazyTensor(tensor.shape, tensor.dtype, tensor.file, lambda: tensor.read().clone())
-
-
-def _ordered(tensors: dict[str, LazyTensor], model: PreTrainedModel) -> dict[str, LazyTensor]:
-    return {key: tensors[key] for key in model.state_dict() if key in tensors}
+    return replace(tensor, read=lambda: tensor.read().clone())
 
 
 def _processor(source: Source, config: LlavitConfig) -> LlavitProcessor:

@@ -13,6 +13,7 @@ is the mean of all others too, and the image token is never the most likely one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -62,4 +63,4 @@ def grow_table(table: LazyTensor, rows: int) -> LazyTensor:
         mean = values.mean(0, dtype=torch.promote_types(values.dtype, torch.float32))
         return torch.cat([values, mean.to(values.dtype).expand(rows - old, width)])
 
-    return LazyTensor((rows, width), table.dtype, table.file, read)
+    return replace(table, shape=(rows, width), read=read)
