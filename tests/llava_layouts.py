@@ -38,7 +38,12 @@ PINPOINTS = [[28, 56], [56, 28], [56, 56]]
 
 
 def reference(
-    family: str = "qwen2", *, tied: bool = False, spare_rows: int = 0, next_: bool = False
+    family: str = "qwen2",
+    *,
+    tied: bool = False,
+    spare_rows: int = 0,
+    next_: bool = False,
+    mlp: int | None = None,
 ) -> Any:
     """transformers' LLaVA (or LLaVA-NeXT) as the loaded model has to be, bit for bit.
 
@@ -59,6 +64,8 @@ def reference(
         rms_norm_eps=1e-5,
         tie_word_embeddings=tied,
     )
+    if mlp is not None:
+        arguments["text_config"].intermediate_size = mlp
     arguments["image_token_index"] = TOKENS
     arguments["tie_word_embeddings"] = tied
     if next_:

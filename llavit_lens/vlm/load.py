@@ -228,7 +228,7 @@ def _override(config: Any, overrides: dict[str, Any], source: _Source) -> None:
 def _model(source: _Source, options: dict[str, Any], has_visual_qkv: bool) -> Any:
     # an original's weights are given, under the names that its class has for them
     given = "state_dict" in options
-    model_class = AutoModelForImageTextToText
+    model_class: Any = AutoModelForImageTextToText
     if given:
         model_class = AutoModelForImageTextToText._model_mapping[type(options["config"])]
     with source.loading("weights"), _quiet():  # `_check_keys` says in one line what would be a page

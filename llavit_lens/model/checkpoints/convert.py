@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import split_state_dict_into_shards_factory
 from rich.console import Console
@@ -17,7 +19,6 @@ from rich.progress import track
 from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
-from llavit_lens import __version__
 from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.checkpoints.card import model_card
 from llavit_lens.model.checkpoints.read import LazyTensor
@@ -67,9 +68,8 @@ def convert(
     check_out(out)
     source = open_source(folder, base, vision_tower)
     target = retarget(source, to, separate_visual_qkv, visual_attention, vision_feature_layer)
-    target.config.architectures = [
-        AutoModelForImageTextToText._model_mapping[type(target.config)].__name__
-    ]
+    model_class: Any = AutoModelForImageTextToText._model_mapping[type(target.config)]
+    target.config.architectures = [model_class.__name__]
     shards = _plan(target.tensors)
     try:
         part = begin(out, _record(source, target, to))
@@ -106,7 +106,7 @@ def _record(source: Source, target: Target, to: str) -> dict[str, str]:
     """What is written, and a hash of everything that it depends on."""
     files = sorted({tensor.file for tensor in target.tensors.values()})
     depends_on = {
-        "version": __version__,
+        "version": version("llavit-lens"),
         "files": [
             (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files
         ],
@@ -117,7 +117,7 @@ def _record(source: Source, target: Target, to: str) -> dict[str, str]:
     }
     fingerprint = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
     return {
-        "llavit_lens": __version__,
+        "llavit_lens": version("llavit-lens"),
         "source": source.name,
         "format": source.format.value,
         "to": to,
@@ -140,4 +140,4 @@ def _write_the_rest(
         shutil.copyfile(source.generation, part / "generation_config.json")
     else:
         GenerationConfig.from_model_config(target.config).save_pretrained(part)
-    write_text(part / "README.md", model_card(source, target, to, __version__))
+    write_text(part / "README.md", model_card(source, target, to, version("llavit-lens")))

@@ -17,7 +17,6 @@ from transformers import (
     LlavaNextConfig,
     LlavaNextProcessor,
     LlavaProcessor,
-    PreTrainedConfig,
     PreTrainedModel,
 )
 
@@ -54,7 +53,7 @@ class Source:
 
     name: str
     format: Format
-    config: PreTrainedConfig
+    config: Any
     processor: Any
     tensors: dict[str, LazyTensor]
     generation: Path | None
@@ -89,7 +88,7 @@ def open_source(
     return _projector(found, base, vision_tower)
 
 
-def empty_model(config: PreTrainedConfig) -> PreTrainedModel:
+def empty_model(config: Any) -> PreTrainedModel:
     """The model of a configuration without memory for its weights (on the meta device)."""
     with torch.device("meta"):
         return AutoModelForImageTextToText.from_config(config)
@@ -173,13 +172,16 @@ def _assemble(
         foreign += [key for key in others if not layouts.is_listed(key, layouts.TOWER_EXTRAS)]
     text = original.text_config(name, fields, _HEAD in tensors)
     is_next = original.is_next(fields)
-    config = (LlavaNextConfig if is_next else LlavaConfig)(
+    settings = original.feature_settings(fields, tower, own_tower)
+    if is_next:
+        settings["image_grid_pinpoints"] = original.pinpoints(name, fields)
+    config_class: Any = LlavaNextConfig if is_next else LlavaConfig
+    config = config_class(
         vision_config=tower.config,
         text_config=text,
         tie_word_embeddings=text.tie_word_embeddings,
         image_seq_length=(tower.config.image_size // tower.config.patch_size) ** 2,
-        **original.feature_settings(fields, tower, own_tower),
-        **({"image_grid_pinpoints": original.pinpoints(name, fields)} if is_next else {}),
+        **settings,
     )
     # Against the table as it is; it grows afterwards.
     tensors = layouts.fit(name, tensors, empty_model(config), foreign)
@@ -194,7 +196,8 @@ def _assemble(
         }
     config.get_text_config().vocab_size = rows
     config.image_token_index = image_token_id
-    processor = (LlavaNextProcessor if is_next else LlavaProcessor)(
+    processor_class: Any = LlavaNextProcessor if is_next else LlavaProcessor
+    processor = processor_class(
         image_processor=original.image_processor(name, fields, tower),
         tokenizer=tokenizer,
         patch_size=tower.config.patch_size,

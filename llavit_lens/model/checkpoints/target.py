@@ -54,7 +54,7 @@ class Target:
         notes: what in it is new or not trained, one sentence each.
     """
 
-    config: PreTrainedConfig
+    config: Any
     processor: Any
     tensors: dict[str, LazyTensor]
     notes: tuple[str, ...]
@@ -88,7 +88,7 @@ def retarget(
             "converts its format"
         )
     row = ROWS[to]
-    switches = {
+    switches: dict[str, Any] = {
         "separate_visual_qkv": row.separate_visual_qkv
         if separate_visual_qkv is None
         else separate_visual_qkv,
@@ -192,7 +192,7 @@ def _scaled(depth: int, last: int) -> str:
     return ",".join(map(str, sorted({*places, last})))
 
 
-def _indices(config: PreTrainedConfig, layers: int | list[int]) -> list[int]:
+def _indices(config: Any, layers: int | list[int]) -> list[int]:
     """Layers counted from the tower's input."""
     states = config.vision_config.num_hidden_layers + 1
     return [layer % states for layer in ([layers] if isinstance(layers, int) else layers)]
@@ -230,7 +230,7 @@ def _copy(tensor: LazyTensor) -> LazyTensor:
     return replace(tensor, read=lambda: tensor.read().clone())
 
 
-def _processor(source: Source, config: LlavitConfig) -> LlavitProcessor:
+def _processor(source: Source, config: Any) -> LlavitProcessor:
     """LLaViT's processor of the same parts; what an old one does not say is in the config."""
     parts = source.processor
     if isinstance(parts, LlavitProcessor):
