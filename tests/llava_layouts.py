@@ -26,6 +26,8 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
+    SiglipImageProcessorPil,
+    SiglipVisionConfig,
 )
 
 Weights = dict[str, Tensor]
@@ -44,11 +46,13 @@ def reference(
     spare_rows: int = 0,
     next_: bool = False,
     mlp: int | None = None,
+    siglip: int | None = None,
 ) -> Any:
     """transformers' LLaVA (or LLaVA-NeXT) as the loaded model has to be, bit for bit.
 
     Without spare rows the image token's rows are the mean of all others; with some, the table of
-    the source has a row for it already.
+    the source has a row for it already. `siglip` is a number of layers: 3, or the 2 that
+    LLaVA-NeXT's code leaves of it.
     """
     torch.manual_seed(0)
     arguments = tiny_config_arguments()
@@ -64,6 +68,10 @@ def reference(
         rms_norm_eps=1e-5,
         tie_word_embeddings=tied,
     )
+    if siglip is not None:
+        arguments["vision_config"] = _siglip(siglip)
+        arguments["vision_feature_layer"] = 1 - siglip  # after the second layer
+        arguments["vision_feature_select_strategy"] = "full"
     if mlp is not None:
         arguments["text_config"].intermediate_size = mlp
     arguments["image_token_index"] = TOKENS
@@ -81,6 +89,18 @@ def reference(
             for table in (model.get_input_embeddings().weight, model.lm_head.weight):
                 table[-1] = table[:-1].mean(0)
     return model
+
+
+def _siglip(layers: int) -> SiglipVisionConfig:
+    return SiglipVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        image_size=IMAGE_SIZE,
+        patch_size=7,
+        vision_use_head=layers == 3,
+    )
 
 
 def save_weights(
@@ -176,9 +196,15 @@ def write_tower(
     folder: Path, model: Any, suffix: str = "safetensors", weights: bool = True
 ) -> Path:
     """A whole CLIP model, text half and all, whose vision half is the model's tower."""
-    vision = model.config.vision_config.to_dict()
-    write_config(folder, {"model_type": "clip", "vision_config": vision, "text_config": {}})
-    tiny_processor().image_processor.save_pretrained(folder)
+    if model.config.vision_config.model_type == "siglip_vision_model":
+        vision = _siglip(3).to_dict()
+        write_config(folder, {"model_type": "siglip", "vision_config": vision, "text_config": {}})
+        size = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
+        SiglipImageProcessorPil(size=size).save_pretrained(folder)
+    else:
+        vision = model.config.vision_config.to_dict()
+        write_config(folder, {"model_type": "clip", "vision_config": vision, "text_config": {}})
+        tiny_processor().image_processor.save_pretrained(folder)
     if weights:
         tower = {
             f"vision_model.{key.removeprefix('model.vision_tower.')}": value

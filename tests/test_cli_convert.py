@@ -36,7 +36,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_original(tmp_path_factory.mktemp("cli") / "original", reference())
+    place = tmp_path_factory.mktemp("cli")
+    return write_original(place / "original", reference(), image_aspect_ratio="square")
 
 
 def test_llavit(run: Any, folder: Path, tmp_path: Path) -> None:

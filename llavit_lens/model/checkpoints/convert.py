@@ -73,9 +73,9 @@ def convert(
     shards = _plan(target.tensors)
     try:
         part = begin(out, _record(source, target, to))
-        for name, keys in track(
-            shards.items(), "Converting", console=Console(stderr=True), transient=True
-        ):
+        console = Console(stderr=True)
+        watched = console.is_terminal
+        for name, keys in track(shards.items(), "Converting", console=console, disable=not watched):
             write_tensors(part / name, {key: target.tensors[key] for key in keys})
         _write_the_rest(part, source, target, to, shards)
         finish(part, out)

@@ -94,6 +94,7 @@ def retarget(
         else separate_visual_qkv,
         "visual_attention": visual_attention or row.visual_attention,
         "vision_feature_layer": _layers(source, row, vision_feature_layer),
+        "image_aspect_ratio": _aspect_ratio(source.processor.image_processor),
     }
     config = LlavitConfig.from_dict({**_fields(source.config), **switches})
     family = config.get_text_config().model_type
@@ -151,6 +152,13 @@ def _fields(config: PreTrainedConfig) -> dict[str, Any]:
     """What LlavitConfig takes over from another configuration."""
     dropped = {"model_type", "architectures", "transformers_version", "auto_map", "_name_or_path"}
     return {key: value for key, value in config.to_dict().items() if key not in dropped}
+
+
+def _aspect_ratio(image_processor: Any) -> str:
+    """How the processor makes a picture square, in the words of LLaVA's configuration."""
+    if getattr(image_processor, "do_pad", False):
+        return "pad"
+    return "crop" if getattr(image_processor, "do_center_crop", False) else "stretch"
 
 
 def _layers(source: Source, row: Row, given: int | list[int] | None) -> int | list[int]:

@@ -76,6 +76,10 @@ def find_tower(name: str, checkpoint: Path, given: str | Path | None, has_weight
             f"{folder}: a {config.model_type} model is no vision tower that LLaVA is built on "
             "(CLIP or SigLIP)"
         )
+    if has_weights and config.model_type == "siglip_vision_model":
+        # LLaVA-NeXT's code drops SigLIP's last layer and its pooling head, and saves what is left
+        config.num_hidden_layers -= 1
+        config.vision_use_head = False
     files = () if has_weights else tuple(find_weight_files(folder))
     if not files and not has_weights:
         raise CheckpointError(f"{folder}: holds no weights of a vision tower")

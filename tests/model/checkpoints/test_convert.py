@@ -69,6 +69,7 @@ def test_every_row_of_the_tables(row: str, folder: Path, tmp_path: Path) -> None
     assert config.separate_visual_qkv == switches.separate_visual_qkv
     assert config.visual_attention == switches.visual_attention
     assert config.vision_feature_layer == (layers or -2)
+    assert config.image_aspect_ratio == "pad"  # as in the source
     assert len(target.notes) == sum(
         [switches.separate_visual_qkv, switches.local_and_global, row_attends_anew(row)]
     )
@@ -368,21 +369,21 @@ def test_a_full_disk(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 # Memory
 
 _MEASURE = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from llavit_lens.model.checkpoints.convert import convert
-import llavit_lens.model
 source, small, out = map(Path, sys.argv[1:])
-def peak():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def resident(what):
+    return 1024 * int(re.search(what + r":\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
 convert(small, out / "small", "separate_qkv")  # everything is imported and allocated once
-before = peak()
+Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from now on
+before = resident("VmRSS")
 convert(source, out / "large", "separate_qkv")
-print(peak() - before)
+print(resident("VmHWM") - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units elsewhere")
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 @pytest.mark.parametrize("suffix", ["bin", "safetensors"])
 def test_memory_is_less_than_two_shards(suffix: str, tmp_path: Path, folder: Path) -> None:
     """Resident memory, mapped pages of the source included."""
@@ -397,7 +398,7 @@ def test_memory_is_less_than_two_shards(suffix: str, tmp_path: Path, folder: Pat
         text=True,
         check=True,
     )
-    assert 0.3 * largest < int(measured.stdout) < 2 * largest
+    assert 0.5 * largest < int(measured.stdout) < 2 * largest
     written = sum(path.stat().st_size for path in (tmp_path / "large").glob("*.safetensors"))
     assert written > total
 

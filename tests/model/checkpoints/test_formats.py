@@ -152,6 +152,21 @@ def test_original_next(tmp_path: Path) -> None:
     assert_equals(load(tmp_path / "out"), model)
 
 
+@pytest.mark.parametrize("layers", [3, 2], ids=["whole, beside", "cut by LLaVA's code, inside"])
+@pytest.mark.parametrize("ratio", ["pad", "square"])
+def test_siglip_towers(layers: int, ratio: str, tmp_path: Path) -> None:
+    """Both give the output of the second of three layers, and no class token."""
+    model = reference(siglip=layers)
+    folder = write_original(
+        tmp_path / "x", model, tower=layers == 2, suffix="safetensors", image_aspect_ratio=ratio
+    )
+    vlm = load(folder)
+    assert vlm.model.config.vision_feature_layer == 1 - layers
+    assert_equals(vlm, model)
+    pixels = inputs_of(vlm.processor, vlm.model)["pixel_values"]
+    assert pixels.shape[-2:] == (28, 28) and pixels.min() >= -1 and pixels.max() <= 1
+
+
 @torch.no_grad()
 def test_half_precision_is_kept(tmp_path: Path) -> None:
     model = reference().half()
