@@ -162,24 +162,29 @@ def convert(
     ],
     to: Annotated[
         Conversion,
-        typer.Option(help="A row of the paper's Tables 1 and 3, or transformers' own llava."),
+        typer.Option(
+            metavar="ROW",
+            help="A row of the paper's Tables 1 and 3: baseline, no_visual_attention, "
+            "separate_qkv, separate_qkv_bidirectional, separate_qkv_local_global, llavit; "
+            "or llava, which is transformers' own.",
+        ),
     ] = Conversion.llavit,
     separate_qkv: Annotated[
         bool | None,
         typer.Option(
             "--separate-qkv/--no-separate-qkv",
-            help="Visual projections of their own, copied from the text ones. [default: the row's]",
+            help="Visual projections of their own, copied from the text ones. (default: the row's)",
         ),
     ] = None,
     visual_attention: Annotated[
         VisualAttention | None,
-        typer.Option(help="What visual tokens attend to. [default: the row's]"),
+        typer.Option(help="What visual tokens attend to. (default: the row's)"),
     ] = None,
     vision_feature_layer: Annotated[
         str | None,
         typer.Option(
             metavar="LAYERS",
-            help="Like -2 or 5,15,23, with those of SRC among them. [default: the row's]",
+            help="Like -2 or 5,15,23, with those of SRC among them. (default: the row's)",
         ),
     ] = None,
     base: Annotated[
