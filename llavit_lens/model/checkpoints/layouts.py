@@ -119,7 +119,10 @@ def fit(
     """
     wanted: dict[str, Tensor] = model.state_dict()
     rename = native_names(model)
-    foreign, doubled, shapes, types = list(foreign), [], [], []
+    foreign = list(foreign)
+    doubled: list[str] = []
+    shapes: list[str] = []
+    types: list[str] = []
     fitting: dict[str, LazyTensor] = {}
     for name_here, tensor in found.items():
         native = rename(name_here)
