@@ -160,7 +160,7 @@ def pinpoints(name: str, fields: dict[str, Any]) -> list[list[int]]:
     way around, and may be a string."""
     found = fields.get("image_grid_pinpoints")
     try:
-        pairs = ast.literal_eval(found) if isinstance(found, str) else found
+        pairs: Any = ast.literal_eval(found) if isinstance(found, str) else found
         return [[int(height), int(width)] for width, height in pairs]
     except (ValueError, SyntaxError, TypeError):
         raise CheckpointError(
