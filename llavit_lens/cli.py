@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from llavit_lens import __version__
-from llavit_lens.errors import LlavitLensError
+from llavit_lens.errors import ConfigurationError, LlavitLensError
 
 ModelOption = Annotated[
     str, typer.Option("--model", help="demo:NAME, a checkpoint folder, or owner/name on the Hub.")
@@ -71,6 +71,26 @@ class Variant(StrEnum):
     separate_qkv_bidirectional = "separate_qkv_bidirectional"
     separate_qkv_local_global = "separate_qkv_local_global"
     llavit = "llavit"
+
+
+class Conversion(StrEnum):
+    """What `convert` writes: a row of the tables, or transformers' own LLaVA."""
+
+    baseline = "baseline"
+    no_visual_attention = "no_visual_attention"
+    separate_qkv = "separate_qkv"
+    separate_qkv_bidirectional = "separate_qkv_bidirectional"
+    separate_qkv_local_global = "separate_qkv_local_global"
+    llavit = "llavit"
+    llava = "llava"
+
+
+class VisualAttention(StrEnum):
+    """What visual tokens attend to."""
+
+    causal = "causal"
+    bidirectional = "bidirectional"
+    none = "none"
 
 
 class Preset(StrEnum):
@@ -130,6 +150,89 @@ def lens(
     from llavit_lens.reports import logit_lens_report
 
     logit_lens_report(image, model, baseline or None, prompt, layers, k, out)
+
+
+@app.command()
+def convert(
+    src: Annotated[
+        str,
+        typer.Argument(
+            help="A LLaVA or LLaViT checkpoint of any format: a folder, or owner/name on the Hub.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Argument(help="The folder to write; it must not exist.", show_default=False)
+    ],
+    to: Annotated[
+        Conversion,
+        typer.Option(
+            metavar="ROW",
+            help="A row of the paper's Tables 1 and 3: baseline, no_visual_attention, "
+            "separate_qkv, separate_qkv_bidirectional, separate_qkv_local_global, llavit; "
+            "or llava, which is transformers' own.",
+        ),
+    ] = Conversion.llavit,
+    separate_qkv: Annotated[
+        bool | None,
+        typer.Option(
+            "--separate-qkv/--no-separate-qkv",
+            help="Visual projections of their own, copied from the text ones. (default: the row's)",
+        ),
+    ] = None,
+    visual_attention: Annotated[
+        VisualAttention | None,
+        typer.Option(help="What visual tokens attend to. (default: the row's)"),
+    ] = None,
+    vision_feature_layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYERS",
+            help="Like -2 or 5,15,23, with those of SRC among them. (default: the row's)",
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="For a projector alone (stage 1): its language model, folder or name."),
+    ] = None,
+    vision_tower: Annotated[
+        str | None,
+        typer.Option(help="For an original LLaVA folder: its vision tower, folder or name."),
+    ] = None,
+) -> None:
+    """Convert a LLaVA checkpoint of any format to LLaViT, or to transformers' LLaVA.
+
+    Weights are copied shard by shard; after an interruption, the same command goes on.
+    """
+    layers = _layer_numbers(vision_feature_layer)
+    from llavit_lens.model.checkpoints.convert import convert as convert_folder
+    from llavit_lens.vlm.load import checkpoint_folder
+
+    target = convert_folder(
+        checkpoint_folder(src),
+        out,
+        to.value,
+        separate_qkv,
+        None if visual_attention is None else visual_attention.value,
+        layers,
+        base,
+        vision_tower,
+    )
+    for note in target.notes:
+        print(note)
+    print(f"The model is {out.resolve()}")
+
+
+def _layer_numbers(text: str | None) -> int | list[int] | None:
+    if text is None:
+        return None
+    try:
+        layers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigurationError(
+            f"--vision-feature-layer {text!r}: give numbers like -2 or 5,15,23"
+        ) from None
+    return layers if len(layers) > 1 else layers[0]
 
 
 @demo.command()

@@ -17,3 +17,9 @@ class CheckpointError(LlavitLensError):
 
 class ConfigurationError(LlavitLensError, ValueError):
     """A switch, setting or combination of arguments that has no right meaning."""
+
+
+def one_line(error: Exception, most: int = 300) -> str:
+    """What somebody else's error says, on one line of at most `most` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -18,8 +18,11 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
 from transformers.utils import logging
 
-from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError
+from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model import LlavitProcessor  # registers LLaViT with the Auto classes, too
+from llavit_lens.model.checkpoints.detect import detect, is_original
+from llavit_lens.model.checkpoints.places import local_folder
+from llavit_lens.model.checkpoints.source import open_source
 from llavit_lens.vlm.vlm import VLM
 
 _TILING = ("mm_patch_merge_type", "image_grid_pinpoints")
@@ -36,6 +39,8 @@ def load(
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     attn_implementation: str | None = None,
+    base: str | Path | None = None,
+    vision_tower: str | Path | None = None,
     **config_overrides: Any,
 ) -> VLM:
     """A model ready to trace.
@@ -45,6 +50,10 @@ def load(
         device: `auto` takes the GPU if there is one.
         dtype: `auto` is float32 on a CPU and the checkpoint's own on a GPU.
         attn_implementation: as in transformers; None leaves the choice to it.
+        base: folder or Hub name of the language model, for a projector that LLaVA's own first stage
+            left alone.
+        vision_tower: folder or Hub name of the vision tower, for a checkpoint in LLaVA's original
+            format; default: the one that it names.
         config_overrides: switches of the model's config, such as `visual_attention="none"`. The
             processor follows `image_aspect_ratio` and what belongs to it.
 
@@ -58,15 +67,27 @@ def load(
     place = _device(device)
     name = str(name)
     source = _resolve(name)
-    config = _config(source)
-    has_visual_qkv = getattr(config, "separate_visual_qkv", False)
-    _override(config, config_overrides, source)
-    options: dict[str, Any] = {"config": config, "dtype": _dtype(dtype, place)}
+    options: dict[str, Any] = {"dtype": _dtype(dtype, place)}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
-    model = _model(source, options, has_visual_qkv)
-    with source.loading("processor"):
-        processor = AutoProcessor.from_pretrained(source.path, **source.access)
+    if _is_original(source):
+        opened = open_source(checkpoint_folder(name), base, vision_tower)
+        config, processor = opened.config, opened.processor
+        _override(config, config_overrides, source)
+        weights = {key: tensor.read() for key, tensor in opened.tensors.items()}
+        model = _model(source, {**options, "config": config, "state_dict": weights}, False)
+    else:
+        if base is not None or vision_tower is not None:
+            raise ConfigurationError(
+                f"{name}: has its own language model and vision tower; leave out base and "
+                "vision_tower"
+            )
+        config = _config(source)
+        has_visual_qkv = getattr(config, "separate_visual_qkv", False)
+        _override(config, config_overrides, source)
+        model = _model(source, {**options, "config": config}, has_visual_qkv)
+        with source.loading("processor"):
+            processor = AutoProcessor.from_pretrained(source.path, **source.access)
     if isinstance(processor, LlavitProcessor) and any(
         key in _RESOLUTION for key in config_overrides
     ):
@@ -77,7 +98,7 @@ def load(
     except (RuntimeError, TypeError) as error:  # its memory, or a dtype that it does not have
         raise ConfigurationError(
             f"{name}: cannot be put on device '{place}'; choose dtype='bfloat16' or device='cpu' "
-            f"({_one_line(error)})"
+            f"({one_line(error)})"
         ) from None
     return VLM(model, processor, name, revision)
 
@@ -128,7 +149,7 @@ class _Source:
         damaged = _damaged_file(Path(self.path))
         if damaged is not None:
             return CheckpointError(f"{self.name}: {damaged} is damaged or cut off; fetch it again")
-        return CheckpointError(f"{self.name}: its {part} cannot be loaded ({_one_line(error)})")
+        return CheckpointError(f"{self.name}: its {part} cannot be loaded ({one_line(error)})")
 
 
 def _resolve(name: str) -> _Source:
@@ -142,7 +163,7 @@ def _resolve(name: str) -> _Source:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise CheckpointError(f"{name}: the folder has no config.json, so it is no checkpoint")
+            detect(path)  # says what is wrong with it
         return _Source(name, str(path), local)
     if path.exists():
         raise CheckpointError(f"{name}: is a file; give the checkpoint's folder")
@@ -164,14 +185,22 @@ def _on_the_hub(name: str) -> bool:
     return True
 
 
-def _config(source: _Source) -> Any:
-    with source.loading("configuration"):
+def checkpoint_folder(name: str | Path) -> Path:
+    """The local folder of whatever `load` takes; a Hub repository is fetched.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    return local_folder(_resolve(str(name)).path, "a LLaVA or LLaViT checkpoint")
+
+
+def _is_original(source: _Source) -> bool:
+    with source.loading("configuration"), _quiet():  # it finds original types unexpected
         fields, _ = PreTrainedConfig.get_config_dict(source.path, **source.access)
-    if "mm_vision_tower" in fields:  # its model_type may well be "llava", as transformers' own
-        raise CheckpointError(
-            f"{source.name}: is in the original LLaVA format, which transformers cannot load; "
-            "take a converted one, such as those of llava-hf"
-        )
+    return is_original(fields)
+
+
+def _config(source: _Source) -> Any:
     with source.loading("configuration"):
         config = AutoConfig.from_pretrained(source.path, **source.access)
     if type(config) not in AutoModelForImageTextToText._model_mapping:
@@ -192,7 +221,7 @@ def _override(config: Any, overrides: dict[str, Any], source: _Source) -> None:
             setattr(config, key, value)
         config.validate()
     except (StrictDataclassError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{source.name}: {_one_line(error)}") from None
+        raise ConfigurationError(f"{source.name}: {one_line(error)}") from None
     idle = [key for key in _TILING if key in overrides]
     if idle and not getattr(config, "has_tiles", True):
         raise ConfigurationError(
@@ -210,26 +239,37 @@ def _override(config: Any, overrides: dict[str, Any], source: _Source) -> None:
 
 
 def _model(source: _Source, options: dict[str, Any], has_visual_qkv: bool) -> Any:
+    # an original's weights are given, under the names that its class has for them
+    given = "state_dict" in options
+    model_class: Any = AutoModelForImageTextToText
+    if given:
+        model_class = AutoModelForImageTextToText._model_mapping[type(options["config"])]
+    with source.loading("weights"), _quiet():  # `_check_keys` says in one line what would be a page
+        loaded: Any = model_class.from_pretrained(
+            None if given else source.path,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `_check_keys` names them
+            **source.access,
+            **options,
+        )
+    model, report = loaded
+    _check_keys(model, report, source.name, has_visual_qkv)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers' warnings off; its progress bar too where nobody watches."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # `_check_keys` says in one line what would be a page
+    logging.set_verbosity_error()
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
     try:
-        with source.loading("weights"):
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                source.path,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # `_check_keys` names them
-                **source.access,
-                **options,
-            )
+        yield
     finally:
         logging.set_verbosity(verbosity)
         if bar:
             logging.enable_progress_bar()
-    model, report = loaded
-    _check_keys(model, report, source.name, has_visual_qkv)
-    return model
 
 
 def _check_keys(model: Any, report: dict[str, Any], name: str, has_visual_qkv: bool) -> None:
@@ -265,7 +305,7 @@ def _device(device: str | torch.device) -> torch.device:
         torch.empty(1, device=place)
     except Exception as error:  # every backend has an exception of its own
         raise ConfigurationError(
-            f"device {device!r}: torch cannot use it on this machine ({_one_line(error)})"
+            f"device {device!r}: torch cannot use it on this machine ({one_line(error)})"
         ) from None
     if place.type == "meta":
         raise ConfigurationError(f"device {device!r} holds no weights; choose 'cpu' or 'cuda'")
@@ -290,8 +330,3 @@ def _damaged_file(folder: Path) -> str | None:
         except (SafetensorError, OSError):
             return path.name
     return None
-
-
-def _one_line(error: Exception, most: int = 300) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= most else f"{text[:most]}…"

@@ -225,10 +225,11 @@ def test_bad_config(copy: Path, config: str, expected: str) -> None:
 
 @pytest.mark.parametrize("model_type", ["llava", "llava_llama"])
 def test_original_llava_format_is_recognized(copy: Path, model_type: str) -> None:
+    """Others load: tests/model/checkpoints. This one has a linear projector."""
     (copy / "config.json").write_text(
         json.dumps({"model_type": model_type, "mm_vision_tower": "clip"})
     )
-    assert "original LLaVA format" in fails(copy)
+    assert "its projector is 'linear', not 'mlp2x_gelu'; this is not served" in fails(copy)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "processor_config.json"])

@@ -1,0 +1,184 @@
+"""What the configuration of an original LLaVA checkpoint means, in transformers' terms."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from transformers import (
+    AutoConfig,
+    CLIPImageProcessorPil,
+    LlavaImageProcessorPil,
+    LlavaNextImageProcessorPil,
+    PreTrainedConfig,
+)
+
+from llavit_lens.errors import CheckpointError, one_line
+from llavit_lens.model.checkpoints.tower import Tower
+
+_FAMILY_BY_TYPE = {
+    "llava": "llama",  # what LLaVA-1.5 called itself before "llava_llama"
+    "llava_llama": "llama",
+    "llava_mistral": "mistral",
+    "llava_phi3": "phi3",
+    "llava_qwen": "qwen2",
+    "llava_qwen3": "qwen3",
+}
+_NOT_OF_THE_LANGUAGE_MODEL = (
+    "mm_",
+    "image_",
+    "tune_",
+    "freeze_",
+    "unfreeze_",
+    "use_mm_",
+    "vision_",
+    "tokenizer_",
+    "_",
+    "architectures",
+    "model_type",
+    "transformers_version",
+    "pretraining_tp",
+)
+_ASPECT_RATIOS = (None, "square", "pad", "anyres")
+_PIXELS = (
+    "do_rescale",
+    "rescale_factor",
+    "do_normalize",
+    "image_mean",
+    "image_std",
+    "resample",
+)
+
+
+def require_served(name: str, fields: dict[str, Any]) -> None:
+    """Refuse what cannot be built exactly from transformers' parts.
+
+    Raises:
+        CheckpointError: naming the setting.
+    """
+    tower = fields["mm_vision_tower"]
+    if not isinstance(tower, str) or not tower:
+        raise CheckpointError(f"{name}: names no vision tower (mm_vision_tower is {tower!r})")
+    refusals = [
+        (
+            fields.get("mm_projector_type", "linear") != "mlp2x_gelu",
+            f"its projector is {fields.get('mm_projector_type', 'linear')!r}, not 'mlp2x_gelu'",
+        ),
+        (
+            bool(fields.get("mm_resampler_type")),
+            f"it resamples visual tokens ({fields.get('mm_resampler_type')})",
+        ),
+        (
+            bool(fields.get("mm_use_im_start_end")),
+            "it puts tokens around each picture (mm_use_im_start_end)",
+        ),
+        (bool(fields.get("s2")), "it looks at pictures at several scales (s2)"),
+        (
+            fields.get("image_aspect_ratio") not in _ASPECT_RATIOS,
+            f"image_aspect_ratio={fields.get('image_aspect_ratio')!r} is none of LLaVA-1.5's or "
+            "LLaVA-NeXT's",
+        ),
+        (
+            is_next(fields) and fields.get("mm_patch_merge_type") != "spatial_unpad",
+            "it cuts pictures into tiles, but does not merge them as LLaVA-NeXT "
+            f"(mm_patch_merge_type={fields.get('mm_patch_merge_type', 'flat')!r})",
+        ),
+        (
+            fields.get("mm_vision_select_feature", "patch") not in ("patch", "cls_patch"),
+            f"mm_vision_select_feature={fields.get('mm_vision_select_feature')!r} is unknown",
+        ),
+    ]
+    for refused, reason in refusals:
+        if refused:
+            raise CheckpointError(f"{name}: {reason}; this is not served")
+
+
+def is_llavas(key: str) -> bool:
+    """Whether a field of config.json is LLaVA's own, and not of the language model."""
+    return key.startswith(_NOT_OF_THE_LANGUAGE_MODEL)
+
+
+def llava_type(name: str, family: str | None) -> str:
+    """LLaVA's `model_type` over a decoder family; CheckpointError for one that is unknown here."""
+    for kind, served in reversed(_FAMILY_BY_TYPE.items()):
+        if served == family:
+            return kind
+    raise CheckpointError(
+        f"{name}: a base of type {family!r} is not served; there are: "
+        + ", ".join(sorted(set(_FAMILY_BY_TYPE.values())))
+    )
+
+
+def is_next(fields: dict[str, Any]) -> bool:
+    """Whether the checkpoint is a LLaVA-NeXT (1.6): pictures in tiles."""
+    return fields.get("image_aspect_ratio") == "anyres"
+
+
+def text_config(name: str, fields: dict[str, Any], has_head: bool) -> PreTrainedConfig:
+    """The language model's configuration, which stands among LLaVA's own fields.
+
+    Where nobody says whether the unembedding is tied to the word embeddings, it is if there is none
+    (`has_head`) in the checkpoint.
+
+    Raises:
+        CheckpointError: a decoder family that is unknown here.
+    """
+    kind = fields.get("model_type")
+    if kind not in _FAMILY_BY_TYPE:
+        known = ", ".join(_FAMILY_BY_TYPE)
+        raise CheckpointError(f"{name}: model_type {kind!r} is not served; there are: {known}")
+    kept = {key: value for key, value in fields.items() if not is_llavas(key)}
+    kept.setdefault("tie_word_embeddings", not has_head)
+    try:
+        return AutoConfig.for_model(_FAMILY_BY_TYPE[kind], **kept)
+    except Exception as error:  # whatever transformers may raise
+        raise CheckpointError(
+            f"{name}: its configuration does not make sense ({one_line(error)})"
+        ) from None
+
+
+def feature_settings(fields: dict[str, Any], tower: Tower, own_tower: bool) -> dict[str, Any]:
+    """Which vision layer is used, and with or without the class token.
+
+    LLaVA's code drops SigLIP's last layer and takes the output of what is left, whatever
+    `mm_vision_select_layer` says; SigLIP has no class token to drop.
+    """
+    if not tower.class_tokens:
+        return {
+            "vision_feature_layer": -1 if own_tower else -2,
+            "vision_feature_select_strategy": "full",
+        }
+    patches_only = fields.get("mm_vision_select_feature", "patch") == "patch"
+    return {
+        "vision_feature_layer": fields.get("mm_vision_select_layer", -2),
+        "vision_feature_select_strategy": "default" if patches_only else "full",
+    }
+
+
+def pinpoints(name: str, fields: dict[str, Any]) -> list[list[int]]:
+    """The resolutions of Any-Res as transformers has them, (height, width); LLaVA's are the other
+    way around, and may be a string."""
+    found = fields.get("image_grid_pinpoints")
+    try:
+        pairs: Any = ast.literal_eval(found) if isinstance(found, str) else found
+        return [[int(height), int(width)] for width, height in pairs]
+    except (ValueError, SyntaxError, TypeError):
+        raise CheckpointError(
+            f"{name}: image_grid_pinpoints={found!r} is no list of (width, height)"
+        ) from None
+
+
+def image_processor(name: str, fields: dict[str, Any], tower: Tower) -> Any:
+    """The image processor for how the checkpoint wants its pictures, with the tower's pixels."""
+    side = tower.config.image_size
+    settings = {key: getattr(tower.image_processor, key) for key in _PIXELS} | {
+        "size": {"shortest_edge": side},
+        "crop_size": {"height": side, "width": side},
+    }
+    if is_next(fields):
+        return LlavaNextImageProcessorPil(image_grid_pinpoints=pinpoints(name, fields), **settings)
+    if fields.get("image_aspect_ratio") == "pad":
+        return LlavaImageProcessorPil(do_pad=True, **settings)
+    if tower.class_tokens:
+        return CLIPImageProcessorPil(**settings)
+    return tower.image_processor  # SigLIP's stretches pictures

@@ -1,0 +1,261 @@
+"""A checkpoint of any format as transformers' own LLaVA would hold it: complete and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    LlavaConfig,
+    LlavaNextConfig,
+    LlavaNextProcessor,
+    LlavaProcessor,
+    PreTrainedModel,
+)
+
+from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
+from llavit_lens.model.checkpoints import layouts, original
+from llavit_lens.model.checkpoints.detect import (
+    CheckpointFolder,
+    Format,
+    detect,
+    is_original,
+    read_config,
+)
+from llavit_lens.model.checkpoints.places import local_folder
+from llavit_lens.model.checkpoints.prompts import CHAT_TEMPLATES
+from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
+from llavit_lens.model.checkpoints.tower import find_tower
+from llavit_lens.model.checkpoints.vocabulary import TABLES, grow_table, place_image_token
+
+_HEAD = "lm_head.weight"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint of any format, ready to be loaded or converted.
+
+    Attributes:
+        name: of its folder.
+        format: how it is laid out.
+        config: LlavaConfig, LlavaNextConfig or LlavitConfig.
+        processor: its processor.
+        tensors: every weight of the model, under the model's own key names and in its order.
+        generation: its generation_config.json, if there is one.
+    """
+
+    name: str
+    format: Format
+    config: Any
+    processor: Any
+    tensors: dict[str, LazyTensor]
+    generation: Path | None
+
+
+def open_source(
+    folder: Path, base: str | Path | None = None, vision_tower: str | Path | None = None
+) -> Source:
+    """Open a checkpoint; its weights are not read yet, but their names, shapes and types are.
+
+    Args:
+        folder: of the checkpoint.
+        base: folder or Hub name of the language model, for a projector alone.
+        vision_tower: folder or Hub name of the vision tower, instead of the one that an original
+            LLaVA checkpoint names.
+
+    Raises:
+        CheckpointError: the format is not served, files are missing or damaged, or the weights are
+            not exactly those of the model.
+        ConfigurationError: `base` or `vision_tower` for a checkpoint that has its own.
+    """
+    found = detect(folder)
+    if base is not None and found.format is not Format.PROJECTOR:
+        raise ConfigurationError(f"{folder}: has its own language model; leave out --base")
+    if found.format is Format.HUGGING_FACE:
+        if vision_tower is not None:
+            raise ConfigurationError(f"{folder}: has its own tower; leave out --vision-tower")
+        return _hugging_face(found)
+    original.require_served(str(folder), found.fields)
+    if found.format is Format.ORIGINAL:
+        return _original(found, vision_tower)
+    return _projector(found, base, vision_tower)
+
+
+def empty_model(config: Any) -> PreTrainedModel:
+    """The model of a configuration without memory for its weights (on the meta device)."""
+    with torch.device("meta"):
+        return AutoModelForImageTextToText.from_config(config)
+
+
+def _hugging_face(found: CheckpointFolder) -> Source:
+    name = str(found.path)
+    try:
+        config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
+        processor = AutoProcessor.from_pretrained(found.path, trust_remote_code=False)
+    except (ConfigurationError, CheckpointError):
+        raise
+    except Exception as error:  # whatever transformers may raise
+        raise _no_sense(name, error) from None
+    found_tensors = _without_buffers(Reader().open(found.weight_files))
+    tensors = layouts.fit(name, found_tensors, empty_model(config), foreign=[])
+    config.dtype = _dtype_of(tensors)
+    return Source(
+        found.path.name, found.format, config, processor, tensors, _generation_file(found.path)
+    )
+
+
+def _original(found: CheckpointFolder, vision_tower: str | Path | None) -> Source:
+    reader = Reader()
+    tensors, foreign = _renamed(reader.open(found.weight_files), layouts.ORIGINAL)
+    return _assemble(found, found.path, found.fields, tensors, foreign, vision_tower, reader)
+
+
+def _projector(
+    found: CheckpointFolder, base: str | Path | None, vision_tower: str | Path | None
+) -> Source:
+    name = str(found.path)
+    if base is None:
+        raise CheckpointError(
+            f"{name}: is a projector without its language model; give the folder of that (--base)"
+        )
+    folder = local_folder(base, f"the language model under {found.path.name}")
+    if is_original(read_config(folder)):
+        raise ConfigurationError(f"--base {base}: is a LLaVA; give its plain language model")
+    files = find_weight_files(folder)
+    if not files:
+        raise CheckpointError(f"{folder}: holds no weights of a language model")
+    reader = Reader()
+    tensors, foreign = _renamed(reader.open(found.weight_files), layouts.PROJECTOR)
+    language_model, more = _renamed(reader.open(files), layouts.BASE_MODEL)
+    # The base speaks for the language model, and the projector's folder only for LLaVA's own part.
+    # Its `vocab_size` may well be another one.
+    own = {key: value for key, value in found.fields.items() if original.is_llavas(key)}
+    fields = {**read_config(folder), **own}
+    fields["model_type"] = original.llava_type(name, read_config(folder).get("model_type"))
+    tensors |= language_model
+    return _assemble(found, folder, fields, tensors, foreign + more, vision_tower, reader)
+
+
+def _assemble(
+    found: CheckpointFolder,
+    text_folder: Path,
+    fields: dict[str, Any],
+    tensors: dict[str, LazyTensor],
+    foreign: list[str],
+    vision_tower: str | Path | None,
+    reader: Reader,
+) -> Source:
+    """Join language model, projector and tower.
+
+    Args:
+        found: the checkpoint.
+        text_folder: where the tokenizer of the language model is.
+        fields: LLaVA's and the language model's settings.
+        tensors: what the checkpoint holds, as `layouts.fit` takes it.
+        foreign: keys of it that no layout knows.
+        vision_tower: as in `open_source`.
+        reader: of all weights.
+    """
+    name = str(found.path)
+    own_tower = any(key.startswith("model.vision_tower.") for key in tensors)
+    tower = find_tower(fields["mm_vision_tower"], found.path, vision_tower, own_tower)
+    if tower.weight_files:
+        more, others = _renamed(reader.open(tower.weight_files), layouts.TOWER)
+        tensors = {**tensors, **more}
+        foreign += [key for key in others if not layouts.is_listed(key, layouts.TOWER_EXTRAS)]
+    text = original.text_config(name, fields, _HEAD in tensors)
+    is_next = original.is_next(fields)
+    settings = original.feature_settings(fields, tower, own_tower)
+    if is_next:
+        settings["image_grid_pinpoints"] = original.pinpoints(name, fields)
+    config_class: Any = LlavaNextConfig if is_next else LlavaConfig
+    config = config_class(
+        vision_config=tower.config,
+        text_config=text,
+        tie_word_embeddings=text.tie_word_embeddings,
+        image_seq_length=(tower.config.image_size // tower.config.patch_size) ** 2,
+        **settings,
+    )
+    # Against the table as it is; it grows afterwards.
+    tensors = layouts.fit(name, tensors, empty_model(config), foreign)
+    config.dtype = _dtype_of(tensors)
+
+    tokenizer = _tokenizer(text_folder)
+    image_token_id, rows = place_image_token(tokenizer, text.vocab_size, name)
+    if rows > text.vocab_size:
+        tensors = {
+            key: grow_table(tensor, rows) if key in TABLES else tensor
+            for key, tensor in tensors.items()
+        }
+    config.get_text_config().vocab_size = rows
+    config.image_token_index = image_token_id
+    processor_class: Any = LlavaNextProcessor if is_next else LlavaProcessor
+    processor = processor_class(
+        image_processor=original.image_processor(name, fields, tower),
+        tokenizer=tokenizer,
+        patch_size=tower.config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=tower.class_tokens,
+        chat_template=CHAT_TEMPLATES.get(text.model_type),
+    )
+    return Source(
+        found.path.name, found.format, config, processor, tensors, _generation_file(text_folder)
+    )
+
+
+def _renamed(
+    tensors: Mapping[str, LazyTensor], layout: layouts.Layout
+) -> tuple[dict[str, LazyTensor], list[str]]:
+    """Weights under the layout's names, and the keys that it does not know."""
+    renamed: dict[str, LazyTensor] = {}
+    unknown: list[str] = []
+    for key, tensor in _without_buffers(tensors).items():
+        name = layouts.apply_layout(key, layout)
+        if name is None or name in renamed:
+            unknown.append(key)
+        else:
+            renamed[name] = tensor
+    return renamed, unknown
+
+
+def _without_buffers(tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
+    return {
+        key: tensor
+        for key, tensor in tensors.items()
+        if not layouts.is_listed(key, layouts.HARMLESS_BUFFERS)
+    }
+
+
+def _tokenizer(folder: Path) -> Any:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # whatever transformers may raise
+        raise CheckpointError(
+            f"{folder}: its tokenizer cannot be loaded ({one_line(error)})"
+        ) from None
+    if tokenizer.pad_token is None:  # LLaVA's code pads with <unk>, or with the end of text
+        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+    return tokenizer
+
+
+def _dtype_of(tensors: Mapping[str, LazyTensor]) -> torch.dtype:
+    """The type of the language model: what transformers loads everything in unless told."""
+    return next(tensor.dtype for key, tensor in tensors.items() if "embed_tokens" in key)
+
+
+def _generation_file(folder: Path) -> Path | None:
+    file = folder / "generation_config.json"
+    return file if file.is_file() else None
+
+
+def _no_sense(name: str, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{name}: its configuration or processor cannot be loaded ({one_line(error)})"
+    )

@@ -1,0 +1,258 @@
+"""What a checkpoint becomes: a row of the paper's Tables 1 and 3, or transformers' LLaVA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import LlavaNextConfig, PreTrainedConfig, PreTrainedModel
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.model.attention import VisualLinear
+from llavit_lens.model.checkpoints.read import LazyTensor
+from llavit_lens.model.checkpoints.source import Source, empty_model
+from llavit_lens.model.configuration import LlavitConfig
+from llavit_lens.model.decoders import DECODERS
+from llavit_lens.model.processing import LlavitProcessor
+
+PLAIN = "llava"
+"""The target that is transformers' own LLaVA or LLaVA-NeXT."""
+
+LOCAL_AND_GLOBAL = [5, 15, 23]
+"""The paper's layers of CLIP ViT-L, which has 24; the output of layer 23 is LLaVA's -2."""
+
+_PROJECTOR = "model.multi_modal_projector.linear_1.weight"
+
+
+class Row(NamedTuple):
+    """Switches of one row of the tables."""
+
+    separate_visual_qkv: bool
+    visual_attention: str
+    local_and_global: bool = False
+
+
+ROWS = {
+    "baseline": Row(False, "causal"),
+    "no_visual_attention": Row(False, "none"),
+    "separate_qkv": Row(True, "causal"),
+    "separate_qkv_bidirectional": Row(True, "bidirectional"),
+    "separate_qkv_local_global": Row(True, "causal", True),
+    "llavit": Row(True, "bidirectional", True),
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to write.
+
+    Attributes:
+        config, processor: of the model to come.
+        tensors: its weights, in the order of the model.
+        notes: what in it is new or not trained, one sentence each.
+    """
+
+    config: Any
+    processor: Any
+    tensors: dict[str, LazyTensor]
+    notes: tuple[str, ...]
+
+
+def retarget(
+    source: Source,
+    to: str = "llavit",
+    separate_visual_qkv: bool | None = None,
+    visual_attention: str | None = None,
+    vision_feature_layer: int | list[int] | None = None,
+) -> Target:
+    """Apply a row's switches, and those given besides, to a checkpoint.
+
+    Visual QKV start as copies of the text ones (Sec. 3.1). More vision layers widen the projector
+    by zeros: its output stays what it was, and training finds the rest.
+
+    Raises:
+        ConfigurationError: an unknown row or switch, a decoder family that is not served, or a
+            change that the weights do not define.
+    """
+    if to == PLAIN:
+        if (separate_visual_qkv, visual_attention, vision_feature_layer) != (None, None, None):
+            raise ConfigurationError(f"--to {PLAIN} has no switches; choose a row of LLaViT")
+        return _plain(source)
+    if to not in ROWS:
+        raise ConfigurationError(f"--to {to}: there are {', '.join([*ROWS, PLAIN])}")
+    if isinstance(source.config, LlavaNextConfig):
+        raise ConfigurationError(
+            f"{source.name}: is a LLaVA-NeXT, whose tiles have no LLaViT yet; --to {PLAIN} "
+            "converts its format"
+        )
+    row = ROWS[to]
+    switches: dict[str, Any] = {
+        "separate_visual_qkv": row.separate_visual_qkv
+        if separate_visual_qkv is None
+        else separate_visual_qkv,
+        "visual_attention": visual_attention or row.visual_attention,
+        "vision_feature_layer": _layers(source, row, vision_feature_layer),
+        "image_aspect_ratio": _aspect_ratio(source.processor.image_processor),
+    }
+    config = LlavitConfig.from_dict({**_fields(source.config), **switches})
+    family = config.get_text_config().model_type
+    if family not in DECODERS:
+        raise ConfigurationError(
+            f"{source.name}: the decoder family {family!r} is not served by LLaViT (there are: "
+            f"{', '.join(DECODERS)}); --to {PLAIN} converts its format"
+        )
+    config.dtype = source.config.dtype
+    tensors = dict(source.tensors)
+    notes = []
+    old, new = source.config.vision_feature_layer, switches["vision_feature_layer"]
+    if _indices(source.config, new) != _indices(source.config, old):
+        tensors[_PROJECTOR] = _widened(tensors[_PROJECTOR], source, new)
+        notes.append(
+            f"The projector reads vision layers {new}; its weights for those other than {old} are "
+            "zero, so that its output is what it was. They are to be trained."
+        )
+    model = empty_model(config)
+    copies = _visual_copies(model, tensors)
+    if copies:
+        tensors |= copies
+        notes.append(
+            "The projections of visual tokens are copies of the text ones. They are to be trained."
+        )
+    wanted = model.state_dict().keys()
+    if not tensors.keys() <= wanted:
+        raise ConfigurationError(
+            f"{source.name}: has visual projections of its own, which would be lost; keep them "
+            "(--separate-qkv)"
+        )
+    if switches["visual_attention"] != getattr(source.config, "visual_attention", "causal"):
+        notes.append(
+            f"Visual tokens attend otherwise (visual_attention={switches['visual_attention']}) "
+            "than when the weights were trained."
+        )
+    return Target(
+        config,
+        _processor(source, config),
+        {key: tensors[key] for key in wanted if key in tensors},
+        tuple(notes),
+    )
+
+
+def _plain(source: Source) -> Target:
+    if isinstance(source.config, LlavitConfig):
+        raise ConfigurationError(
+            f"{source.name}: is a LLaViT; transformers' LLaVA has none of its switches. "
+            "--to baseline turns them off"
+        )
+    return Target(source.config, source.processor, source.tensors, ())
+
+
+def _fields(config: PreTrainedConfig) -> dict[str, Any]:
+    """What LlavitConfig takes over from another configuration."""
+    dropped = {"model_type", "architectures", "transformers_version", "auto_map", "_name_or_path"}
+    return {key: value for key, value in config.to_dict().items() if key not in dropped}
+
+
+def _aspect_ratio(image_processor: Any) -> str:
+    """How the processor makes a picture square, in the words of LLaVA's configuration."""
+    if getattr(image_processor, "do_pad", False):
+        return "pad"
+    return "crop" if getattr(image_processor, "do_center_crop", False) else "stretch"
+
+
+def _layers(source: Source, row: Row, given: int | list[int] | None) -> int | list[int]:
+    """The vision layers of the target, which must include those of the source."""
+    current = source.config.vision_feature_layer
+    several = isinstance(current, list) and len(current) > 1
+    depth = source.config.vision_config.num_hidden_layers
+    if given is not None:
+        chosen = given
+    elif row.local_and_global and not several:
+        if depth != 24:
+            raise ConfigurationError(
+                f"{source.name}: the paper's vision layers 5, 15 and 23 are those of a tower of "
+                f"24 layers, and this one has {depth}; choose with --vision-feature-layer, for "
+                f"example {_scaled(depth, _indices(source.config, current)[0])}"
+            )
+        chosen = LOCAL_AND_GLOBAL
+    else:
+        chosen = current
+    layers = [chosen] if isinstance(chosen, int) else list(chosen)
+    if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
+        raise ConfigurationError(
+            f"{source.name}: vision_feature_layer={chosen}, but the vision tower has layers 0 to "
+            f"{depth}, or -{depth + 1} to -1"
+        )
+    absent = set(_indices(source.config, current)) - set(_indices(source.config, chosen))
+    if absent:
+        raise ConfigurationError(
+            f"{source.name}: its projector was trained on vision layer "
+            f"{', '.join(map(str, sorted(absent)))}, which vision_feature_layer={chosen} leaves "
+            "out; a projector without it would have to be trained anew. Choose a list with it"
+        )
+    return chosen
+
+
+def _scaled(depth: int, last: int) -> str:
+    """Layers at about the paper's places in a tower of another depth."""
+    places = [max(1, round(layer * depth / 24)) for layer in LOCAL_AND_GLOBAL[:2]]
+    return ",".join(map(str, sorted({*places, last})))
+
+
+def _indices(config: Any, layers: int | list[int]) -> list[int]:
+    """Layers counted from the tower's input."""
+    states = config.vision_config.num_hidden_layers + 1
+    return [layer % states for layer in ([layers] if isinstance(layers, int) else layers)]
+
+
+def _widened(weight: LazyTensor, source: Source, layers: int | list[int]) -> LazyTensor:
+    """linear_1.weight [D, old layers * V] for other layers: [D, new layers * V]."""
+    old = _indices(source.config, source.config.vision_feature_layer)
+    new = _indices(source.config, layers)
+    width = source.config.vision_config.hidden_size
+
+    def read() -> Tensor:
+        before = dict(zip(old, weight.read().split(width, dim=1), strict=True))
+        blank = torch.zeros(weight.shape[0], width, dtype=weight.dtype)
+        return torch.cat([before.pop(layer, blank) for layer in new], dim=1)
+
+    return replace(weight, shape=(weight.shape[0], width * len(new)), read=read)
+
+
+def _visual_copies(model: PreTrainedModel, tensors: dict[str, LazyTensor]) -> dict[str, LazyTensor]:
+    """The visual projections that a checkpoint lacks, each from its text projection."""
+    copies: dict[str, LazyTensor] = {}
+    names = {module: name for name, module in model.named_modules()}
+    for module, name in names.items():
+        if isinstance(module, VisualLinear):
+            for parameter, _ in module.named_parameters():
+                key = f"{name}.{parameter}"
+                if key not in tensors:
+                    copies[key] = _copy(tensors[f"{names[module.source]}.{parameter}"])
+    return copies
+
+
+def _copy(tensor: LazyTensor) -> LazyTensor:
+    # A file holds no tensor twice: the copy needs memory of its own.
+    return replace(tensor, read=lambda: tensor.read().clone())
+
+
+def _processor(source: Source, config: Any) -> LlavitProcessor:
+    """LLaViT's processor of the same parts; what an old one does not say is in the config."""
+    parts = source.processor
+    if isinstance(parts, LlavitProcessor):
+        return parts
+    patch_size = parts.patch_size
+    class_tokens = parts.num_additional_image_tokens
+    if patch_size is None:  # saved by transformers before 4.45
+        patch_size = config.vision_config.patch_size
+        class_tokens = 1 if config.vision_config.model_type == "clip_vision_model" else 0
+    return LlavitProcessor(
+        image_processor=parts.image_processor,
+        tokenizer=parts.tokenizer,
+        patch_size=patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=class_tokens,
+        chat_template=parts.chat_template,
+    )

@@ -1,0 +1,66 @@
+"""The image token of checkpoints whose vocabulary has none.
+
+LLaVA's own code writes `<image>` as -200 and cuts it out before the embedding; transformers wants
+an id with a row in the word embeddings. Its own port of LLaVA-1.5 appends `<image>` (32000) and a
+padding token, and fills up to 32064 rows with random ones. Here `<image>` takes the tokenizer's
+next id. A table with rows to spare, such as Qwen2's, has one for it already and stays as it is;
+otherwise the table grows by what is needed, and all of its own rows stay equal bit for bit.
+
+A new row of the word embeddings is never used, for image features take its place. A new row of the
+unembedding has a logit, which enters every softmax: it is the mean of all others, so that the logit
+is the mean of all others too, and the image token is never the most likely one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from tokenizers import AddedToken
+from torch import Tensor
+
+from llavit_lens.errors import CheckpointError
+from llavit_lens.model.checkpoints.read import LazyTensor
+
+IMAGE_TOKEN = "<image>"
+TABLES = ("model.language_model.embed_tokens.weight", "lm_head.weight")
+"""The weights with a row for each token."""
+
+
+def place_image_token(tokenizer: Any, rows: int, name: str) -> tuple[int, int]:
+    """Give `<image>` an id, in place: the one it has, or the tokenizer's next.
+
+    Args:
+        tokenizer: of the language model; gets the token if it lacks it.
+        rows: of the word embeddings.
+        name: of the checkpoint, for messages.
+
+    Returns:
+        The id, and the rows that the word embeddings need.
+
+    Raises:
+        CheckpointError: the tokenizer has tokens without a row.
+    """
+    if IMAGE_TOKEN not in tokenizer.get_vocab():
+        highest = max(tokenizer.get_vocab().values())
+        if highest >= rows:
+            raise CheckpointError(
+                f"{name}: its tokenizer has ids up to {highest}, but there are {rows} word "
+                "embeddings; they do not belong together"
+            )
+        tokenizer.add_tokens(AddedToken(IMAGE_TOKEN, special=True, normalized=False), True)
+    image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    return image_token_id, max(rows, image_token_id + 1)
+
+
+def grow_table(table: LazyTensor, rows: int) -> LazyTensor:
+    """A table [V, D] with mean rows behind its own: [rows, D]."""
+    old, width = table.shape
+
+    def read() -> Tensor:
+        values = table.read()
+        mean = values.mean(0, dtype=torch.promote_types(values.dtype, torch.float32))
+        return torch.cat([values, mean.to(values.dtype).expand(rows - old, width)])
+
+    return replace(table, shape=(rows, width), read=read)

@@ -1,0 +1,300 @@
+"""What does not load says why, in one line, and before anything is written."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from llava_layouts import (
+    original_config,
+    reference,
+    save_weights,
+    write_base,
+    write_config,
+    write_hugging_face,
+    write_original,
+    write_projector,
+)
+from safetensors.torch import load_file
+
+from llavit_lens.errors import LlavitLensError
+from llavit_lens.model.checkpoints.convert import convert
+from llavit_lens.model.checkpoints.target import ROWS
+from llavit_lens.vlm.load import load
+
+UP = "model.layers.1.mlp.up_proj.weight"
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A good checkpoint of each kind, to be copied and spoiled."""
+    place = tmp_path_factory.mktemp("originals")
+    model = reference()
+    write_original(place / "bin", model, shards=2)
+    write_original(place / "safetensors", model, suffix="safetensors", shards=2)
+    write_original(place / "whole", model, suffix="safetensors")
+    write_original(place / "inside", model, tower=True, suffix="safetensors")
+    write_projector(place / "projector", model)
+    write_base(place / "base", model)
+    write_hugging_face(place / "hf", model, "old", "safetensors", 1)
+    return place
+
+
+@pytest.fixture
+def spoil(originals: Path, tmp_path: Path) -> Callable[[str], Path]:
+    return lambda kind: Path(shutil.copytree(originals / kind, tmp_path / kind))
+
+
+def fails(folder: Path, **options: Any) -> str:
+    """The error of loading, which is that of converting too; nothing is written."""
+    with pytest.raises(LlavitLensError) as loading:
+        load(folder, **options)
+    out = folder.with_name("out")
+    with pytest.raises(LlavitLensError) as converting:
+        convert(folder, out, "baseline", **options)
+    message = str(converting.value)
+    assert str(loading.value) == message
+    assert "\n" not in message and len(message) < 700
+    assert not out.exists() and not out.with_name("out.part").exists()
+    return message
+
+
+def edit(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_weights(folder, weights)
+
+
+def configure(folder: Path, **changes: Any) -> None:
+    fields = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**fields, **changes}))
+
+
+def test_missing_key(spoil: Any) -> None:
+    folder = spoil("whole")
+    edit(folder, lambda weights: weights.pop(UP))
+    assert "missing: model.language_model.layers.1.mlp.up_proj.weight" in fails(folder)
+    edit(folder, lambda weights: weights.pop("lm_head.weight"))
+    assert "lm_head.weight" in fails(folder)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "adapter.weight",
+        "model.layers.99.mlp.up_proj.weight",
+        "model.mm_projector.4.weight",
+        "model.vision_resampler.query",
+        "model.image_newline",
+        "lm_head.bias",
+        "model.layers.0.self_attn.q_proj_visual.weight",
+        "prefix.model.norm.weight",
+    ],
+)
+def test_foreign_key(key: str, spoil: Any) -> None:
+    folder = spoil("whole")
+    edit(folder, lambda weights: weights.update({key: torch.zeros(2)}))
+    assert f"foreign: {key}" in fails(folder)
+
+
+def test_wrong_shape_and_type(spoil: Any) -> None:
+    folder = spoil("whole")
+    edit(folder, lambda weights: weights.update({UP: torch.zeros(3, 4)}))
+    assert "up_proj.weight ([3, 4] instead of [96, 48])" in fails(folder)
+    edit(folder, lambda weights: weights.update({UP: torch.zeros(96, 48, dtype=torch.int8)}))
+    message = fails(folder)
+    assert "not floating-point: " in message and "up_proj.weight (int8)" in message
+
+
+def test_a_key_under_two_names(spoil: Any) -> None:
+    folder = spoil("hf")
+    alias = "model.multi_modal_projector.linear_1.bias"
+    edit(folder, lambda weights: weights.update({alias: torch.zeros(48)}))
+    with pytest.raises(LlavitLensError, match="there twice: "):
+        convert(folder, folder.with_name("out"), "baseline")
+
+
+def test_a_key_in_two_shards(spoil: Any) -> None:
+    folder = spoil("safetensors")
+    first, second = sorted(folder.glob("*.safetensors"))
+    shutil.copy(first, second)
+    assert f"is in {first.name} and in {second.name}" in fails(folder)
+
+
+@pytest.mark.parametrize("kind", ["bin", "safetensors"])
+@pytest.mark.parametrize("kept", [0, 3, 40, 3000, -30])
+def test_cut_off_shard(kind: str, kept: int, spoil: Any) -> None:
+    folder = spoil(kind)
+    shard = sorted(folder.glob(f"*-00002-*.{kind}"))[0]
+    shard.write_bytes(shard.read_bytes()[:kept])
+    assert f"{shard.name} is damaged or cut off" in fails(folder)
+
+
+@pytest.mark.parametrize("kind", ["bin", "safetensors"])
+def test_index_that_names_what_is_not_there(kind: str, spoil: Any) -> None:
+    folder = spoil(kind)
+    shard = sorted(folder.glob(f"*-00002-*.{kind}"))[0]
+    shard.unlink()
+    assert f"index.json names {shard.name}, which is not there" in fails(folder)
+
+
+def test_damaged_index(spoil: Any) -> None:
+    folder = spoil("bin")
+    index = folder / "pytorch_model.bin.index.json"
+    for text in ("", "[]", '{"weight_map": 3}'):
+        index.write_text(text)
+        assert "pytorch_model.bin.index.json is damaged" in fails(folder)
+    index.write_text('{"weight_map": {"a": "../../secret.bin"}}')
+    assert "which is no file name" in fails(folder)
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return (Path.touch, (Path("/tmp/llavit-lens-evil"),))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_pickled_code_is_not_run(legacy: bool, spoil: Any) -> None:
+    folder = spoil("bin")
+    shard = sorted(folder.glob("*-00001-*.bin"))[0]
+    if legacy:
+        shard.write_bytes(pickle.dumps({"model.norm.weight": Evil()}, protocol=2))
+    else:
+        torch.save({"model.norm.weight": Evil()}, shard)
+    assert "holds code besides tensors, which is never run" in fails(folder)
+    assert not Path("/tmp/llavit-lens-evil").exists()
+
+
+def test_a_bin_file_of_something_else(spoil: Any) -> None:
+    folder = spoil("bin")
+    shard = sorted(folder.glob("*-00001-*.bin"))[0]
+    for contents in ([torch.zeros(1)], {"epoch": 3}, {1: torch.zeros(1)}):
+        torch.save(contents, shard)
+        assert "is no table of named tensors" in fails(folder)
+
+
+def test_files_of_torch_before_2020_load(spoil: Any) -> None:
+    folder = spoil("bin")
+    for shard in folder.glob("*.bin"):
+        torch.save(torch.load(shard), shard, _use_new_zipfile_serialization=False)
+    assert load(folder).model.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mm_vision_tower": None}, "names no vision tower"),
+        ({"mm_projector_type": "linear"}, "its projector is 'linear'"),
+        ({"mm_projector_type": "mlp3x_gelu"}, "its projector is 'mlp3x_gelu'"),
+        ({"mm_resampler_type": "qformer"}, "resamples visual tokens (qformer)"),
+        ({"mm_use_im_start_end": True}, "mm_use_im_start_end"),
+        ({"s2": True}, "several scales"),
+        ({"image_aspect_ratio": "anyres_max_9"}, "image_aspect_ratio='anyres_max_9' is none"),
+        ({"image_aspect_ratio": "anyres"}, "does not merge them as LLaVA-NeXT"),
+        ({"mm_vision_select_feature": "slice"}, "mm_vision_select_feature='slice'"),
+        ({"model_type": "llava_mpt"}, "model_type 'llava_mpt' is not served"),
+        ({"model_type": "llava_llama"}, "foreign: model.layers.0.self_attn.k_proj.bias"),
+        ({"quantization_config": {"load_in_4bit": True}}, "is quantized"),
+        ({"mm_vision_tower": "nobody/no-tower"}, "--vision-tower"),
+        ({"mm_vision_tower": "nowhere"}, "--vision-tower"),
+        ({"num_hidden_layers": 4}, "missing: model.language_model.layers.3."),
+        ({"num_hidden_layers": 2}, "foreign: model.layers.2."),
+        ({"vocab_size": 17}, "instead of [17, 48]"),
+    ],
+)
+def test_settings_that_are_not_served(change: Any, message: str, spoil: Any) -> None:
+    folder = spoil("whole")
+    configure(folder, **change)
+    assert message in fails(folder)
+
+
+def test_lora(spoil: Any) -> None:
+    folder = spoil("whole")
+    (folder / "adapter_config.json").write_text("{}")
+    assert "is a LoRA adapter" in fails(folder)
+    (folder / "config.json").unlink()
+    assert "is a LoRA adapter" in fails(folder)
+
+
+def test_no_weights(spoil: Any) -> None:
+    folder = spoil("whole")
+    (folder / "model.safetensors").unlink()
+    assert "holds no weights" in fails(folder)
+
+
+def test_projector_without_its_base(spoil: Any) -> None:
+    projector, base = spoil("projector"), spoil("base")
+    assert "give the folder of that (--base)" in fails(projector)
+    assert "not a Hub name" in fails(projector, base=projector / "nowhere")
+    assert "--base" in fails(projector, base=spoil("whole"))
+    configure(base, hidden_size=40)
+    assert "instead of" in fails(projector, base=base)
+    configure(base, hidden_size=48, model_type="gpt2")
+    assert "a base of type 'gpt2' is not served" in fails(projector, base=base)
+
+
+def test_parts_that_are_not_needed(spoil: Any) -> None:
+    whole = spoil("whole")
+    assert "leave out --base" in fails(whole, base=spoil("base"))
+    hf = spoil("hf")
+    with pytest.raises(LlavitLensError, match="leave out --vision-tower"):
+        convert(hf, hf.with_name("out"), vision_tower=whole)
+    with pytest.raises(LlavitLensError, match="leave out base and vision_tower"):
+        load(hf, vision_tower=whole)
+
+
+def test_a_tower_of_another_size(spoil: Any, originals: Path) -> None:
+    folder = spoil("inside")
+    tower = Path(shutil.copytree(originals / "inside-tower", folder.with_name("tower")))
+    fields = json.loads((tower / "config.json").read_text())
+    fields["vision_config"]["num_hidden_layers"] = 2
+    (tower / "config.json").write_text(json.dumps(fields))
+    assert "vision_model.encoder.layers.2" in fails(folder, vision_tower=tower)
+    write_config(tower, {"model_type": "bert"})
+    assert "no vision tower" in fails(folder, vision_tower=tower)
+
+
+def test_tied_head_that_differs(tmp_path: Path) -> None:
+    model = reference()
+    folder = write_original(tmp_path / "x", model, tie_word_embeddings=True)
+    assert "ties lm_head.weight to the word embeddings, but the two differ" in fails(folder)
+
+
+def test_a_tokenizer_of_another_vocabulary(tmp_path: Path) -> None:
+    model = reference()
+    folder = write_original(tmp_path / "x", model, rows=100)
+    assert "ids up to" in fails(folder)
+    (folder / "tokenizer.json").unlink()
+    assert "its tokenizer cannot be loaded" in fails(folder)
+
+
+def test_other_models(tmp_path: Path) -> None:
+    folder = write_base(tmp_path / "x", reference())
+    with pytest.raises(LlavitLensError, match="a qwen2 model is neither LLaVA nor LLaViT"):
+        convert(folder, tmp_path / "out")
+    with pytest.raises(LlavitLensError, match=r"has no config\.json"):
+        convert(tmp_path, tmp_path / "out")
+    (folder / "config.json").write_text("{")
+    with pytest.raises(LlavitLensError, match="is not a valid JSON file"):
+        convert(folder, tmp_path / "out")
+
+
+def test_every_row_refuses_tiles_for_now(tmp_path: Path) -> None:
+    model = reference("llama", next_=True)
+    folder = write_original(tmp_path / "x", model)
+    for row in ROWS:
+        with pytest.raises(LlavitLensError, match="--to llava converts its format"):
+            convert(folder, tmp_path / "out", row)
+
+
+def test_settings_of_the_helper_are_those_that_are_served(tmp_path: Path) -> None:
+    """The good checkpoints of this file load: what is refused above is refused for its change."""
+    model = reference()
+    assert load(write_original(tmp_path / "x", model)).image_token_id > 0
+    assert original_config(model, tmp_path)["mm_projector_type"] == "mlp2x_gelu"
