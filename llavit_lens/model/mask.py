@@ -1,11 +1,15 @@
 """The attention mask of Eq. 8, built by transformers' own mask builder.
 
-Token i attends to token j if j <= i, or if both are visual tokens.
+Token i attends to token j if j <= i, or if both are visual tokens. A decoder's sliding window of w
+tokens narrows the first case to i - w < j <= i and leaves the second as it is: by Eq. 8 all visual
+tokens see each other, however far apart.
+
 Shape letters: B batch, S cached and new tokens.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,10 +42,12 @@ def bidirectional_mask(
     past_key_values: Cache | None,
     position_ids: Tensor | None,
     dtype: torch.dtype,
+    create_masks: Callable[..., Any] = create_masks_for_generate,
 ) -> Any:
-    """The mask of Eq. 8 in the form that the decoder's attention implementation wants.
+    """The mask of Eq. 8 in the form that the decoder and its attention implementation want.
 
-    `attention_mask` is the padding mask [B, S] or None; `dtype` is that of an additive mask.
+    `attention_mask` is the padding mask [B, S] or None; `dtype` is that of an additive mask;
+    `create_masks` is the decoder's own (see `VisualDecoder`).
     Samples packed into one row (told by `position_ids` that start anew) do not see each other.
 
     Raises ConfigurationError if Eq. 8 could not be honored: `attention_mask` is a ready-made mask,
@@ -69,7 +75,7 @@ def bidirectional_mask(
     if attention_mask is None and past_key_values is None and position_ids is not None:
         packed_BS = find_packed_sequence_indices(position_ids)
         sample_BS = 0 if packed_BS is None else packed_BS
-    return create_masks_for_generate(
+    return create_masks(
         config=text_config,
         # Only its shape, dtype and device are read.
         inputs_embeds=positions.new_BL.new_empty(*positions.new_BL.shape, 0, dtype=dtype),

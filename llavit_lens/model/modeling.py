@@ -25,7 +25,7 @@ from llavit_lens.model.positions import find_visual_positions, require_image_tok
 from llavit_lens.model.routing import VisualTokens
 
 # What a LLaViT checkpoint holds too much for a model with separate_visual_qkv=False.
-_VISUAL_QKV = r"^model\.language_model\.layers\.\d+\.self_attn\.[qkv]_proj_visual\.(weight|bias)$"
+_VISUAL_QKV = r"^model\.language_model\.layers\.\d+\.self_attn\.[qkv]+_proj_visual\.(weight|bias)$"
 
 
 class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):
@@ -95,6 +95,7 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
                         past_key_values,
                         position_ids,
                         self.language_model.dtype,
+                        self.language_model.create_masks,
                     )
         return super().forward(
             input_ids=input_ids,
