@@ -17,6 +17,7 @@ from transformers import (
     BatchFeature,
     CLIPImageProcessorPil,
     CLIPVisionConfig,
+    Dinov2Config,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -26,6 +27,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    SiglipVisionConfig,
 )
 
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration, LlavitProcessor
@@ -80,6 +82,13 @@ DECODER_FAMILIES: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
     "phi3-window": (Phi3Config, {"sliding_window": WINDOW}),
 }
 """Configuration class and what it is told beyond `tiny_text_config`'s sizes."""
+
+TOWERS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
+    "clip": (CLIPVisionConfig, {"projection_dim": 32}),
+    "siglip": (SiglipVisionConfig, {}),
+    "dinov2": (Dinov2Config, {"mlp_ratio": 2}),
+}
+"""Configuration class and what it is told beyond `tiny_vision_config`'s sizes."""
 
 _TEXTS = ["USER: What is in the image? ASSISTANT: a red square on the left of a blue circle."] * 8
 _SPECIAL = ["<unk>", "<pad>", "<s>", "</s>", "<image>"]
@@ -152,20 +161,28 @@ def tiny_text_config(family: str = "qwen2", **changes: Any) -> PreTrainedConfig:
     )
 
 
+def tiny_vision_config(tower: str = "clip", **changes: Any) -> PreTrainedConfig:
+    """A 3-layer vision tower of one of `TOWERS`."""
+    config_class, settings = TOWERS[tower]
+    return config_class(
+        **{
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "image_size": IMAGE_SIZE,
+            "patch_size": PATCH_SIZE,
+            **settings,
+            **changes,
+        }
+    )
+
+
 def tiny_config_arguments(**changes: Any) -> dict[str, Any]:
     """Arguments of LlavaConfig or LlavitConfig: a 3-layer vision tower and a 3-layer Qwen2."""
     tokenizer = tiny_tokenizer()
-    vision_config = CLIPVisionConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        image_size=IMAGE_SIZE,
-        patch_size=PATCH_SIZE,
-        projection_dim=32,
-    )
     return {
-        "vision_config": vision_config,
+        "vision_config": tiny_vision_config(),
         "text_config": tiny_text_config(),
         "image_token_index": tokenizer.convert_tokens_to_ids("<image>"),
         "image_seq_length": PATCHES,

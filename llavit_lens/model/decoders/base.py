@@ -13,7 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from llavit_lens.model.attention import VisualAttention, VisualLinear
-from llavit_lens.model.mask import refuse_flash_attention
+from llavit_lens.model.mask import check_attention
 
 
 class MaskKeeping(PreTrainedModel):
@@ -24,13 +24,13 @@ class MaskKeeping(PreTrainedModel):
     def _check_and_adjust_attn_implementation(
         self, attn_implementation: str | None, *args: Any, **kwargs: Any
     ) -> str:
-        refuse_flash_attention(attn_implementation)
+        check_attention(attn_implementation)
         return super()._check_and_adjust_attn_implementation(attn_implementation, *args, **kwargs)
 
     def get_correct_attn_implementation(
         self, requested_attention: str | None, *args: Any, **kwargs: Any
     ) -> str:
-        refuse_flash_attention(requested_attention)
+        check_attention(requested_attention)
         return super().get_correct_attn_implementation(requested_attention, *args, **kwargs)
 
 
@@ -43,6 +43,12 @@ class VisualDecoder(MaskKeeping):
     family's own model would build, and in the form that it takes."""
 
     layers: nn.ModuleList
+
+    @property
+    def window(self) -> int | None:
+        """The smallest sliding window of its layers, None if there is none."""
+        windows = [getattr(layer.self_attn, "sliding_window", None) for layer in self.layers]
+        return min((window for window in windows if window is not None), default=None)
 
     def __init__(self, config: PreTrainedConfig, separate_visual_qkv: bool) -> None:
         super().__init__(config)

@@ -10,7 +10,7 @@ from llavit_lens.model.attention import VisualAttention
 from llavit_lens.model.decoders.base import VisualDecoder
 
 
-class LlamaVisualAttention(VisualAttention, LlamaAttention):
+class LlamaVisualAttention(VisualAttention, LlamaAttention):  # type: ignore[misc]
     """The plain case, with biases where the configuration has them."""
 
 

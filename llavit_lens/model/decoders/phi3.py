@@ -19,7 +19,7 @@ from llavit_lens.model.decoders.mistral import create_one_mask
 from llavit_lens.model.routing import VisualTokens
 
 
-class Phi3VisualAttention(VisualAttention, Phi3Attention):
+class Phi3VisualAttention(VisualAttention, Phi3Attention):  # type: ignore[misc]
     """The visual projection is as fused as the text one."""
 
     routed_projections: ClassVar[tuple[str, ...]] = ("qkv_proj",)
@@ -62,11 +62,12 @@ class Phi3VisualDecoder(VisualDecoder, Phi3Model):
         are cached.
         """
         past = 0 if past_key_values is None else int(past_key_values.get_seq_length())
-        if past > 0 and self.config.rope_parameters["rope_type"] == "longrope":
+        rope: Any = self.config.rope_parameters
+        if past > 0 and rope["rope_type"] == "longrope":
             if position_ids is None:
                 new = kwargs["input_ids"] if inputs_embeds is None else inputs_embeds
                 position_ids = torch.arange(past, past + new.shape[1], device=new.device)[None]
-            limit = self.config.rope_parameters["original_max_position_embeddings"]
+            limit = rope["original_max_position_embeddings"]
             if position_ids[:, 0].max() <= limit < position_ids.max() + 1:
                 raise ConfigurationError(
                     f"The sequence grows beyond {limit} tokens, where {self.config.model_type} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Qwen3Config
 from transformers.masking_utils import create_masks_for_generate
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, Qwen3Model
@@ -16,9 +16,6 @@ class Qwen3VisualAttention(VisualAttention, Qwen3Attention):
     """Visual tokens have projections of their own, and share the norms with text: Eq. 6 separates
     nothing but the projections.
     """
-
-    q_norm: nn.Module
-    k_norm: nn.Module
 
     def project(self, hidden_BLD: Tensor, visual_tokens: VisualTokens | None) -> list[Tensor]:
         """As in the base class, with normalized queries and keys."""
