@@ -37,6 +37,10 @@ def check_tower(config: Any, layers: Any = None, strategy: str | None = None) ->
             "in the processor too."
         )
     chosen = config.vision_feature_layer if layers is None else layers
+    if chosen == 0:
+        raise ConfigurationError(
+            "vision_feature_layer=0 is taken for no layer at all by transformers; write [0]."
+        )
     depth = tower.num_hidden_layers
     indices = [chosen] if isinstance(chosen, int) else list(chosen)
     if not indices or not all(-depth - 1 <= index <= depth for index in indices):

@@ -76,7 +76,7 @@ def projected(model: LlavitForConditionalGeneration, pixels: Tensor) -> Tensor:
     return seen[0]
 
 
-@pytest.mark.parametrize("layers", [0, 1, 3, -1, -2, -4, [1, 2, -1], [3, 0], [-2]], ids=str)
+@pytest.mark.parametrize("layers", [[0], 1, 3, -1, -2, -4, [1, 2, -1], [3, 0], [-2]], ids=str)
 @pytest.mark.parametrize("tower", TOWERS)
 @torch.no_grad()
 def test_features_are_those_of_the_layers_asked_for(tower: str, layers: Any) -> None:
@@ -94,7 +94,7 @@ def test_features_are_those_of_the_layers_asked_for(tower: str, layers: Any) -> 
 @torch.no_grad()
 def test_each_feature_is_that_of_its_patch(tower: str) -> None:
     """Before the first layer a feature depends on its own patch and no other."""
-    model = tiny_llavit(**tower_arguments(tower, vision_feature_layer=0))
+    model = tiny_llavit(**tower_arguments(tower, vision_feature_layer=[0]))
     pixels = torch.randn(1, 3, 28, 28)
     before = projected(model, pixels)[0]
     for patch in range(16):
@@ -167,3 +167,9 @@ def test_layers_that_the_tower_has_not_are_refused(layers: Any) -> None:
     message = r"the vision tower has layers 0 to 3, or -4 to -1"
     with pytest.raises(ConfigurationError, match=message):
         tiny_llavit(vision_feature_layer=layers)
+
+
+def test_layer_0_must_be_a_list() -> None:
+    """transformers would fail on it with a message about None."""
+    with pytest.raises(ConfigurationError, match=r"write \[0\]"):
+        tiny_llavit(vision_feature_layer=0)
