@@ -6,6 +6,7 @@ A forward pass takes milliseconds. Dimensions differ from each other so that mix
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,20 @@ from transformers import (
     BatchFeature,
     CLIPImageProcessorPil,
     CLIPVisionConfig,
+    Dinov2Config,
+    LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
     LlavaNextProcessor,
+    MistralConfig,
+    Phi3Config,
+    PreTrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3Config,
+    SiglipVisionConfig,
 )
 
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration, LlavitProcessor
@@ -47,6 +55,44 @@ TABLE_ROWS: dict[str, dict[str, Any]] = {
     "llavit": {"separate_visual_qkv": True, "vision_feature_layer": [1, 2, -1]},
 }
 """The rows of the paper's Tables 1 and 3 as switches."""
+
+WINDOW = 20
+"""A sliding window shorter than any prompt with a picture."""
+
+LONGROPE = {
+    "rope_type": "longrope",
+    "factor": 8.0,
+    "short_factor": [1.0, 1.5, 2.5],
+    "long_factor": [2.0, 3.0, 7.0],
+    "partial_rotary_factor": 0.5,
+}
+
+DECODER_FAMILIES: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
+    "qwen2": (Qwen2Config, {}),
+    "qwen2-window": (
+        Qwen2Config,
+        {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
+    ),
+    "qwen3": (Qwen3Config, {"head_dim": 16}),
+    "llama": (LlamaConfig, {}),
+    "llama-bias": (LlamaConfig, {"attention_bias": True}),
+    "mistral": (MistralConfig, {"sliding_window": None, "head_dim": 16}),
+    "mistral-window": (MistralConfig, {"sliding_window": WINDOW}),
+    "phi3": (Phi3Config, {"rope_parameters": {"partial_rotary_factor": 0.5}}),
+    "phi3-longrope": (
+        Phi3Config,
+        {"rope_parameters": LONGROPE, "original_max_position_embeddings": 60},
+    ),
+    "phi3-window": (Phi3Config, {"sliding_window": WINDOW}),
+}
+"""Configuration class and what it is told beyond `tiny_text_config`'s sizes."""
+
+TOWERS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
+    "clip": (CLIPVisionConfig, {"projection_dim": 32}),
+    "siglip": (SiglipVisionConfig, {}),
+    "dinov2": (Dinov2Config, {"mlp_ratio": 2}),
+}
+"""Configuration class and what it is told beyond `tiny_vision_config`'s sizes."""
 
 _TEXTS = ["USER: What is in the image? ASSISTANT: a red square on the left of a blue circle."] * 8
 _SPECIAL = ["<unk>", "<pad>", "<s>", "</s>", "<image>"]
@@ -96,34 +142,52 @@ def tiny_processor() -> LlavitProcessor:
     )
 
 
+def tiny_text_config(family: str = "qwen2", **changes: Any) -> PreTrainedConfig:
+    """A 3-layer decoder of one of `DECODER_FAMILIES`."""
+    tokenizer = tiny_tokenizer()
+    config_class, settings = DECODER_FAMILIES[family]
+    return config_class(
+        **{
+            "vocab_size": len(tokenizer),
+            "hidden_size": 48,
+            "intermediate_size": 96,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 512,
+            "pad_token_id": tokenizer.pad_token_id,
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "tie_word_embeddings": False,
+            **deepcopy(settings),  # configurations complete their rope_parameters in place
+            **changes,
+        }
+    )
+
+
+def tiny_vision_config(tower: str = "clip", **changes: Any) -> PreTrainedConfig:
+    """A 3-layer vision tower of one of `TOWERS`."""
+    config_class, settings = TOWERS[tower]
+    return config_class(
+        **{
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "image_size": IMAGE_SIZE,
+            "patch_size": PATCH_SIZE,
+            **settings,
+            **changes,
+        }
+    )
+
+
 def tiny_config_arguments(**changes: Any) -> dict[str, Any]:
     """Arguments of LlavaConfig or LlavitConfig: a 3-layer vision tower and a 3-layer Qwen2."""
     tokenizer = tiny_tokenizer()
-    vision_config = CLIPVisionConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        image_size=IMAGE_SIZE,
-        patch_size=PATCH_SIZE,
-        projection_dim=32,
-    )
-    text_config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=48,
-        intermediate_size=96,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        tie_word_embeddings=False,
-    )
     return {
-        "vision_config": vision_config,
-        "text_config": text_config,
+        "vision_config": tiny_vision_config(),
+        "text_config": tiny_text_config(),
         "image_token_index": tokenizer.convert_tokens_to_ids("<image>"),
         "image_seq_length": PATCHES,
         "vision_feature_layer": -2,

@@ -41,10 +41,10 @@ class VisualAttention(nn.Module):
     """
 
     config: Any
-    layer_idx: int
+    layer_idx: Any
     head_dim: int
     scaling: float
-    attention_dropout: float
+    attention_dropout: Any
     o_proj: nn.Linear
 
     routed_projections: ClassVar[tuple[str, ...]] = ("q_proj", "k_proj", "v_proj")

@@ -23,15 +23,20 @@ from transformers.utils.generic import can_return_tuple
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.decoders import MaskKeeping, build_decoder
-from llavit_lens.model.mask import bidirectional_mask
-from llavit_lens.model.positions import find_visual_positions, require_image_tokens
+from llavit_lens.model.plan import plan_attention
+from llavit_lens.model.positions import (
+    find_visual_positions,
+    packed_samples,
+    require_image_tokens,
+)
 from llavit_lens.model.routing import VisualTokens
 from llavit_lens.model.tiles import check_pinpoints, tile_grid, token_order
+from llavit_lens.model.towers import check_tower
 
 # What a checkpoint holds too much for a model that ends no rows of tiles.
 _NEWLINE = r"^model\.image_newline$"
 # What a LLaViT checkpoint holds too much for a model with separate_visual_qkv=False.
-_VISUAL_QKV = r"^model\.language_model\.layers\.\d+\.self_attn\.[qkv]_proj_visual\.(weight|bias)$"
+_VISUAL_QKV = r"^model\.language_model\.layers\.\d+\.self_attn\.[qkv]+_proj_visual\.(weight|bias)$"
 
 
 class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):
@@ -61,6 +66,7 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
     image_newline: nn.Parameter | None
 
     def __init__(self, config: LlavitConfig) -> None:
+        check_tower(config)
         LlavaPreTrainedModel.__init__(self, config)  # LlavaModel's would build a plain decoder
         self.vision_tower = AutoModel.from_config(config.vision_config)
         self.multi_modal_projector = LlavaMultiModalProjector(config)
@@ -149,10 +155,16 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         Without it, visual tokens are those of `input_ids` that are the image token.
 
         Raises ConfigurationError where the switches have no exact meaning: embeddings without
-        `mm_token_type_ids`, types that contradict the image tokens of `input_ids`, or the cases
-        that `bidirectional_mask` refuses.
+        `mm_token_type_ids`, types that contradict the image tokens of `input_ids`, a cache of
+        packed samples, or the cases that `plan_attention` and `check_tower` refuse.
         """
-        mode = self.config.visual_attention
+        if pixel_values is not None:
+            check_tower(
+                self.config,
+                kwargs.get("vision_feature_layer"),
+                kwargs.get("vision_feature_select_strategy"),
+            )
+        mode, attentive = self.config.visual_attention, None
         if self.config.separate_visual_qkv or mode != "causal":
             past = 0 if past_key_values is None else int(past_key_values.get_seq_length())
             positions = find_visual_positions(
@@ -165,19 +177,28 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
             if past == 0 or positions.new_BL.any():
                 kwargs["visual_tokens"] = VisualTokens.from_mask(positions.new_BL)
                 kwargs["skip_visual_update"] = mode == "none"
-                if mode == "bidirectional":
-                    attention_mask = bidirectional_mask(
-                        self.language_model.config,
-                        positions,
-                        attention_mask,
-                        past_key_values,
-                        position_ids,
-                        self.language_model.dtype,
-                    )
+                attentive = positions if mode == "bidirectional" else None
+        if packed_samples(attention_mask, past_key_values, position_ids) is not None:
+            if kwargs.get("use_cache"):
+                raise ConfigurationError(
+                    "position_ids start anew within a row, so it holds several samples, and those "
+                    "cannot be cached together; pass use_cache=False, or one sample per row."
+                )
+            kwargs["use_cache"] = False  # with one, transformers would not keep them apart
+        new = input_ids if input_ids is not None else inputs_embeds
+        if new is not None:
+            attention = plan_attention(
+                self.language_model,
+                attentive,
+                attention_mask,
+                past_key_values,
+                position_ids,
+                new.shape[:2],
+            )
+            kwargs |= attention
         return super().forward(
             input_ids=input_ids,
             pixel_values=pixel_values,
-            attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,

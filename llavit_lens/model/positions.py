@@ -5,9 +5,11 @@ Shape letters: B batch, L new tokens, P cached tokens.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
+from transformers.cache_utils import Cache
+from transformers.masking_utils import find_packed_sequence_indices
 
 from llavit_lens.errors import ConfigurationError
 
@@ -71,3 +73,15 @@ def require_image_tokens(new_BL: Tensor, input_ids: Tensor, image_token_id: int)
             "mm_token_type_ids do not mark the image tokens of input_ids, where the image features "
             "go; pass those that the processor returned with input_ids, or none."
         )
+
+
+def packed_samples(
+    attention_mask: Any, past_key_values: Cache | None, position_ids: Tensor | None
+) -> Tensor | None:
+    """[B, L], a number for each sample packed into a row, or None if rows are single samples.
+
+    Samples are told apart by positions that start anew, in rows without padding mask and cache.
+    """
+    if attention_mask is not None or past_key_values is not None or position_ids is None:
+        return None
+    return find_packed_sequence_indices(position_ids)

@@ -1,4 +1,4 @@
-"""Makes LLaViT known to transformers: Auto classes, and the key names of LLaVA checkpoints."""
+"""Makes LLaViT known to transformers: Auto classes, attention functions, key names of LLaVA."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from transformers.conversion_mapping import (
     register_checkpoint_conversion_mapping,
 )
 
+from llavit_lens.model.backends import register_attention
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.modeling import LlavitForConditionalGeneration, LlavitModel
 from llavit_lens.model.processing import LlavitProcessor
 
 
 def register() -> None:
-    """Register with the Auto classes, and map LLaVA's two key layouts onto ours."""
+    """Register classes and attention, and map LLaVA's two key layouts onto ours."""
+    register_attention()
     AutoConfig.register(LlavitConfig.model_type, LlavitConfig, exist_ok=True)
     AutoModel.register(LlavitConfig, LlavitModel, exist_ok=True)
     AutoModelForImageTextToText.register(

@@ -30,7 +30,7 @@ _RESOLUTION = ("image_aspect_ratio", *_TILING)
 DEMO_PREFIX = "demo:"
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 _HUB_TIMEOUT_SECONDS = 10
-_VISUAL_QKV = re.compile(r"\.self_attn\.[qkv]_proj_visual\.(weight|bias)$")
+_VISUAL_QKV = re.compile(r"\.self_attn\.[qkv]+_proj_visual\.(weight|bias)$")
 
 
 def load(

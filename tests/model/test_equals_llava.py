@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_inputs, tiny_llava, tiny_llavit
+from tiny import DECODER_FAMILIES, tiny_inputs, tiny_llava, tiny_llavit, tiny_text_config
 
 from llavit_lens.model import LlavitForConditionalGeneration, LlavitProcessor
 
@@ -37,6 +37,36 @@ def test_logits_loss_and_gradients_are_equal(
             assert gradients[name].grad is None, name
         else:
             assert torch.equal(parameter.grad, gradients[name].grad), name
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("family", DECODER_FAMILIES)
+@torch.no_grad()
+def test_every_decoder_family_is_equal(
+    family: str, implementation: str, processor: LlavitProcessor
+) -> None:
+    """A forward pass over a padded batch, and every logit of a generation with a cache."""
+    llava = tiny_llava(text_config=tiny_text_config(family))
+    llavit = tiny_llavit(text_config=tiny_text_config(family), seed=1, **OFF)
+    llavit.load_state_dict(llava.state_dict())
+    inputs = tiny_inputs(processor)
+    del inputs["mm_token_type_ids"]  # which LLaVA does not know
+    settings = {
+        "max_new_tokens": 6,
+        "min_new_tokens": 6,
+        "do_sample": False,
+        "output_logits": True,
+        "return_dict_in_generate": True,
+    }
+    logits, generated = [], []
+    for model in (llava, llavit):
+        model.set_attn_implementation(implementation)
+        logits.append(model(**inputs).logits)
+        generated.append(model.generate(**inputs, **settings))
+    assert (logits[0] - logits[1]).abs().max() == 0.0
+    assert torch.equal(generated[0].sequences, generated[1].sequences)
+    for theirs, ours in zip(generated[0].logits, generated[1].logits, strict=True):
+        assert (theirs - ours).abs().max() == 0.0
 
 
 @pytest.mark.parametrize("original_format", [True, False], ids=["legacy keys", "native keys"])

@@ -1,18 +1,19 @@
-"""The decoder families LLaViT is built on: an attention class, a model class, an entry each."""
+"""What every decoder family shares: attention of its own, masks kept, visual copies of the text
+projections.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel, Qwen2Config
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
-from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention, Qwen2Model
 
-from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.attention import VisualAttention, VisualLinear
-from llavit_lens.model.mask import refuse_flash_attention
+from llavit_lens.model.mask import check_attention
 
 
 class MaskKeeping(PreTrainedModel):
@@ -23,13 +24,13 @@ class MaskKeeping(PreTrainedModel):
     def _check_and_adjust_attn_implementation(
         self, attn_implementation: str | None, *args: Any, **kwargs: Any
     ) -> str:
-        refuse_flash_attention(attn_implementation)
+        check_attention(attn_implementation)
         return super()._check_and_adjust_attn_implementation(attn_implementation, *args, **kwargs)
 
     def get_correct_attn_implementation(
         self, requested_attention: str | None, *args: Any, **kwargs: Any
     ) -> str:
-        refuse_flash_attention(requested_attention)
+        check_attention(requested_attention)
         return super().get_correct_attn_implementation(requested_attention, *args, **kwargs)
 
 
@@ -37,7 +38,17 @@ class VisualDecoder(MaskKeeping):
     """A decoder that attends through `attention_class`: mixed in before the family's own model."""
 
     attention_class: ClassVar[type[VisualAttention]]
+    create_masks: ClassVar[Callable[..., Any]]
+    """The function of transformers that builds the mask, or the masks by type of layer, that the
+    family's own model would build, and in the form that it takes."""
+
     layers: nn.ModuleList
+
+    @property
+    def window(self) -> int | None:
+        """The smallest sliding window of its layers, None if there is none."""
+        windows = [getattr(layer.self_attn, "sliding_window", None) for layer in self.layers]
+        return min((window for window in windows if window is not None), default=None)
 
     def __init__(self, config: PreTrainedConfig, separate_visual_qkv: bool) -> None:
         super().__init__(config)
@@ -53,28 +64,3 @@ class VisualDecoder(MaskKeeping):
             init.copy_(module.weight, module.source.weight)
             if module.bias is not None:
                 init.copy_(module.bias, module.source.bias)
-
-
-class Qwen2VisualAttention(VisualAttention, Qwen2Attention):
-    """Qwen2 and Qwen2.5."""
-
-
-class Qwen2VisualDecoder(VisualDecoder, Qwen2Model):
-    """Qwen2 and Qwen2.5."""
-
-    config_class = Qwen2Config
-    attention_class = Qwen2VisualAttention
-
-
-DECODERS: dict[str, type[VisualDecoder]] = {"qwen2": Qwen2VisualDecoder}
-"""Decoder class by `text_config.model_type`."""
-
-
-def build_decoder(text_config: PreTrainedConfig, separate_visual_qkv: bool) -> VisualDecoder:
-    """The decoder for a text configuration; ConfigurationError if its family is not served."""
-    if text_config.model_type not in DECODERS:
-        raise ConfigurationError(
-            f"The decoder family {text_config.model_type!r} is not served; "
-            f"use a checkpoint whose text model is one of: {', '.join(DECODERS)}."
-        )
-    return DECODERS[text_config.model_type](text_config, separate_visual_qkv)

@@ -1,0 +1,302 @@
+"""LLaViT beside LLaVA on the same weights: operations, time and memory of a prompt and an answer.
+
+    python benchmarks/model.py --model qwen2.5-1.5b --layers 4 --tokens 576 --out model.json
+
+The decoder alone is measured, from ready embeddings, for it is all that LLaViT changes: with the
+vision tower, which is the same for both, ratios would only be closer to 1. Both models share the
+weights that they have in common. All variants take turns in one process, and a ratio is the median
+over turns of times in the same turn, so that a machine that slows down slows all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen2Config
+from transformers.utils import is_flash_attn_2_available, logging
+
+from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration
+
+# config.json of Qwen/Qwen2.5-1.5B-Instruct and Qwen/Qwen2.5-3B-Instruct on the Hugging Face Hub.
+_QWEN = {
+    "vocab_size": 151936,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 32768,
+    "rms_norm_eps": 1e-6,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
+    "tie_word_embeddings": True,
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "qwen2.5-1.5b": {
+        **_QWEN,
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 12,
+    },
+    "qwen2.5-3b": {
+        **_QWEN,
+        "hidden_size": 2048,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 16,
+    },
+}
+TEXT_BEFORE, TEXT_AFTER = 24, 40
+"""Tokens of a chat template and a question around the image."""
+
+
+@dataclass
+class Variant:
+    """One model with one attention implementation, and what was measured of it."""
+
+    name: str
+    attention: str
+    linear_flops: int = 0
+    """Of all matrix products but attention's, counted."""
+    attention_flops: int = 0
+    """Of the attention kernels' calls, counted: a causal or masked call counts all its pairs."""
+    needed_attention_flops: int = 0
+    """Of the pairs of tokens that attend at all, by formula."""
+    forward_seconds: list[float] = field(default_factory=list)
+    generate_seconds: list[float] = field(default_factory=list)
+    peak_bytes: int | None = None
+    """Beyond the weights, in a forward pass; None where the system does not tell."""
+
+
+def main(
+    model: Annotated[str, typer.Option(help=f"One of: {', '.join(MODELS)}.")] = "qwen2.5-1.5b",
+    layers: Annotated[int, typer.Option(help="Decoder layers; 0 is all of them.", min=0)] = 4,
+    tokens: Annotated[list[int] | None, typer.Option(help="Visual tokens.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    repeats: Annotated[int, typer.Option(help="Turns that are timed.", min=1)] = 5,
+    new_tokens: Annotated[int, typer.Option(help="Length of the answer.", min=1)] = 16,
+    out: Annotated[Path | None, typer.Option(help="Write the measurements here, as JSON.")] = None,
+) -> None:
+    """Measure and print a table."""
+    logging.set_verbosity_error()
+    if model not in MODELS:
+        raise typer.BadParameter(f"{model!r} is not one of {', '.join(MODELS)}")
+    settings = dict(MODELS[model])
+    settings["num_hidden_layers"] = layers or settings["num_hidden_layers"]
+    kind = getattr(torch, dtype, None)
+    if kind not in (torch.float32, torch.bfloat16, torch.float16):
+        raise typer.BadParameter(f"{dtype!r} is not float32, bfloat16 or float16")
+    llava, llavit = build(settings, device, kind)
+    results = []
+    for visual in tokens or [576, 2880]:
+        variants = measure(llava, llavit, settings, visual, repeats, new_tokens)
+        results.append({"visual_tokens": visual, "variants": [asdict(v) for v in variants]})
+        Console().print(table(variants, f"{model}, {settings['num_hidden_layers']} layers", visual))
+    report = {
+        "model": model,
+        "layers": settings["num_hidden_layers"],
+        "text_tokens": [TEXT_BEFORE, TEXT_AFTER],
+        "new_tokens": new_tokens,
+        "device": torch.cuda.get_device_name() if device != "cpu" else platform.processor(),
+        "dtype": dtype,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "load_at_end": os.getloadavg()[0],
+        "python": sys.version.split()[0],
+        "versions": {name: version(name) for name in ("torch", "transformers")},
+        "results": results,
+    }
+    if out is not None:
+        out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def build(
+    settings: dict[str, Any], device: str, dtype: torch.dtype
+) -> tuple[LlavaForConditionalGeneration, LlavitForConditionalGeneration]:
+    """Both models with random weights, those that they have in common held once."""
+    arguments: dict[str, Any] = {
+        "vision_config": CLIPVisionConfig(  # never called
+            hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
+        ),
+        "text_config": Qwen2Config(**settings),
+        "image_token_index": settings["vocab_size"] - 1,
+        "vision_feature_layer": -1,
+        "tie_word_embeddings": settings["tie_word_embeddings"],
+        "dtype": dtype,
+    }
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            llavit = LlavitForConditionalGeneration(LlavitConfig(**arguments)).eval()
+        with torch.device("meta"):
+            llava = LlavaForConditionalGeneration(LlavaConfig(**arguments)).eval()
+    finally:
+        torch.set_default_dtype(before)
+    common = {name: value for name, value in llavit.state_dict().items() if "_visual" not in name}
+    llava.load_state_dict(common, assign=True)
+    llava.tie_weights()
+    rotary = llavit.model.language_model.rotary_emb  # its buffers are no part of a state dict
+    llava.model.language_model.rotary_emb = rotary
+    llava.model.vision_tower = llavit.model.vision_tower
+    return llava, llavit
+
+
+def measure(
+    llava: LlavaForConditionalGeneration,
+    llavit: LlavitForConditionalGeneration,
+    settings: dict[str, Any],
+    visual: int,
+    repeats: int,
+    new_tokens: int,
+) -> list[Variant]:
+    """All variants on a prompt with one image of `visual` tokens; the first is the baseline."""
+    models = {"LLaVA": llava, "LLaViT": llavit}
+    variants = [
+        Variant("LLaVA", "sdpa"),
+        Variant("LLaViT", "sdpa"),
+        Variant("LLaViT", "llavit_sdpa"),
+    ]
+    if llavit.device.type == "cuda":
+        variants.append(Variant("LLaViT", "flex_attention"))
+    if is_flash_attn_2_available() and llavit.dtype != torch.float32:
+        variants += [Variant("LLaVA", "flash_attention_2"), Variant("LLaViT", "llavit_fa2")]
+    length = TEXT_BEFORE + visual + TEXT_AFTER
+    width = settings["hidden_size"]
+    embeddings = torch.randn(1, length, width, device=llavit.device, dtype=llavit.dtype)
+    types = torch.zeros(1, length, dtype=torch.long, device=llavit.device)
+    types[:, TEXT_BEFORE : TEXT_BEFORE + visual] = 1
+    inputs = {"LLaVA": {"inputs_embeds": embeddings}}
+    inputs["LLaViT"] = {"inputs_embeds": embeddings, "mm_token_type_ids": types}
+
+    def forward(variant: Variant) -> None:
+        models[variant.name](**inputs[variant.name], logits_to_keep=1, use_cache=False)
+
+    def generate(variant: Variant) -> None:
+        models[variant.name].generate(
+            **inputs[variant.name],
+            attention_mask=torch.ones_like(types),
+            max_new_tokens=new_tokens,
+            min_new_tokens=new_tokens,
+            do_sample=False,
+        )
+
+    per_pair = 4 * width * settings["num_hidden_layers"]
+    with torch.no_grad():
+        for variant in variants:  # which also warms up
+            models[variant.name].set_attn_implementation({"text_config": variant.attention})
+            variant.linear_flops, variant.attention_flops = count_flops(lambda: forward(variant))  # noqa: B023
+            extra = visual * (visual - 1) // 2 if variant.name == "LLaViT" else 0
+            variant.needed_attention_flops = per_pair * (length * (length + 1) // 2 + extra)
+            variant.peak_bytes = peak_memory(lambda: forward(variant), llavit.device)  # noqa: B023
+        for turn in range(repeats):
+            for variant in variants if turn % 2 == 0 else variants[::-1]:
+                models[variant.name].set_attn_implementation({"text_config": variant.attention})
+                for task, seconds in (
+                    (forward, variant.forward_seconds),
+                    (generate, variant.generate_seconds),
+                ):
+                    seconds.append(timed(lambda: task(variant), llavit.device))  # noqa: B023
+    return variants
+
+
+def count_flops(run: Callable[[], None]) -> tuple[int, int]:
+    """Multiplications and additions of linear layers, and of attention."""
+
+    def on_cpu(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        batch, heads, length, width = query
+        return 2 * batch * heads * length * key[2] * (width + value[3])
+
+    kernels = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    with FlopCounterMode(display=False, custom_mapping={kernels: on_cpu}) as counter:
+        run()
+    by_operation = counter.get_flop_counts()["Global"]
+    linear = sum(
+        flops for operation, flops in by_operation.items() if str(operation) in LINEAR_OPERATIONS
+    )
+    return linear, counter.get_total_flops() - linear
+
+
+LINEAR_OPERATIONS = ("aten.mm", "aten.addmm")
+
+
+def timed(run: Callable[[], None], device: torch.device) -> float:
+    """Seconds."""
+    _wait(device)
+    start = time.perf_counter()
+    run()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def peak_memory(run: Callable[[], None], device: torch.device) -> int | None:
+    """Bytes that a run took beyond what was taken before it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        return torch.cuda.max_memory_allocated() - before
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
+        before = _kilobytes("VmRSS")
+        run()
+        return 1024 * (_kilobytes("VmHWM") - before)
+    except OSError:
+        return None
+
+
+def _kilobytes(entry: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(f"{entry}:")))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def ratio(one: list[float], other: list[float]) -> float:
+    """Median over turns."""
+    return statistics.median(a / b for a, b in zip(one, other, strict=True))
+
+
+def table(variants: list[Variant], title: str, visual: int) -> Table:
+    """Each LLaViT beside the LLaVA whose kernel it runs on."""
+    columns = ("GFLOP linear", "GFLOP attention", "forward", "generate", "peak MiB")
+    result = Table("", *columns, title=f"{title}, {visual} visual tokens", box=SIMPLE)
+    for variant in variants:
+        flash = "fa2" in variant.attention or "flash" in variant.attention
+        base = next(v for v in variants if v.name == "LLaVA" and ("flash" in v.attention) == flash)
+        times = [
+            f"{statistics.median(own):.3f} s ×{ratio(own, others):.3f}"
+            for own, others in (
+                (variant.forward_seconds, base.forward_seconds),
+                (variant.generate_seconds, base.generate_seconds),
+            )
+        ]
+        result.add_row(
+            f"{variant.name} {variant.attention}",
+            f"{variant.linear_flops / 1e9:.1f}",
+            f"{variant.attention_flops / 1e9:.1f}",
+            *times,
+            "?" if variant.peak_bytes is None else f"{variant.peak_bytes / 2**20:.0f}",
+        )
+    return result
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,35 @@
+"""Mistral, whose layers all have the same sliding window, or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import MistralConfig, PreTrainedConfig
+from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
+from transformers.models.mistral.modeling_mistral import MistralAttention, MistralModel
+
+from llavit_lens.model.attention import VisualAttention
+from llavit_lens.model.decoders.base import VisualDecoder
+
+
+def create_one_mask(config: PreTrainedConfig, **arguments: Any) -> Any:
+    """The mask of all layers, within `config.sliding_window` if there is one."""
+    if config.sliding_window is None:
+        return create_causal_mask(config, **arguments)
+    return create_sliding_window_causal_mask(config, **arguments)
+
+
+class MistralVisualAttention(VisualAttention, MistralAttention):
+    """The plain case, with the window of the configuration."""
+
+    def __init__(self, config: PreTrainedConfig, layer_idx: int, separate_visual_qkv: bool) -> None:
+        super().__init__(config, layer_idx, separate_visual_qkv)
+        self.sliding_window = config.sliding_window
+
+
+class MistralVisualDecoder(VisualDecoder, MistralModel):
+    """One mask for all layers."""
+
+    config_class = MistralConfig
+    attention_class = MistralVisualAttention
+    create_masks = staticmethod(create_one_mask)

@@ -1,0 +1,63 @@
+"""Vision towers: what their hidden states hold, and which of it are patches.
+
+In each of the towers served, hidden state 0 is the input of the first layer and hidden state k the
+output of layer k, counted from 1, before any norm that follows the last layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llavit_lens.errors import ConfigurationError
+
+CLASS_TOKENS = {"clip_vision_model": 1, "dinov2": 1, "siglip_vision_model": 0}
+"""How many tokens come before the patches, by `vision_config.model_type`."""
+
+
+def check_tower(config: Any, layers: Any = None, strategy: str | None = None) -> None:
+    """Raise ConfigurationError unless the configured features are those of patches, each in place.
+
+    `layers` and `strategy` stand for the configuration's `vision_feature_layer` and
+    `vision_feature_select_strategy` where a call gives others.
+    """
+    tower = config.vision_config
+    if tower.model_type not in CLASS_TOKENS:
+        why = ""
+        if getattr(tower, "num_register_tokens", 0):
+            why = ": LLaVA would take its register tokens for patches"
+        raise ConfigurationError(
+            f"The vision tower {tower.model_type!r} is not served{why}; "
+            f"use one of: {', '.join(CLASS_TOKENS)}."
+        )
+    strategy = config.vision_feature_select_strategy if strategy is None else strategy
+    if strategy == "default" and CLASS_TOKENS[tower.model_type] == 0:
+        raise ConfigurationError(
+            "vision_feature_select_strategy='default' drops the first token of an image, but "
+            f"{tower.model_type} has no class token and would lose its first patch; use 'full', "
+            "in the processor too."
+        )
+    chosen = config.vision_feature_layer if layers is None else layers
+    if chosen == 0:
+        raise ConfigurationError(
+            "vision_feature_layer=0 is taken for no layer at all by transformers; write [0]."
+        )
+    depth = tower.num_hidden_layers
+    indices = [chosen] if isinstance(chosen, int) else list(chosen)
+    if not indices or not all(-depth - 1 <= index <= depth for index in indices):
+        raise ConfigurationError(
+            f"vision_feature_layer={chosen!r}, but the vision tower has layers 0 to {depth}, "
+            f"or -{depth + 1} to -1."
+        )
+
+
+def token_settings(config: Any) -> dict[str, Any]:
+    """What a LlavitProcessor must be told to make as many visual tokens as the model has features.
+
+    Raises ConfigurationError as `check_tower` does.
+    """
+    check_tower(config)
+    return {
+        "patch_size": config.vision_config.patch_size,
+        "vision_feature_select_strategy": config.vision_feature_select_strategy,
+        "num_additional_image_tokens": CLASS_TOKENS[config.vision_config.model_type],
+    }
