@@ -19,6 +19,7 @@ from transformers import (
     LlavaProcessor,
     PreTrainedModel,
 )
+from transformers.utils import logging
 
 from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
 from llavit_lens.model.checkpoints import layouts, original
@@ -234,12 +235,16 @@ def _without_buffers(tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]
 
 
 def _tokenizer(folder: Path) -> Any:
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # it would warn of LLaVA's own model types
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # whatever transformers may raise
         raise CheckpointError(
             f"{folder}: its tokenizer cannot be loaded ({one_line(error)})"
         ) from None
+    finally:
+        logging.set_verbosity(verbosity)
     if tokenizer.pad_token is None:  # LLaVA's code pads with <unk>, or with the end of text
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
     return tokenizer
