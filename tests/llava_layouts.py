@@ -16,6 +16,7 @@ from tiny import (
     spread_weights,
     tiny_config_arguments,
     tiny_image,
+    tiny_next_processor,
     tiny_processor,
     tiny_tokenizer,
 )
@@ -26,6 +27,8 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
+    LlavaNextProcessor,
+    LlavaProcessor,
     SiglipImageProcessorPil,
     SiglipVisionConfig,
 )
@@ -282,10 +285,11 @@ def write_hugging_face(folder: Path, model: Any, layout: str, suffix: str, shard
             key = f"language_model.{key}" if key == "lm_head.weight" else key[len("model.") :]
         weights[key] = value
     save_weights(folder, weights, suffix, shards)
-    processor = tiny_processor()
+    is_next = isinstance(model, LlavaNextForConditionalGeneration)
+    processor = tiny_next_processor(PINPOINTS) if is_next else tiny_processor()
     processor.tokenizer = tiny_tokenizer(image_token=False)
     processor.tokenizer.add_tokens(["<image>"], special_tokens=True)
-    plain = type(processor).__mro__[1](
+    plain = (LlavaNextProcessor if is_next else LlavaProcessor)(
         image_processor=processor.image_processor,
         tokenizer=processor.tokenizer,
         patch_size=processor.patch_size,

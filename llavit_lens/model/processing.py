@@ -16,7 +16,7 @@ from transformers import (
     LlavaProcessor,
 )
 
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.tiles import check_pinpoints, tile_grid, token_order
 
@@ -84,6 +84,37 @@ def resolution_of(processor: Any) -> dict[str, Any]:
         return {"image_aspect_ratio": "pad"}
     cropped = getattr(image_processor, "do_center_crop", False)
     return {"image_aspect_ratio": "crop" if cropped else "stretch"}
+
+
+def check_tiles(config: Any, processor: Any, name: str) -> None:
+    """Model and processor must cut and order tiles alike: some mix-ups change no token count.
+
+    Args:
+        config: of a LLaVA, LLaVA-NeXT or LLaViT; others are not looked at.
+        processor: what should belong to it.
+        name: of the checkpoint, for messages.
+
+    Raises:
+        CheckpointError: they do not.
+    """
+    if isinstance(config, LlavitConfig):
+        tiles, pinpoints = config.has_tiles, config.pinpoints
+        merge_type = config.mm_patch_merge_type
+    elif config.model_type == "llava_next":
+        tiles, pinpoints, merge_type = True, config.image_grid_pinpoints, "spatial_unpad"
+    else:
+        return
+    wanted = {
+        "image_aspect_ratio": "anyres",
+        "mm_patch_merge_type": merge_type,
+        "image_grid_pinpoints": [list(pinpoint) for pinpoint in pinpoints],
+    }
+    made = resolution_of(processor)
+    if made != wanted if tiles else made["image_aspect_ratio"] == "anyres":
+        raise CheckpointError(
+            f"{name}: model and processor do not belong together: the model wants "
+            f"{wanted if tiles else 'no tiles'}, and the processor makes {made}"
+        )
 
 
 class LlavitProcessor(LlavaProcessor):

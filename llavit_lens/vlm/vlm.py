@@ -12,8 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
-from llavit_lens.model.configuration import LlavitConfig
-from llavit_lens.model.processing import resolution_of
+from llavit_lens.model.processing import check_tiles
 from llavit_lens.vlm.anatomy import LanguageParts, language_parts
 from llavit_lens.vlm.images import open_image, pixel_sha256
 from llavit_lens.vlm.layout import VisualLayout, layout_of
@@ -40,7 +39,7 @@ class VLM:
         self.name = name
         self.revision = revision
         self.image_token_id = _image_token_id(model.config, processor, name)
-        _check_tiles(model.config, processor, name)
+        check_tiles(model.config, processor, name)
 
     @property
     def device(self) -> torch.device:
@@ -166,28 +165,6 @@ def _image_token_id(config: Any, processor: Any, name: str) -> int:
             f"their image tokens are {model_id} and {processor_id}"
         )
     return model_id
-
-
-def _check_tiles(config: Any, processor: Any, name: str) -> None:
-    """Model and processor must cut and order tiles alike: some mix-ups change no token count."""
-    if isinstance(config, LlavitConfig):
-        tiles, pinpoints = config.has_tiles, config.pinpoints
-        merge_type = config.mm_patch_merge_type
-    elif config.model_type == "llava_next":
-        tiles, pinpoints, merge_type = True, config.image_grid_pinpoints, "spatial_unpad"
-    else:
-        return
-    wanted = {
-        "image_aspect_ratio": "anyres",
-        "mm_patch_merge_type": merge_type,
-        "image_grid_pinpoints": [list(pinpoint) for pinpoint in pinpoints],
-    }
-    made = resolution_of(processor)
-    if made != wanted if tiles else made["image_aspect_ratio"] == "anyres":
-        raise CheckpointError(
-            f"{name}: model and processor do not belong together: the model wants "
-            f"{wanted if tiles else 'no tiles'}, and the processor makes {made}"
-        )
 
 
 def _check_head(parts: LanguageParts, state: Tensor, logits: Tensor, name: str) -> None:

@@ -169,3 +169,23 @@ def _drop_tied_head(name: str, fitting: dict[str, LazyTensor], config: PreTraine
 def _listed(keys: list[str], most: int = 5) -> str:
     shown = ", ".join(sorted(keys)[:most])
     return shown if len(keys) <= most else f"{shown} and {len(keys) - most} more"
+
+
+def rename_all(
+    tensors: Mapping[str, LazyTensor], layout: Layout
+) -> tuple[dict[str, LazyTensor], list[str]]:
+    """Weights under the layout's names, and the keys that it does not know."""
+    renamed: dict[str, LazyTensor] = {}
+    unknown: list[str] = []
+    for key, tensor in without_buffers(tensors).items():
+        name = apply_layout(key, layout)
+        if name is None or name in renamed:
+            unknown.append(key)
+        else:
+            renamed[name] = tensor
+    return renamed, unknown
+
+
+def without_buffers(tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
+    """Weights that are none of HARMLESS_BUFFERS."""
+    return {key: tensor for key, tensor in tensors.items() if not is_listed(key, HARMLESS_BUFFERS)}

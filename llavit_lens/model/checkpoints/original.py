@@ -15,6 +15,7 @@ from transformers import (
 
 from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.checkpoints.tower import Tower
+from llavit_lens.model.tiles import MERGE_TYPES
 
 _FAMILY_BY_TYPE = {
     "llava": "llama",  # what LLaVA-1.5 called itself before "llava_llama"
@@ -79,9 +80,8 @@ def require_served(name: str, fields: dict[str, Any]) -> None:
             "LLaVA-NeXT's",
         ),
         (
-            is_next(fields) and fields.get("mm_patch_merge_type") != "spatial_unpad",
-            "it cuts pictures into tiles, but does not merge them as LLaVA-NeXT "
-            f"(mm_patch_merge_type={fields.get('mm_patch_merge_type', 'flat')!r})",
+            merge_type(fields) not in (None, *MERGE_TYPES),
+            f"it merges tiles in an unknown way (mm_patch_merge_type={merge_type(fields)!r})",
         ),
         (
             fields.get("mm_vision_select_feature", "patch") not in ("patch", "cls_patch"),
@@ -109,9 +109,14 @@ def llava_type(name: str, family: str | None) -> str:
     )
 
 
-def is_next(fields: dict[str, Any]) -> bool:
-    """Whether the checkpoint is a LLaVA-NeXT (1.6): pictures in tiles."""
-    return fields.get("image_aspect_ratio") == "anyres"
+def merge_type(fields: dict[str, Any]) -> str | None:
+    """How tiles of pictures are merged, None if there are no tiles.
+
+    "spatial_unpad" is LLaVA-NeXT (1.6), "flat" what LLaVA's code does if nothing is said.
+    """
+    if fields.get("image_aspect_ratio") != "anyres":
+        return None
+    return fields.get("mm_patch_merge_type", "flat")
 
 
 def text_config(name: str, fields: dict[str, Any], has_head: bool) -> PreTrainedConfig:
@@ -175,7 +180,7 @@ def image_processor(name: str, fields: dict[str, Any], tower: Tower) -> Any:
         "size": {"shortest_edge": side},
         "crop_size": {"height": side, "width": side},
     }
-    if is_next(fields):
+    if merge_type(fields) is not None:
         return LlavaNextImageProcessorPil(image_grid_pinpoints=pinpoints(name, fields), **settings)
     if fields.get("image_aspect_ratio") == "pad":
         return LlavaImageProcessorPil(do_pad=True, **settings)

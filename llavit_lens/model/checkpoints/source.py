@@ -35,8 +35,23 @@ from llavit_lens.model.checkpoints.prompts import CHAT_TEMPLATES
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.tower import find_tower
 from llavit_lens.model.checkpoints.vocabulary import TABLES, grow_table, place_image_token
+from llavit_lens.model.configuration import LlavitConfig
+from llavit_lens.model.processing import LlavitProcessor
 
 _HEAD = "lm_head.weight"
+
+# transformers' LLaVA-NeXT merges tiles in one way only; LLaViT with all switches off knows more.
+_CLASSES: dict[str | None, tuple[Any, Any]] = {
+    None: (LlavaConfig, LlavaProcessor),
+    "spatial_unpad": (LlavaNextConfig, LlavaNextProcessor),
+    "spatial": (LlavitConfig, LlavitProcessor),
+    "flat": (LlavitConfig, LlavitProcessor),
+}
+_SWITCHES_OFF = {
+    "separate_visual_qkv": False,
+    "visual_attention": "causal",
+    "image_aspect_ratio": "anyres",
+}
 
 
 @dataclass(frozen=True)
@@ -104,7 +119,7 @@ def _hugging_face(found: CheckpointFolder) -> Source:
         raise
     except Exception as error:  # whatever transformers may raise
         raise _no_sense(name, error) from None
-    found_tensors = _without_buffers(Reader().open(found.weight_files))
+    found_tensors = layouts.without_buffers(Reader().open(found.weight_files))
     tensors = layouts.fit(name, found_tensors, empty_model(config), foreign=[])
     config.dtype = _dtype_of(tensors)
     return Source(
@@ -114,7 +129,7 @@ def _hugging_face(found: CheckpointFolder) -> Source:
 
 def _original(found: CheckpointFolder, vision_tower: str | Path | None) -> Source:
     reader = Reader()
-    tensors, foreign = _renamed(reader.open(found.weight_files), layouts.ORIGINAL)
+    tensors, foreign = layouts.rename_all(reader.open(found.weight_files), layouts.ORIGINAL)
     return _assemble(found, found.path, found.fields, tensors, foreign, vision_tower, reader)
 
 
@@ -133,8 +148,8 @@ def _projector(
     if not files:
         raise CheckpointError(f"{folder}: holds no weights of a language model")
     reader = Reader()
-    tensors, foreign = _renamed(reader.open(found.weight_files), layouts.PROJECTOR)
-    language_model, more = _renamed(reader.open(files), layouts.BASE_MODEL)
+    tensors, foreign = layouts.rename_all(reader.open(found.weight_files), layouts.PROJECTOR)
+    language_model, more = layouts.rename_all(reader.open(files), layouts.BASE_MODEL)
     # The base speaks for the language model, and the projector's folder only for LLaVA's own part.
     # Its `vocab_size` may well be another one.
     own = {key: value for key, value in found.fields.items() if original.is_llavas(key)}
@@ -168,15 +183,17 @@ def _assemble(
     own_tower = any(key.startswith("model.vision_tower.") for key in tensors)
     tower = find_tower(fields["mm_vision_tower"], found.path, vision_tower, own_tower)
     if tower.weight_files:
-        more, others = _renamed(reader.open(tower.weight_files), layouts.TOWER)
+        more, others = layouts.rename_all(reader.open(tower.weight_files), layouts.TOWER)
         tensors = {**tensors, **more}
         foreign += [key for key in others if not layouts.is_listed(key, layouts.TOWER_EXTRAS)]
     text = original.text_config(name, fields, _HEAD in tensors)
-    is_next = original.is_next(fields)
     settings = original.feature_settings(fields, tower, own_tower)
-    if is_next:
+    merge_type = original.merge_type(fields)
+    config_class, processor_class = _CLASSES[merge_type]
+    if merge_type is not None:
         settings["image_grid_pinpoints"] = original.pinpoints(name, fields)
-    config_class: Any = LlavaNextConfig if is_next else LlavaConfig
+    if config_class is LlavitConfig:
+        settings |= _SWITCHES_OFF | {"mm_patch_merge_type": merge_type}
     config = config_class(
         vision_config=tower.config,
         text_config=text,
@@ -197,7 +214,6 @@ def _assemble(
         }
     config.get_text_config().vocab_size = rows
     config.image_token_index = image_token_id
-    processor_class: Any = LlavaNextProcessor if is_next else LlavaProcessor
     processor = processor_class(
         image_processor=original.image_processor(name, fields, tower),
         tokenizer=tokenizer,
@@ -206,32 +222,11 @@ def _assemble(
         num_additional_image_tokens=tower.class_tokens,
         chat_template=CHAT_TEMPLATES.get(text.model_type),
     )
+    if isinstance(processor, LlavitProcessor):
+        processor.mm_patch_merge_type = config.mm_patch_merge_type
     return Source(
         found.path.name, found.format, config, processor, tensors, _generation_file(text_folder)
     )
-
-
-def _renamed(
-    tensors: Mapping[str, LazyTensor], layout: layouts.Layout
-) -> tuple[dict[str, LazyTensor], list[str]]:
-    """Weights under the layout's names, and the keys that it does not know."""
-    renamed: dict[str, LazyTensor] = {}
-    unknown: list[str] = []
-    for key, tensor in _without_buffers(tensors).items():
-        name = layouts.apply_layout(key, layout)
-        if name is None or name in renamed:
-            unknown.append(key)
-        else:
-            renamed[name] = tensor
-    return renamed, unknown
-
-
-def _without_buffers(tensors: Mapping[str, LazyTensor]) -> dict[str, LazyTensor]:
-    return {
-        key: tensor
-        for key, tensor in tensors.items()
-        if not layouts.is_listed(key, layouts.HARMLESS_BUFFERS)
-    }
 
 
 def _tokenizer(folder: Path) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import LlavaNextConfig, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.attention import VisualLinear
@@ -15,7 +15,7 @@ from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import Source, empty_model
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.decoders import DECODERS
-from llavit_lens.model.processing import LlavitProcessor
+from llavit_lens.model.processing import LlavitProcessor, check_tiles, resolution_of
 
 PLAIN = "llava"
 """The target that is transformers' own LLaVA or LLaVA-NeXT."""
@@ -75,18 +75,15 @@ def retarget(
     Raises:
         ConfigurationError: an unknown row or switch, a decoder family that is not served, or a
             change that the weights do not define.
+        CheckpointError: model and processor cut pictures into different tiles.
     """
+    check_tiles(source.config, source.processor, source.name)
     if to == PLAIN:
         if (separate_visual_qkv, visual_attention, vision_feature_layer) != (None, None, None):
             raise ConfigurationError(f"--to {PLAIN} has no switches; choose a row of LLaViT")
         return _plain(source)
     if to not in ROWS:
         raise ConfigurationError(f"--to {to}: there are {', '.join([*ROWS, PLAIN])}")
-    if isinstance(source.config, LlavaNextConfig):
-        raise ConfigurationError(
-            f"{source.name}: is a LLaVA-NeXT, whose tiles have no LLaViT yet; --to {PLAIN} "
-            "converts its format"
-        )
     row = ROWS[to]
     switches: dict[str, Any] = {
         "separate_visual_qkv": row.separate_visual_qkv
@@ -94,9 +91,9 @@ def retarget(
         else separate_visual_qkv,
         "visual_attention": visual_attention or row.visual_attention,
         "vision_feature_layer": _layers(source, row, vision_feature_layer),
-        "image_aspect_ratio": _aspect_ratio(source.processor.image_processor),
     }
-    config = LlavitConfig.from_dict({**_fields(source.config), **switches})
+    fields = {**_fields(source.config), **resolution_of(source.processor)}
+    config = LlavitConfig.from_dict({**fields, **switches})
     family = config.get_text_config().model_type
     if family not in DECODERS:
         raise ConfigurationError(
@@ -142,8 +139,8 @@ def retarget(
 def _plain(source: Source) -> Target:
     if isinstance(source.config, LlavitConfig):
         raise ConfigurationError(
-            f"{source.name}: is a LLaViT; transformers' LLaVA has none of its switches. "
-            "--to baseline turns them off"
+            f"{source.name}: is a LLaViT, or merges tiles in a way that only LLaViT knows; "
+            "transformers' LLaVA has none of its switches. --to baseline turns them off"
         )
     return Target(source.config, source.processor, source.tensors, ())
 
@@ -152,13 +149,6 @@ def _fields(config: PreTrainedConfig) -> dict[str, Any]:
     """What LlavitConfig takes over from another configuration."""
     dropped = {"model_type", "architectures", "transformers_version", "auto_map", "_name_or_path"}
     return {key: value for key, value in config.to_dict().items() if key not in dropped}
-
-
-def _aspect_ratio(image_processor: Any) -> str:
-    """How the processor makes a picture square, in the words of LLaVA's configuration."""
-    if getattr(image_processor, "do_pad", False):
-        return "pad"
-    return "crop" if getattr(image_processor, "do_center_crop", False) else "stretch"
 
 
 def _layers(source: Source, row: Row, given: int | list[int] | None) -> int | list[int]:
@@ -255,4 +245,5 @@ def _processor(source: Source, config: Any) -> LlavitProcessor:
         vision_feature_select_strategy=config.vision_feature_select_strategy,
         num_additional_image_tokens=class_tokens,
         chat_template=parts.chat_template,
+        mm_patch_merge_type=config.mm_patch_merge_type,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from llava_layouts import (
     LLAVA_TYPES,
+    PINPOINTS,
     TOKENS,
     inputs_of,
     reference,
@@ -20,7 +22,8 @@ from llava_layouts import (
 from tiny import tiny_image
 from transformers import LlavaNextConfig
 
-from llavit_lens.model import LlavitForConditionalGeneration
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration
 from llavit_lens.model.checkpoints.convert import convert
 from llavit_lens.model.decoders import DECODERS
 from llavit_lens.vlm.load import load
@@ -150,6 +153,56 @@ def test_original_next(tmp_path: Path) -> None:
     assert_equals(vlm, model)
     convert(folder, tmp_path / "out", "llava")
     assert_equals(load(tmp_path / "out"), model)
+
+
+@pytest.mark.parametrize("layout", ["original", "old", "middle", "new"])
+def test_llavit_starts_as_llava_next(layout: str, tmp_path: Path) -> None:
+    model = reference("llama", next_=True)
+    if layout == "original":
+        folder = write_original(tmp_path / "x", model, tower=True)
+    else:
+        folder = write_hugging_face(tmp_path / "x", model, layout, "safetensors", 2)
+    assert_equals(load(folder), model)
+    for row in ("baseline", "separate_qkv"):
+        convert(folder, tmp_path / row, row)
+        vlm = load(tmp_path / row)
+        assert type(vlm.model) is LlavitForConditionalGeneration
+        assert vlm.model.config.mm_patch_merge_type == "spatial_unpad"
+        assert vlm.model.config.pinpoints == PINPOINTS
+        assert_equals(vlm, model)
+    convert(folder, tmp_path / "llavit", "llavit", vision_feature_layer=[1, 2])
+    weights = load(tmp_path / "llavit").model.state_dict()
+    visual = {key: value for key, value in weights.items() if "_proj_visual." in key}
+    assert len(visual) == 9
+    for key, value in visual.items():
+        assert torch.equal(value, model.state_dict()[key.replace("_visual", "")])
+
+
+@pytest.mark.parametrize("merge_type", ["flat", "spatial", None])
+def test_tiles_that_only_llavit_knows(merge_type: str | None, tmp_path: Path) -> None:
+    """LLaVA's code merges them so without newlines; None is its default, "flat"."""
+    plain = reference("llama")
+    fields = {
+        "image_aspect_ratio": "anyres",
+        "image_grid_pinpoints": PINPOINTS,
+        "mm_patch_merge_type": merge_type or "flat",
+    }
+    off = {"separate_visual_qkv": False, "visual_attention": "causal"}
+    arguments = {k: v for k, v in plain.config.to_dict().items() if k != "model_type"}
+    model = LlavitForConditionalGeneration(LlavitConfig.from_dict({**arguments, **fields, **off}))
+    model.eval().load_state_dict(plain.state_dict())
+    # LLaVA writes (width, height)
+    written = {**fields, "image_grid_pinpoints": [[w, h] for h, w in PINPOINTS]}
+    folder = write_original(tmp_path / "x", plain, **written)
+    if merge_type is None:
+        config = json.loads((folder / "config.json").read_text())
+        del config["mm_patch_merge_type"]
+        (folder / "config.json").write_text(json.dumps(config))
+    assert_equals(load(folder), model)
+    convert(folder, tmp_path / "out", "separate_qkv")
+    assert_equals(load(tmp_path / "out"), model)
+    with pytest.raises(ConfigurationError, match="only LLaViT knows"):
+        convert(folder, tmp_path / "no", "llava")
 
 
 @pytest.mark.parametrize("layers", [3, 2], ids=["whole, beside", "cut by LLaVA's code, inside"])

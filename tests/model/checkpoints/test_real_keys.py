@@ -15,7 +15,7 @@ from transformers import AutoConfig, LlavaConfig
 from llavit_lens.errors import CheckpointError
 from llavit_lens.model.checkpoints import layouts, original
 from llavit_lens.model.checkpoints.read import LazyTensor
-from llavit_lens.model.checkpoints.source import _renamed, _without_buffers, empty_model
+from llavit_lens.model.checkpoints.source import empty_model
 from llavit_lens.model.checkpoints.tower import find_tower
 
 GiB = 2**30
@@ -67,9 +67,9 @@ def test_original() -> None:
     keys, total = keys_of(folder / "pytorch_model.bin.index.json")
     names = {key: layouts.apply_layout(key, layouts.ORIGINAL) for key in keys}
     found = {key: lazy(shapes.get(str(name), (64,))) for key, name in names.items()}
-    renamed, foreign = _renamed(found, layouts.ORIGINAL)
+    renamed, foreign = layouts.rename_all(found, layouts.ORIGINAL)
     assert foreign == [] and len(renamed) == 327 - 32
-    unused = len(found) - len(_without_buffers(found))
+    unused = len(found) - len(layouts.without_buffers(found))
     used = sum(tensor.nbytes for tensor in renamed.values())
     assert unused == 32 and total - used == 32 * 64 * 4
 
@@ -87,7 +87,7 @@ def test_original() -> None:
         "visual_projection.weight": lazy((768, 1024)),
         "logit_scale": lazy(()),
     }
-    more, others = _renamed(clip, layouts.TOWER)
+    more, others = layouts.rename_all(clip, layouts.TOWER)
     assert len(others) == 4
     assert all(layouts.is_listed(key, layouts.TOWER_EXTRAS) for key in others)
     assert list(layouts.fit("x", {**renamed, **more}, model, foreign)) == list(shapes)

@@ -196,7 +196,11 @@ def test_files_of_torch_before_2020_load(spoil: Any) -> None:
         ({"mm_use_im_start_end": True}, "mm_use_im_start_end"),
         ({"s2": True}, "several scales"),
         ({"image_aspect_ratio": "anyres_max_9"}, "image_aspect_ratio='anyres_max_9' is none"),
-        ({"image_aspect_ratio": "anyres"}, "does not merge them as LLaVA-NeXT"),
+        ({"image_aspect_ratio": "anyres"}, "image_grid_pinpoints=None is no list"),
+        (
+            {"image_aspect_ratio": "anyres", "mm_patch_merge_type": "maxpool2x2"},
+            "mm_patch_merge_type='maxpool2x2'",
+        ),
         ({"mm_vision_select_feature": "slice"}, "mm_vision_select_feature='slice'"),
         ({"model_type": "llava_mpt"}, "model_type 'llava_mpt' is not served"),
         ({"model_type": "llava_llama"}, "foreign: model.layers.0.self_attn.k_proj.bias"),
@@ -285,12 +289,22 @@ def test_other_models(tmp_path: Path) -> None:
         convert(folder, tmp_path / "out")
 
 
-def test_every_row_refuses_tiles_for_now(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to", [*ROWS, "llava"])
+def test_tiles_of_another_processor(to: str, tmp_path: Path) -> None:
+    """What the model and its processor say about tiles has to agree."""
+    folder = write_hugging_face(
+        tmp_path / "x", reference("llama", next_=True), "new", "safetensors", 1
+    )
+    configure(folder, image_grid_pinpoints=[[28, 56]])
+    with pytest.raises(LlavitLensError, match="model and processor do not belong together"):
+        convert(folder, tmp_path / "out", to)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_newline_that_no_row_ends_with(tmp_path: Path) -> None:
     model = reference("llama", next_=True)
-    folder = write_original(tmp_path / "x", model)
-    for row in ROWS:
-        with pytest.raises(LlavitLensError, match="--to llava converts its format"):
-            convert(folder, tmp_path / "out", row)
+    folder = write_original(tmp_path / "x", model, mm_patch_merge_type="spatial")
+    assert "foreign: model.image_newline" in fails(folder)
 
 
 def test_settings_of_the_helper_are_those_that_are_served(tmp_path: Path) -> None:
