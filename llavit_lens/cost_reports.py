@@ -60,7 +60,7 @@ def flop_report(out: Path | None = None) -> None:
     """
     _make_folder(out)
     rows = five.table_5()
-    columns = ("module", "paper", "implied formula", "gives", "counted", "by formula")
+    columns = ("module", "paper", "formula that fits", "gives", "counted", "by formula")
     cells = [
         (
             MODULE_NAMES[row.module],

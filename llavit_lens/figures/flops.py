@@ -55,6 +55,7 @@ def draw_flops(rows: Sequence[Row], paper_pct: float, counted_pct: float) -> Fig
     for title, block in blocks.items():
         page.rule(_EDGE, top)
         page.text(_EDGE, top + 0.12, title, size=12, weight="bold")
+        page.text(_WHY, top + 0.12, "Why the two differ", size=12, weight="bold")
         top += _BETWEEN
         scale = _LONGEST / max(max(row.gflops, row.gflops_paper) for row in block)
         for row in block:
@@ -64,7 +65,7 @@ def draw_flops(rows: Sequence[Row], paper_pct: float, counted_pct: float) -> Fig
     page.text(
         _EDGE,
         top + 0.15,
-        f"Attention in both directions between visual tokens adds {counted_pct:.2f} % as counted, "
+        f"Attention both ways between visual tokens adds {counted_pct:.2f} % to the whole LLM, "
         f"{paper_pct:.2f} % by the paper's numbers.",
         size=12,
         weight="bold",

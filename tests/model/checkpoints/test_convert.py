@@ -17,7 +17,7 @@ import torch
 from llava_layouts import inputs_of, reference, save_weights, write_hugging_face, write_original
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tiny import tiny_llavit, tiny_processor
+from tiny import tiny_image, tiny_llavit, tiny_processor
 from transformers import AutoModelForImageTextToText, LlavaForConditionalGeneration
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
@@ -180,6 +180,23 @@ def test_the_folder_tells_nothing_of_the_machine(folder: Path, tmp_path: Path) -
     assert names >= {"config.json", "README.md", "tokenizer.json", "generation_config.json"}
     for path in (tmp_path / "out").glob("*[!s]"):
         assert str(folder.parent).encode() not in path.read_bytes(), path.name
+
+
+def test_a_padded_picture_is_traced(folder: Path, tmp_path: Path) -> None:
+    """From an original that pads, to boxes on the picture."""
+    convert(folder, tmp_path / "out", "llavit", vision_feature_layer=[1, 2])
+    trace = load(tmp_path / "out").trace(tiny_image(0, width=80, height=40), "What?")
+    layout = trace.layout
+    assert layout.grid == ((4, 4),) and layout.image_size == (80, 40)
+    # A patch is 20 pixels of the square, whose bars of 20 pixels are the first and last rows.
+    for row in range(4):
+        top, bottom = ((0, 0), (0, 20), (20, 40), (40, 40))[row]
+        for col in range(4):
+            index = layout.index(row, col)
+            box = (20 * col, top, 20 * (col + 1), bottom)
+            assert layout.boxes[index] == pytest.approx(box, abs=1e-9)
+            assert layout.on_picture[index] == (row in (1, 2))
+    assert trace.hidden.shape[:2] == (4, 16) and trace.hidden.isfinite().all()
 
 
 def test_a_source_processor_without_patch_size(tmp_path: Path) -> None:
