@@ -142,6 +142,13 @@ def lens(
     layers: LayersOption = None,
     k: KOption = 5,
     out: OutOption = None,
+    tile: Annotated[
+        str | None,
+        typer.Option(
+            help="Which tile to draw where a model sees the picture in several: 1, 2, …, or "
+            "'grid' for all of them. (default: the whole picture)"
+        ),
+    ] = None,
 ) -> None:
     """Read words off every patch of a picture with the logit lens.
 
@@ -149,7 +156,7 @@ def lens(
     """
     from llavit_lens.reports import logit_lens_report
 
-    logit_lens_report(image, model, baseline or None, prompt, layers, k, out)
+    logit_lens_report(image, model, baseline or None, prompt, layers, k, out, tile)
 
 
 @app.command()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from llavit_lens.figures.selected import Patch
     from llavit_lens.lens.words import Words
-    from llavit_lens.vlm.layout import VisualLayout
+    from llavit_lens.vlm.layout import Tile, VisualLayout
     from llavit_lens.vlm.trace import Trace
 
 PICTURES, TABLES = (".png", ".pdf", ".svg"), (".csv", ".parquet")
@@ -50,6 +50,7 @@ def logit_lens_report(
     layers: str | None = None,
     k: int = 5,
     out: Path | None = None,
+    tile: str | None = None,
 ) -> None:
     """Words of one picture by the logit lens, for one model or two side by side.
 
@@ -60,6 +61,7 @@ def logit_lens_report(
         layers: as `parse_layers`; default: input, middle and output for a picture, all for a table.
         k: how many words of each patch a table holds, and how many are printed for each layer.
         out: where to write, in the format of its suffix; default: only print.
+        tile: as `parse_tile`, of a picture that the models see in several; default: all of it.
 
     Raises:
         LlavitLensError: an argument that makes no sense, or a model or picture that cannot be read.
@@ -67,6 +69,12 @@ def logit_lens_report(
     check_out(out, PICTURES + TABLES)
     chosen = None if layers is None else parse_layers(layers)
     drawn = out is not None and out.suffix.lower() in PICTURES
+    if tile is not None and not drawn:
+        raise ConfigurationError(
+            "--tile chooses what a picture shows: write one with --out words.png (a table with "
+            "--out words.csv has all tiles)"
+        )
+    shown = 0 if tile is None else parse_tile(tile)
     found = []
     for name, trace in _traces(image, model, baseline, prompt):
         wanted = [0, trace.n_layers // 2, trace.n_layers] if layers is None and drawn else chosen
@@ -81,7 +89,7 @@ def logit_lens_report(
     if out is not None and drawn:
         rows = [(name, [(words, layer) for layer in words.layers]) for name, words in found]
         truth = _example_words(found[0][1].layout) if image is None else None
-        _write_figure(draw_word_panels(rows, truth=truth), out)
+        _write_figure(draw_word_panels(rows, truth=truth, tile=shown), out)
     elif out is not None:
         _write_table(found, out)
 
@@ -148,6 +156,19 @@ def check_out(out: Path | None, suffixes: tuple[str, ...]) -> None:
         raise ConfigurationError(f"cannot write {out}: there is no folder {out.parent}")
     if out.is_dir():
         raise ConfigurationError(f"cannot write {out}: it is a folder")
+
+
+def parse_tile(text: str) -> Tile:
+    """The number of a tile, or 'grid': all but the base tile, which is 0 and the whole picture.
+
+    Raises:
+        ConfigurationError: the text is neither.
+    """
+    if text == "grid":
+        return "grid"
+    if not text.isdecimal():
+        raise ConfigurationError(f"--tile {text!r} is neither a number nor 'grid'")
+    return int(text)
 
 
 def parse_layers(text: str) -> list[int] | None:

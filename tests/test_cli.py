@@ -13,7 +13,14 @@ from typing import Any
 import pandas as pd
 import pytest
 from PIL import Image
-from tiny import tiny_config_arguments, tiny_image, tiny_llavit, tiny_processor
+from tiny import (
+    PINPOINTS,
+    tiny_config_arguments,
+    tiny_image,
+    tiny_llavit,
+    tiny_processor,
+    tiny_tile_processor,
+)
 
 from llavit_lens import cli, reports
 from llavit_lens.errors import CheckpointError
@@ -71,6 +78,32 @@ def test_lens_draws_two_models(run: Any, folder: Path, tmp_path: Path) -> None:
     run("lens", folder / "noise.png", *both[:2], "--layers", "0,-1", "--out", single)
     with Image.open(out) as two, Image.open(single) as one:
         assert two.width == one.width and two.height > 1.6 * one.height
+
+
+def test_lens_draws_the_tile_that_is_asked_for(run: Any, folder: Path, tmp_path: Path) -> None:
+    tiles = {"image_aspect_ratio": "anyres", "image_grid_pinpoints": PINPOINTS}
+    tiny_llavit(**tiles).save_pretrained(tmp_path / "tiled")
+    tiny_tile_processor("flat").save_pretrained(tmp_path / "tiled")
+    drawn = {}
+    for tile in ("0", "1", "grid", None):
+        out = tmp_path / f"{tile}.png"
+        chosen = () if tile is None else ("--tile", tile)
+        where = ("--model", tmp_path / "tiled", "--layers", "-1", "--out", out)
+        code, _, err = run("lens", folder / "noise.png", *where, *chosen)
+        assert code == 0, err
+        drawn[tile] = out.read_bytes()
+    assert drawn[None] == drawn["0"]
+    assert len(set(drawn.values())) == 3
+    png = ("--layers", "-1", "--out", tmp_path / "words.png")
+    for model, options, message in [
+        (tmp_path / "tiled", (*png, "--tile", "9"), "there is no tile 9: the image has tiles 0 to"),
+        (tmp_path / "tiled", (*png, "--tile", "all"), "is neither a number nor 'grid'"),
+        (tmp_path / "tiled", ("--tile", "1"), "--tile chooses what a picture shows"),
+        (folder / "llavit", (*png, "--tile", "grid"), "there is no tile grid: the image has one"),
+    ]:
+        code, _, err = run("lens", folder / "noise.png", "--model", model, *options)
+        assert code == 2 and message in err and err.count("\n") == 1
+    assert not (tmp_path / "words.png").exists()
 
 
 @pytest.mark.parametrize(("suffix", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
