@@ -65,6 +65,7 @@ class Source:
         processor: its processor.
         tensors: every weight of the model, under the model's own key names and in its order.
         generation: its generation_config.json, if there is one.
+        notes: what in its weights is new, one sentence each.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Source:
     processor: Any
     tensors: dict[str, LazyTensor]
     generation: Path | None
+    notes: tuple[str, ...] = ()
 
 
 def open_source(
@@ -207,7 +209,12 @@ def _assemble(
 
     tokenizer = _tokenizer(text_folder)
     image_token_id, rows = place_image_token(tokenizer, text.vocab_size, name)
+    notes: tuple[str, ...] = ()
     if rows > text.vocab_size:
+        notes = (
+            f"The image token {image_token_id} has no row in the source; here its row of the word "
+            "embeddings, which is never used, and of the unembedding is the mean of all others.",
+        )
         tensors = {
             key: grow_table(tensor, rows) if key in TABLES else tensor
             for key, tensor in tensors.items()
@@ -224,9 +231,8 @@ def _assemble(
     )
     if isinstance(processor, LlavitProcessor):
         processor.mm_patch_merge_type = config.mm_patch_merge_type
-    return Source(
-        found.path.name, found.format, config, processor, tensors, _generation_file(text_folder)
-    )
+    generation = _generation_file(text_folder)
+    return Source(found.path.name, found.format, config, processor, tensors, generation, notes)
 
 
 def _tokenizer(folder: Path) -> Any:

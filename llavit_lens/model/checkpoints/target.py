@@ -102,7 +102,7 @@ def retarget(
         )
     config.dtype = source.config.dtype
     tensors = dict(source.tensors)
-    notes = []
+    notes = list(source.notes)
     old, new = source.config.vision_feature_layer, switches["vision_feature_layer"]
     if _indices(source.config, new) != _indices(source.config, old):
         tensors[_PROJECTOR] = _widened(tensors[_PROJECTOR], source, new)
@@ -142,7 +142,7 @@ def _plain(source: Source) -> Target:
             f"{source.name}: is a LLaViT, or merges tiles in a way that only LLaViT knows; "
             "transformers' LLaVA has none of its switches. --to baseline turns them off"
         )
-    return Target(source.config, source.processor, source.tensors, ())
+    return Target(source.config, source.processor, source.tensors, source.notes)
 
 
 def _fields(config: PreTrainedConfig) -> dict[str, Any]:

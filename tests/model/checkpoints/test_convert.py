@@ -70,7 +70,8 @@ def test_every_row_of_the_tables(row: str, folder: Path, tmp_path: Path) -> None
     assert config.visual_attention == switches.visual_attention
     assert config.vision_feature_layer == (layers or -2)
     assert config.image_aspect_ratio == "pad"  # as in the source
-    assert len(target.notes) == sum(
+    assert "its row of the word embeddings, which is never used" in target.notes[0]
+    assert len(target.notes) == 1 + sum(
         [switches.separate_visual_qkv, switches.local_and_global, row_attends_anew(row)]
     )
     card = (tmp_path / "out" / "README.md").read_text()
@@ -172,6 +173,7 @@ def test_plain_transformers_reads_the_plain_folder(folder: Path, tmp_path: Path)
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["architectures"] == ["LlavaForConditionalGeneration"]
     assert config["model_type"] == "llava"
+    assert "mean of all others" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_the_folder_tells_nothing_of_the_machine(folder: Path, tmp_path: Path) -> None:

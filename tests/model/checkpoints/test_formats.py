@@ -120,6 +120,7 @@ def test_a_spare_row_becomes_the_image_token(tmp_path: Path) -> None:
     assert vlm.image_token_id == TOKENS
     assert vlm.model.config.text_config.vocab_size == TOKENS + 9
     assert_equals(vlm, model)
+    assert convert(folder, tmp_path / "out", "llava").notes == ()
 
 
 @torch.no_grad()
