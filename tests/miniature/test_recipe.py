@@ -233,7 +233,7 @@ def test_pretraining_tells_the_model_the_places_and_leaves_no_hook(tmp_path, mon
     )
     assert len(told) == 3 and any(told)
     ids = torch.tensor([[5, 6, 7]])
-    plain = Qwen2ForCausalLM.from_pretrained(tmp_path / "llm")
+    plain = Qwen2ForCausalLM.from_pretrained(tmp_path / "llm", attn_implementation="eager")
     assert plain.config.use_cache
     assert torch.equal(llm.float()(input_ids=ids).logits, plain.float()(input_ids=ids).logits)
 
