@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tiny import (
@@ -116,7 +116,13 @@ def test_painting_a_pixel_changes_the_tokens_whose_boxes_hold_it(
     size: tuple[int, int], name: str, data: st.DataObject
 ) -> None:
     x, y = (data.draw(st.integers(0, edge - 1)) for edge in size)
-    image = Image.new("RGB", size, "black")
+    color: Any = "black"
+    if name == "pad":
+        # The color of its bars, for beside others the filter undershoots and the clipping at black
+        # hides a pixel; and no so large picture that the lesser contrast is rounded away.
+        assume(max(size) <= 200)
+        color = tuple(int(255 * mean) for mean in PROCESSORS[name].image_processor.image_mean)
+    image = Image.new("RGB", size, color)
     layout, before = see(PROCESSORS[name], image)
     image.putpixel((x, y), (255, 255, 255))
     _, after = see(PROCESSORS[name], image)
