@@ -27,6 +27,7 @@ import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
+from torch.distributed._tools.mem_tracker import MemTracker
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen2Config
 from transformers.utils import is_flash_attn_2_available, logging
@@ -76,7 +77,7 @@ class Variant:
     """Of the pairs of tokens that attend at all, by formula."""
     forward_seconds: list[float] = field(default_factory=list)
     generate_seconds: list[float] = field(default_factory=list)
-    peak_bytes: int | None = None
+    peak_bytes: int = 0
     """Beyond the weights, in a forward pass; None where the system does not tell."""
 
 
@@ -243,25 +244,21 @@ def timed(run: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def peak_memory(run: Callable[[], None], device: torch.device) -> int | None:
-    """Bytes that a run took beyond what was taken before it."""
+def peak_memory(run: Callable[[], None], device: torch.device) -> int:
+    """Bytes of the tensors that a run holds at its peak, without the weights.
+
+    On a GPU with the kernels' own workspace; on a CPU, where the process's size says more about the
+    allocator than about the run, without it.
+    """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         run()
         return torch.cuda.max_memory_allocated() - before
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
-        before = _kilobytes("VmRSS")
+    tracker = MemTracker()
+    with tracker:
         run()
-        return 1024 * (_kilobytes("VmHWM") - before)
-    except OSError:
-        return None
-
-
-def _kilobytes(entry: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(f"{entry}:")))
+    return tracker.get_tracker_snapshot("peak")[device]["Total"]
 
 
 def _wait(device: torch.device) -> None:
@@ -293,7 +290,7 @@ def table(variants: list[Variant], title: str, visual: int) -> Table:
             f"{variant.linear_flops / 1e9:.1f}",
             f"{variant.attention_flops / 1e9:.1f}",
             *times,
-            "?" if variant.peak_bytes is None else f"{variant.peak_bytes / 2**20:.0f}",
+            f"{variant.peak_bytes / 2**20:.0f}",
         )
     return result
 

@@ -57,6 +57,8 @@ def test_it_measures_and_writes(benchmark: ModuleType, tmp_path: Path) -> None:
         variants["LLaViT", "llavit_sdpa"],
     )
     assert llava["linear_flops"] == masked["linear_flops"] == in_runs["linear_flops"] > 0
+    hidden = 4 * WIDTH * VISUAL  # bytes of one state of the visual tokens
+    assert all(v["peak_bytes"] > hidden for v in variants.values())
     # Two products of 2 * width operations for each pair of tokens.
     before, after = benchmark.TEXT_BEFORE, benchmark.TEXT_AFTER
     length = before + VISUAL + after
