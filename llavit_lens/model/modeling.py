@@ -155,8 +155,8 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         Without it, visual tokens are those of `input_ids` that are the image token.
 
         Raises ConfigurationError where the switches have no exact meaning: embeddings without
-        `mm_token_type_ids`, types that contradict the image tokens of `input_ids`, a cache of
-        packed samples, or the cases that `plan_attention` and `check_tower` refuse.
+        `mm_token_type_ids`, types that contradict the image tokens of `input_ids`, a cache or a
+        padding mask of packed samples, or the cases that `plan_attention` and `check_tower` refuse.
         """
         if pixel_values is not None:
             check_tower(
@@ -184,7 +184,8 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
                     "position_ids start anew within a row, so it holds several samples, and those "
                     "cannot be cached together; pass use_cache=False, or one sample per row."
                 )
-            kwargs["use_cache"] = False  # with one, transformers would not keep them apart
+            # With a cache, or a mask even without padding, transformers would not keep them apart.
+            kwargs["use_cache"], attention_mask = False, None
         new = input_ids if input_ids is not None else inputs_embeds
         if new is not None:
             attention = plan_attention(

@@ -80,8 +80,32 @@ def packed_samples(
 ) -> Tensor | None:
     """[B, L], a number for each sample packed into a row, or None if rows are single samples.
 
-    Samples are told apart by positions that start anew, in rows without padding mask and cache.
+    Samples are told apart by positions that start anew, in rows without cache. A padding mask
+    [B, L] without padding says as much as none: who finds samples passes no mask on.
+
+    Raises ConfigurationError for samples packed into rows that are padded, too.
     """
-    if attention_mask is not None or past_key_values is not None or position_ids is None:
+    if past_key_values is not None or position_ids is None:
         return None
-    return find_packed_sequence_indices(position_ids)
+    if attention_mask is None:
+        return find_packed_sequence_indices(position_ids)
+    if getattr(attention_mask, "ndim", None) != 2:
+        return None  # a ready-made mask, which keeps apart what it wants
+    real_BL = attention_mask != 0
+    if real_BL.all():
+        return find_packed_sequence_indices(position_ids)
+    if real_BL.shape[1] == position_ids.shape[1] and _starts_anew(position_ids, real_BL):
+        raise ConfigurationError(
+            "position_ids start anew within a row, so it holds several samples, but attention_mask "
+            "marks padding, too, and a padding mask cannot keep samples apart; pack samples "
+            "without padding and attention_mask, or pass one sample per row."
+        )
+    return None
+
+
+def _starts_anew(position_ids: Tensor, real_BL: Tensor) -> bool:
+    """Whether the positions [B or 1, L] of real tokens ever fail to rise."""
+    # What padding has for positions is anyone's: it only repeats the last real one here.
+    seen_BL = position_ids.expand(real_BL.shape).masked_fill(~real_BL, -1).cummax(dim=1).values
+    rises_BL = position_ids[:, 1:] > seen_BL[:, :-1]
+    return bool((real_BL[:, 1:] & ~rises_BL).any())

@@ -165,6 +165,37 @@ def test_packed_samples_are_what_they_are_alone(
     assert start == len(logits)
 
 
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
+@pytest.mark.parametrize("mode", MODES)
+@torch.no_grad()
+def test_a_mask_without_padding_leaves_packed_samples_apart(
+    mode: str, implementation: str, processor: LlavitProcessor
+) -> None:
+    model = tiny_llavit(visual_attention=mode, attn_implementation=implementation)
+    inputs = packed(processor)
+    expected = model(**inputs).logits
+    for dtype in (torch.long, torch.bool):
+        ones = torch.ones_like(inputs["input_ids"], dtype=dtype)
+        assert torch.equal(model(**inputs, attention_mask=ones).logits, expected)
+
+
+@pytest.mark.parametrize("where", [0, 12, -1], ids=str)
+@pytest.mark.parametrize("mode", MODES)
+def test_padding_around_packed_samples_is_refused(
+    where: int, mode: str, processor: LlavitProcessor
+) -> None:
+    """Wherever the padding is; that of ordinary rows, whatever its positions, is none of this."""
+    model, inputs = tiny_llavit(visual_attention=mode), packed(processor)
+    mask = torch.ones_like(inputs["input_ids"])
+    mask[:, where] = 0
+    with pytest.raises(ConfigurationError, match="hold.* several samples, but attention_mask"):
+        model(**inputs, attention_mask=mask)
+    batch = tiny_inputs(processor, PROMPTS)
+    mask = batch["attention_mask"]
+    positions = (mask.cumsum(1) - 1).masked_fill(mask == 0, 1)
+    assert model(**batch, position_ids=positions).logits.isfinite().all()
+
+
 @pytest.mark.parametrize("layout", ["packed", "batch"])
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
 @pytest.mark.parametrize("mode", MODES)
