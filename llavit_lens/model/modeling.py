@@ -38,6 +38,9 @@ _NEWLINE = r"^model\.image_newline$"
 # What a LLaViT checkpoint holds too much for a model with separate_visual_qkv=False.
 _VISUAL_QKV = r"^model\.language_model\.layers\.\d+\.self_attn\.[qkv]+_proj_visual\.(weight|bias)$"
 
+# What makes transformers generate with an assistant, besides an `assistant_model`.
+_ASSISTANCE = ("prompt_lookup_num_tokens", "assistant_early_exit")
+
 
 class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):
     """What LLaViT's model classes share: configuration, refusals, key names on disk."""
@@ -110,9 +113,21 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
                     f"image_aspect_ratio={self.config.image_aspect_ratio!r} sees a picture whole; "
                     "set it to 'anyres', or use the processor that belongs to the model."
                 )
-            return super().get_image_features(pixel_values, image_sizes=image_sizes, **settings)
+            if image_sizes is not None:
+                raise ConfigurationError(
+                    f"image_sizes tell which tiles a picture has, but image_aspect_ratio="
+                    f"{self.config.image_aspect_ratio!r} sees it whole; leave them out, or use the "
+                    "processor that belongs to the model."
+                )
+            return super().get_image_features(pixel_values, **settings)
         if image_sizes is None:
             raise ConfigurationError("Any-Res needs image_sizes, which its processor returns.")
+        if self.config.has_newline and self.image_newline is None:
+            raise ConfigurationError(
+                "The config was changed to tiles whose rows end with image_newline, but the model "
+                "was built without one; reload it with from_pretrained(..., "
+                "image_aspect_ratio='anyres', mm_patch_merge_type='spatial_unpad')."
+            )
         sizes = torch.as_tensor(image_sizes).tolist()
         pinpoints, tile_size = self.config.pinpoints, self.config.tile_size
         grids = [tile_grid(size, pinpoints, tile_size) for size in sizes]
@@ -155,7 +170,7 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         Without it, visual tokens are those of `input_ids` that are the image token.
 
         Raises ConfigurationError where the switches have no exact meaning: embeddings without
-        `mm_token_type_ids`, types that contradict the image tokens of `input_ids`, a cache or a
+        `mm_token_type_ids`, a config changed to other projections than the model has, types that contradict the image tokens of `input_ids`, a cache or a
         padding mask of packed samples, or the cases that `plan_attention` and `check_tower` refuse.
         """
         if pixel_values is not None:
@@ -163,6 +178,12 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
                 self.config,
                 kwargs.get("vision_feature_layer"),
                 kwargs.get("vision_feature_select_strategy"),
+            )
+        if self.language_model.separate_visual_qkv != self.config.separate_visual_qkv:
+            raise ConfigurationError(
+                f"config.separate_visual_qkv was changed to {self.config.separate_visual_qkv}, but "
+                "the model was built with the other; reload it with from_pretrained(..., "
+                f"separate_visual_qkv={self.config.separate_visual_qkv})."
             )
         mode, attentive = self.config.visual_attention, None
         if self.config.separate_visual_qkv or mode != "causal":
@@ -273,14 +294,29 @@ class LlavitForConditionalGeneration(LlavitPreTrainedModel, LlavaForConditionalG
         self,
         inputs: Tensor | None = None,
         generation_config: GenerationConfig | None = None,
+        logits_processor: Any = None,
+        stopping_criteria: Any = None,
+        prefix_allowed_tokens_fn: Any = None,
+        synced_gpus: bool | None = None,
+        assistant_model: Any = None,
         *args: Any,
         **kwargs: Any,
     ) -> Any:
         """As in transformers. Visual tokens are those of the prompt, whatever is then generated.
 
-        Raises ConfigurationError for `prefill_chunk_size`: Eq. 8 does not stop at a chunk.
+        Raises ConfigurationError for `prefill_chunk_size`: Eq. 8 does not stop at a chunk; and for
+        assisted generation, whose steps are not told which tokens are visual.
         """
         settings = generation_config or self.generation_config
+        assistant = {"assistant_model": assistant_model} | {
+            name: kwargs.get(name, getattr(settings, name, None)) for name in _ASSISTANCE
+        }
+        asked = [name for name, value in assistant.items() if value is not None]
+        if asked:
+            raise ConfigurationError(
+                f"{asked[0]} asks for assisted generation, which does not tell the steps of LLaViT "
+                "which tokens are visual; generate without it."
+            )
         if kwargs.get("prefill_chunk_size", settings.prefill_chunk_size) is not None:
             raise ConfigurationError(
                 "prefill_chunk_size splits the prompt, and visual tokens could not attend to those "
@@ -290,7 +326,17 @@ class LlavitForConditionalGeneration(LlavitPreTrainedModel, LlavaForConditionalG
         told = kwargs.get("mm_token_type_ids") is not None
         if prompt_ids is not None and kwargs.get("inputs_embeds") is None and not told:
             kwargs["mm_token_type_ids"] = (prompt_ids == self.config.image_token_id).long()
-        return super().generate(inputs, generation_config, *args, **kwargs)  # type: ignore[misc]
+        return super().generate(  # type: ignore[misc]
+            inputs,
+            generation_config,
+            logits_processor,
+            stopping_criteria,
+            prefix_allowed_tokens_fn,
+            synced_gpus,
+            None,
+            *args,
+            **kwargs,
+        )
 
     def prepare_inputs_for_generation(  # type: ignore[override]
         self,

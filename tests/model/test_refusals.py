@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import PROMPT, tiny_config_arguments, tiny_inputs, tiny_llavit
+from tiny import (
+    PINPOINTS,
+    PROMPT,
+    tiny_config_arguments,
+    tiny_inputs,
+    tiny_llavit,
+    tiny_tile_processor,
+)
 from torch import Tensor
 from transformers import AttentionInterface, GenerationConfig
 
@@ -125,6 +132,46 @@ def test_token_types_that_contradict_the_image_tokens_are_refused(
     inputs["mm_token_type_ids"] = spoil(inputs["mm_token_type_ids"])
     with pytest.raises(ConfigurationError, match="do not mark the image tokens"):
         llavit(**inputs)
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_projections_that_the_model_was_not_built_with_are_refused(
+    built: bool, processor: LlavitProcessor
+) -> None:
+    model = tiny_llavit(separate_visual_qkv=built)
+    model.config.separate_visual_qkv = not built
+    with pytest.raises(ConfigurationError, match=rf"\(\.\.\., separate_visual_qkv={not built}\)"):
+        model(**tiny_inputs(processor))
+
+
+def test_a_newline_that_the_model_was_not_built_with_is_refused() -> None:
+    tiles: dict[str, Any] = {"image_aspect_ratio": "anyres", "image_grid_pinpoints": PINPOINTS}
+    model = tiny_llavit(**tiles, mm_patch_merge_type="spatial")
+    model.config.mm_patch_merge_type = "spatial_unpad"
+    with pytest.raises(ConfigurationError, match="built without one; reload it"):
+        model(**tiny_inputs(tiny_tile_processor("spatial_unpad"), [PROMPT]))
+
+
+def test_image_sizes_without_tiles_are_refused(
+    llavit: LlavitForConditionalGeneration, processor: LlavitProcessor
+) -> None:
+    with pytest.raises(ConfigurationError, match="'crop' sees it whole; leave them out"):
+        llavit(**tiny_inputs(processor, [PROMPT]), image_sizes=torch.tensor([[30, 40]]))
+
+
+@pytest.mark.parametrize(
+    "name", ["assistant_model", "prompt_lookup_num_tokens", "assistant_early_exit"]
+)
+def test_assisted_generation_is_refused(
+    name: str, llavit: LlavitForConditionalGeneration, processor: LlavitProcessor
+) -> None:
+    asked: dict[str, Any] = {name: llavit if name == "assistant_model" else 2}
+    with pytest.raises(ConfigurationError, match=f"{name} asks for assisted generation"):
+        llavit.generate(**tiny_inputs(processor), max_new_tokens=2, **asked)
+    if name != "assistant_model":
+        settings = GenerationConfig(**asked, max_new_tokens=2)
+        with pytest.raises(ConfigurationError, match=f"{name} asks for assisted generation"):
+            llavit.generate(**tiny_inputs(processor), generation_config=settings)
 
 
 def test_nothing_to_read_is_refused(llavit: LlavitForConditionalGeneration) -> None:

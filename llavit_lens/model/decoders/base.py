@@ -52,6 +52,7 @@ class VisualDecoder(MaskKeeping):
 
     def __init__(self, config: PreTrainedConfig, separate_visual_qkv: bool) -> None:
         super().__init__(config)
+        self.separate_visual_qkv = separate_visual_qkv
         for index, layer in enumerate(self.layers):
             layer.self_attn = self.attention_class(config, index, separate_visual_qkv)
         self.post_init()
