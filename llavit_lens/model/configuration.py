@@ -51,8 +51,8 @@ class LlavitConfig(LlavaConfig):
     Where the paper says nothing about Any-Res, it is done as in LLaVA-NeXT: the base tile is
     stretched, tiles are padded in black, and a small picture gets tiles too.
 
-    Raises ConfigurationError for an unknown choice or a `separate_visual_qkv` that is not a bool,
-    also on later assignment.
+    Raises ConfigurationError for an unknown choice, a `separate_visual_qkv` that is not a bool or
+    pinpoints that are not pairs, also on later assignment.
     """
 
     model_type = "llavit"
@@ -98,4 +98,13 @@ class LlavitConfig(LlavaConfig):
             raise ConfigurationError(f"{key}={value!r} is not one of {choices}.")
         if key == "separate_visual_qkv" and not isinstance(value, bool):
             raise ConfigurationError(f"separate_visual_qkv={value!r} is not True or False.")
+        if key == "image_grid_pinpoints" and not (value is None or _is_pairs(value)):
+            raise ConfigurationError(f"{key}={value!r} is not a list of (height, width) in pixels.")
         super().__setattr__(key, value)
+
+
+def _is_pairs(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, list | tuple) and [type(edge) for edge in pair] == [int, int]
+        for pair in value
+    )

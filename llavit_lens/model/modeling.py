@@ -170,8 +170,9 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         Without it, visual tokens are those of `input_ids` that are the image token.
 
         Raises ConfigurationError where the switches have no exact meaning: embeddings without
-        `mm_token_type_ids`, a config changed to other projections than the model has, types that contradict the image tokens of `input_ids`, a cache or a
-        padding mask of packed samples, or the cases that `plan_attention` and `check_tower` refuse.
+        `mm_token_type_ids`, types that contradict the image tokens of `input_ids`, a config changed
+        to other projections than the model was built with, a cache or a padding mask of packed
+        samples, or the cases that `plan_attention` and `check_tower` refuse.
         """
         if pixel_values is not None:
             check_tower(

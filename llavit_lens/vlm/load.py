@@ -15,18 +15,29 @@ import torch
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, StrictDataclassError
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    LlavaProcessor,
+    PreTrainedConfig,
+)
 from transformers.utils import logging
 
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
-from llavit_lens.model import LlavitProcessor  # registers LLaViT with the Auto classes, too
+from llavit_lens.model import (  # registers LLaViT with the Auto classes, too
+    LlavitConfig,
+    LlavitProcessor,
+)
 from llavit_lens.model.checkpoints.detect import detect, is_original
 from llavit_lens.model.checkpoints.places import local_folder
 from llavit_lens.model.checkpoints.source import open_source
+from llavit_lens.model.towers import token_settings
 from llavit_lens.vlm.vlm import VLM
 
 _TILING = ("mm_patch_merge_type", "image_grid_pinpoints")
 _RESOLUTION = ("image_aspect_ratio", *_TILING)
+_STRATEGY = "vision_feature_select_strategy"
 DEMO_PREFIX = "demo:"
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 _HUB_TIMEOUT_SECONDS = 10
@@ -55,7 +66,8 @@ def load(
         vision_tower: folder or Hub name of the vision tower, for a checkpoint in LLaVA's original
             format; default: the one that it names.
         config_overrides: switches of the model's config, such as `visual_attention="none"`. The
-            processor follows `image_aspect_ratio` and what belongs to it.
+            processor follows `image_aspect_ratio` and what belongs to it, and
+            `vision_feature_select_strategy`.
 
     Raises:
         CheckpointError: there is no such model, its files are damaged, or its tensors are not
@@ -88,10 +100,7 @@ def load(
         model = _model(source, {**options, "config": config}, has_visual_qkv)
         with source.loading("processor"):
             processor = AutoProcessor.from_pretrained(source.path, **source.access)
-    if isinstance(processor, LlavitProcessor) and any(
-        key in _RESOLUTION for key in config_overrides
-    ):
-        processor.set_resolution(config)
+    _follow(processor, config, config_overrides, source)
     revision = getattr(config, "_commit_hash", None)
     try:
         model.to(place)
@@ -211,7 +220,8 @@ def _config(source: _Source) -> Any:
 
 
 def _override(config: Any, overrides: dict[str, Any], source: _Source) -> None:
-    unknown = [key for key in overrides if not hasattr(config, key)]
+    known = config.to_dict()  # not all attributes: others are methods, or follow from these
+    unknown = [key for key in overrides if key not in known]
     if unknown:
         raise ConfigurationError(
             f"{source.name}: a {config.model_type} model has no switch {', '.join(unknown)}"
@@ -236,6 +246,27 @@ def _override(config: Any, overrides: dict[str, Any], source: _Source) -> None:
                 f"{source.name}: vision_feature_layer={chosen!r}, but the vision tower has layers "
                 f"0 to {depth}, or -{depth + 1} to -1"
             )
+
+
+def _follow(processor: Any, config: Any, overrides: dict[str, Any], source: _Source) -> None:
+    """Pixels and number of image tokens as the overridden config wants them."""
+    if any(key in _RESOLUTION for key in overrides):
+        if isinstance(processor, LlavitProcessor):
+            processor.set_resolution(config)
+        elif isinstance(config, LlavitConfig):
+            raise ConfigurationError(
+                f"{source.name}: has a {type(processor).__name__}, which takes pictures in one way "
+                f"only; leave out {', '.join(key for key in _RESOLUTION if key in overrides)}, or "
+                "save a LlavitProcessor beside the model"
+            )
+    if _STRATEGY in overrides:
+        if not isinstance(processor, LlavaProcessor):
+            raise ConfigurationError(
+                f"{source.name}: its {type(processor).__name__} cannot follow {_STRATEGY}; leave "
+                "it out"
+            )
+        for key, value in token_settings(config).items():
+            setattr(processor, key, value)
 
 
 def _model(source: _Source, options: dict[str, Any], has_visual_qkv: bool) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import tiny_image, tiny_llava, tiny_llavit, tiny_processor
+from tiny import PATCHES, tiny_image, tiny_llava, tiny_llavit, tiny_processor
 from tiny_vlm import FAMILIES, plain_processor
 
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError
@@ -138,6 +138,35 @@ def test_config_overrides_that_make_no_sense(llavit_folder: Path) -> None:
         assert "the vision tower has layers 0 to 3, or -4 to -1" in message
     message = fails(llavit_folder, vision_feature_layer=[1, 2])
     assert "linear_1.weight ([48, 96] instead of [48, 64])" in message
+
+
+@pytest.mark.parametrize("name", ["has_tiles", "to_dict", "pinpoints", "_commit_hash"])
+def test_overrides_are_fields_of_the_config(name: str, llavit_folder: Path) -> None:
+    assert f"no switch {name}" in fails(llavit_folder, **{name: 3})
+
+
+@pytest.mark.parametrize("pinpoints", [[5], [[28]], [[28, "56"]], 5, "28x56"], ids=str)
+def test_pinpoints_that_are_no_pairs(pinpoints: Any, llavit_folder: Path) -> None:
+    tiles = {"image_aspect_ratio": "anyres", "image_grid_pinpoints": pinpoints}
+    assert "is not a list of (height, width)" in fails(llavit_folder, **tiles)
+
+
+def test_the_processor_follows_the_select_strategy(saved: Path) -> None:
+    patches, with_class = (
+        load(saved, vision_feature_select_strategy=strategy) for strategy in ("default", "full")
+    )
+    ids = [vlm._inputs(tiny_image(), "What?")[1]["input_ids"] for vlm in (patches, with_class)]
+    counts = [int((row == patches.image_token_id).sum()) for row in ids]
+    assert counts == [PATCHES, PATCHES + 1]
+    assert with_class.model(**with_class._inputs(tiny_image(), "What?")[1]).logits.isfinite().all()
+
+
+def test_a_processor_that_cannot_follow_the_resolution_is_named(copy: Path) -> None:
+    (copy / "processor_config.json").unlink()
+    plain_processor().save_pretrained(copy)
+    assert type(load(copy).processor).__name__ == "LlavaProcessor"
+    message = fails(copy, image_aspect_ratio="stretch")
+    assert "has a LlavaProcessor" in message and "leave out image_aspect_ratio" in message
 
 
 def test_missing_keys_are_named(copy: Path) -> None:
