@@ -65,6 +65,7 @@ def convert(
         CheckpointError, ConfigurationError: as `open_source`, `retarget` and `check_out`; or the
             disk is full.
     """
+    out = out.absolute()  # `.` has no name of its own
     check_out(out)
     source = open_source(folder, base, vision_tower)
     target = retarget(source, to, separate_visual_qkv, visual_attention, vision_feature_layer)

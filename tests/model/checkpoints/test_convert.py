@@ -260,6 +260,17 @@ class Killed(BaseException):
 STEPS = ("save_file", "_complete", "_flush")
 
 
+def test_the_empty_folder_one_is_in(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    convert(folder, Path("."), "llava")
+    monkeypatch.chdir(tmp_path)  # the folder is another one now
+    assert [entry.name for entry in tmp_path.iterdir()] == ["here"]
+    assert (tmp_path / "here" / "config.json").is_file()
+
+
 def stop_at(step: int, stop: Callable[[], Any]) -> Callable[[], None]:
     """Stop before the given step of writing (a file, a flush, a rename); returns the undoing."""
     originals: list[tuple[Any, str, Any]] = []

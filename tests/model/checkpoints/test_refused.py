@@ -210,6 +210,11 @@ def test_files_of_torch_before_2020_load(spoil: Any) -> None:
         ({"num_hidden_layers": 4}, "missing: model.language_model.layers.3."),
         ({"num_hidden_layers": 2}, "foreign: model.layers.2."),
         ({"vocab_size": 17}, "instead of [17, 48]"),
+        ({"mm_vision_select_layer": "-2"}, "mm_vision_select_layer='-2'"),
+        ({"mm_vision_select_layer": 99}, "layers 0 to 3, or -4 to -1"),
+        ({"hidden_act": "foo"}, "KeyError: 'foo'"),
+        ({"rope_scaling": {"type": "foo", "factor": 2.0}}, "configuration"),
+        ({"num_attention_heads": 0}, "configuration"),
     ],
 )
 def test_settings_that_are_not_served(change: Any, message: str, spoil: Any) -> None:
