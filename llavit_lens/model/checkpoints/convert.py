@@ -1,7 +1,8 @@
 """Conversion of a checkpoint folder, shard by shard.
 
 Peak memory is that of the source shard being read, mapped from disk, and of the shard being
-written, half as large: less than twice the largest shard of the source.
+written, half as large: less than twice the largest shard of the source. Only a table
+of word embeddings that fills its shard, and grows by a row for `<image>`, needs twice, and the row.
 """
 
 from __future__ import annotations

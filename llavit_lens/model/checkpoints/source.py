@@ -32,7 +32,7 @@ from llavit_lens.model.checkpoints.detect import (
     read_config,
 )
 from llavit_lens.model.checkpoints.places import local_folder
-from llavit_lens.model.checkpoints.prompts import CHAT_TEMPLATES
+from llavit_lens.model.checkpoints.prompts import chat_template
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.tower import find_tower
 from llavit_lens.model.checkpoints.vocabulary import TABLES, grow_table, place_image_token
@@ -227,7 +227,7 @@ def _assemble(
         patch_size=tower.config.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
         num_additional_image_tokens=tower.class_tokens,
-        chat_template=CHAT_TEMPLATES.get(text.model_type),
+        chat_template=chat_template(name, text.model_type, tokenizer),
     )
     if isinstance(processor, LlavitProcessor):
         processor.mm_patch_merge_type = config.mm_patch_merge_type
