@@ -23,6 +23,7 @@ from llavit_lens.model import LlavitProcessor  # registers LLaViT with the Auto 
 from llavit_lens.model.checkpoints.detect import detect, is_original
 from llavit_lens.model.checkpoints.places import local_folder
 from llavit_lens.model.checkpoints.source import open_source
+from llavit_lens.model.processing import complete_processor
 from llavit_lens.vlm.vlm import VLM
 
 _TILING = ("mm_patch_merge_type", "image_grid_pinpoints")
@@ -88,6 +89,7 @@ def load(
         model = _model(source, {**options, "config": config}, has_visual_qkv)
         with source.loading("processor"):
             processor = AutoProcessor.from_pretrained(source.path, **source.access)
+            complete_processor(processor, config)
     if isinstance(processor, LlavitProcessor) and any(
         key in _RESOLUTION for key in config_overrides
     ):

@@ -37,7 +37,7 @@ from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_f
 from llavit_lens.model.checkpoints.tower import find_tower
 from llavit_lens.model.checkpoints.vocabulary import TABLES, grow_table, place_image_token
 from llavit_lens.model.configuration import LlavitConfig
-from llavit_lens.model.processing import LlavitProcessor
+from llavit_lens.model.processing import LlavitProcessor, complete_processor
 
 _HEAD = "lm_head.weight"
 
@@ -118,6 +118,7 @@ def _hugging_face(found: CheckpointFolder) -> Source:
     with _made_sense_of(name):
         config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
         processor = AutoProcessor.from_pretrained(found.path, trust_remote_code=False)
+        complete_processor(processor, config)
         model = empty_model(config)
     found_tensors = layouts.without_buffers(Reader().open(found.weight_files))
     tensors = layouts.fit(name, found_tensors, model, foreign=[])

@@ -208,10 +208,13 @@ def test_a_source_processor_without_patch_size(tmp_path: Path) -> None:
     for key in ("patch_size", "vision_feature_select_strategy", "num_additional_image_tokens"):
         settings.pop(key)
     (folder / "processor_config.json").write_text(json.dumps(settings))
-    convert(folder, tmp_path / "out", "baseline")
-    vlm = load(tmp_path / "out")
-    inputs = inputs_of(vlm.processor, vlm.model)
-    assert (inputs["input_ids"] == vlm.image_token_id).sum() == 16
+    for to in ("baseline", "llava"):
+        convert(folder, tmp_path / to, to)
+    for place in (folder, tmp_path / "baseline", tmp_path / "llava"):
+        vlm = load(place)
+        inputs = inputs_of(vlm.processor, vlm.model)
+        assert (inputs["input_ids"] == vlm.image_token_id).sum() == 16
+        assert vlm.trace(tiny_image()).hidden.isfinite().all()
 
 
 def test_shards_and_their_index(folder: Path, tmp_path: Path, several_shards: None) -> None:
