@@ -211,8 +211,13 @@ def _assemble(
     tokenizer = _tokenizer(text_folder)
     image_token_id, rows = place_image_token(tokenizer, text.vocab_size, name)
     notes: tuple[str, ...] = ()
-    if rows > text.vocab_size:
+    if own_tower and vision_tower is not None:
         notes = (
+            "The weights of the vision tower are the checkpoint's own; --vision-tower only says "
+            "how it is built and how it takes its pictures.",
+        )
+    if rows > text.vocab_size:
+        notes += (
             f"The image token {image_token_id} has no row in the source; here its row of the word "
             "embeddings, which is never used, and of the unembedding is the mean of all others.",
         )
