@@ -59,6 +59,8 @@ MODELS: dict[str, dict[str, Any]] = {
         "num_attention_heads": 16,
     },
 }
+TARGETS = {576: 1.05, 2880: 1.10}
+"""Most time of LLaViT's forward pass over LLaVA's, by visual tokens; both on a CPU with sdpa."""
 TEXT_BEFORE, TEXT_AFTER = 24, 40
 """Tokens of a chat template and a question around the image."""
 
@@ -100,12 +102,17 @@ def main(
     kind = getattr(torch, dtype, None)
     if kind not in (torch.float32, torch.bfloat16, torch.float16):
         raise typer.BadParameter(f"{dtype!r} is not float32, bfloat16 or float16")
+    check_device(device)
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        raise typer.BadParameter(f"--out {out}: is a folder, or its folder does not exist")
     llava, llavit = build(settings, device, kind)
     results = []
     for visual in tokens or [576, 2880]:
         variants = measure(llava, llavit, settings, visual, repeats, new_tokens)
         results.append({"visual_tokens": visual, "variants": [asdict(v) for v in variants]})
         Console().print(table(variants, f"{model}, {settings['num_hidden_layers']} layers", visual))
+        if device == "cpu" and visual in TARGETS:
+            print(verdict(variants, visual))
     report = {
         "model": model,
         "layers": settings["num_hidden_layers"],
@@ -122,6 +129,18 @@ def main(
     }
     if out is not None:
         out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def check_device(device: str) -> None:
+    """BadParameter for a device that is not here, or not served."""
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = ""
+    if kind not in ("cpu", "cuda"):
+        raise typer.BadParameter(f"--device {device!r} is neither cpu nor cuda")
+    if kind == "cuda" and (torch.device(device).index or 0) >= torch.cuda.device_count():
+        raise typer.BadParameter(f"--device {device}: PyTorch finds no such GPU; use cpu")
 
 
 def build(
@@ -269,6 +288,17 @@ def _wait(device: torch.device) -> None:
 def ratio(one: list[float], other: list[float]) -> float:
     """Median over turns."""
     return statistics.median(a / b for a, b in zip(one, other, strict=True))
+
+
+def verdict(variants: list[Variant], visual: int) -> str:
+    """Whether the target for a number of visual tokens is met."""
+    base, *others = [variant for variant in variants if "sdpa" in variant.attention]
+    found = {
+        other.attention: ratio(other.forward_seconds, base.forward_seconds) for other in others
+    }
+    shown = ", ".join(f"{attention} ×{value:.3f}" for attention, value in found.items())
+    met = "met" if found["sdpa"] <= TARGETS[visual] else "not met"
+    return f"Target at {visual} visual tokens, ×{TARGETS[visual]:.2f} with sdpa: {met} ({shown})"
 
 
 def table(variants: list[Variant], title: str, visual: int) -> Table:

@@ -90,7 +90,7 @@ def reference(
             table.normal_(0.0, 0.5)
         if not spare_rows:
             for table in (model.get_input_embeddings().weight, model.lm_head.weight):
-                table[-1] = table[:-1].mean(0)
+                table[-1] = table[:-1].double().mean(0)
     return model
 
 

@@ -61,6 +61,23 @@ def makes_tiles(image_processor: Any) -> bool:
     return type(image_processor).__name__.removesuffix("Pil") == "LlavaNextImageProcessor"
 
 
+def complete_processor(processor: Any, config: Any) -> None:
+    """Tell a LLaVA processor, in place, what those that transformers saved before 4.45 do not say.
+
+    Args:
+        processor: of any kind; one that is not LLaVA's, or says it all, stays as it is.
+        config: of the model that it belongs to.
+    """
+    if not isinstance(processor, (LlavaProcessor, LlavaNextProcessor)):
+        return
+    if processor.patch_size is None:
+        vision = config.vision_config
+        processor.patch_size = vision.patch_size
+        processor.num_additional_image_tokens = int(vision.model_type == "clip_vision_model")
+    if processor.vision_feature_select_strategy is None:
+        processor.vision_feature_select_strategy = config.vision_feature_select_strategy
+
+
 def merge_type_of(processor: Any) -> str | None:
     """The order in which a processor expects the tokens of tiles; None if that is not known."""
     if isinstance(processor, LlavaNextProcessor):

@@ -32,6 +32,7 @@ from llavit_lens.model import (  # registers LLaViT with the Auto classes, too
 from llavit_lens.model.checkpoints.detect import detect, is_original
 from llavit_lens.model.checkpoints.places import local_folder
 from llavit_lens.model.checkpoints.source import open_source
+from llavit_lens.model.processing import complete_processor
 from llavit_lens.model.towers import token_settings
 from llavit_lens.vlm.vlm import VLM
 
@@ -100,6 +101,7 @@ def load(
         model = _model(source, {**options, "config": config}, has_visual_qkv)
         with source.loading("processor"):
             processor = AutoProcessor.from_pretrained(source.path, **source.access)
+            complete_processor(processor, config)
     _follow(processor, config, config_overrides, source)
     revision = getattr(config, "_commit_hash", None)
     try:

@@ -85,8 +85,35 @@ def test_both_models_hold_the_same_weights_once(benchmark: ModuleType) -> None:
     assert (llavit(inputs_embeds=embeddings, **text_only).logits - expected).abs().max() <= 1e-6
 
 
-@pytest.mark.parametrize("wrong", [("--model", "gpt-2"), ("--dtype", "int8")])
-def test_what_it_does_not_know_is_refused(benchmark: ModuleType, wrong: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--model", "gpt-2"),
+        ("--dtype", "int8"),
+        ("--device", "foo"),
+        ("--device", "meta"),
+        ("--device", "cuda:99"),
+        ("--out", "nope/x.json"),
+    ],
+)
+def test_what_it_does_not_know_is_refused(
+    benchmark: ModuleType, wrong: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "build", lambda *_: pytest.fail("it has begun"))
     result = run(benchmark, *wrong)
     assert result.exit_code == 2
     assert wrong[1] in result.output
+
+
+def test_it_says_whether_a_target_is_met(benchmark: ModuleType) -> None:
+    def variant(name: str, attention: str, seconds: float) -> object:
+        return benchmark.Variant(name, attention, forward_seconds=[seconds, seconds])
+
+    for seconds, met in ((1.04, "sdpa: met"), (1.06, "sdpa: not met")):
+        variants = [
+            variant("LLaVA", "sdpa", 1.0),
+            variant("LLaViT", "sdpa", seconds),
+            variant("LLaViT", "llavit_sdpa", 0.9),
+        ]
+        line = benchmark.verdict(variants, 576)
+        assert met in line and f"sdpa ×{seconds:.3f}, llavit_sdpa ×0.900" in line

@@ -1,7 +1,8 @@
 """Conversion of a checkpoint folder, shard by shard.
 
 Peak memory is that of the source shard being read, mapped from disk, and of the shard being
-written, half as large: less than twice the largest shard of the source.
+written, half as large: less than twice the largest shard of the source. Only a table
+of word embeddings that fills its shard, and grows by a row for `<image>`, needs twice, and the row.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def convert(
         CheckpointError, ConfigurationError: as `open_source`, `retarget` and `check_out`; or the
             disk is full.
     """
+    out = out.absolute()  # `.` has no name of its own
     check_out(out)
     source = open_source(folder, base, vision_tower)
     target = retarget(source, to, separate_visual_qkv, visual_attention, vision_feature_layer)

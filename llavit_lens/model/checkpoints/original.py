@@ -142,20 +142,31 @@ def text_config(name: str, fields: dict[str, Any], has_head: bool) -> PreTrained
         ) from None
 
 
-def feature_settings(fields: dict[str, Any], tower: Tower, own_tower: bool) -> dict[str, Any]:
+def feature_settings(
+    name: str, fields: dict[str, Any], tower: Tower, own_tower: bool
+) -> dict[str, Any]:
     """Which vision layer is used, and with or without the class token.
 
     LLaVA's code drops SigLIP's last layer and takes the output of what is left, whatever
     `mm_vision_select_layer` says; SigLIP has no class token to drop.
+
+    Raises:
+        CheckpointError: the tower has no such layer.
     """
     if not tower.class_tokens:
         return {
             "vision_feature_layer": -1 if own_tower else -2,
             "vision_feature_select_strategy": "full",
         }
+    layer, depth = fields.get("mm_vision_select_layer", -2), tower.config.num_hidden_layers
+    if type(layer) is not int or not -depth - 1 <= layer <= depth:
+        raise CheckpointError(
+            f"{name}: mm_vision_select_layer={layer!r}, but the vision tower has layers 0 to "
+            f"{depth}, or -{depth + 1} to -1; correct its config.json"
+        )
     patches_only = fields.get("mm_vision_select_feature", "patch") == "patch"
     return {
-        "vision_feature_layer": fields.get("mm_vision_select_layer", -2),
+        "vision_feature_layer": layer,
         "vision_feature_select_strategy": "default" if patches_only else "full",
     }
 

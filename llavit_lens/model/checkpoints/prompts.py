@@ -1,11 +1,16 @@
 """Chat templates of LLaVA's own code, which its checkpoints do not carry.
 
 LLaVA picks a conversation by the name of the folder; here the decoder family decides, as in the
-released models: Vicuna for Llama, `mistral_instruct` for Mistral, ChatML for Qwen. The images of a
-message go before its text, each followed by a newline.
+released models: Vicuna for Llama, `mistral_instruct` for Mistral, ChatML for Qwen. Llama decoders
+differ in it (LLaVA-1.6-34B is ChatML, LLaVA-Llama-3 is Llama 3), and their tokenizers tell. The
+images of a message go before its text, each followed by a newline.
 """
 
 from __future__ import annotations
+
+from typing import Any
+
+from llavit_lens.errors import CheckpointError
 
 _CONTENT = (
     "{%- macro show(content) -%}"
@@ -39,10 +44,45 @@ _CHATML = (
     "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
 )
 
-CHAT_TEMPLATES: dict[str, str] = {
-    "llama": _VICUNA,
-    "mistral": _MISTRAL,
-    "qwen2": _CHATML,
-    "qwen3": _CHATML,
-}
-"""By decoder family; other families get none, and the plain `USER: … ASSISTANT:`."""
+_BY_FAMILY = {"mistral": _MISTRAL, "qwen2": _CHATML, "qwen3": _CHATML}
+_IMAGE = "<image>"
+
+
+def chat_template(name: str, family: str, tokenizer: Any) -> str | None:
+    """The template of a checkpoint; None for a family without one: the plain `USER: … ASSISTANT:`.
+
+    Args:
+        name: of the checkpoint, for messages.
+        family: of its decoder.
+        tokenizer: of the language model; decides for a Llama.
+
+    Raises:
+        CheckpointError: a Llama of another conversation, whose template holds no image.
+    """
+    if family != "llama":
+        return _BY_FAMILY.get(family)
+    tokens = tokenizer.get_vocab()
+    if "<|im_start|>" in tokens:
+        return _CHATML
+    own = tokenizer.chat_template
+    if own is None and "<|start_header_id|>" not in tokens:
+        return _VICUNA
+    if isinstance(own, str) and _holds_an_image(tokenizer):
+        return own
+    raise CheckpointError(
+        f"{name}: its tokenizer is not Vicuna's, and has no chat template that holds an image; put "
+        "one that writes <image> into its tokenizer_config.json (chat_template)"
+    )
+
+
+def _holds_an_image(tokenizer: Any) -> bool:
+    """Whether the tokenizer's template writes `<image>` once for a message with one."""
+    content = [{"type": "image"}, {"type": "text", "text": "Why?"}]
+    try:
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+    except Exception:  # whatever a template may raise over contents that are no string
+        return False
+    # a template made for text alone writes the list itself
+    return prompt.count(_IMAGE) == 1 and "'type'" not in prompt

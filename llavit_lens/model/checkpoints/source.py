@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,12 @@ from llavit_lens.model.checkpoints.detect import (
     read_config,
 )
 from llavit_lens.model.checkpoints.places import local_folder
-from llavit_lens.model.checkpoints.prompts import CHAT_TEMPLATES
+from llavit_lens.model.checkpoints.prompts import chat_template
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.tower import find_tower
 from llavit_lens.model.checkpoints.vocabulary import TABLES, grow_table, place_image_token
 from llavit_lens.model.configuration import LlavitConfig
-from llavit_lens.model.processing import LlavitProcessor
+from llavit_lens.model.processing import LlavitProcessor, complete_processor
 
 _HEAD = "lm_head.weight"
 
@@ -114,15 +115,13 @@ def empty_model(config: Any) -> PreTrainedModel:
 
 def _hugging_face(found: CheckpointFolder) -> Source:
     name = str(found.path)
-    try:
+    with _made_sense_of(name):
         config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
         processor = AutoProcessor.from_pretrained(found.path, trust_remote_code=False)
-    except (ConfigurationError, CheckpointError):
-        raise
-    except Exception as error:  # whatever transformers may raise
-        raise _no_sense(name, error) from None
+        complete_processor(processor, config)
+        model = empty_model(config)
     found_tensors = layouts.without_buffers(Reader().open(found.weight_files))
-    tensors = layouts.fit(name, found_tensors, empty_model(config), foreign=[])
+    tensors = layouts.fit(name, found_tensors, model, foreign=[])
     config.dtype = _dtype_of(tensors)
     return Source(
         found.path.name, found.format, config, processor, tensors, _generation_file(found.path)
@@ -189,29 +188,36 @@ def _assemble(
         tensors = {**tensors, **more}
         foreign += [key for key in others if not layouts.is_listed(key, layouts.TOWER_EXTRAS)]
     text = original.text_config(name, fields, _HEAD in tensors)
-    settings = original.feature_settings(fields, tower, own_tower)
+    settings = original.feature_settings(name, fields, tower, own_tower)
     merge_type = original.merge_type(fields)
     config_class, processor_class = _CLASSES[merge_type]
     if merge_type is not None:
         settings["image_grid_pinpoints"] = original.pinpoints(name, fields)
     if config_class is LlavitConfig:
         settings |= _SWITCHES_OFF | {"mm_patch_merge_type": merge_type}
-    config = config_class(
-        vision_config=tower.config,
-        text_config=text,
-        tie_word_embeddings=text.tie_word_embeddings,
-        image_seq_length=(tower.config.image_size // tower.config.patch_size) ** 2,
-        **settings,
-    )
+    with _made_sense_of(name):
+        config = config_class(
+            vision_config=tower.config,
+            text_config=text,
+            tie_word_embeddings=text.tie_word_embeddings,
+            image_seq_length=(tower.config.image_size // tower.config.patch_size) ** 2,
+            **settings,
+        )
+        model = empty_model(config)
     # Against the table as it is; it grows afterwards.
-    tensors = layouts.fit(name, tensors, empty_model(config), foreign)
+    tensors = layouts.fit(name, tensors, model, foreign)
     config.dtype = _dtype_of(tensors)
 
     tokenizer = _tokenizer(text_folder)
     image_token_id, rows = place_image_token(tokenizer, text.vocab_size, name)
     notes: tuple[str, ...] = ()
-    if rows > text.vocab_size:
+    if own_tower and vision_tower is not None:
         notes = (
+            "The weights of the vision tower are the checkpoint's own; --vision-tower only says "
+            "how it is built and how it takes its pictures.",
+        )
+    if rows > text.vocab_size:
+        notes += (
             f"The image token {image_token_id} has no row in the source; here its row of the word "
             "embeddings, which is never used, and of the unembedding is the mean of all others.",
         )
@@ -227,7 +233,7 @@ def _assemble(
         patch_size=tower.config.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
         num_additional_image_tokens=tower.class_tokens,
-        chat_template=CHAT_TEMPLATES.get(text.model_type),
+        chat_template=chat_template(name, text.model_type, tokenizer),
     )
     if isinstance(processor, LlavitProcessor):
         processor.mm_patch_merge_type = config.mm_patch_merge_type
@@ -261,7 +267,17 @@ def _generation_file(folder: Path) -> Path | None:
     return file if file.is_file() else None
 
 
-def _no_sense(name: str, error: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"{name}: its configuration or processor cannot be loaded ({one_line(error)})"
-    )
+@contextmanager
+def _made_sense_of(name: str) -> Iterator[None]:
+    """Turns whatever transformers raises over a checkpoint's settings into one line."""
+    try:
+        yield
+    except (ConfigurationError, CheckpointError):
+        raise
+    except Exception as error:
+        # a KeyError says only the key
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise CheckpointError(
+            f"{name}: its configuration or processor cannot be loaded ({reason}); compare its "
+            "config.json with that of the published checkpoint"
+        ) from None

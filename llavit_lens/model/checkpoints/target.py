@@ -229,21 +229,16 @@ def _copy(tensor: LazyTensor) -> LazyTensor:
 
 
 def _processor(source: Source, config: Any) -> LlavitProcessor:
-    """LLaViT's processor of the same parts; what an old one does not say is in the config."""
+    """LLaViT's processor of the same parts."""
     parts = source.processor
     if isinstance(parts, LlavitProcessor):
         return parts
-    patch_size = parts.patch_size
-    class_tokens = parts.num_additional_image_tokens
-    if patch_size is None:  # saved by transformers before 4.45
-        patch_size = config.vision_config.patch_size
-        class_tokens = 1 if config.vision_config.model_type == "clip_vision_model" else 0
     return LlavitProcessor(
         image_processor=parts.image_processor,
         tokenizer=parts.tokenizer,
-        patch_size=patch_size,
+        patch_size=parts.patch_size,
         vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=class_tokens,
+        num_additional_image_tokens=parts.num_additional_image_tokens,
         chat_template=parts.chat_template,
         mm_patch_merge_type=config.mm_patch_merge_type,
     )

@@ -14,7 +14,7 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from llavit_lens.errors import CheckpointError, one_line
+from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
 from llavit_lens.model.checkpoints.places import local_folder
 from llavit_lens.model.checkpoints.read import find_weight_files
 
@@ -56,7 +56,12 @@ def find_tower(name: str, checkpoint: Path, given: str | Path | None, has_weight
 
     Raises:
         CheckpointError: it cannot be found, is damaged, or is neither CLIP nor SigLIP.
+        ConfigurationError: `given` where nothing is missing: own weights of a known tower.
     """
+    if given is not None and has_weights and name in _KNOWN:
+        raise ConfigurationError(
+            f"{checkpoint}: holds its own vision tower; leave out --vision-tower"
+        )
     if given is None and (checkpoint / name).is_dir():
         given = checkpoint / name
     if given is None and has_weights and name in _KNOWN:

@@ -26,6 +26,7 @@ from llavit_lens.model.checkpoints.read import LazyTensor
 IMAGE_TOKEN = "<image>"
 TABLES = ("model.language_model.embed_tokens.weight", "lm_head.weight")
 """The weights with a row for each token."""
+_BLOCK_ROWS = 512
 
 
 def place_image_token(tokenizer: Any, rows: int, name: str) -> tuple[int, int]:
@@ -40,27 +41,41 @@ def place_image_token(tokenizer: Any, rows: int, name: str) -> tuple[int, int]:
         The id, and the rows that the word embeddings need.
 
     Raises:
-        CheckpointError: the tokenizer has tokens without a row.
+        CheckpointError: the tokenizer has other tokens without a row.
     """
-    if IMAGE_TOKEN not in tokenizer.get_vocab():
-        highest = max(tokenizer.get_vocab().values())
-        if highest >= rows:
-            raise CheckpointError(
-                f"{name}: its tokenizer has ids up to {highest}, but there are {rows} word "
-                "embeddings; they do not belong together"
-            )
+    vocabulary = tokenizer.get_vocab()
+    # Ids that leave a hole before `<image>` would get mean rows too, under no token's name.
+    highest = max(index for token, index in vocabulary.items() if token != IMAGE_TOKEN)
+    if highest >= rows or vocabulary.get(IMAGE_TOKEN, rows) > rows:
+        raise CheckpointError(
+            f"{name}: its tokenizer has ids up to {max(vocabulary.values())}, but there are {rows} "
+            "word embeddings; they do not belong together"
+        )
+    if IMAGE_TOKEN not in vocabulary:
         tokenizer.add_tokens(AddedToken(IMAGE_TOKEN, special=True, normalized=False), True)
     image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     return image_token_id, max(rows, image_token_id + 1)
 
 
 def grow_table(table: LazyTensor, rows: int) -> LazyTensor:
-    """A table [V, D] with mean rows behind its own: [rows, D]."""
+    """A table [V, D] with mean rows behind its own: [rows, D].
+
+    Peak memory is that of both tables, in their own type.
+    """
     old, width = table.shape
 
     def read() -> Tensor:
         values = table.read()
-        mean = values.mean(0, dtype=torch.promote_types(values.dtype, torch.float32))
-        return torch.cat([values, mean.to(values.dtype).expand(rows - old, width)])
+        grown = torch.empty(rows, width, dtype=values.dtype)
+        grown[:old] = values
+        grown[old:] = _mean_row(values)
+        return grown
 
     return replace(table, shape=(rows, width), read=read)
+
+
+def _mean_row(table: Tensor) -> Tensor:
+    """The mean over rows, [D], summed by blocks: PyTorch would convert the whole table first."""
+    blocks = table.split(_BLOCK_ROWS)
+    total = torch.stack([block.sum(0, dtype=torch.float64) for block in blocks]).sum(0)
+    return (total / len(table)).to(table.dtype)

@@ -208,10 +208,13 @@ def test_a_source_processor_without_patch_size(tmp_path: Path) -> None:
     for key in ("patch_size", "vision_feature_select_strategy", "num_additional_image_tokens"):
         settings.pop(key)
     (folder / "processor_config.json").write_text(json.dumps(settings))
-    convert(folder, tmp_path / "out", "baseline")
-    vlm = load(tmp_path / "out")
-    inputs = inputs_of(vlm.processor, vlm.model)
-    assert (inputs["input_ids"] == vlm.image_token_id).sum() == 16
+    for to in ("baseline", "llava"):
+        convert(folder, tmp_path / to, to)
+    for place in (folder, tmp_path / "baseline", tmp_path / "llava"):
+        vlm = load(place)
+        inputs = inputs_of(vlm.processor, vlm.model)
+        assert (inputs["input_ids"] == vlm.image_token_id).sum() == 16
+        assert vlm.trace(tiny_image()).hidden.isfinite().all()
 
 
 def test_shards_and_their_index(folder: Path, tmp_path: Path, several_shards: None) -> None:
@@ -258,6 +261,17 @@ class Killed(BaseException):
 
 
 STEPS = ("save_file", "_complete", "_flush")
+
+
+def test_the_empty_folder_one_is_in(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    convert(folder, Path("."), "llava")
+    monkeypatch.chdir(tmp_path)  # the folder is another one now
+    assert [entry.name for entry in tmp_path.iterdir()] == ["here"]
+    assert (tmp_path / "here" / "config.json").is_file()
 
 
 def stop_at(step: int, stop: Callable[[], Any]) -> Callable[[], None]:

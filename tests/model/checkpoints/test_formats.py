@@ -19,12 +19,16 @@ from llava_layouts import (
     write_original,
     write_projector,
 )
-from tiny import tiny_image
+from tiny import tiny_image, tiny_tokenizer
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlavaNextConfig
 
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration
 from llavit_lens.model.checkpoints.convert import convert
+from llavit_lens.model.checkpoints.prompts import chat_template
+from llavit_lens.model.checkpoints.read import LazyTensor
+from llavit_lens.model.checkpoints.vocabulary import grow_table, place_image_token
 from llavit_lens.model.decoders import DECODERS
 from llavit_lens.vlm.load import load
 
@@ -266,3 +270,79 @@ def test_the_prompt_is_that_of_llavas_code(tmp_path: Path) -> None:
     ]
     text = vicuna.processor.apply_chat_template(turns, add_generation_prompt=True)
     assert text.endswith(" USER: Q ASSISTANT: A</s>USER: R ASSISTANT:")
+
+
+CHATML = (
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+    "<|im_start|>user\n<image>\nWhy?<|im_end|>\n<|im_start|>assistant\n"
+)
+TEXT_ONLY = "{% for message in messages %}[{{ message['content'] }}]{% endfor %}"
+WITH_IMAGES = (
+    "{% for message in messages %}{% for part in message['content'] %}"
+    "{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("marker", "template", "prompt"),
+    [
+        ("<|im_start|>", None, CHATML),
+        ("<|im_start|>", TEXT_ONLY, CHATML),
+        ("<|start_header_id|>", WITH_IMAGES, "<image>Why?"),
+        (None, WITH_IMAGES, "<image>Why?"),
+        ("<|start_header_id|>", None, None),
+        ("<|start_header_id|>", TEXT_ONLY, None),
+        (None, TEXT_ONLY, None),
+    ],
+)
+def test_a_llama_that_is_no_vicuna(
+    marker: str | None, template: str | None, prompt: str | None
+) -> None:
+    tokenizer = tiny_tokenizer(image_token=False)
+    if marker is not None:
+        tokenizer.add_tokens([marker], special_tokens=True)
+    tokenizer.chat_template = template
+    if prompt is None:
+        with pytest.raises(CheckpointError, match="no chat template that holds an image"):
+            chat_template("x", "llama", tokenizer)
+        return
+    tokenizer.chat_template = chat_template("x", "llama", tokenizer)
+    turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Why?"}]}
+    shown = tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
+    assert shown == prompt
+
+
+def test_only_the_image_token_may_lack_a_row() -> None:
+    for tokens in (["<image>", "<new>"], ["<new>", "<image>"]):
+        tokenizer = tiny_tokenizer(image_token=False)
+        tokenizer.add_tokens(tokens, special_tokens=True)
+        with pytest.raises(CheckpointError, match=f"ids up to {TOKENS + 1}, but there are"):
+            place_image_token(tokenizer, TOKENS, "x")
+        assert place_image_token(tokenizer, TOKENS + 2, "x")[1] == TOKENS + 2
+    tokenizer = tiny_tokenizer(image_token=False)
+    tokenizer.add_tokens(["<image>"], special_tokens=True)
+    assert place_image_token(tokenizer, TOKENS, "x") == (TOKENS, TOKENS + 1)
+
+
+def test_a_grown_table_is_never_converted_whole() -> None:
+    """PyTorch converts all of what it is to sum in another type, inside of the kernel."""
+    values = torch.randn(2000, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    table = LazyTensor(tuple(values.shape), values.dtype, Path("x"), "x", values.clone)
+    largest = 0
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            nonlocal largest
+            result = func(*args, **(kwargs or {}))
+            tensors = [each for each in (args[0], result) if isinstance(each, torch.Tensor)]
+            if len({each.dtype for each in tensors}) == 2:
+                largest = max(largest, args[0].numel())
+            return result
+
+    with Watch():
+        grown = grow_table(table, 2003).read()
+    assert 0 < largest <= values.numel() / 2
+    assert torch.equal(grown[:2000], values)
+    assert torch.equal(grown[2000:], values.double().mean(0).bfloat16().expand(3, 8))

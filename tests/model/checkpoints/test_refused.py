@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 
 from llavit_lens.errors import LlavitLensError
 from llavit_lens.model.checkpoints.convert import convert
+from llavit_lens.model.checkpoints.source import open_source
 from llavit_lens.model.checkpoints.target import ROWS
 from llavit_lens.vlm.load import load
 
@@ -210,6 +211,11 @@ def test_files_of_torch_before_2020_load(spoil: Any) -> None:
         ({"num_hidden_layers": 4}, "missing: model.language_model.layers.3."),
         ({"num_hidden_layers": 2}, "foreign: model.layers.2."),
         ({"vocab_size": 17}, "instead of [17, 48]"),
+        ({"mm_vision_select_layer": "-2"}, "mm_vision_select_layer='-2'"),
+        ({"mm_vision_select_layer": 99}, "layers 0 to 3, or -4 to -1"),
+        ({"hidden_act": "foo"}, "KeyError: 'foo'"),
+        ({"rope_scaling": {"type": "foo", "factor": 2.0}}, "configuration"),
+        ({"num_attention_heads": 0}, "configuration"),
     ],
 )
 def test_settings_that_are_not_served(change: Any, message: str, spoil: Any) -> None:
@@ -251,6 +257,14 @@ def test_parts_that_are_not_needed(spoil: Any) -> None:
         convert(hf, hf.with_name("out"), vision_tower=whole)
     with pytest.raises(LlavitLensError, match="leave out base and vision_tower"):
         load(hf, vision_tower=whole)
+
+
+def test_a_tower_besides_the_own_one(spoil: Any, originals: Path) -> None:
+    folder, tower = spoil("inside"), originals / "inside-tower"
+    (note, _) = open_source(folder, vision_tower=tower).notes
+    assert "weights of the vision tower are the checkpoint's own" in note
+    configure(folder, mm_vision_tower="openai/clip-vit-large-patch14-336")
+    assert "holds its own vision tower; leave out" in fails(folder, vision_tower=tower)
 
 
 def test_a_tower_of_another_size(spoil: Any, originals: Path) -> None:
