@@ -8,7 +8,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 
-from llavit_lens.errors import CheckpointError
+from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.checkpoints.read import WEIGHT_FILES
 
 _HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
@@ -34,11 +34,14 @@ def local_folder(name: str | Path, what: str) -> Path:
         return Path(snapshot_download(str(name), allow_patterns=[*_SMALL_FILES, weights]))
     except (RepositoryNotFoundError, HFValidationError):
         reason = "no such model on the Hugging Face Hub"
-    except Exception:  # no connection, in one of many words
+    except Exception as error:  # no connection, in one of many words; or a full disk
         cached = _from_cache(str(name))
         if cached is not None:
             return cached
-        reason = "the Hugging Face Hub cannot be reached, and its cache here does not hold it"
+        reason = (
+            f"the Hugging Face Hub cannot be reached ({one_line(error)}), "
+            "and its cache here does not hold it"
+        )
     raise CheckpointError(f"{name}: no such folder here; {reason}: {what}")
 
 

@@ -156,20 +156,26 @@ def test_damaged_index(spoil: Any) -> None:
 
 
 class Evil:
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
     def __reduce__(self) -> Any:
-        return (Path.touch, (Path("/tmp/llavit-lens-evil"),))
+        return (Path.touch, (self.trace,))
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_pickled_code_is_not_run(legacy: bool, spoil: Any) -> None:
+def test_pickled_code_is_not_run(legacy: bool, spoil: Any, tmp_path: Path) -> None:
     folder = spoil("bin")
+    evil = Evil(tmp_path / "it ran")
+    pickle.loads(pickle.dumps(evil))  # it would
+    evil.trace.unlink()
     shard = sorted(folder.glob("*-00001-*.bin"))[0]
     if legacy:
-        shard.write_bytes(pickle.dumps({"model.norm.weight": Evil()}, protocol=2))
+        shard.write_bytes(pickle.dumps({"model.norm.weight": evil}, protocol=2))
     else:
-        torch.save({"model.norm.weight": Evil()}, shard)
+        torch.save({"model.norm.weight": evil}, shard)
     assert "holds code besides tensors, which is never run" in fails(folder)
-    assert not Path("/tmp/llavit-lens-evil").exists()
+    assert not evil.trace.exists()
 
 
 def test_a_bin_file_of_something_else(spoil: Any) -> None:
