@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
-from torch.distributed._tools.mem_tracker import MemTracker
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen2Config
 from transformers.utils import is_flash_attn_2_available, logging
@@ -80,7 +81,7 @@ class Variant:
     forward_seconds: list[float] = field(default_factory=list)
     generate_seconds: list[float] = field(default_factory=list)
     peak_bytes: int = 0
-    """Beyond the weights, in a forward pass; None where the system does not tell."""
+    """Beyond the weights, in a forward pass."""
 
 
 def main(
@@ -266,18 +267,18 @@ def timed(run: Callable[[], None], device: torch.device) -> float:
 def peak_memory(run: Callable[[], None], device: torch.device) -> int:
     """Bytes of the tensors that a run holds at its peak, without the weights.
 
-    On a GPU with the kernels' own workspace; on a CPU, where the process's size says more about the
-    allocator than about the run, without it.
+    On a GPU with the workspace of its kernels; on a CPU the running sum of what is allocated and
+    freed, for the size of the process says more about the allocator than about the run.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         run()
         return torch.cuda.max_memory_allocated() - before
-    tracker = MemTracker()
-    with tracker:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
-    return tracker.get_tracker_snapshot("peak")[device]["Total"]
+    events = profiler.profiler.kineto_results.events()  # in order of time
+    return max(accumulate(event.nbytes() for event in events if event.name() == "[memory]"))
 
 
 def _wait(device: torch.device) -> None:

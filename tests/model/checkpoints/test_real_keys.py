@@ -59,7 +59,7 @@ def test_original() -> None:
     config = LlavaConfig(
         vision_config=tower.config,
         text_config=original.text_config("x", fields, has_head=True),
-        **original.feature_settings(fields, tower, own_tower=False),
+        **original.feature_settings("x", fields, tower, own_tower=False),
     )
     assert config.text_config.vocab_size == 32000 and config.vision_feature_layer == -2
     model = empty_model(config)
