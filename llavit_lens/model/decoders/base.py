@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from llavit_lens.model.attention import VisualAttention, VisualLinear
+from llavit_lens.model.decoders.layer import HookedLayer
 from llavit_lens.model.mask import check_attention
 
 
@@ -37,6 +38,7 @@ class MaskKeeping(PreTrainedModel):
 class VisualDecoder(MaskKeeping):
     """A decoder that attends through `attention_class`: mixed in before the family's own model."""
 
+    layer_class: ClassVar[type[HookedLayer]]
     attention_class: ClassVar[type[VisualAttention]]
     create_masks: ClassVar[Callable[..., Any]]
     """The function of transformers that builds the mask, or the masks by type of layer, that the
@@ -53,8 +55,11 @@ class VisualDecoder(MaskKeeping):
     def __init__(self, config: PreTrainedConfig, separate_visual_qkv: bool) -> None:
         super().__init__(config)
         self.separate_visual_qkv = separate_visual_qkv
-        for index, layer in enumerate(self.layers):
+        layers: Any = self.layers
+        for index, layer in enumerate(layers):
             layer.self_attn = self.attention_class(config, index, separate_visual_qkv)
+            layer.__class__ = self.layer_class
+            layer.complete()
         self.post_init()
 
     @torch.no_grad()
