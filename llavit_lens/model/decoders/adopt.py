@@ -26,7 +26,7 @@ def add_hook_points(model: Any) -> None:
             transformers' own.
     """
     decoder = getattr(getattr(model, "model", None), "language_model", None)
-    layers = getattr(decoder, "layers", None)
+    layers: Any = getattr(decoder, "layers", None)
     if layers is not None and all(isinstance(layer, HookedLayer) for layer in layers):
         return
     family = DECODERS.get(getattr(getattr(decoder, "config", None), "model_type", ""))
@@ -38,8 +38,9 @@ def add_hook_points(model: Any) -> None:
     (own_layer,) = set(family.layer_class.__bases__) - {HookedLayer}
     own_attention = family.attention_class.__bases__[-1]
     for index, layer in enumerate(layers):
-        if type(layer) is not own_layer or type(layer.self_attn) is not own_attention:
-            found = f"{type(layer).__name__} with {type(layer.self_attn).__name__}"
+        kinds = (type(layer), type(layer.self_attn))
+        if kinds != (own_layer, own_attention):
+            found = " with ".join(kind.__name__ for kind in kinds)
             raise ConfigurationError(
                 f"Decoder layer {index} is a {found}, not transformers' own {own_layer.__name__}; "
                 "load the model without what replaced it to get hook points."
