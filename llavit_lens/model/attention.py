@@ -24,7 +24,8 @@ from llavit_lens.model.hook_points import (
     PATTERN_HOOKS,
     TEXT_HOOKS,
     VISUAL_HOOKS,
-    HookPoint,
+    Hooked,
+    in_use,
 )
 from llavit_lens.model.routing import VisualTokens, merge_rows, split_rows
 
@@ -44,7 +45,12 @@ class VisualLinear(nn.Linear):
         return self._source[0]
 
 
-class VisualAttention(nn.Module):
+def split_heads(rows: Tensor, width: int) -> Tensor:
+    """[..., heads * width] -> [..., heads, width]."""
+    return rows.view(*rows.shape[:-1], rows.shape[-1] // width, width)
+
+
+class VisualAttention(Hooked):
     """LLaViT's attention for one decoder family: mixed in before the family's own attention class.
 
     The annotated attributes come from that class. A family that fuses projections, normalizes
@@ -70,15 +76,14 @@ class VisualAttention(nn.Module):
         if separate_visual_qkv:
             for name in self.routed_projections:
                 setattr(self, f"{name}_visual", VisualLinear(getattr(self, name)))
-        for name in ATTENTION_HOOKS:
-            if separate_visual_qkv or name not in VISUAL_HOOKS:
-                setattr(self, name, HookPoint())
+        has_branch = separate_visual_qkv
+        self.add_points(name for name in ATTENTION_HOOKS if has_branch or name not in VISUAL_HOOKS)
 
     def heads(self, rows: Tensor, branch: str = "") -> list[Tensor]:
         """Queries, keys and values of rows [..., D] by the projections of a branch: [..., H, E],
         [..., K, E] and [..., K, E]."""
         return [
-            getattr(self, name + branch)(rows).unflatten(-1, (-1, self.head_dim))
+            split_heads(getattr(self, name + branch)(rows), self.head_dim)
             for name in self.routed_projections
         ]
 
@@ -88,11 +93,10 @@ class VisualAttention(nn.Module):
         Every token is projected once. With `visual_tokens` the visual weights are used even on zero
         rows: so they are in the graph of every process of a sharded training, whatever its batch.
         """
-        batch = hidden_BLD.shape[:2]
         if visual_tokens is None or not self.separate_visual_qkv:
             merged = [
-                self._hook(name, rows.flatten(0, 1)).unflatten(0, batch)
-                for name, rows in zip(TEXT_HOOKS, self.heads(hidden_BLD), strict=True)
+                self._hook_rows(name, heads)
+                for name, heads in zip(TEXT_HOOKS, self.heads(hidden_BLD), strict=True)
             ]
         else:
             text_TD, visual_VD = split_rows(hidden_BLD.flatten(0, 1), visual_tokens)
@@ -105,11 +109,11 @@ class VisualAttention(nn.Module):
             )
             merged = [
                 merge_rows(
-                    self._hook(of_text, text), self._hook(of_visual, visual), visual_tokens
-                ).unflatten(0, batch)
+                    self.hook(of_text, text), self.hook(of_visual, visual), visual_tokens
+                ).unflatten(0, hidden_BLD.shape[:2])
                 for of_text, text, of_visual, visual in branches
             ]
-        return [self._hook(name, rows) for name, rows in zip(MERGED_HOOKS, merged, strict=True)]
+        return [self.hook(name, heads) for name, heads in zip(MERGED_HOOKS, merged, strict=True)]
 
     def normalize(self, q_BLHE: Tensor, k_BLKE: Tensor) -> tuple[Tensor, Tensor]:
         """Norms of queries and keys, in families that have them."""
@@ -139,8 +143,8 @@ class VisualAttention(nn.Module):
         q_BHLE, k_BKSE = self.rotate(
             q_BLHE.transpose(1, 2), k_BLKE.transpose(1, 2), position_embeddings
         )
-        q_BHLE = self._hook("hook_rot_q", q_BHLE.transpose(1, 2)).transpose(1, 2)
-        k_BKSE = self._hook("hook_rot_k", k_BKSE.transpose(1, 2)).transpose(1, 2)
+        q_BHLE = self.hook("hook_rot_q", q_BHLE, axes=(1, 2))
+        k_BKSE = self.hook("hook_rot_k", k_BKSE, axes=(1, 2))
         v_BKSE = v_BLKE.transpose(1, 2)
         if past_key_values is not None:
             k_BKSE, v_BKSE = past_key_values.update(k_BKSE, v_BKSE, self.layer_idx)
@@ -149,7 +153,7 @@ class VisualAttention(nn.Module):
                 q_BHLE, k_BKSE, v_BKSE, attention_mask, visual_tokens, **kwargs
             )
         z_BLHE, weights_BHLS = self.attend(q_BHLE, k_BKSE, v_BKSE, attention_mask, **kwargs)
-        return self.o_proj(self._hook("hook_z", z_BLHE).flatten(-2)), weights_BHLS
+        return self.o_proj(self.hook("hook_z", z_BLHE).flatten(-2)), weights_BHLS
 
     def attend(
         self, q_BHLE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, attention_mask: Any, **kwargs: Any
@@ -159,7 +163,7 @@ class VisualAttention(nn.Module):
         Raises ConfigurationError where a hook waits for scores or weights that it does not make.
         """
         implementation = self.config._attn_implementation
-        waiting = [name for name in PATTERN_HOOKS if getattr(self, name).in_use]
+        waiting = [name for name in PATTERN_HOOKS if in_use(self.get_submodule(name))]
         if waiting and implementation != "eager":
             raise ConfigurationError(
                 f"{waiting[0]} of layer {self.layer_idx} has a hook, but attention by "
@@ -201,13 +205,16 @@ class VisualAttention(nn.Module):
         else:
             z_BLHE, weights_BHLS = self.attend(q_BHLE, k_BKSE, v_BKSE, attention_mask, **kwargs)
             z_THE, _ = split_rows(z_BLHE.flatten(0, 1), tokens)
-        z_BLHE = self._hook("hook_z", _zero_at_visual(z_THE, tokens).unflatten(0, batch))
+        z_BLHE = self.hook("hook_z", _zero_at_visual(z_THE, tokens).unflatten(0, batch))
         z_THE, _ = split_rows(z_BLHE.flatten(0, 1), tokens)
         update_ND = _zero_at_visual(self.o_proj(z_THE.flatten(1)), tokens)
         return update_ND.unflatten(0, batch), weights_BHLS
 
-    def _hook(self, name: str, activation: Tensor) -> Tensor:
-        return getattr(self, name)(activation)
+    def _hook_rows(self, name: str, heads: Tensor) -> Tensor:
+        """As `hook`, shown as rows [N, H, E]."""
+        if not in_use(self.get_submodule(name)):
+            return heads
+        return self.hook(name, heads.flatten(0, 1)).view_as(heads)
 
 
 _LEAVES_OUT_QUERIES = ("sdpa", "llavit_sdpa")

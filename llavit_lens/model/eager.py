@@ -36,11 +36,11 @@ def eager_attention(
         scores_BHLS = scores_BHLS.masked_fill(~allowed, -torch.inf)
     elif attention_mask is not None:
         scores_BHLS = scores_BHLS + attention_mask
-    scores_BHLS = module.hook_attn_scores(scores_BHLS)
+    scores_BHLS = module.hook("hook_attn_scores", scores_BHLS)
     pattern_BHLS = scores_BHLS.softmax(-1, dtype=torch.float32).to(query.dtype)
     if allowed is not None:
         pattern_BHLS = pattern_BHLS.masked_fill(~allowed.any(-1, keepdim=True), 0.0)
-    pattern_BHLS = module.hook_pattern(pattern_BHLS)
+    pattern_BHLS = module.hook("hook_pattern", pattern_BHLS)
     weights_BHLS = nn.functional.dropout(pattern_BHLS, p=dropout, training=module.training)
     z_BHLE = torch.matmul(weights_BHLS, v_BHSE)
     return z_BHLE.transpose(1, 2).contiguous(), weights_BHLS

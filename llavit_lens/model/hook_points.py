@@ -11,6 +11,9 @@ K key/value heads, E head width; T text rows and V visual rows of the flattened 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from torch import Tensor, nn
 
 TEXT_HOOKS = ("hook_q_text", "hook_k_text", "hook_v_text")
@@ -60,7 +63,34 @@ class HookPoint(nn.Module):
     def forward(self, activation: Tensor) -> Tensor:
         return activation
 
-    @property
-    def in_use(self) -> bool:
-        """Whether anybody listens here."""
-        return bool(self._forward_hooks or self._forward_pre_hooks or self._backward_hooks)
+
+def in_use(point: nn.Module) -> bool:
+    """Whether anybody listens at a hook point (ours, or what another library put in its place)."""
+    return bool(
+        point._forward_hooks
+        or point._forward_pre_hooks
+        or point._backward_hooks
+        or point._backward_pre_hooks
+    )
+
+
+class Hooked(nn.Module):
+    """A module with hook points: mixed in before a family's own class."""
+
+    def add_points(self, names: Iterable[str]) -> None:
+        """Add hook points of these names."""
+        for name in names:
+            setattr(self, name, HookPoint())
+
+    def hook(self, name: str, activation: Tensor, axes: tuple[int, int] | None = None) -> Tensor:
+        """The activation, or what hooks at this point made of it.
+
+        It is shown with two `axes` swapped, if given. Where nobody listens nothing is called: small
+        models on fast devices wait for Python.
+        """
+        point: Any = self._modules[name]
+        if not in_use(point):
+            return activation
+        if axes is None:
+            return point(activation)
+        return point(activation.transpose(*axes)).transpose(*axes)

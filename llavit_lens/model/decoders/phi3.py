@@ -18,7 +18,7 @@ from transformers.models.phi3.modeling_phi3 import (
 )
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.attention import VisualAttention
+from llavit_lens.model.attention import VisualAttention, split_heads
 from llavit_lens.model.decoders.base import VisualDecoder
 from llavit_lens.model.decoders.layer import HookedLayer
 from llavit_lens.model.decoders.mistral import create_one_mask
@@ -37,7 +37,7 @@ class Phi3VisualAttention(VisualAttention, Phi3Attention):  # type: ignore[misc]
 
     def heads(self, rows: Tensor, branch: str = "") -> list[Tensor]:
         """As in the base class: queries, keys and values are the parts of one projection."""
-        fused = getattr(self, "qkv_proj" + branch)(rows).unflatten(-1, (-1, self.head_dim))
+        fused = split_heads(getattr(self, "qkv_proj" + branch)(rows), self.head_dim)
         heads, groups = self.config.num_attention_heads, self.num_key_value_heads
         return list(fused.split([heads, groups, groups], dim=-2))
 
