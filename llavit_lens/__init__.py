@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError, LlavitLensError
+    from llavit_lens.interop.bridge import to_transformer_lens
     from llavit_lens.lens.input_similarity import input_similarity
     from llavit_lens.lens.logit_lens import logit_lens
     from llavit_lens.lens.words import Words
@@ -36,6 +37,7 @@ _HOME = {
     "input_similarity": "llavit_lens.lens.input_similarity",
     "load": "llavit_lens.vlm.load",
     "logit_lens": "llavit_lens.lens.logit_lens",
+    "to_transformer_lens": "llavit_lens.interop.bridge",
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "input_similarity",
     "load",
     "logit_lens",
+    "to_transformer_lens",
 ]
 
 
