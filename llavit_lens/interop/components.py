@@ -32,7 +32,7 @@ class VisualAttentionBridge(AttentionBridge):
     """Attention as `VisualAttention` computes it."""
 
     supports_split_qkv_fork = False  # queries, keys and values are made of the same rows
-    hook_aliases = {}  # noqa: RUF012  # in TransformerLens the attribute is one of instances, too
+    hook_aliases: dict[str, Any] = {}  # noqa: RUF012  # may be an instance's own, there
 
     def set_original_component(self, original_component: nn.Module) -> None:
         """Take the place of an attention module, and of its hook points."""
@@ -63,7 +63,7 @@ class LayerBridge(BlockBridge):
     on along the skip branch, too, not into the MLP alone.
     """
 
-    hook_aliases = {  # noqa: RUF012
+    hook_aliases: dict[str, Any] = {  # noqa: RUF012
         name: BlockBridge.hook_aliases[name]
         for name in ("hook_resid_pre", "hook_attn_out", "hook_mlp_out", "hook_resid_post")
     }

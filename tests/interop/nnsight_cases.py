@@ -103,7 +103,7 @@ def test_every_hook_point(family: str, implementation: str) -> None:
 
 
 def order(names: list[str]) -> list[str]:
-    """As a pass meets them: rows of text and visual tokens for q, k and v in turn; then the rest."""
+    """As a pass meets them: rows of text and visual tokens, for q, k and v in turn; the rest."""
     rows = [f"hook_{kind}_{branch}" for kind in "qkv" for branch in ("text", "visual")]
     return [
         *(name for name in rows if name in names),
