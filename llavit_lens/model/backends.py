@@ -25,7 +25,6 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.mask import FLASH_IN_RUNS, SDPA_IN_RUNS
 from llavit_lens.model.runs import Calls, Runs
 
-
 Kernel = Callable[[Tensor, Tensor, Tensor, Calls, bool], Tensor]
 """Runs calls of one kind: query rows [R, H, E], key and value rows [M, K, E], the calls, whether
 they are causal (then the last query of a call sees every key) -> results [R, H, E]."""

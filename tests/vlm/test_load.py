@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
+from llava_layouts import reference, write_hugging_face, write_original
 from safetensors.torch import load_file, save_file
 from tiny import PATCHES, tiny_image, tiny_llava, tiny_llavit, tiny_processor
 from tiny_vlm import FAMILIES, plain_processor
@@ -139,6 +141,36 @@ def test_config_overrides_that_make_no_sense(llavit_folder: Path) -> None:
         assert "the vision tower has layers 0 to 3, or -4 to -1" in message
     message = fails(llavit_folder, vision_feature_layer=[1, 2])
     assert "linear_1.weight ([48, 96] instead of [48, 64])" in message
+
+
+@pytest.mark.parametrize("tiles", [False, True], ids=["llava", "llava_next"])
+@pytest.mark.parametrize("layout", ["original", "Hugging Face"])
+def test_switches_of_llavit_need_a_conversion(layout: str, tiles: bool, tmp_path: Path) -> None:
+    model = reference("llama", next_=tiles)
+    if layout == "original":
+        folder = write_original(tmp_path / "x", model)
+    else:
+        folder = write_hugging_face(tmp_path / "x", model, "old", "safetensors", 1)
+    for switch in (
+        {"separate_visual_qkv": True},
+        {"visual_attention": "none", "image_aspect_ratio": "pad"},
+    ):
+        message = fails(folder, **switch)
+        assert f"has no switch {', '.join(switch)}, but LLaViT has" in message
+        assert f"run `llavit-lens convert {folder} OUT` first and load OUT" in message
+    assert "convert" not in fails(folder, speed=3, visual_attention="none")
+
+
+def test_a_checkpoints_own_settings_for_generation_are_used(tmp_path: Path) -> None:
+    for folder in (
+        write_original(tmp_path / "a", reference()),
+        write_hugging_face(tmp_path / "b", reference(), "old", "safetensors", 1),
+    ):
+        settings = {"eos_token_id": [2, 3], "repetition_penalty": 1.5}
+        (folder / "generation_config.json").write_text(json.dumps(settings))
+        model = load(folder).model
+        assert {key: getattr(model.generation_config, key) for key in settings} == settings
+        assert model.name_or_path == model.config.name_or_path == str(folder)
 
 
 @pytest.mark.parametrize("name", ["has_tiles", "to_dict", "pinpoints", "_commit_hash"])
@@ -299,6 +331,33 @@ def test_unknown_demo_names_those_there_are(
     for name in ("demo:three", "demo:", "demo:../one"):
         assert "there are: demo:one, demo:two" in fails(name)
     assert load("demo:two").name == "demo:two"
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def cached(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in the Hub's cache of `owner/name`."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository = tmp_path / "hub" / "models--owner--name"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    (repository / "snapshots").mkdir()
+    return copy.rename(repository / "snapshots" / COMMIT)
+
+
+def test_a_cached_repository(cached: Path, llavit_folder: Path) -> None:
+    vlm = load("owner/name")
+    assert (vlm.name, vlm.revision) == ("owner/name", COMMIT)
+    expected = load(llavit_folder).trace(tiny_image()).hidden
+    assert torch.equal(vlm.trace(tiny_image()).hidden, expected)
+
+
+def test_a_cached_repository_is_checked_as_a_folder_is(cached: Path) -> None:
+    norm = "model.language_model.norm.weight"
+    edit_weights(cached, lambda weights: weights.update({norm: weights[norm].to(torch.int8)}))
+    assert f"not floating-point: {norm} (int8)" in fails("owner/name")
 
 
 def test_unreachable_hub_fails_at_once() -> None:

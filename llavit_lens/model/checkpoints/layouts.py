@@ -129,7 +129,7 @@ def fit(
         if native not in wanted:
             foreign.append(tensor.key)
         elif native in fitting:
-            doubled.append(tensor.key)
+            doubled.append(f"{fitting[native].key} and {tensor.key}")
         elif tensor.shape != tuple(wanted[native].shape):
             there, here = list(tensor.shape), list(wanted[native].shape)
             shapes.append(f"{tensor.key} ({there} instead of {here})")
