@@ -163,7 +163,7 @@ def _config(name: str, folder: Path) -> Any:
 def _of_transformers(name: str, folder: Path, config: Any, options: dict[str, Any]) -> Any:
     """A model of another kind than LLaVA."""
     with _loading(name, folder, "weights"), _quiet():
-        model, report = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             folder,
             config=config,
             trust_remote_code=False,
@@ -171,6 +171,7 @@ def _of_transformers(name: str, folder: Path, config: Any, options: dict[str, An
             ignore_mismatched_sizes=True,  # `_check_keys` names them
             **options,
         )
+    model, report = loaded
     _check_keys(report, name)
     return model
 
