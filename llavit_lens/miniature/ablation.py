@@ -13,7 +13,7 @@ import pandas as pd
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.interventions.ablation import ablate_visual_attention
-from llavit_lens.interventions.modes import visual_attention
+from llavit_lens.interventions.knockout import visual_attention
 from llavit_lens.miniature.examine import Exam, Result, examine
 from llavit_lens.vlm.vlm import VLM
 
