@@ -69,8 +69,9 @@ def _print(table: pd.DataFrame, scenes: int) -> None:
     """A row for each model and condition: accuracies, and words at the best state as trained."""
     accuracy = table[table["measure"].eq("accuracy")]
     categories = list(dict.fromkeys(accuracy["category"]))
-    title = f"Visual attention taken away, {scenes} scenes (95 % intervals)"
-    shown = Table("model", "condition", "layers", *categories, "words, hit@3", title=title)
+    title = f"Visual attention taken away, {scenes} scenes (± half a 95 % interval)"
+    names = [name.replace("_", " ") for name in categories]
+    shown = Table("model", "condition", "layers", *names, "words, hit@3", title=title)
     for model, own in table.groupby("model", sort=False):
         words = own[own["measure"].eq("hit3")]
         trained = words[words["condition"].eq(ablation.AS_TRAINED)]
@@ -80,14 +81,15 @@ def _print(table: pd.DataFrame, scenes: int) -> None:
             by_category = rows[rows["measure"].eq("accuracy")].set_index("category")
             read = rows[rows["state"].eq(best)].iloc[0]
             shown.add_row(
-                str(model),
+                str(model) if condition == ablation.AS_TRAINED else "",
                 str(condition),
                 "" if pd.isna(first) else f"{first}-{last}",
                 *(_cell(by_category.loc[name]) for name in categories),
                 f"{_cell(read)} at {best}",
+                end_section=rows.index[-1] == own.index[-1],
             )
     Console().print(shown)
 
 
 def _cell(row: pd.Series) -> str:
-    return f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    return f"{row['value']:.2f} ±{(row['high'] - row['low']) / 2:.2f}"
