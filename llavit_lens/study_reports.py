@@ -66,29 +66,26 @@ def ablation_report(
 
 
 def _print(table: pd.DataFrame, scenes: int) -> None:
-    """A row for each model and condition: accuracies, and words at the best state as trained."""
-    accuracy = table[table["measure"].eq("accuracy")]
-    categories = list(dict.fromkeys(accuracy["category"]))
-    title = f"Visual attention taken away, {scenes} scenes (± half a 95 % interval)"
-    names = [name.replace("_", " ") for name in categories]
-    shown = Table("model", "condition", "layers", *names, "words, hit@3", title=title)
+    """A table for each model: accuracies, and words at its best state as trained."""
+    console = Console()
+    console.print(f"Visual attention taken away, {scenes} scenes (± half a 95 % interval)")
     for model, own in table.groupby("model", sort=False):
-        words = own[own["measure"].eq("hit3")]
-        trained = words[words["condition"].eq(ablation.AS_TRAINED)]
-        best = trained.loc[trained["value"].idxmax(), "state"]
+        words = own[own["measure"].eq("hit3") & own["condition"].eq(ablation.AS_TRAINED)]
+        best = words.loc[words["value"].idxmax(), "state"]
+        categories = list(dict.fromkeys(own["category"].dropna()))
+        headings = [*(name.replace("_", " ") for name in categories), f"hit@3, state {best}"]
+        shown = Table("condition", "layers", *headings, title=str(model))
         keys = ["condition", "first_layer", "last_layer"]
         for (condition, first, last), rows in own.groupby(keys, sort=False, dropna=False):
             by_category = rows[rows["measure"].eq("accuracy")].set_index("category")
             read = rows[rows["state"].eq(best)].iloc[0]
             shown.add_row(
-                str(model) if condition == ablation.AS_TRAINED else "",
                 str(condition),
                 "" if pd.isna(first) else f"{first}-{last}",
                 *(_cell(by_category.loc[name]) for name in categories),
-                f"{_cell(read)} at {best}",
-                end_section=rows.index[-1] == own.index[-1],
+                _cell(read),
             )
-    Console().print(shown)
+        console.print(shown)
 
 
 def _cell(row: pd.Series) -> str:

@@ -17,7 +17,7 @@ from llavit_lens.interventions.knockout import visual_attention
 from llavit_lens.miniature.examine import Exam, Result, examine
 from llavit_lens.vlm.vlm import VLM
 
-AS_TRAINED, NO_UPDATE, SELF_ONLY, WINDOW = "as trained", "Eq. 5", "only itself", "Eq. 5, window"
+AS_TRAINED, NO_UPDATE, SELF_ONLY, WINDOW = "as trained", "Eq. 5", "only self", "Eq. 5 in"
 
 
 @dataclass(frozen=True)
