@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -74,7 +75,7 @@ def _print(table: pd.DataFrame, scenes: int) -> None:
         best = words.loc[words["value"].idxmax(), "state"]
         categories = list(dict.fromkeys(own["category"].dropna()))
         headings = [*(name.replace("_", " ") for name in categories), f"hit@3, state {best}"]
-        shown = Table("condition", "layers", *headings, title=str(model))
+        shown = Table("condition", "layers", *headings, title=str(model), box=SIMPLE)
         keys = ["condition", "first_layer", "last_layer"]
         for (condition, first, last), rows in own.groupby(keys, sort=False, dropna=False):
             by_category = rows[rows["measure"].eq("accuracy")].set_index("category")

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 # Inches.
 _WIDTH, _EDGE, _TOP, _LEFT, _GAP, _PANEL, _HIGH = 13.6, 0.35, 1.95, 0.75, 0.82, 3.65, 3.0
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b8860b")  # Okabe-Ito
-_MARKS = {AS_TRAINED: "o", NO_UPDATE: "X", SELF_ONLY: "_"}
+_MARKS = {AS_TRAINED: "o", NO_UPDATE: "X", SELF_ONLY: "d"}
 _STYLES = {AS_TRAINED: "-", NO_UPDATE: (0, (4, 2))}
 _MEANINGS = {
     AS_TRAINED: "as trained",
-    NO_UPDATE: "no attention update of visual tokens (Eq. 5)",
-    SELF_ONLY: "visual tokens see themselves and text, no other patch",
+    NO_UPDATE: "without attention update (Eq. 5)",
+    SELF_ONLY: "patches see no other patch",
 }
 
 
