@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.attention import VisualAttention, VisualLinear
 from llavit_lens.model.decoders.layer import HookedLayer
 from llavit_lens.model.mask import check_attention
@@ -67,6 +68,12 @@ class VisualDecoder(MaskKeeping):
         # Called for weights that no checkpoint gave, after those it gave; `init` spares the latter.
         super()._init_weights(module)
         if isinstance(module, VisualLinear):
+            if module.source.weight.is_meta and not module.weight.is_meta:
+                raise ConfigurationError(
+                    "The checkpoint has no projections for visual tokens. They start as copies of "
+                    "the text ones, which device_map leaves on disk; run `llavit-lens convert SRC "
+                    "OUT` first and load OUT."
+                )
             init.copy_(module.weight, module.source.weight)
             if module.bias is not None:
                 init.copy_(module.bias, module.source.bias)
