@@ -152,9 +152,9 @@ class _Changes:
         kind = (index, kwargs["hidden_states"].shape[1] > 1)
         wanted = any(change.verify for change in here) and kind not in self._verified
         if wanted and mask is not kwargs["attention_mask"]:
-            self._verified.add(kind)
             allowed = self._allowed(index, mask, kwargs)
-            verify_next_call(module, Expected(index, allowed, added, current.visual_tokens.text))
+            expected = Expected(index, allowed, added, current.visual_tokens.text)
+            verify_next_call(module, expected, then=lambda: self._verified.add(kind))
         return new
 
     def _tells_visual(self, current: Pass) -> bool:

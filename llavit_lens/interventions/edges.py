@@ -74,7 +74,10 @@ def read_edges(
     several = edges if isinstance(edges, list) else [edges]
     if not several:
         raise ConfigurationError("there is no edge to cut; pass for example 'visual->visual'.")
-    return tuple(Edges(*map(_end, _pair(edge)), which, keep_self) for edge in several)
+    pairs = [_pair(edge) for edge in several]
+    return tuple(
+        Edges(_end(queries), _end(keys), which, keep_self) for queries, keys in pairs
+    )
 
 
 def _pair(edge: Any) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.ablation import ablate_visual_attention
@@ -90,7 +90,7 @@ def visual_attention(
         return
     among = read_edges("visual->visual", keep_self=True)
     later = read_edges("visual->visual", which="later")
-    own = {
+    own: dict[str, dict[str, Any]] = {
         "causal": {"causal": True, "cut": later},
         "bidirectional": {"add": among},
         "self": {"cut": among},

@@ -18,7 +18,7 @@ from llavit_lens.errors import ConfigurationError
 class Keys(NamedTuple):
     """The keys of one layer in one pass."""
 
-    count: int
+    total: int
     """M."""
     offset: int
     """Place in the sequence of the first of them."""
@@ -30,10 +30,10 @@ class Keys(NamedTuple):
 
     def columns(self, edges_BLS: Tensor) -> Tensor:
         """[B, L, S] by places in the sequence -> [B, 1, L, M]; False where there is no token."""
-        beyond = self.offset + self.count - edges_BLS.shape[-1]
+        beyond = self.offset + self.total - edges_BLS.shape[-1]
         if beyond > 0:
             edges_BLS = torch.nn.functional.pad(edges_BLS, (0, beyond))
-        return edges_BLS[:, None, :, self.offset : self.offset + self.count]
+        return edges_BLS[:, None, :, self.offset : self.offset + self.total]
 
 
 def as_allowed(mask: Any, new: int, past: int, keys: Keys, device: torch.device) -> Tensor:
@@ -43,14 +43,14 @@ def as_allowed(mask: Any, new: int, past: int, keys: Keys, device: torch.device)
         ConfigurationError: a mask that is neither open nor closed somewhere, or of another shape.
     """
     if mask is None:
-        key = torch.arange(keys.count, device=device) + keys.offset
+        key = torch.arange(keys.total, device=device) + keys.offset
         query = torch.arange(past, past + new, device=device)
         return (key <= query[:, None])[None, None]
-    if not isinstance(mask, Tensor) or mask.shape[2:] != (new, keys.count):
+    if not isinstance(mask, Tensor) or mask.shape[2:] != (new, keys.total):
         shape = list(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
         raise ConfigurationError(
             f"the attention mask is {shape}, and edges can be cut in one of [batch, heads, {new}, "
-            f"{keys.count}] alone; use attn_implementation 'eager' or 'sdpa'."
+            f"{keys.total}] alone; use attn_implementation 'eager' or 'sdpa'."
         )
     if mask.dtype == torch.bool:
         return mask

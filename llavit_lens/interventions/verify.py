@@ -10,7 +10,7 @@ Shape letters: B batch, H heads (or 1), L new tokens, M keys, K key/value heads,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -31,8 +31,8 @@ class Expected(NamedTuple):
     """[T] rows of L that are left where the queries of visual tokens are left out (Eq. 5)."""
 
 
-def verify_next_call(attention: Any, expected: Expected) -> None:
-    """Read the weights of the attention module's next call of `attend`.
+def verify_next_call(attention: Any, expected: Expected, then: Callable[[], None]) -> None:
+    """Read the weights of the attention module's next call of `attend`; `then` is called after.
 
     That call raises ConfigurationError where the weight on a closed edge is not zero.
     """
@@ -46,6 +46,7 @@ def verify_next_call(attention: Any, expected: Expected) -> None:
             else:
                 parts = iter([(0, result[1])])
             _check(attention, expected, parts)
+        then()
         return result
 
     attention.attend = attend

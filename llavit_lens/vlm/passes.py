@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -93,11 +94,11 @@ def follow_passes(model: nn.Module, image_token_id: int) -> Iterator[Passes]:
     """
     passes = Passes()
     body: Any = model.model
+    names = list(signature(body.forward).parameters)
 
     def begin(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if args:
-            raise ConfigurationError("pass the model's inputs by name, as in model(**inputs)")
-        passes.begin(image_token_id, kwargs)
+        # LLaVA-NeXT's model with its head passes the ids on by their place.
+        passes.begin(image_token_id, dict(zip(names, args, strict=False)) | kwargs)
 
     handle = body.register_forward_pre_hook(begin, with_kwargs=True)
     try:
