@@ -152,8 +152,10 @@ class _Changes:
         kind = (index, kwargs["hidden_states"].shape[1] > 1)
         wanted = any(change.verify for change in here) and kind not in self._verified
         if wanted and mask is not kwargs["attention_mask"]:
-            allowed = self._allowed(index, mask, kwargs)
-            expected = Expected(index, allowed, added, current.visual_tokens.text)
+            # What padding attends to is nobody's concern, and differs between kinds of masks.
+            real_BL = current.is_real[:, current.past :].to(kwargs["hidden_states"].device)
+            closed = ~self._allowed(index, mask, kwargs) & real_BL[:, None, :, None]
+            expected = Expected(index, closed, added, current.visual_tokens.text)
             verify_next_call(module, expected, then=lambda: self._verified.add(kind))
         return new
 

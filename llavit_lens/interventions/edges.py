@@ -75,9 +75,7 @@ def read_edges(
     if not several:
         raise ConfigurationError("there is no edge to cut; pass for example 'visual->visual'.")
     pairs = [_pair(edge) for edge in several]
-    return tuple(
-        Edges(_end(queries), _end(keys), which, keep_self) for queries, keys in pairs
-    )
+    return tuple(Edges(_end(queries), _end(keys), which, keep_self) for queries, keys in pairs)
 
 
 def _pair(edge: Any) -> tuple[Any, Any]:

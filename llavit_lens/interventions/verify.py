@@ -23,8 +23,8 @@ class Expected(NamedTuple):
     """What a layer shall attend to in one pass."""
 
     layer: int
-    allowed: Tensor
-    """bool [B, H, L, M]."""
+    closed: Tensor
+    """bool [B, H, L, M], edges whose weight has to be zero."""
     added: Tensor | None
     """bool [B, H, L, M], edges that were opened; attention has to take at least one of them."""
     text: Tensor
@@ -70,8 +70,8 @@ def _check(attention: Any, expected: Expected, parts: Iterator[tuple[int, Tensor
     added_weight = 0.0
     for start, weights_BHLM in parts:
         columns = slice(start, start + weights_BHLM.shape[-1])
-        allowed = _rows(expected.allowed, weights_BHLM, expected)[..., columns]
-        wrong = (weights_BHLM != 0) & ~allowed
+        closed = _rows(expected.closed, weights_BHLM, expected)[..., columns]
+        wrong = (weights_BHLM != 0) & closed
         if bool(wrong.any()):
             row, head, query, key = wrong.nonzero()[0].tolist()
             weight = weights_BHLM[row, head, query, key].item()

@@ -1,4 +1,4 @@
-"""Eq. 5 as an intervention: to the last bit the model that is configured without visual attention."""
+"""Eq. 5 as an intervention: to the last bit the model that is configured so."""
 
 from __future__ import annotations
 
@@ -94,9 +94,7 @@ def test_equals_the_model_configured_so(
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 @torch.no_grad()
-def test_every_decoder_family(
-    family: str, implementation: str, processor: LlavitProcessor
-) -> None:
+def test_every_decoder_family(family: str, implementation: str, processor: LlavitProcessor) -> None:
     for variant in ("llava", "bidirectional"):
         text_config = tiny_text_config(family)
         trained, none = trained_and_configured(variant, implementation, text_config=text_config)

@@ -128,7 +128,7 @@ def test_what_is_left_is_what_a_loop_leaves(data: st.DataObject) -> None:
         return (
             layer in cut["layers"]
             and (cut["heads"] is None or h in cut["heads"])
-            and (cut["which"] == "any" or (cut["which"] == "later") == (j > i) and i != j)
+            and (cut["which"] == "any" or ((cut["which"] == "later") == (j > i) and i != j))
             and not (cut["keep_self"] and i == j)
             and belongs(queries, b, i)
             and belongs(keys, b, j)
@@ -206,9 +206,9 @@ def test_in_a_generation_every_new_token_is_the_last(family: str, cache: str) ->
     before_last = [pattern[0][0, :, :-1] for pattern in (seen, own)]
     assert torch.equal(*before_last)
     for step, pattern in enumerate(seen[1:], start=1):
-        behind = length + step - (WINDOW - 1) - 1 if family == "mistral-window" else 0
-        columns = visual - (behind if cache == "dynamic" else behind)
-        columns = columns[columns >= 0]
+        # the first key that the window still holds
+        behind = length + step - WINDOW if family == "mistral-window" else 0
+        columns = (visual - behind)[visual >= behind]
         assert (pattern[0, :, 0, columns] == 0).all()
         assert (own[step][0, :, 0, columns] > 0).any() or len(columns) == 0
 
@@ -387,7 +387,7 @@ def test_places_and_masks_that_do_not_fit_are_refused_in_the_pass() -> None:
     inputs["attention_mask"] = halves
     with (
         ll.knock_out(vlm, "last->visual"),
-        pytest.raises(ll.ConfigurationError, match="neither 0 .attend. nor"),
+        pytest.raises(ll.ConfigurationError, match="neither 0"),
     ):
         vlm.model(**inputs)
 

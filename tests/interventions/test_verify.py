@@ -64,9 +64,7 @@ def ignores_one_head(module: Any, q: Tensor, k: Tensor, v: Tensor, mask: Any, **
     return sdpa_attention_forward(module, q, k, v, mask, **kwargs)
 
 
-@pytest.mark.parametrize(
-    "wrong", [drops_the_mask, adds_a_bool, closes_by_false, ignores_one_head]
-)
+@pytest.mark.parametrize("wrong", [drops_the_mask, adds_a_bool, closes_by_false, ignores_one_head])
 def test_a_backend_that_ignores_masks_is_found(vlm: VLM, replaced: Any, wrong: Any) -> None:
     replaced(wrong)
     with ll.knock_out(vlm, "last->visual"), pytest.raises(ll.ConfigurationError, match=WRONG):
@@ -79,9 +77,7 @@ def test_a_backend_that_ignores_masks_is_found(vlm: VLM, replaced: Any, wrong: A
 
 def test_one_that_ignores_them_in_steps_alone_is_found(vlm: VLM, replaced: Any) -> None:
     def wrong(module: Any, q: Tensor, k: Tensor, v: Tensor, mask: Any, **kwargs: Any) -> Any:
-        return sdpa_attention_forward(
-            module, q, k, v, None if q.shape[2] == 1 else mask, **kwargs
-        )
+        return sdpa_attention_forward(module, q, k, v, None if q.shape[2] == 1 else mask, **kwargs)
 
     replaced(wrong)
     with ll.knock_out(vlm, "last->visual"):
