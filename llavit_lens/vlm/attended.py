@@ -9,29 +9,32 @@ Shape letters: L tokens, H query heads, K key/value heads, E head width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from llavit_lens.vlm.hooks import NamedHook
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.hooks import Hook, NamedHook, Names
 from llavit_lens.vlm.vlm import VLM, Prompt
 
 
 @torch.no_grad()
-def attended_keys(vlm: VLM, prompt: Prompt) -> tuple[Tensor, Tensor]:
-    """bool [layers, H, L, L] twice, on the CPU: whether query i attends to key j.
+def attended_keys(vlm: VLM, prompt: Prompt) -> tuple[Tensor, Tensor | None]:
+    """bool [layers, H, L, L], on the CPU, whether query i attends to key j; twice.
 
-    First by the results, and again by the pattern, which is only there with "eager" attention
-    (elsewhere it is the first once more). L / E passes are made, rounded up.
+    First by the results, in L / E passes, rounded up; and by the pattern, None without "eager"
+    attention.
+
+    Raises:
+        ConfigurationError: a layer whose hook points are passed by.
     """
-    length, width = prompt.length, _head_width(vlm)
+    layers: Any = vlm.model.model.language_model.layers
+    length, width = prompt.length, layers[0].self_attn.head_dim
     by_result: list[Tensor] = []
-    by_pattern: list[Tensor] = []
-    eager = vlm.model.model.language_model.config._attn_implementation == "eager"
+    patterns: dict[int, Tensor] = {}
     for start in range(0, length, width):
         results: dict[int, Tensor] = {}
-        patterns: dict[int, Tensor] = {}
 
         def one_channel_each(v_BLKE: Tensor, where: NamedHook, start: int = start) -> Tensor:
             keys = torch.arange(start, min(start + width, length), device=v_BLKE.device)
@@ -42,23 +45,28 @@ def attended_keys(vlm: VLM, prompt: Prompt) -> tuple[Tensor, Tensor]:
         def keep_result(z_BLHE: Tensor, where: NamedHook, kept: dict = results) -> None:
             kept[where.layer()] = z_BLHE[0].transpose(0, 1).cpu() != 0
 
-        def keep_pattern(pattern_BHLS: Tensor, where: NamedHook, kept: dict = patterns) -> None:
-            kept[where.layer()] = pattern_BHLS[0].cpu() != 0
+        def keep_pattern(pattern_BHLS: Tensor, where: NamedHook) -> None:
+            patterns[where.layer()] = pattern_BHLS[0].cpu() != 0
 
-        hooks = [
+        hooks: list[tuple[Names, Hook]] = [
             ("blocks.*.attn.hook_rot_q", lambda q_BLHE, _: torch.zeros_like(q_BLHE)),
             ("blocks.*.attn.hook_v", one_channel_each),
             ("blocks.*.attn.hook_z", keep_result),
         ]
-        if eager and not by_pattern:
+        if start == 0 and vlm.model.model.language_model.config._attn_implementation == "eager":
             hooks.append(("blocks.*.attn.hook_pattern", keep_pattern))
-        with vlm.hooks(hooks), vlm.reading(prompt.layout, length=length):
-            vlm.model(**prompt.inputs, use_cache=False, logits_to_keep=1)
-        by_result.append(torch.stack([results[layer] for layer in sorted(results)]))
-        if patterns:
-            by_pattern.append(torch.stack([patterns[layer] for layer in sorted(patterns)]))
+        _run(vlm, prompt, hooks)
+        if len(results) != len(layers):
+            missing = min(set(range(len(layers))) - set(results))
+            raise ConfigurationError(
+                f"decoder layer {missing} did not pass its hook points, so something has replaced "
+                "its attention; load the model anew"
+            )
+        by_result.append(torch.stack([results[layer] for layer in range(len(layers))]))
     attended = torch.cat(by_result, dim=-1)[..., :length]
-    return attended, by_pattern[0] if by_pattern else attended
+    if not patterns:
+        return attended, None
+    return attended, torch.stack([patterns[layer] for layer in range(len(layers))])
 
 
 @torch.no_grad()
@@ -69,25 +77,23 @@ def changed_states(vlm: VLM, prompt: Prompt, token: int) -> Tensor:
     so a state that does not depend on the token is bit for bit the same.
     """
 
-    def negated(states_BLD: Tensor, where: NamedHook) -> Tensor:
+    def negate(states_BLD: Tensor, where: NamedHook) -> Tensor:
         states_BLD = states_BLD.clone()
         states_BLD[:, token] *= -1
         return states_BLD
 
-    before, after = (list(_states(vlm, prompt, edit)) for edit in (None, negated))
-    return torch.stack([(a != b).any(-1) for a, b in zip(before, after, strict=True)])
+    both = []
+    for edits in ([], [("blocks.0.hook_resid_pre", negate)]):
+        states: list[Tensor] = []
+
+        def keep(out_BLD: Tensor, where: NamedHook, kept: list = states) -> None:
+            kept.append(out_BLD[0].cpu())
+
+        _run(vlm, prompt, [*edits, ("blocks.*.hook_resid_post", keep)])
+        both.append(torch.stack(states))
+    return (both[0] != both[1]).any(-1)
 
 
-def _states(vlm: VLM, prompt: Prompt, edit: object) -> Iterator[Tensor]:
-    """[L, D] after each layer, on the CPU."""
-    states: list[Tensor] = []
-    hooks: list = [("blocks.*.hook_resid_post", lambda out, _: states.append(out[0].cpu()))]
-    if edit is not None:
-        hooks.append(("blocks.0.hook_resid_pre", edit))
+def _run(vlm: VLM, prompt: Prompt, hooks: list[tuple[Names, Hook]]) -> None:
     with vlm.hooks(hooks), vlm.reading(prompt.layout, length=prompt.length):
         vlm.model(**prompt.inputs, use_cache=False, logits_to_keep=1)
-    return iter(states)
-
-
-def _head_width(vlm: VLM) -> int:
-    return int(vlm.model.model.language_model.layers[0].self_attn.head_dim)

@@ -86,6 +86,7 @@ def rows_of(name: str, activation: Tensor, tokens: list[int]) -> tuple[Tensor, o
 @pytest.mark.parametrize("positions", ["visual", "all", [-1, 9]])
 def test_every_hook_point_takes_what_the_source_had(family: str, positions: object) -> None:
     vlm = tiny_vlm(family)
+    vlm.model.set_attn_implementation({"text_config": "eager"})  # as patterns would
     prepared = vlm.prepare(ONE, PROMPT)
     visual = prepared.layout.positions.tolist()
     every = list(range(prepared.length))
