@@ -16,9 +16,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError, LlavitLensError
+    from llavit_lens.interventions.patching import patch
+    from llavit_lens.interventions.restore import restore_map
+    from llavit_lens.lens.attention_patterns import attention_patterns
     from llavit_lens.lens.input_similarity import input_similarity
     from llavit_lens.lens.logit_lens import logit_lens
     from llavit_lens.lens.words import Words
+    from llavit_lens.vlm.answers import answer_log_prob
+    from llavit_lens.vlm.attention_check import check_visual_attention
     from llavit_lens.vlm.layout import VisualLayout
     from llavit_lens.vlm.load import load
     from llavit_lens.vlm.trace import Trace
@@ -33,9 +38,14 @@ _HOME = {
     "VLM": "llavit_lens.vlm.vlm",
     "VisualLayout": "llavit_lens.vlm.layout",
     "Words": "llavit_lens.lens.words",
+    "answer_log_prob": "llavit_lens.vlm.answers",
+    "attention_patterns": "llavit_lens.lens.attention_patterns",
+    "check_visual_attention": "llavit_lens.vlm.attention_check",
     "input_similarity": "llavit_lens.lens.input_similarity",
     "load": "llavit_lens.vlm.load",
     "logit_lens": "llavit_lens.lens.logit_lens",
+    "patch": "llavit_lens.interventions.patching",
+    "restore_map": "llavit_lens.interventions.restore",
 }
 
 __all__ = [
@@ -48,9 +58,14 @@ __all__ = [
     "VisualLayout",
     "Words",
     "__version__",
+    "answer_log_prob",
+    "attention_patterns",
+    "check_visual_attention",
     "input_similarity",
     "load",
     "logit_lens",
+    "patch",
+    "restore_map",
 ]
 
 

@@ -127,6 +127,7 @@ def restore_map(
         layout=damaged.layout,
         question=prompt,
         answer=answer if isinstance(answer, str) else vlm.tokenizer.decode(tokens),
+        last_token=healthy.length - 1,
         model=vlm.name,
         clean_image=healthy.image,
         corrupted_image=damaged.image,

@@ -31,6 +31,7 @@ class RestoreMap:
         restored: float64 [layers, places], on the corrupted picture with that state of the clean.
         layout: of both pictures.
         question, answer: the prompt and the text whose log-probability it is.
+        last_token: position of the prompt's last token.
         model: its name.
         clean_image, corrupted_image: the pictures.
     """
@@ -46,6 +47,7 @@ class RestoreMap:
     layout: VisualLayout
     question: str
     answer: str
+    last_token: int
     model: str
     clean_image: Image.Image
     corrupted_image: Image.Image
