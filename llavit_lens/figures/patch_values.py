@@ -20,7 +20,8 @@ from llavit_lens.figures.style import DARK, LIGHT
 if TYPE_CHECKING:
     from llavit_lens.vlm.layout import Tile, VisualLayout
 
-_TINT = 0.78  # how much of the color covers the picture
+_FADED = 0.35  # how much of the picture is white, so that colors stand out
+_FAINTEST, _STRONGEST = 0.08, 0.85  # how much of the picture the color covers
 
 
 def draw_values(
@@ -34,19 +35,22 @@ def draw_values(
 ) -> None:
     """Tint the patches of one tile, or of the grid of tiles, on the gray picture.
 
+    Values near 0 leave it to be seen.
+
     Args:
         values: [n], one for each visual token; NaN leaves a patch as it is.
     """
-    draw_image(ax, image.convert("L"), layout)
+    gray = image.convert("L")
+    draw_image(ax, Image.blend(gray, Image.new("L", gray.size, 255), _FADED), layout)
     chosen = layout.of_tile(tile)
     chosen = chosen[layout.on_picture[chosen] & ~np.isnan(values[chosen])]
-    corners = [
-        [(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for x0, y0, x1, y1 in layout.boxes[chosen]
-    ]
+    corners = [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for x0, y0, x1, y1 in layout.boxes[chosen]]
     colors = palette(scale(values[chosen]))
-    colors[:, 3] = _TINT
+    most = max(abs(scale.vmin or 0.0), abs(scale.vmax or 0.0))
+    strength = np.clip(abs(values[chosen]) / most, 0, 1)
+    colors[:, 3] = _FAINTEST + (_STRONGEST - _FAINTEST) * np.sqrt(strength)
     ax.add_collection(
-        PolyCollection(corners, facecolors=colors, edgecolors=(1, 1, 1, 0.25), linewidths=0.3),
+        PolyCollection(corners, facecolors=colors, edgecolors=(0, 0, 0, 0.12), linewidths=0.4),
         autolim=False,
     )
 
@@ -78,7 +82,7 @@ def draw_color_scale(
     bar.outline.set_visible(False)
     bar.set_ticks(list(ticks), labels=list(ticks.values()))
     ax.tick_params(labelsize=9, length=2)
-    page.text(left, top + 0.36, name, size=10)
+    page.text(left, top + 0.4, name, size=10)
 
 
 def tiles_of(layout: VisualLayout) -> list[tuple[Tile, str]]:

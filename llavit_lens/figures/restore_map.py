@@ -33,11 +33,11 @@ _EDGE, _GAP, _PICTURE, _PANEL, _ROW = 0.35, 0.3, 2.3, 2.3, 0.3
 _LARGEST = 6  # layers drawn on the picture, unless they are named
 
 _POINTS = {
-    "resid_pre": "the input of decoder layer",
-    "resid_mid": "the stream between attention and MLP of layer",
-    "resid_post": "the output of decoder layer",
-    "attn_out": "what attention adds in layer",
-    "mlp_out": "what the MLP adds in layer",
+    "resid_pre": "the input of a decoder layer",
+    "resid_mid": "the stream between attention and MLP of a decoder layer",
+    "resid_post": "the output of a decoder layer",
+    "attn_out": "what attention adds in a decoder layer",
+    "mlp_out": "what the MLP adds in a decoder layer",
 }
 
 
@@ -61,6 +61,7 @@ def draw_restore_map(
     corrupted = corrupted_image if corrupted_image is not None else found.corrupted_image
     patches = [i for i, place in enumerate(found.places) if place.cell >= 0]
     others = [i for i, place in enumerate(found.places) if place.cell < 0]
+    others.sort(key=lambda i: found.places[i].kind in ("text", "last"))  # the picture's come first
     panels = _panel_layers(found, layers) if patches else []
     tiles = tiles_of(found.layout)
 
@@ -81,28 +82,26 @@ def draw_restore_map(
         6.5,
     )
     room = (page_width - 2 * _EDGE) * 72
-    point = _POINTS.get(found.point, f"{found.point} of layer")
-    title = wrap(f"What brings the answer {drawable(found.answer)!r} back?", room / 1.15, 17)
+    point = _POINTS.get(found.point, f"{found.point} of a decoder layer")
+    title = wrap(f"What brings the answer '{drawable(found.answer)}' back?", room / 1.15, 17)
     subtitle = wrap(
         f"{drawable(found.model)} is asked: {drawable(found.question)} It reads the second "
-        "picture, but one piece of what it computed for the first is put in its place: the "
-        f"activation of some tokens at {point} (0 to {found.n_layers - 1}).",
+        "picture, but one piece of what it computed for the first is put in its place: the state "
+        f"of some tokens at {point}. Red: this piece alone brings the answer back.",
         room,
         11,
     )
     head = _EDGE + 0.36 * len(title.splitlines()) + 0.06 + 0.205 * len(subtitle.splitlines()) + 0.3
 
     panel_height, picture_height = _PANEL * ratio, _PICTURE * ratio
-    left_height = 2 * (picture_height + 0.75)
+    left_height = 2 * (picture_height + 0.65)
     panel_block = len(rows_of_panels) * (panel_height + 0.45) + (0.3 if panels else 0)
     upper = max(left_height, panel_block)
     table_top = head + upper + 0.35
     table_height = (0.75 + _ROW * len(others)) if others else 0.0
     page = Page(page_width, table_top + table_height + 1.05 + _EDGE)
     page.text(_EDGE, _EDGE - 0.02, title, size=17, weight="bold")
-    page.text(
-        _EDGE, _EDGE + 0.36 * len(title.splitlines()) + 0.04, subtitle, size=11, color=MUTED
-    )
+    page.text(_EDGE, _EDGE + 0.36 * len(title.splitlines()) + 0.04, subtitle, size=11, color=MUTED)
 
     for number, (picture, name, value) in enumerate(
         [
@@ -110,7 +109,7 @@ def draw_restore_map(
             (corrupted, "2. the picture without it", found.corrupted),
         ]
     ):
-        top = head + number * (picture_height + 0.75)
+        top = head + number * (picture_height + 0.65)
         page.text(_EDGE, top, name, size=11, weight="bold")
         draw_image(page.axes(_EDGE, top + 0.25, _PICTURE, picture_height), picture, found.layout)
         page.text(
@@ -123,7 +122,9 @@ def draw_restore_map(
 
     left = _EDGE + _PICTURE + 0.45
     if panels:
-        what = "patch" if found.window == 1 else f"window of {found.window} x {found.window} patches"
+        what = (
+            "patch" if found.window == 1 else f"window of {found.window} x {found.window} patches"
+        )
         page.text(left, head, f"One {what} restored, drawn on picture 1", size=11, weight="bold")
     for number, (tile, name, chosen) in enumerate(rows_of_panels):
         top = head + 0.3 + number * (panel_height + 0.45)
@@ -137,12 +138,12 @@ def draw_restore_map(
             draw_values(ax, clean, found.layout, values, _SCALE, _PALETTE, tile)
 
     if others:
-        page.text(_EDGE, table_top, "Other places restored, at each layer", size=11, weight="bold")
+        page.text(_EDGE, table_top, "Other places restored, effect in %", size=11, weight="bold")
         ax = page.axes(
             _EDGE + label_width, table_top + 0.55, cell * len(found.layers), _ROW * len(others)
         )
         _draw_table(ax, found, others)
-        page.text(_EDGE + label_width, table_top + 0.25, "layer", size=9.5, color=MUTED)
+        page.text(_EDGE + label_width - 0.5, table_top + 0.345, "layer", size=9.5, color=MUTED)
         for row, label in enumerate(labels):
             page.text(
                 _EDGE,
@@ -153,7 +154,7 @@ def draw_restore_map(
             )
     draw_color_scale(
         page,
-        _EDGE,
+        _EDGE + 0.15,
         table_top + table_height + 0.2,
         3.4,
         _SCALE,
@@ -180,7 +181,7 @@ def _draw_table(ax: Axes, found: RestoreMap, places: list[int]) -> None:
         ax.text(
             column + 0.5,
             row + 0.5,
-            f"{100 * effect[row, column]:.0f}",
+            str(round(100 * float(effect[row, column]))),
             fontsize=8,
             ha="center",
             va="center_baseline",
@@ -212,7 +213,7 @@ def _label(found: RestoreMap, index: int) -> str:
     place = found.places[index]
     if place.kind == "text":
         last = " (last)" if place.tokens[0] == found.last_token else ""
-        return f"text {drawable(place.name)!r}{last}"
+        return f"text '{drawable(place.name)}'{last}"
     return drawable(place.name)
 
 

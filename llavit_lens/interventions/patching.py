@@ -154,7 +154,9 @@ class _Places:
             )
         places = torch.as_tensor(layout.positions[put]) + _padding_before(current, row)
         if not bool(current.is_visual[row, places.to(current.is_visual.device)].all()):
-            raise ConfigurationError("the tokens of this pass are not those of its picture's layout")
+            raise ConfigurationError(
+                "the tokens of this pass are not those of its picture's layout"
+            )
         return places
 
 

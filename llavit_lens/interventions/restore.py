@@ -59,7 +59,7 @@ def restore_map(
 
     Args:
         clean: the picture that has the answer.
-        corrupted: one that has not, of the same size in tokens.
+        corrupted: one that has not, of the same width and height.
         prompt, answer: as for `answer_log_prob`.
         point: the hook point whose activation is restored, such as "resid_pre", "resid_post",
             "attn_out", "mlp_out", "z", "v".
@@ -72,7 +72,7 @@ def restore_map(
 
     Raises:
         ImageError, ConfigurationError: as `answer_log_prob` and `places_of`; pictures of different
-            token counts; an answer that is not likelier on the clean one by `LEAST_DIFFERENCE`.
+            sizes; an answer that is not likelier on the clean one by `LEAST_DIFFERENCE`.
     """
     healthy, damaged = vlm.prepare(clean, prompt), vlm.prepare(corrupted, prompt)
     _check_alike(healthy, damaged)
@@ -150,15 +150,15 @@ def _restored(
 
 
 def _check_alike(clean: Prompt, corrupted: Prompt) -> None:
-    same = clean.length == corrupted.length and all(
-        np.array_equal(getattr(clean.layout, name), getattr(corrupted.layout, name))
-        for name in ("positions", "tile", "row", "col")
-    )
-    if not same:
+    if clean.length != corrupted.length or clean.layout != corrupted.layout:
         raise ConfigurationError(
-            f"the pictures make prompts of {clean.length} and {corrupted.length} tokens, or other "
-            "tiles; give two pictures of the same width and height"
+            f"the pictures are of {_size(clean)} and {_size(corrupted)} pixels, so their patches "
+            "are not the same; give two pictures of the same width and height"
         )
+
+
+def _size(prompt: Prompt) -> str:
+    return " x ".join(map(str, prompt.layout.image_size))
 
 
 def _layers(layers: Sequence[int] | None, depth: int) -> list[int]:

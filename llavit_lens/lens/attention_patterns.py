@@ -38,10 +38,17 @@ class QueryToken(NamedTuple):
     """As it was asked for."""
     position: int
     """Its index in the prompt."""
-    name: str
-    """What a person calls it, such as "last token ':'" or "patch at row 2, column 3"."""
+    kind: str
+    """"last token", "token 17", or "patch at row 2, column 3"."""
+    text: str
+    """What a text token says; empty for visual ones."""
     cell: int
     """Index of its patch in the layout; -1 for text."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it, such as "last token ':'"."""
+        return f"{self.kind} {self.text!r}" if self.text else self.kind
 
 
 @dataclass(eq=False)
@@ -240,7 +247,7 @@ def _query_token(vlm: VLM, prompt: Prompt, asked: Query) -> QueryToken:
     said = {token.position: token.text for token in text_tokens(vlm, prompt)}
     if position in said:
         kind = "last token" if position == prompt.length - 1 else f"token {position}"
-        return QueryToken(asked, position, f"{kind} {said[position]!r}", -1)
+        return QueryToken(asked, position, kind, said[position], -1)
     if getattr(vlm.model.config, "visual_attention", "causal") == "none":
         raise ConfigurationError(
             f"{vlm.name} has no visual attention (Eq. 5): its visual tokens attend to nothing, so "
@@ -248,12 +255,12 @@ def _query_token(vlm: VLM, prompt: Prompt, asked: Query) -> QueryToken:
         )
     found = np.flatnonzero(layout.positions == position)
     if not len(found):
-        return QueryToken(asked, position, f"token {position}, off the picture", -1)
+        return QueryToken(asked, position, f"token {position}, off the picture", "", -1)
     cell = int(found[0])
-    name = f"patch at row {layout.row[cell]}, column {layout.col[cell]}"
+    kind = f"patch at row {layout.row[cell]}, column {layout.col[cell]}"
     if len(layout.grid) > 1:
-        name += f" of tile {layout.tile[cell]}"
-    return QueryToken(asked, position, name, cell)
+        kind += f" of tile {layout.tile[cell]}"
+    return QueryToken(asked, position, kind, "", cell)
 
 
 def _numbers(asked: int | Sequence[int] | None, count: int, what: str) -> list[int]:

@@ -52,8 +52,10 @@ def find_text(tokens: list[TextToken], wanted: str) -> TextToken:
     if len(places) != 1:
         text = "".join(token.text for token in tokens)
         where = ", ".join(map(str, places))
-        found = f"{len(places)} times, at tokens {where}: give the number of one" if places else (
-            f"nowhere as whole tokens; it says {text!r}"
+        found = (
+            f"{len(places)} times, at tokens {where}: give the number of one"
+            if places
+            else (f"nowhere as whole tokens; it says {text!r}")
         )
         raise ConfigurationError(f"the prompt says {wanted!r} {found}")
     return next(token for token in ends if token.position == places[0])

@@ -68,8 +68,9 @@ class VisualAttentionReport:
             f"{self.implementation!r}: all pairs of {self.n_tokens} tokens ({self.n_visual} "
             f"visual) in {self.n_layers} layers of {self.n_heads} heads"
         )
-        return "\n".join([f"{looked_at}: {'as it should be' if self.passed else 'WRONG'}",
-                          *self.failures])
+        return "\n".join(
+            [f"{looked_at}: {'as it should be' if self.passed else 'WRONG'}", *self.failures]
+        )
 
 
 def check_visual_attention(
@@ -153,12 +154,13 @@ def _windows(vlm: VLM) -> list[int | None]:
     return [getattr(layer.self_attn, "sliding_window", None) for layer in layers]
 
 
-def _differences(
-    found_HLL: Tensor, wanted_LL: Tensor, is_visual: Tensor, where: str
-) -> list[str]:
+def _differences(found_HLL: Tensor, wanted_LL: Tensor, is_visual: Tensor, where: str) -> list[str]:
     """A line for each kind of pair that attends and should not, or the other way round."""
     lines = []
-    for wrong_HLL, verb in ((found_HLL & ~wanted_LL, "attends"), (wanted_LL & ~found_HLL, "does not attend")):
+    for wrong_HLL, verb in (
+        (found_HLL & ~wanted_LL, "attends"),
+        (wanted_LL & ~found_HLL, "does not attend"),
+    ):
         for query_kind, query in (("visual", is_visual), ("text", ~is_visual)):
             for key_kind, key in (("visual", is_visual), ("text", ~is_visual)):
                 pairs = (wrong_HLL & query[:, None] & key[None]).nonzero()

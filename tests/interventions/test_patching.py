@@ -120,7 +120,9 @@ def test_rows_of_a_branch() -> None:
         expected = before[name].clone()
         expected[[-1, 2]] = source[name][[-1, 2]]
         assert torch.equal(after[name], expected) and not torch.equal(after[name], before[name])
-        message = f"rows of {branch} tokens only, and token {other[-2]} .* use blocks.1.attn.hook_q,"
+        message = (
+            f"rows of {branch} tokens only, and token {other[-2]} .* use blocks.1.attn.hook_q,"
+        )
         with (
             pytest.raises(ConfigurationError, match=message),
             patch(vlm, SOURCE, name, positions=[own[0], other[-2]]),

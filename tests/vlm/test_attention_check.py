@@ -156,8 +156,9 @@ def test_one_pair_too_many_in_one_place_is_found() -> None:
         report = check_visual_attention(vlm, IMAGE, PROMPT, raise_on_failure=False)
     wanted = f"text token {length - 3} attends to text token {length - 1}, later (4 such pairs"
     assert sum(wanted in line for line in report.failures) == LAYERS
-    assert f"after layer 0: the states of 1 tokens, the first of them token {length - 3}" in (
-        report.failures[-1]
+    assert (
+        f"after layer 0: the states of 1 tokens, the first of them token {length - 3}"
+        in (report.failures[-1])
     )
 
 
