@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError, LlavitLensError
     from llavit_lens.interventions.patching import patch
     from llavit_lens.interventions.restore import restore_map
-    from llavit_lens.lens.attention_patterns import attention_patterns
+    from llavit_lens.lens.attention import attention_patterns
     from llavit_lens.lens.input_similarity import input_similarity
     from llavit_lens.lens.logit_lens import logit_lens
     from llavit_lens.lens.words import Words
@@ -39,7 +39,7 @@ _HOME = {
     "VisualLayout": "llavit_lens.vlm.layout",
     "Words": "llavit_lens.lens.words",
     "answer_log_prob": "llavit_lens.vlm.answers",
-    "attention_patterns": "llavit_lens.lens.attention_patterns",
+    "attention_patterns": "llavit_lens.lens.attention",
     "check_visual_attention": "llavit_lens.vlm.attention_check",
     "input_similarity": "llavit_lens.lens.input_similarity",
     "load": "llavit_lens.vlm.load",

@@ -13,8 +13,8 @@ from PIL import Image
 from llavit_lens.figures.fit import wrap
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.page import Page
-from llavit_lens.figures.patch_values import draw_color_scale, draw_values, outline, tiles_of
 from llavit_lens.figures.patch_grid import draw_image
+from llavit_lens.figures.patch_values import draw_color_scale, draw_values, outline, tiles_of
 from llavit_lens.figures.style import MUTED
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def draw_attention(
 
     width, height = _PANEL, _PANEL * picture.height / picture.width
     page_width = 2 * _EDGE + width + len(panels) * (width + _GAP)
-    room = (page_width - 2 * _EDGE) * 72
+    room = (page_width - 2 * _EDGE) * 70  # points, and a little air
     name = f"{token.kind} '{drawable(token.text)}'" if token.text else token.kind
     title = wrap(f"Where the {name} looks", room / 1.15, 16)
     who = {

@@ -81,12 +81,12 @@ def draw_restore_map(
         table_width,
         6.5,
     )
-    room = (page_width - 2 * _EDGE) * 72
+    room = (page_width - 2 * _EDGE) * 70  # points, and a little air
     point = _POINTS.get(found.point, f"{found.point} of a decoder layer")
     title = wrap(f"What brings the answer '{drawable(found.answer)}' back?", room / 1.15, 17)
     subtitle = wrap(
-        f"{drawable(found.model)} is asked: {drawable(found.question)} It reads the second "
-        "picture, but one piece of what it computed for the first is put in its place: the state "
+        f"{drawable(found.model)} is asked: {drawable(found.question)} It reads "
+        "picture 2, but one piece of what it computed for picture 1 is put in its place: the state "
         f"of some tokens at {point}. Red: this piece alone brings the answer back.",
         room,
         11,
@@ -105,8 +105,8 @@ def draw_restore_map(
 
     for number, (picture, name, value) in enumerate(
         [
-            (clean, "1. the picture with the answer", found.clean),
-            (corrupted, "2. the picture without it", found.corrupted),
+            (clean, "1. has the answer", found.clean),
+            (corrupted, "2. has it not", found.corrupted),
         ]
     ):
         top = head + number * (picture_height + 0.65)

@@ -56,7 +56,9 @@ def places_of(
     layout, found = prompt.layout, []
     for kind in kinds:
         if kind == "patches":
-            found += [_patch(layout, cell, window) for cell in np.flatnonzero(layout.on_picture)]
+            found += [
+                _patch(layout, cell, window) for cell in np.flatnonzero(layout.on_picture).tolist()
+            ]
         elif kind == "rows":
             found += _rows(layout)
         elif kind == "visual":
@@ -86,7 +88,7 @@ def _patch(layout: VisualLayout, cell: int, window: int) -> Place:
         & (abs(layout.col - layout.col[cell]) <= reach)
     )
     name = f"row {layout.row[cell]}, column {layout.col[cell]}{_of_tile(layout, cell)}"
-    return Place("patch", name, layout.positions[near], int(cell))
+    return Place("patch", name, layout.positions[near], cell)
 
 
 def _rows(layout: VisualLayout) -> list[Place]:

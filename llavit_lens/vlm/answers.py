@@ -57,7 +57,7 @@ def answer_tokens(vlm: VLM, prompt: Prompt, answer: Answer) -> Tensor:
         raise ConfigurationError("the answer is empty: give a text of at least one token")
     if bool((ids == vlm.image_token_id).any()):
         raise ConfigurationError(
-            f"the answer {answer!r} holds the image token; give one without {vlm.processor.image_token}"
+            f"the answer {answer!r} holds the image token {vlm.processor.image_token}; leave it out"
         )
     return ids
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from tiny import PROMPT, tiny_image
 from tiny_vlm import FAMILIES, LAYERS, tiled_vlm, tiny_vlm
 from torch import Tensor

@@ -8,8 +8,16 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from tiny import DECODER_FAMILIES, PROMPT, WINDOW, tiny_image, tiny_llava, tiny_llavit
-from tiny import tiny_processor, tiny_text_config
+from tiny import (
+    DECODER_FAMILIES,
+    PROMPT,
+    WINDOW,
+    tiny_image,
+    tiny_llava,
+    tiny_llavit,
+    tiny_processor,
+    tiny_text_config,
+)
 from tiny_vlm import LAYERS, plain_processor, tiled_vlm
 from torch import Tensor
 

@@ -11,7 +11,7 @@ from tiny import PROMPT, tiny_image, tiny_llava
 from tiny_vlm import LAYERS, WIDTH, tiled_vlm, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.lens.attention_patterns import attention_patterns
+from llavit_lens.lens.attention import attention_patterns
 
 IMAGE = tiny_image(1)
 HEADS, GROUPS = 4, 2
