@@ -8,8 +8,6 @@ Shape letters: B batch, L tokens, A tokens of the answer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
 import torch
@@ -101,20 +99,22 @@ def restore_map(
 
     restored = np.empty((len(numbers), len(found)))
     starts = range(0, len(found), batch_size)
-    task = (
-        f"{len(numbers)} layers x {len(found)} places = {len(numbers) * len(found)} restorations "
-        f"in {len(numbers) * len(starts)} passes"
-    )
-    with _bar(progress) as bar:
-        job = bar.add_task(task, total=len(numbers) * len(starts)) if bar else None
+    passes = len(numbers) * len(starts)
+    console = Console(stderr=True)
+    if progress:
+        console.print(
+            f"{len(numbers)} layers x {len(found)} places = {len(numbers) * len(found)} "
+            f"restorations in {passes} passes"
+        )
+    with Progress(console=console, disable=not progress) as bar:
+        job = bar.add_task("restoring", total=passes)
         for row, name in enumerate(names):
             for start in starts:
                 chosen = found[start : start + batch_size]
                 restored[row, start : start + len(chosen)] = _restored(
                     vlm, damaged, tokens, name, states[name], chosen
                 )
-                if bar and job is not None:
-                    bar.advance(job)
+                bar.advance(job)
     return RestoreMap(
         point=point,
         layers=numbers,
@@ -180,7 +180,3 @@ def _name_of(point: str, layer: int) -> str:
             "resid_pre, resid_mid or resid_post"
         )
     return name
-
-
-def _bar(shown: bool) -> Any:
-    return Progress(console=Console(stderr=True)) if shown else nullcontext()

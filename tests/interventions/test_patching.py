@@ -14,6 +14,7 @@ from torch import Tensor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.patching import PROJECTOR_OUTPUT, patch
 from llavit_lens.vlm.answers import answer_log_prob
+from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.vlm import VLM
 
 ONE, TWO = tiny_image(1), tiny_image(2)
@@ -41,8 +42,10 @@ def test_all_visual_tokens_at_the_projector_are_the_other_picture(family: str) -
     vlm = tiny_vlm(family)
     expected = vlm.run(TWO, PROMPT)
     said = vlm.generate(TWO, PROMPT, max_new_tokens=6)
+    states = vlm.trace(TWO, PROMPT).hidden
     with patch(vlm, SOURCE):
         assert torch.equal(vlm.run(ONE, PROMPT), expected)
+        assert torch.equal(vlm.trace(ONE, PROMPT).hidden, states)
         assert vlm.generate(ONE, PROMPT, max_new_tokens=6) == said
         assert vlm.generate(ONE, PROMPT, max_new_tokens=6, use_cache=False) == said
         assert answer_log_prob(vlm, ONE, PROMPT, " red") == answer_log_prob(
@@ -184,6 +187,36 @@ def test_batches_with_padding_and_beams() -> None:
         before = int((inputs["attention_mask"][row] == 0).sum())
         put = [layout.positions[layout.index(*cell)] + before for cell in region["to_region"]]
         assert torch.equal(seen[0][row, put], source[name][0, taken])
+
+
+def test_rows_of_a_branch_in_a_batch() -> None:
+    vlm = tiny_vlm("llavit")
+    inputs = tiny_inputs(vlm.processor, [SHORT_PROMPT, PROMPT])  # padded on the left
+    for branch in ("visual", "text"):
+        name = f"blocks.1.attn.hook_k_{branch}"
+        kept: dict[str, Tensor] = {}
+
+        def keep(rows: Tensor, hook: NamedHook, kept: dict = kept) -> None:
+            kept[hook.name] = rows
+
+        _, source = vlm.run_with_cache(TWO, PROMPT, name)
+        n_text = len(source[name])
+        positions = "visual" if branch == "visual" else [-1, 0]
+        with torch.no_grad(), vlm.hooks([(name, keep)]):
+            vlm.model(**inputs)
+            before = kept[name]
+            with patch(vlm, SOURCE, name, positions=positions), vlm.hooks([(name, keep)]):
+                vlm.model(**inputs)
+        expected = before.clone()
+        if branch == "visual":
+            expected[:16] = expected[16:] = source[name]
+        else:
+            padding = int((inputs["attention_mask"][0] == 0).sum())
+            per_row = inputs["input_ids"].shape[1] - 16
+            assert n_text == per_row
+            expected[[per_row - 1, 2 * per_row - 1]] = source[name][-1]
+            expected[[padding, per_row]] = source[name][0]
+        assert torch.equal(kept[name], expected) and not torch.equal(expected, before)
 
 
 def test_tiles_and_masks() -> None:
