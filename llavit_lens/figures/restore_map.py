@@ -106,7 +106,7 @@ def draw_restore_map(
     for number, (picture, name, value) in enumerate(
         [
             (clean, "1. has the answer", found.clean),
-            (corrupted, "2. has it not", found.corrupted),
+            (corrupted, "2. does not have it", found.corrupted),
         ]
     ):
         top = head + number * (picture_height + 0.65)
@@ -115,7 +115,7 @@ def draw_restore_map(
         page.text(
             _EDGE,
             top + 0.31 + picture_height,
-            f"p(answer) = {_probability(value)}",
+            f"p(answer) = {100 * np.exp(value):.3g}%",
             size=10,
             color=MUTED,
         )
@@ -215,9 +215,3 @@ def _label(found: RestoreMap, index: int) -> str:
         last = " (last)" if place.tokens[0] == found.last_token else ""
         return f"text '{drawable(place.name)}'{last}"
     return drawable(place.name)
-
-
-def _probability(log_prob: float) -> str:
-    """As a person reads it."""
-    share = float(np.exp(log_prob))
-    return f"{share:.1%}" if share >= 0.001 else f"{share:.1e}"

@@ -9,7 +9,8 @@ Shape letters: L tokens, H query heads, K key/value heads, E head width.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,54 +20,62 @@ from llavit_lens.vlm.hooks import Hook, NamedHook, Names
 from llavit_lens.vlm.vlm import VLM, Prompt
 
 
-@torch.no_grad()
-def attended_keys(vlm: VLM, prompt: Prompt) -> tuple[Tensor, Tensor | None]:
-    """bool [layers, H, L, L], on the CPU, whether query i attends to key j; twice.
+class Attended(NamedTuple):
+    """Who attends to some of the keys, in one layer."""
 
-    First by the results, in L / E passes, rounded up; and by the pattern, None without "eager"
-    attention.
+    layer: int
+    by_pattern: bool
+    """Told by the pattern, of all keys; else by the results."""
+    first: int
+    """The first of the W keys."""
+    pairs: Tensor
+    """bool [H, L, W], on the CPU: whether query i attends to key first + j."""
+
+
+@torch.no_grad()
+def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[Attended], None]) -> None:
+    """Calls `look` until it has seen every pair of tokens in every head of every layer.
+
+    Once by the results, in L / E passes, rounded up; with "eager" attention by the pattern as well.
+    All pairs of all layers at once could be more than memory holds.
 
     Raises:
         ConfigurationError: a layer whose hook points are passed by.
     """
-    layers: Any = vlm.model.model.language_model.layers
-    length, width = prompt.length, layers[0].self_attn.head_dim
-    by_result: list[Tensor] = []
-    patterns: dict[int, Tensor] = {}
-    for start in range(0, length, width):
-        results: dict[int, Tensor] = {}
+    decoder = vlm.model.model.language_model
+    length, width = prompt.length, decoder.layers[0].self_attn.head_dim
+    for first in range(0, length, width):
+        keys = torch.arange(first, min(first + width, length))
+        seen: set[int] = set()
 
-        def one_channel_each(v_BLKE: Tensor, where: NamedHook, start: int = start) -> Tensor:
-            keys = torch.arange(start, min(start + width, length), device=v_BLKE.device)
+        def one_channel_each(v_BLKE: Tensor, where: NamedHook, keys: Tensor = keys) -> Tensor:
             values = torch.zeros_like(v_BLKE)
-            values[:, keys, :, keys - start] = 1
+            values[:, keys, :, keys - keys[0]] = 1
             return values
 
-        def keep_result(z_BLHE: Tensor, where: NamedHook, kept: dict = results) -> None:
-            kept[where.layer()] = z_BLHE[0].transpose(0, 1).cpu() != 0
+        def see_result(
+            z_BLHE: Tensor, where: NamedHook, keys: Tensor = keys, seen: set[int] = seen
+        ) -> None:
+            seen.add(where.layer())
+            pairs = z_BLHE[0, :, :, : len(keys)].transpose(0, 1) != 0
+            look(Attended(where.layer(), False, int(keys[0]), pairs.cpu()))
 
-        def keep_pattern(pattern_BHLS: Tensor, where: NamedHook) -> None:
-            patterns[where.layer()] = pattern_BHLS[0].cpu() != 0
+        def see_pattern(pattern_BHLS: Tensor, where: NamedHook) -> None:
+            look(Attended(where.layer(), True, 0, (pattern_BHLS[0] != 0).cpu()))
 
         hooks: list[tuple[Names, Hook]] = [
             ("blocks.*.attn.hook_rot_q", lambda q_BLHE, _: torch.zeros_like(q_BLHE)),
             ("blocks.*.attn.hook_v", one_channel_each),
-            ("blocks.*.attn.hook_z", keep_result),
+            ("blocks.*.attn.hook_z", see_result),
         ]
-        if start == 0 and vlm.model.model.language_model.config._attn_implementation == "eager":
-            hooks.append(("blocks.*.attn.hook_pattern", keep_pattern))
+        if first == 0 and decoder.config._attn_implementation == "eager":
+            hooks.append(("blocks.*.attn.hook_pattern", see_pattern))
         _run(vlm, prompt, hooks)
-        if len(results) != len(layers):
-            missing = min(set(range(len(layers))) - set(results))
+        if missing := set(range(len(decoder.layers))) - seen:
             raise ConfigurationError(
-                f"decoder layer {missing} did not pass its hook points, so something has replaced "
-                "its attention; load the model anew"
+                f"decoder layer {min(missing)} did not pass its hook points, so something has "
+                "replaced its attention; load the model anew"
             )
-        by_result.append(torch.stack([results[layer] for layer in range(len(layers))]))
-    attended = torch.cat(by_result, dim=-1)[..., :length]
-    if not patterns:
-        return attended, None
-    return attended, torch.stack([patterns[layer] for layer in range(len(layers))])
 
 
 @torch.no_grad()

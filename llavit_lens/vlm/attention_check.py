@@ -5,18 +5,32 @@ Shape letters: L tokens, H query heads.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import product
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.attended import attended_keys, changed_states
+from llavit_lens.model.decoders import add_hook_points
+from llavit_lens.vlm.attended import Attended, changed_states, look_at_attention
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource, Prompt
 
 Mode = Literal["causal", "bidirectional", "none"]
+
+
+class _Kind(NamedTuple):
+    """What is wrong with a pair of tokens, and where."""
+
+    layer: int
+    by_pattern: bool
+    wanted: bool
+    """It should attend and does not."""
+    visual_query: bool
+    visual_key: bool
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,7 @@ def check_visual_attention(
     Three tests, which need no attention weights and so work with every backend:
 
     - every pair of tokens in every head: attention is made uniform, and the result of a token then
-      holds exactly zero of those that it does not attend to (see `attended_keys`);
+      holds exactly zero of those that it does not attend to (see `vlm.attended`);
     - with "eager" attention, the pattern says the same;
     - the embedding of one token is changed (of the last visual one, of text before and behind the
       picture), and no state that must not depend on it changes by a bit. This finds leaks outside
@@ -100,27 +114,20 @@ def check_visual_attention(
     config = vlm.model.config
     mode: Mode = getattr(config, "visual_attention", "causal")
     is_visual = _is_visual(prepared)
-    by_result, by_pattern = attended_keys(vlm, prepared)
-    failures: list[str] = []
-    for layer, window in enumerate(_windows(vlm)):
-        wanted = expected_mask(is_visual, mode, window)
-        failures += _differences(by_result[layer], wanted, is_visual, f"layer {layer}")
-        if by_pattern is not None:
-            # the pattern of tokens without update is made and not used
-            used = ~is_visual if mode == "none" else torch.ones_like(is_visual)
-            told = by_pattern[layer] & used[:, None]
-            failures += _differences(told, wanted, is_visual, f"the pattern of layer {layer}")
+    wrong = _WrongPairs(is_visual, mode, _windows(vlm))
+    look_at_attention(vlm, prepared, wrong.look)
+    failures = wrong.lines()
     for token in _changed_tokens(is_visual):
         failures += _leaks(changed_states(vlm, prepared, token), token, is_visual, mode)
     report = VisualAttentionReport(
         model=vlm.name,
         implementation=vlm.model.model.language_model.config._attn_implementation,
         visual_attention=mode,
-        n_layers=len(by_result),
-        n_heads=by_result.shape[1],
+        n_layers=len(wrong.windows),
+        n_heads=wrong.n_heads,
         n_tokens=prepared.length,
         n_visual=int(is_visual.sum()),
-        failures=tuple(dict.fromkeys(failures)),
+        failures=tuple(failures),
     )
     return report.raise_on_failure() if raise_on_failure else report
 
@@ -150,29 +157,59 @@ def _is_visual(prompt: Prompt) -> Tensor:
 
 def _windows(vlm: VLM) -> list[int | None]:
     """The sliding window of every layer."""
+    add_hook_points(vlm.model)  # before it, not every family's attention knows its window
     layers: Any = vlm.model.model.language_model.layers
     return [getattr(layer.self_attn, "sliding_window", None) for layer in layers]
 
 
-def _differences(found_HLL: Tensor, wanted_LL: Tensor, is_visual: Tensor, where: str) -> list[str]:
-    """A line for each kind of pair that attends and should not, or the other way round."""
-    lines = []
-    for wrong_HLL, verb in (
-        (found_HLL & ~wanted_LL, "attends"),
-        (wanted_LL & ~found_HLL, "does not attend"),
-    ):
-        for query_kind, query in (("visual", is_visual), ("text", ~is_visual)):
-            for key_kind, key in (("visual", is_visual), ("text", ~is_visual)):
-                pairs = (wrong_HLL & query[:, None] & key[None]).nonzero()
-                if len(pairs):
-                    _, i, j = pairs[0].tolist()
-                    heads = len(set(pairs[:, 0].tolist()))
-                    lines.append(
-                        f"{where}: {query_kind} token {i} {verb} to {key_kind} token {j}, "
-                        f"{'later' if j > i else 'earlier' if j < i else 'itself'} "
-                        f"({len(pairs)} such pairs in {heads} of {len(wrong_HLL)} heads)"
-                    )
-    return lines
+class _WrongPairs:
+    """Pairs that attend and should not, or the other way round, counted by layer and kind."""
+
+    def __init__(self, is_visual: Tensor, mode: Mode, windows: list[int | None]) -> None:
+        self.is_visual, self.mode, self.windows = is_visual, mode, windows
+        self.n_heads = 0
+        self._counts: Counter[_Kind] = Counter()
+        self._heads: defaultdict[_Kind, set[int]] = defaultdict(set)
+        self._examples: dict[_Kind, tuple[int, int]] = {}
+
+    def look(self, seen: Attended) -> None:
+        """Compare with what the config says."""
+        self.n_heads = len(seen.pairs)
+        found_HLW, keys = seen.pairs, slice(seen.first, seen.first + seen.pairs.shape[-1])
+        wanted_LW = expected_mask(self.is_visual, self.mode, self.windows[seen.layer])[:, keys]
+        if seen.by_pattern and self.mode == "none":
+            # the pattern of tokens without update is made and not used
+            found_HLW = found_HLW & ~self.is_visual[:, None]
+        wrong_HLW = found_HLW != wanted_LW
+        if not bool(wrong_HLW.any()):
+            return
+        for wanted, visual_query, visual_key in product((False, True), repeat=3):
+            kind = _Kind(seen.layer, seen.by_pattern, wanted, visual_query, visual_key)
+            of_kind_LW = (
+                (wanted_LW == wanted)
+                & (self.is_visual[:, None] == visual_query)
+                & (self.is_visual[keys] == visual_key)
+            )
+            pairs = (wrong_HLW & of_kind_LW).nonzero()
+            if len(pairs):
+                _, query, key = pairs[0].tolist()
+                self._examples.setdefault(kind, (query, seen.first + key))
+                self._counts[kind] += len(pairs)
+                self._heads[kind].update(pairs[:, 0].unique().tolist())
+
+    def lines(self) -> list[str]:
+        """One for each kind."""
+        return [self._line(kind) for kind in sorted(self._counts)]
+
+    def _line(self, kind: _Kind) -> str:
+        i, j = self._examples[kind]
+        query, key = ("visual" if v else "text" for v in (kind.visual_query, kind.visual_key))
+        return (
+            f"{'the pattern of ' if kind.by_pattern else ''}layer {kind.layer}: {query} token {i} "
+            f"{'does not attend' if kind.wanted else 'attends'} to {key} token {j}, "
+            f"{'later' if j > i else 'earlier' if j < i else 'itself'} ({self._counts[kind]} such "
+            f"pairs in {len(self._heads[kind])} of {self.n_heads} heads)"
+        )
 
 
 def _changed_tokens(is_visual: Tensor) -> list[int]:

@@ -22,7 +22,7 @@ from tiny_vlm import LAYERS, plain_processor, tiled_vlm
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.attended import attended_keys
+from llavit_lens.vlm.attended import Attended, look_at_attention
 from llavit_lens.vlm.attention_check import check_visual_attention, expected_mask
 from llavit_lens.vlm.vlm import VLM
 
@@ -222,7 +222,11 @@ def test_attention_that_passes_by_its_hook_points_is_refused() -> None:
 
 def test_windows_are_read_layer_by_layer() -> None:
     vlm = llava("qwen2-window")  # the first layer attends to everything
-    attended, pattern = attended_keys(vlm, vlm.prepare(IMAGE, PROMPT))
-    assert pattern is None
-    reach = [int(layer[0].sum(1).max()) for layer in attended]
-    assert reach == [attended.shape[-1], WINDOW, WINDOW]
+    reach: dict[int, int] = {}
+
+    def look(seen: Attended) -> None:
+        reach[seen.layer] = reach.get(seen.layer, 0) + int(seen.pairs[0, -1].sum())
+
+    prepared = vlm.prepare(IMAGE, PROMPT)
+    look_at_attention(vlm, prepared, look)
+    assert reach == {0: prepared.length, 1: WINDOW, 2: WINDOW}
