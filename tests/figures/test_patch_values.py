@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from tiny import PROMPT, tiny_image
@@ -40,6 +41,9 @@ def test_the_patch_with_most_attention_has_the_darkest_tint(head: object) -> Non
     colors = panel.get_facecolor()
     most = int(found.at((1, 2), 1, head).argmax())
     assert int(colors[:, 3].argmax()) == most
+    weights = found.at((1, 2), 1, head)
+    by_scale = colormaps["YlOrRd"](weights / weights.max())
+    np.testing.assert_allclose(colors[:, :3], by_scale[:, :3], atol=1 / 128)
     corners = panel.get_paths()[most].vertices
     assert corners.min(0) == pytest.approx(found.layout.boxes[most][:2])
     assert "patch at row 1, column 2" in texts(figure) and "layer 1 of 0 to 2" in texts(figure)

@@ -59,6 +59,19 @@ def test_half_a_patch_is_in_and_less_is_not(layout: VisualLayout) -> None:
         cells_of(layout, (left, top, middle - 0.1, bottom))
 
 
+def test_a_corner_of_a_patch_is_not_enough(layout: VisualLayout) -> None:
+    """Of 7.6 x 7.5 pixels from 11.9 on, 5.5 x 5 are less than half and 6.5 x 5 are more."""
+    for width, found in ((6, []), (7, [5])):
+        mask = np.zeros((30, 40), dtype=bool)
+        mask[10:15, 20 - width : 20] = True
+        for region in (mask, (20 - width, 10, 20, 15)):
+            if found:
+                assert cells_of(layout, region).tolist() == found
+            else:
+                with pytest.raises(ConfigurationError, match="holds no patch"):
+                    cells_of(layout, region)
+
+
 def test_cells_keep_their_order(layout: VisualLayout) -> None:
     assert cells_of(layout, [(3, 3), (0, 1), (-1, 0)]).tolist() == [15, 1, 12]
     assert cells_of(layout, [(0, 0), (0, 1), (0, 2), (0, 3)]).tolist() == [0, 1, 2, 3]
