@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -16,8 +16,18 @@ Cell = tuple[int, int] | tuple[int, int, int]
 Box = tuple[float, float, float, float]
 """(left, top, right, bottom) in pixels of the original picture."""
 
-Region = Sequence[Cell] | Box | np.ndarray
-"""Cells in an order of one's own, a box, or a bool mask [height, width] of the picture's pixels."""
+
+class HasPositions(Protocol):
+    """A region that knows itself which tokens show it."""
+
+    def positions(self, layout: VisualLayout) -> np.ndarray:
+        """int64, places in the token sequence."""
+        ...
+
+
+Region = Sequence[Cell] | Box | np.ndarray | HasPositions
+"""Cells in an order of one's own, a box, a bool mask [height, width] of the picture's pixels, or an
+object that knows its tokens."""
 
 _COVERED = 0.5  # the part of a cell that a box or mask covers where the cell belongs to it
 
@@ -32,7 +42,11 @@ def cells_of(layout: VisualLayout, region: Region) -> np.ndarray:
         ConfigurationError: a region without cells, cells that are not there or doubled, or a mask
             of another size than the picture.
     """
-    if isinstance(region, np.ndarray) and region.dtype == bool:
+    if hasattr(region, "positions"):
+        found = np.flatnonzero(
+            np.isin(layout.positions, cast(HasPositions, region).positions(layout))
+        )
+    elif isinstance(region, np.ndarray) and region.dtype == bool:
         found = np.flatnonzero(_covered_by_mask(layout, region) >= _COVERED)
     elif is_box(region):
         found = np.flatnonzero(_covered_by_box(layout, cast(Box, region)) >= _COVERED)
@@ -51,8 +65,10 @@ def cells_of(layout: VisualLayout, region: Region) -> np.ndarray:
     return found
 
 
-def is_box(region: Region) -> bool:
-    """Whether it is four numbers."""
+def is_box(region: Any) -> bool:
+    """Whether it is a rectangle of pixels: four numbers, or an object with four edges."""
+    if hasattr(region, "positions"):
+        return hasattr(region, "left")
     return len(region) == 4 and all(isinstance(edge, int | float | np.number) for edge in region)
 
 

@@ -166,10 +166,11 @@ def test_a_pattern_serves_an_answer_behind_the_prompt_too() -> None:
 def test_batches_with_padding_and_beams() -> None:
     vlm = tiny_vlm("llavit")
     name = "blocks.1.hook_resid_pre"
-    inputs = tiny_inputs(vlm.processor, [SHORT_PROMPT, PROMPT])  # padded on the left
+    prompts = [SHORT_PROMPT, f"a blue circle. {PROMPT}"]  # pictures at different places
+    inputs = tiny_inputs(vlm.processor, prompts)  # padded on the left
     seen: list[Tensor] = []
     region = {"from_region": [(0, 0), (1, 2)], "to_region": [(3, 1), (2, 2)]}
-    layouts = [vlm.prepare(tiny_image(n), p).layout for n, p in enumerate([SHORT_PROMPT, PROMPT])]
+    layouts = [vlm.prepare(tiny_image(n), p).layout for n, p in enumerate(prompts)]
     _, source = vlm.run_with_cache(TWO, PROMPT, name)
     with (
         torch.no_grad(),
@@ -182,7 +183,8 @@ def test_batches_with_padding_and_beams() -> None:
         with pytest.raises(ConfigurationError, match="not known where the patches"):
             vlm.model(**inputs)
     assert [len(states) for states in seen] == [2, 4, 4]  # the last is a step of the beams
-    taken = [layouts[1].positions[layouts[1].index(*cell)] for cell in region["from_region"]]
+    of_source = vlm.prepare(TWO, PROMPT).layout
+    taken = [of_source.positions[of_source.index(*cell)] for cell in region["from_region"]]
     for row, layout in enumerate(layouts):
         before = int((inputs["attention_mask"][row] == 0).sum())
         put = [layout.positions[layout.index(*cell)] + before for cell in region["to_region"]]

@@ -11,7 +11,7 @@ from tiny_vlm import tiled_vlm, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.layout import VisualLayout
-from llavit_lens.vlm.regions import cells_of, shape_of
+from llavit_lens.vlm.regions import cells_of, is_box, shape_of
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,21 @@ def test_a_corner_of_a_patch_is_not_enough(layout: VisualLayout) -> None:
 def test_cells_keep_their_order(layout: VisualLayout) -> None:
     assert cells_of(layout, [(3, 3), (0, 1), (-1, 0)]).tolist() == [15, 1, 12]
     assert cells_of(layout, [(0, 0), (0, 1), (0, 2), (0, 3)]).tolist() == [0, 1, 2, 3]
+
+
+class Corner:
+    """A region that knows its tokens."""
+
+    left = top = 0
+
+    def positions(self, layout: VisualLayout) -> np.ndarray:
+        return layout.positions[[4, 0, 1]]
+
+
+def test_a_region_may_know_its_tokens(layout: VisualLayout) -> None:
+    assert cells_of(layout, Corner()).tolist() == [0, 1, 4]
+    assert is_box(Corner()) and is_box((0, 0, 3, 4.5))
+    assert not is_box([(0, 0)] * 4) and not is_box(np.zeros((4, 4), dtype=bool))
 
 
 def test_a_box_on_tiles_takes_cells_of_every_tile(tiled: VisualLayout) -> None:
