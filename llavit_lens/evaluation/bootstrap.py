@@ -30,9 +30,17 @@ class Bootstrap:
         self._times = generator.multinomial(pictures, share, size=DRAWS).astype(np.float64)
 
     def share(self, right: np.ndarray, asked: np.ndarray) -> Estimate:
-        """Of all that was asked; `right` and `asked` are counts of each picture."""
+        """Of all that was asked; `right` and `asked` are counts of each picture.
+
+        Where all or nothing was right, no draw differs; the interval is then Clopper and Pearson's
+        for as many independent trials as there are pictures.
+        """
         value, draws = self._shares(right, asked)
-        return _estimate(value, draws)
+        found = _estimate(value, draws)
+        if value in (0.0, 1.0):
+            reach = 1 - 0.025 ** (1 / np.count_nonzero(asked))
+            return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
+        return found
 
     def change(
         self, before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]

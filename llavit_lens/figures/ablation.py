@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _WIDTH, _EDGE, _TOP, _LEFT, _GAP, _PANEL, _HIGH = 13.6, 0.35, 1.95, 0.75, 0.82, 3.65, 3.0
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b8860b")  # Okabe-Ito
 _MARKS = {AS_TRAINED: "o", NO_UPDATE: "X", SELF_ONLY: "d"}
+_SWEPT = "vision_centric"  # the questions of the sweep, the same for all models
 _STYLES: dict[str, Any] = {AS_TRAINED: "-", NO_UPDATE: (0, (4, 2))}
 _MEANINGS = {
     AS_TRAINED: "as trained",
@@ -103,27 +104,16 @@ def _draw_answers(axes: Axes, table: pd.DataFrame, colors: dict[str, str]) -> No
 
 
 def _draw_windows(axes: Axes, table: pd.DataFrame, colors: dict[str, str]) -> None:
-    rows = table[table["measure"].eq("accuracy") & table["condition"].eq(WINDOW)]
+    rows = table[table["condition"].eq(WINDOW) & table["category"].eq(_SWEPT)]
     axes.axhline(0, color=MUTED, linewidth=0.8)
     for model in dict.fromkeys(rows["model"]):
         own = rows[rows["model"].eq(model)]
-        worst = str(own.sort_values("change")["category"].iloc[0])
-        own = own[own["category"].eq(worst)]
         _line(axes, own["first_layer"].astype(int), own, "change", colors[model])
-        axes.annotate(
-            f"{worst.replace('_', '-')} questions",
-            (0.97, 0.06 + 0.09 * list(colors).index(model)),
-            xycoords="axes fraction",
-            ha="right",
-            fontsize=9,
-            color=colors[model],
-            **LITERAL,
-        )
     windows = rows[["first_layer", "last_layer"]].drop_duplicates()
     names = [f"{first}-{last}" for first, last in windows.itertuples(index=False)]
     axes.set_xticks(windows["first_layer"].astype(int), names)
     axes.set_xlabel("decoder layers under Eq. 5, counted from 0", fontsize=9)
-    axes.set_ylabel("change of accuracy, in points, where it is largest", fontsize=9)
+    axes.set_ylabel(f"{_SWEPT.replace('_', '-')} questions: change, in points", fontsize=9)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
 
 

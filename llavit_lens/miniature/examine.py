@@ -100,12 +100,8 @@ def _true_words(truth: Truth, layout: VisualLayout, i: int) -> frozenset[str]:
 @torch.no_grad()
 def _answers(vlm: VLM, exam: Exam) -> Sequence[str]:
     """The first word of each answer, without case and punctuation."""
-    inputs = vlm.processor(
-        images=[exam.picture] * len(exam.asked),
-        text=[vlm.format_prompt(question.question) for question in exam.asked],
-        padding=True,
-        return_tensors="pt",
-    ).to(vlm.device, dtype=vlm.model.dtype)
+    asked = [question.question for question in exam.asked]
+    _, inputs = vlm.process([exam.picture] * len(asked), asked)
     ids = vlm.model.generate(**inputs, max_new_tokens=_ANSWER_TOKENS, do_sample=False)
     new = ids[:, inputs["input_ids"].shape[1] :]
     said = vlm.tokenizer.batch_decode(new, skip_special_tokens=True)

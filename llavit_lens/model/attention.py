@@ -26,7 +26,6 @@ from llavit_lens.model.hook_points import (
     VISUAL_HOOKS,
     Hooked,
     has_hooks,
-    in_use,
 )
 from llavit_lens.model.routing import VisualTokens, merge_rows, split_rows
 
@@ -164,13 +163,8 @@ class VisualAttention(Hooked):
         Raises ConfigurationError where a hook waits for scores or weights that it does not make.
         """
         implementation = self.config._attn_implementation
-        waiting = [name for name in PATTERN_HOOKS if has_hooks(self.get_submodule(name))]
-        if waiting and implementation != "eager":
-            raise ConfigurationError(
-                f"{waiting[0]} of layer {self.layer_idx} has a hook, but attention by "
-                f"{implementation!r} makes no scores and weights; call "
-                "model.set_attn_implementation({'text_config': 'eager'}) first."
-            )
+        if implementation != "eager":
+            self._check_nobody_waits(implementation)
         return ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)(
             self,
             q_BHLE,
@@ -199,7 +193,7 @@ class VisualAttention(Hooked):
         """
         batch, implementation = (q_BHLE.shape[0], q_BHLE.shape[2]), self.config._attn_implementation
         if batch[0] == 1 and implementation in _LEAVES_OUT_QUERIES:
-            mask = _rows_of_mask(attention_mask, tokens.text, batch[1], k_BKSE.shape[2])
+            mask = _rows_of_mask(attention_mask, tokens.text, k_BKSE.shape[2])
             q_BHTE = q_BHLE.index_select(2, tokens.text)
             z_BTHE, weights_BHLS = self.attend(q_BHTE, k_BKSE, v_BKSE, mask, **kwargs)
             z_THE = z_BTHE[0]
@@ -211,9 +205,19 @@ class VisualAttention(Hooked):
         update_ND = _zero_at_visual(self.o_proj(z_THE.flatten(1)), tokens)
         return update_ND.unflatten(0, batch), weights_BHLS
 
+    def _check_nobody_waits(self, implementation: str) -> None:
+        """Raise ConfigurationError for hooks on scores and weights that are never made."""
+        for name in PATTERN_HOOKS:
+            if has_hooks(self._modules[name]):
+                raise ConfigurationError(
+                    f"{name} of layer {self.layer_idx} has a hook, but attention by "
+                    f"{implementation!r} makes no scores and weights; call "
+                    "model.set_attn_implementation({'text_config': 'eager'}) first."
+                )
+
     def _hook_rows(self, name: str, heads: Tensor) -> Tensor:
         """As `hook`, shown as rows [N, H, E]."""
-        if not in_use(self.get_submodule(name)):
+        if not self.in_use(name):
             return heads
         return self.hook(name, heads.flatten(0, 1)).view_as(heads)
 
@@ -221,12 +225,12 @@ class VisualAttention(Hooked):
 _LEAVES_OUT_QUERIES = ("sdpa", "llavit_sdpa")
 
 
-def _rows_of_mask(mask: Tensor | None, rows: Tensor, length: int, total: int) -> Tensor:
-    """The mask of some of `length` queries at the end of `total` keys; None is causal."""
+def _rows_of_mask(mask: Tensor | None, rows: Tensor, total: int) -> Tensor:
+    """The mask of some queries. None is causal from the first key on: that of a prompt, whose keys
+    may be followed by the empty ones of a static cache."""
     if mask is not None:
         return mask.index_select(2, rows)
-    keys = torch.arange(total, device=rows.device)
-    return (keys <= rows[:, None] + total - length)[None, None]
+    return (torch.arange(total, device=rows.device) <= rows[:, None])[None, None]
 
 
 def _zero_at_visual(text_TD: Tensor, tokens: VisualTokens) -> Tensor:

@@ -64,7 +64,7 @@ class HookPoint(nn.Module):
         return activation
 
 
-def has_hooks(point: nn.Module) -> bool:
+def has_hooks(point: Any) -> bool:
     """Whether anybody waits at a hook point (ours, or what another library put in its place)."""
     return bool(
         point._forward_hooks
@@ -72,12 +72,6 @@ def has_hooks(point: nn.Module) -> bool:
         or point._backward_hooks
         or point._backward_pre_hooks
     )
-
-
-def in_use(point: nn.Module) -> bool:
-    """Whether a hook point has to be called: it has hooks, or somebody took over its `forward`, as
-    nnsight does with every module of a model that it wraps."""
-    return has_hooks(point) or "forward" in point.__dict__
 
 
 class Hooked(nn.Module):
@@ -88,15 +82,21 @@ class Hooked(nn.Module):
         for name in names:
             setattr(self, name, HookPoint())
 
+    def in_use(self, name: str) -> bool:
+        """Whether a hook point has to be called: it has hooks, or somebody took over its `forward`,
+        as nnsight does with every module of a model that it wraps."""
+        point: Any = self._modules[name]
+        return has_hooks(point) or "forward" in point.__dict__
+
     def hook(self, name: str, activation: Tensor, axes: tuple[int, int] | None = None) -> Tensor:
         """The activation, or what hooks at this point made of it.
 
         It is shown with two `axes` swapped, if given. Where nobody listens nothing is called: small
         models on fast devices wait for Python.
         """
-        point: Any = self._modules[name]
-        if not in_use(point):
+        if not self.in_use(name):
             return activation
+        point: Any = self._modules[name]
         if axes is None:
             return point(activation)
         return point(activation.transpose(*axes)).transpose(*axes)

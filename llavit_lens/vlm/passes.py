@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ class Passes:
 
     def __init__(self) -> None:
         self._last: Pass | None = None
+        self._in_cache: WeakKeyDictionary[Cache, Tensor] = WeakKeyDictionary()
 
     @property
     def current(self) -> Pass:
@@ -69,7 +71,9 @@ class Passes:
         new_BL = find_visual_positions(ids, embeddings, types, past, image_token_id).new_BL
         if past > 0 and types is None and arguments.get("pixel_values") is None:
             new_BL = torch.zeros_like(new_BL)  # an image token that the model wrote is text
-        is_visual = torch.cat([self._cached(new_BL, past), new_BL], dim=1)
+        is_visual = torch.cat([self._cached(cache, new_BL, past), new_BL], dim=1)
+        if cache is not None:
+            self._in_cache[cache] = is_visual
         self._last = Pass(
             is_visual=is_visual,
             is_real=_real(mask, is_visual, past, cache),
@@ -77,10 +81,13 @@ class Passes:
             visual_tokens=VisualTokens.from_mask(new_BL),
         )
 
-    def _cached(self, new_BL: Tensor, past: int) -> Tensor:
-        if past == 0:
+    def _cached(self, cache: Cache | None, new_BL: Tensor, past: int) -> Tensor:
+        if cache is None or past == 0:
             return new_BL[:, :0]
-        known = None if self._last is None else self._last.is_visual
+        known = self._in_cache.get(cache)
+        last = None if self._last is None else self._last.is_visual
+        if known is None and last is not None and last.shape[1] == past:
+            known = last  # a pass that was given no cache has made this one
         if known is None or len(known) != len(new_BL) or known.shape[1] < past:
             raise ConfigurationError(
                 f"{past} tokens were cached before it was known which of them are visual; start "

@@ -87,6 +87,10 @@ class VLM:
         A prompt that already holds the image token is returned as it is; without a chat template
         LLaVA's plain form is used.
         """
+        if not isinstance(prompt, str):
+            raise ConfigurationError(
+                f"a prompt is one text, not a {type(prompt).__name__}; ask one question at a time"
+            )
         image_token = self.processor.image_token
         if image_token in prompt:
             return prompt
@@ -240,7 +244,7 @@ class VLM:
             ImageError, ConfigurationError: as `trace`.
         """
         picture = open_image(image)
-        text, inputs = self._inputs(picture, prompt)
+        (text,), inputs = self.process([picture], [prompt])
         layout = layout_of(inputs, self.processor, self.image_token_id, picture.size)
         return Prompt(text=text, image=picture, inputs=inputs, layout=layout)
 
@@ -257,20 +261,32 @@ class VLM:
         finally:
             self.layouts, self.prompt_length = before
 
-    def _inputs(self, picture: Image.Image, prompt: str) -> tuple[str, Any]:
-        text = self.format_prompt(prompt)
-        found = text.count(self.processor.image_token)
-        if found != 1:
-            raise ConfigurationError(
-                f"the prompt must hold {self.processor.image_token} once, but has it {found} times"
-            )
+    def process(
+        self, pictures: Sequence[Image.Image], prompts: Sequence[str]
+    ) -> tuple[list[str], Any]:
+        """Prompts in the model's chat format, and a batch of them, padded on the left.
+
+        Raises:
+            ConfigurationError: a prompt that is no text, or has no place for one image.
+        """
+        texts = [self.format_prompt(prompt) for prompt in prompts]
+        for text in texts:
+            found = text.count(self.processor.image_token)
+            if found != 1:
+                raise ConfigurationError(
+                    f"the prompt must hold {self.processor.image_token} once, but has it {found} "
+                    "times"
+                )
         # a chat template may have written the start token already
         start = self.tokenizer.bos_token
-        add_special_tokens = not (start and text.startswith(start))
         inputs = self.processor(
-            images=picture, text=text, return_tensors="pt", add_special_tokens=add_special_tokens
+            images=list(pictures),
+            text=texts,
+            return_tensors="pt",
+            add_special_tokens=not (start and texts[0].startswith(start)),
+            **({"padding": True, "padding_side": "left"} if len(texts) > 1 else {}),
         )
-        return text, inputs.to(self.device, dtype=self.model.dtype)
+        return texts, inputs.to(self.device, dtype=self.model.dtype)
 
 
 def _image_token_id(config: Any, processor: Any, name: str) -> int:

@@ -35,6 +35,15 @@ def test_changes_are_paired() -> None:
     assert worse.value < worse.high < 0
 
 
+def test_nothing_is_certain_because_all_was_right() -> None:
+    asked = np.ones(30, dtype=int)
+    found = Bootstrap(30).share(asked, asked)
+    assert found.value == found.high == 1.0
+    # with this share, 30 pictures are all right in 2.5 % of cases
+    assert found.low**30 == pytest.approx(0.025)
+    assert Bootstrap(30).share(0 * asked, asked).high == pytest.approx(1 - found.low)
+
+
 def test_nothing_asked_is_nothing_known() -> None:
     found = Bootstrap(3).share(np.zeros(3, dtype=int), np.zeros(3, dtype=int))
     assert np.isnan(found).all()
