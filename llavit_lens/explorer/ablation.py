@@ -1,0 +1,59 @@
+"""The interventions that the page offers, behind one door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.explorer.choices import ABLATIONS
+
+if TYPE_CHECKING:
+    from llavit_lens.vlm.vlm import VLM
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """An intervention on layers `first` to `last` of a model, counted from 1; 0: the last one."""
+
+    kind: str
+    first: int = 1
+    last: int = 0
+
+    def title(self, depth: int) -> str:
+        """In words, for a model of `depth` layers."""
+        name = ABLATIONS[self.kind]
+        name = name[0].lower() + name[1:]
+        if (self.first, self.last or depth) == (1, depth):
+            return f"{name}, all layers"
+        return f"{name}, layers {self.first} to {self.last or depth}"
+
+
+@contextmanager
+def applied(vlm: VLM, ablation: Ablation | None, depth: int) -> Iterator[None]:
+    """Inside, the model runs with the intervention.
+
+    Raises:
+        ConfigurationError: no such layers, or an intervention that this model does not allow.
+    """
+    if ablation is None or ablation.kind == "none":
+        yield
+        return
+    first, last = ablation.first, ablation.last or depth
+    if not 1 <= first <= last <= depth:
+        raise ConfigurationError(
+            f"layers {first} to {last} are not all there: the model has layers 1 to {depth}"
+        )
+    try:
+        from llavit_lens.interventions import ablate_visual_attention, knock_out
+    except ImportError:
+        raise ConfigurationError("this version of llavit-lens has no interventions") from None
+    layers = list(range(first, last + 1))
+    if ablation.kind == "visual_attention":
+        with ablate_visual_attention(vlm, layers=layers):
+            yield
+    else:
+        with knock_out(vlm, ablation.kind, layers=layers):
+            yield
