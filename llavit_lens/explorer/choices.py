@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 MODES = {
     "look": "One model",
     "compare": "Compare two",
@@ -24,3 +26,17 @@ ABLATIONS = {
     "visual->text": "Patches do not see the text",
 }
 """Interventions by the names that llavit_lens.interventions gives them."""
+
+_TITLES = {"demo:baseline": "LLaVA baseline", "demo:llavit": "LLaViT"}
+
+
+def demo_models() -> list[str]:
+    """`vlm.load.demo_names`, without PyTorch, which that module needs: the page opens before it."""
+    folder = files("llavit_lens") / "assets" / "checkpoints"
+    found = [f for f in folder.iterdir() if (f / "config.json").is_file()]
+    return [f"demo:{name}" for name in sorted(f.name for f in found)]
+
+
+def model_title(name: str) -> str:
+    """A model's name as people read it."""
+    return f"{_TITLES[name]} ({name})" if name in _TITLES else name

@@ -1,4 +1,4 @@
-"""What a user takes along: figures, tables, and a page that shows the same view without a server."""
+"""What a user takes along: figures, tables, and a page that shows the view without a server."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 if TYPE_CHECKING:
+    import pandas as pd
+
     from llavit_lens.explorer.bench import Reading
     from llavit_lens.explorer.pictures import Picture
     from llavit_lens.vlm.layout import Tile
@@ -30,6 +30,8 @@ def static(*names: str) -> str:
 
 def table(panes: Panes) -> pd.DataFrame:
     """One row for each model, lens, layer, patch and rank."""
+    import pandas as pd
+
     parts = []
     for title, reading in panes:
         for words in (reading.similarity, reading.words):

@@ -15,7 +15,6 @@ from llavit_lens.explorer.ablation import Ablation
 from llavit_lens.explorer.compare import partners
 from llavit_lens.explorer.plain import plain
 from llavit_lens.explorer.trajectories import trajectory_figure
-from llavit_lens.vlm.load import DEMO_PREFIX
 
 if TYPE_CHECKING:
     from llavit_lens.explorer.bench import Bench, Reading, Source
@@ -35,7 +34,7 @@ def show_answers(bench: Bench, sides: Sequence[Side], picture: Picture, prompt: 
     ):
         with column, st.container(border=True):
             st.caption(f"{plain(title)}, asked “{plain(asked)}”")
-            quick = source.name.startswith(DEMO_PREFIX) or not reading.device.startswith("cpu")
+            quick = source.name.startswith("demo:") or not reading.device.startswith("cpu")
             known = bench.has_answer(source, picture, prompt, ablation)
             if quick or known or st.button("Ask", key=f"ask {title}"):
                 try:

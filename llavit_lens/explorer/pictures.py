@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from llavit_lens.errors import ImageError
 from llavit_lens.explorer.view import OWN
 from llavit_lens.miniature.scenes import example_names, example_path, example_truth, sharper_path
-from llavit_lens.vlm.images import open_image, pixel_sha256
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from llavit_lens.vlm.layout import VisualLayout
 
 MOST_UPLOADED = 20 * 1024 * 1024
@@ -56,6 +55,8 @@ def example(name: str) -> Picture:
     Raises:
         ConfigurationError: there is no such scene.
     """
+    from llavit_lens.vlm.images import open_image, pixel_sha256  # PyTorch comes with it
+
     path = example_path(name or None)
     image = open_image(path)
     return Picture(path.stem, image, open_image(sharper_path(path)), pixel_sha256(image))
@@ -67,6 +68,8 @@ def uploaded(data: bytes, name: str = "the picture") -> Picture:
     Raises:
         ImageError: it is too large, or no picture.
     """
+    from llavit_lens.vlm.images import open_image, pixel_sha256
+
     if len(data) > MOST_UPLOADED:
         raise ImageError(
             f"{name}: {len(data) / 2**20:.0f} MB are more than the limit of "

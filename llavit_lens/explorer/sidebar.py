@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from llavit_lens.explorer import component, state
+from llavit_lens.explorer.choices import model_title
 from llavit_lens.explorer.pictures import MOST_UPLOADED, example_names, title
 from llavit_lens.explorer.plain import plain
 from llavit_lens.explorer.view import MOST_WORDS, OWN
@@ -63,6 +64,7 @@ def _model(label: str, key: str, public: bool, offered: list[str]) -> None:
         label,
         options,
         key=key,
+        format_func=model_title,
         accept_new_options=not public,
         on_change=state.forget_patch,
     )

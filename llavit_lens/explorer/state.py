@@ -10,7 +10,6 @@ import streamlit as st
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import component, pictures
 from llavit_lens.explorer.view import OWN, View
-from llavit_lens.vlm.load import DEMO_PREFIX, demo_names
 
 _FIELDS = tuple(field.name for field in fields(View))
 OWN_BYTES, NOTES, PENDING = "own_bytes", "notes", "pending_models"
@@ -54,7 +53,7 @@ def begin(public: bool, offered: list[str]) -> None:
 
 def known(name: str, offered: list[str]) -> bool:
     """Whether a model comes with the package or was named by whoever started the page."""
-    return name in offered or (name.startswith(DEMO_PREFIX) and name in demo_names())
+    return name in offered
 
 
 def agree(name: str) -> None:
@@ -69,6 +68,29 @@ def current() -> View:
         ConfigurationError: the user entered something too long.
     """
     return View(**{name: st.session_state[name] for name in _FIELDS})
+
+
+def on_its_own_device() -> bool:
+    """Whether nobody asked for another device or precision than this machine's own."""
+    return (st.session_state["device"], st.session_state["dtype"]) == ("auto", "auto")
+
+
+def show_view(
+    view: View, still: bytes, layer: int, patch: int, search: dict[str, Any] | None
+) -> None:
+    """Mount the view, starting where the view says or, where it does not, at `layer`, `patch`."""
+    start = {
+        "slot": (layer if view.layer is None else view.layer) + 1,
+        "pin": patch if view.patch is None else view.patch,
+        "color": view.color,
+    }
+    component.show_view(still, {"start": start, "search": search}, take_choice)
+
+
+def take_layers(key: str, depth: int) -> None:
+    """Layers of an intervention were chosen."""
+    first, last = st.session_state[key]
+    st.session_state["first"], st.session_state["last"] = first, 0 if last == depth else last
 
 
 def take_choice() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llavit_lens.explorer.bench import Reading
     from llavit_lens.explorer.search import Found
 
-MOST_TRACKED = 8
+MOST_TRACKED, FEW = 8, 5
 FLOOR = 1e-5
 """Least probability that the axis shows."""
 # Okabe and Ito's colors, for people with any color vision, on light and on dark.
@@ -26,16 +26,21 @@ _COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8
 def tracked_words(reading: Reading, patch: int) -> list[int]:
     """The tokens to follow at a patch: all that come first at any layer, not only at the last.
 
-    Where there are more than fit, those that are likeliest somewhere, in the order in which they
-    come first.
+    Where these are few, others that are likely somewhere join them; where they are more than
+    `MOST_TRACKED`, the likeliest stay.
     """
-    ids = reading.words.ids[:, patch, 0]
-    values = reading.words.values[:, patch, 0]
+    ids, values = reading.words.ids[:, patch], reading.words.values[:, patch]
+    firsts = _likeliest(ids[:, :1], values[:, :1])
+    others = [token for token in _likeliest(ids, values) if token not in firsts]
+    return [*firsts[:MOST_TRACKED], *others[: max(0, FEW - len(firsts))]]
+
+
+def _likeliest(ids: np.ndarray, values: np.ndarray) -> list[int]:
+    """All tokens of an array, those first that reach the highest value anywhere."""
     best: dict[int, float] = {}
-    for token, value in zip(ids.tolist(), values.tolist(), strict=True):
+    for token, value in zip(ids.ravel().tolist(), values.ravel().tolist(), strict=True):
         best[token] = max(value, best.get(token, -np.inf))
-    kept = set(sorted(best, key=lambda token: -best[token])[:MOST_TRACKED])
-    return [token for token in best if token in kept]
+    return sorted(best, key=lambda token: -best[token])
 
 
 def trajectory_figure(

@@ -1,4 +1,4 @@
-"""Any words, followed through all layers after the lens has run: no second pass over the vocabulary."""
+"""Any words, followed through all layers after the lens has run."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def own_log_probabilities(
 
 @torch.no_grad()
 def cosines(trace: Trace, ids: Sequence[int]) -> np.ndarray:
-    """float32 [n, T]: cos(v, w) of every visual token at the input with T word embeddings (Eq. 4)."""
+    """float32 [n, T]: cos(v, w) of visual tokens at the input with T word embeddings (Eq. 4)."""
     visual = normalize(trace.hidden[0].to(trace.embedding.device, torch.float32), dim=1)
     rows = normalize(trace.embedding[list(ids)].float(), dim=1)
     return (visual @ rows.T).cpu().numpy()

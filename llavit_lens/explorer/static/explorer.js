@@ -172,7 +172,9 @@ class PatchExplorer {
     box.checked = this.state[key];
     box.onchange = () => this.change({ [key]: box.checked });
     this[`${key}Box`] = box;
-    this.options.append(make("label", "", null, box, ` ${text}`));
+    const label = make("label", "", null, box, text);
+    if (key === "truth") label.append(make("span", "truth"));
+    this.options.append(label);
   }
 
   colorOptions() {

@@ -139,7 +139,7 @@ function clip(context, family, text, room) {
 function outline(context, patch, rectangle, color, line) {
   if (patch === null || patch === undefined) return;
   const [x, y, w, h] = rectangle(patch);
-  for (const [style, width] of [["rgba(0, 0, 0, 0.75)", line + 2], ["#ffffff", line], [color, line - 1]]) {
+  for (const [style, width] of [["#000000", line + 4], ["#ffffff", line + 2], [color, line]]) {
     context.strokeStyle = style;
     context.lineWidth = width;
     context.strokeRect(x, y, w, h);

@@ -29,7 +29,7 @@ class PaneView {
     this.strip.setAttribute("role", "group");
     this.strip.setAttribute("aria-label", `All layers of ${pane.name} in small`);
     this.name = make("h3", "name", pane.name);
-    this.panel = make("div", "panel");
+    this.panel = make("div", pane.slots.length <= 10 ? "panel few" : "panel");
     this.left = make("div", "left", null, this.name, this.frame, this.strip);
     this.element = make("section", "column", null, this.left, this.panel);
     this.thumbnails = pane.slots.map((slot, number) => this.makeThumbnail(slot, number));
@@ -250,9 +250,9 @@ class PaneView {
       const value = this.pane.value(number, look.pinned, rank);
       const share = slot.cosine ? Math.max(0, value) : value;
       const word = make("span", "", this.pane.word(number, look.pinned, rank));
-      const cell = make("td", "", null, word, make("small", "", shownValue(this.pane, number, value)));
-      cell.style.background = look.palette.color(share);
-      cell.style.color = look.palette.ink(share);
+      const bar = make("i");
+      bar.style.width = `${Math.min(100, 100 * share)}%`;
+      const cell = make("td", "", null, bar, word, make("small", "", shownValue(this.pane, number, value)));
       cell.title = `${word.textContent}: ${shownValue(this.pane, number, value)}`;
       row.append(cell);
     }

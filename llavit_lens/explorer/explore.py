@@ -1,0 +1,166 @@
+"""From a view to what the page shows of it: models read, words are found, panels are filled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from llavit_lens.errors import ConfigurationError, LlavitLensError
+from llavit_lens.explorer import panels, pictures, state
+from llavit_lens.explorer.ablation import Ablation
+from llavit_lens.explorer.bench import Bench, Reading, Source
+from llavit_lens.explorer.choices import ABLATIONS, model_title
+from llavit_lens.explorer.compare import difference
+from llavit_lens.explorer.downloads import truth_of
+from llavit_lens.explorer.first_view import FirstView
+from llavit_lens.explorer.opening import opening_layer, opening_patch
+from llavit_lens.explorer.payload import encoded, still_payload
+from llavit_lens.explorer.plain import plain
+from llavit_lens.explorer.search import Found, moving_payload, search
+from llavit_lens.explorer.view import OWN, View
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+
+def explore(
+    view: View,
+    first: FirstView | None,
+    public: bool,
+    offered: list[str],
+    above: DeltaGenerator,
+    view_place: DeltaGenerator,
+) -> None:
+    """Fill the page.
+
+    Args:
+        view: what is asked for.
+        first: the first view, if that is what the page shows already.
+        public, offered: see `page.main`.
+        above, view_place: where more controls and the view stand.
+
+    Raises:
+        LlavitLensError: a model, picture or setting that does not work.
+    """
+    picture = _picture(view)
+    with above:
+        sides = _sides(view, picture, public, offered)
+    readings = [reading for *_, reading in sides]
+    lead = readings[0]
+    layer = opening_layer(lead) if view.layer is None else min(view.layer, lead.depth)
+    patch = view.patch
+    if patch is None or patch >= len(lead.words.layout):
+        patch = opening_patch(lead, max(layer, 0))
+    found = _search(view.word, readings)
+    searched = moving_payload(
+        view.word, [(s[0], s[3], f) for s, f in zip(sides, found, strict=True) if f is not None]
+    )
+    still = first.still if first is not None else _still_of(view, sides, picture)
+    if first is None:
+        with view_place:
+            state.show_view(view, still, layer, patch, searched)
+    query = view.to_query()
+    if st.query_params.to_dict() != query:
+        st.query_params.from_dict(query)
+    panels.show_answers(_bench(), sides, picture, view.prompt)
+    panels.show_trajectories(sides, patch, layer, found)
+    start = {"slot": layer + 1, "pin": patch, "color": view.color}
+    panels.show_downloads(sides, picture, layer, still, {"start": start, "search": searched})
+
+
+@st.cache_resource(show_spinner=False)
+def _bench() -> Bench:
+    return Bench()
+
+
+def _picture(view: View) -> pictures.Picture:
+    if view.picture == OWN and state.OWN_BYTES in st.session_state:
+        return _own(st.session_state[state.OWN_BYTES])
+    return pictures.example("" if view.picture == OWN else view.picture)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _own(data: bytes) -> pictures.Picture:
+    return pictures.uploaded(data)
+
+
+def _sides(
+    view: View, picture: pictures.Picture, public: bool, offered: list[str]
+) -> list[panels.Side]:
+    """One side, or the two that are compared: the baseline left, as in the paper."""
+
+    def side(title: str, name: str, ablation: Ablation | None = None) -> panels.Side:
+        if public and name not in offered:
+            raise ConfigurationError(f"{name}: not among the models of this page; choose one")
+        source, reading = _read(name, ablation, view.prompt, picture)
+        return title, source, ablation, reading
+
+    if view.mode == "compare":
+        if view.other == view.model:
+            raise ConfigurationError("both models are the same: choose another second model")
+        return [side(model_title(name), name) for name in (view.other, view.model)]
+    whole = side(model_title(view.model), view.model)
+    if view.mode == "look":
+        return [whole]
+    ablation = _choose_ablation(view, whole[3].depth)
+    if ablation is None:
+        return [whole]
+    title = ablation.title(whole[3].depth)
+    return [("As it is", *whole[1:]), side(title, view.model, ablation)]
+
+
+def _read(
+    name: str, ablation: Ablation | None, prompt: str, picture: pictures.Picture
+) -> tuple[Source, Reading]:
+    source = Source(name, st.session_state["device"], st.session_state["dtype"])
+    bench = _bench()
+    if bench.has_reading(source, picture, prompt, ablation):
+        return source, bench.read(source, picture, prompt, ablation)
+    place = st.empty()
+    with place.status(f"Reading with {plain(name)}") as status:
+        reading = bench.read(
+            source, picture, prompt, ablation, lambda step: status.update(label=plain(step))
+        )
+    place.empty()
+    return source, reading
+
+
+def _choose_ablation(view: View, depth: int) -> Ablation | None:
+    """What the user takes away, and in which layers; None for nothing."""
+    left, right = st.columns([1, 1], vertical_alignment="bottom")
+    left.selectbox("Take away", list(ABLATIONS), key="ablation", format_func=ABLATIONS.__getitem__)
+    last = min(view.last or depth, depth)
+    first = min(view.first, last)
+    if depth > 1:
+        key = f"layers of {depth}"
+        st.session_state[key] = (first, last)
+        right.slider("in layers", 1, depth, key=key, on_change=state.take_layers, args=(key, depth))
+    if view.ablation == "none":
+        return None
+    return Ablation(view.ablation, first, 0 if last == depth else last)
+
+
+def _search(word: str, readings: list[Reading]) -> list[Found | None]:
+    if word.strip():
+        try:
+            return [_found(repr(reading.key), word, reading) for reading in readings]
+        except LlavitLensError as error:
+            st.warning(plain(str(error)))
+    return [None for _ in readings]
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _found(key: str, word: str, _reading: Reading) -> Found:
+    return search(_reading, word)
+
+
+def _still_of(view: View, sides: list[panels.Side], picture: pictures.Picture) -> bytes:
+    return _still(repr([(side[0], side[3].key) for side in sides]), view.k, sides, picture)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _still(key: str, k: int, _sides: list[panels.Side], _picture: pictures.Picture) -> bytes:
+    panes: list[tuple[str, Any]] = [(title, reading) for title, _, _, reading in _sides]
+    apart = difference(panes[0][1], panes[1][1]) if len(panes) > 1 else None
+    return encoded(still_payload(panes, _picture.shown, k, truth_of(_picture, panes), apart))
