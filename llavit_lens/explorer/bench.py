@@ -107,7 +107,7 @@ class Bench:
 
             progress("Looking at the picture")
             with applied(vlm, ablation, _depth(vlm)):
-                trace = vlm.trace(picture.image, prompt) if prompt else vlm.trace(picture.image)
+                trace = vlm.trace(picture.image, _question(prompt))
             progress("Reading words off every patch, at every layer")
             k = min(MOST_WORDS, len(trace.unembedding), len(trace.embedding))
             reading = Reading(
@@ -133,9 +133,10 @@ class Bench:
         with self._lock:
             if key not in self._answers:
                 vlm = self._model(source, lambda step: None)
-                asked = (picture.image, prompt) if prompt else (picture.image,)
                 with applied(vlm, ablation, _depth(vlm)):
-                    self._answers[key] = vlm.generate(*asked, max_new_tokens=ANSWER_TOKENS)
+                    self._answers[key] = vlm.generate(
+                        picture.image, _question(prompt), max_new_tokens=ANSWER_TOKENS
+                    )
                 while len(self._answers) > MOST_ANSWERS:
                     self._answers.popitem(last=False)
             return self._answers[key]
@@ -172,6 +173,12 @@ class Bench:
             and sum(r.nbytes for r in self._readings.values()) > self.most_bytes
         ):
             self._readings.popitem(last=False)
+
+
+def _question(prompt: str) -> str:
+    from llavit_lens.vlm.vlm import DEFAULT_PROMPT
+
+    return prompt or DEFAULT_PROMPT
 
 
 def _depth(vlm: VLM) -> int:

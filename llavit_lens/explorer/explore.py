@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
@@ -48,15 +49,18 @@ def explore(
         sides = _sides(view, picture, public, offered)
     readings = [reading for *_, reading in sides]
     lead = readings[0]
-    layer = opening_layer(lead) if view.layer is None else min(view.layer, lead.depth)
+    apart = _apart_of(sides)
+    # of two models the one on the right is what one looks for
+    layer = opening_layer(readings[-1]) if view.layer is None else view.layer
+    layer = min(layer, lead.depth)
     patch = view.patch
     if patch is None or patch >= len(lead.words.layout):
-        patch = opening_patch(lead, max(layer, 0))
+        patch = opening_patch(lead, max(layer, 0), None if apart is None else apart[layer + 1])
     found = _search(view.word, readings)
     searched = moving_payload(
         view.word, [(s[0], s[3], f) for s, f in zip(sides, found, strict=True) if f is not None]
     )
-    still = first.still if first is not None else _still_of(view, sides, picture)
+    still = first.still if first is not None else _still_of(view, sides, picture, apart)
     if first is None:
         with view_place:
             state.show_view(view, still, layer, patch, searched)
@@ -155,12 +159,33 @@ def _found(key: str, word: str, _reading: Reading) -> Found:
     return search(_reading, word)
 
 
-def _still_of(view: View, sides: list[panels.Side], picture: pictures.Picture) -> bytes:
-    return _still(repr([(side[0], side[3].key) for side in sides]), view.k, sides, picture)
+def _apart_of(sides: list[panels.Side]) -> np.ndarray | None:
+    """Where two sides differ; None for one side."""
+    if len(sides) == 1:
+        return None
+    left, right = (side[3] for side in sides)
+    return _apart(repr((left.key, right.key)), left, right)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _still(key: str, k: int, _sides: list[panels.Side], _picture: pictures.Picture) -> bytes:
+def _apart(key: str, _left: Reading, _right: Reading) -> np.ndarray:
+    return difference(_left, _right)
+
+
+def _still_of(
+    view: View, sides: list[panels.Side], picture: pictures.Picture, apart: np.ndarray | None
+) -> bytes:
+    key = repr([(side[0], side[3].key) for side in sides])
+    return _still(key, view.k, sides, picture, apart)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _still(
+    key: str,
+    k: int,
+    _sides: list[panels.Side],
+    _picture: pictures.Picture,
+    _apart: np.ndarray | None,
+) -> bytes:
     panes: list[tuple[str, Any]] = [(title, reading) for title, _, _, reading in _sides]
-    apart = difference(panes[0][1], panes[1][1]) if len(panes) > 1 else None
-    return encoded(still_payload(panes, _picture.shown, k, truth_of(_picture, panes), apart))
+    return encoded(still_payload(panes, _picture.shown, k, truth_of(_picture, panes), _apart))

@@ -19,10 +19,19 @@ def opening_layer(reading: Reading) -> int:
     return int(entropy[:, shown].mean(axis=1).argmin())
 
 
-def opening_patch(reading: Reading, layer: int) -> int:
-    """The patch whose word is both sure and rare: backgrounds are sure, but everywhere."""
+def opening_patch(reading: Reading, layer: int, difference: np.ndarray | None = None) -> int:
+    """The patch where two readings differ most; of one reading, the patch whose word is both sure
+    and rare: backgrounds are sure, but everywhere.
+
+    Args:
+        reading: the first one.
+        layer: which layer.
+        difference: float [n] at that layer (see `compare`).
+    """
     layout = reading.words.layout
     patches = np.flatnonzero((layout.tile == 0) & layout.on_picture)
+    if difference is not None:
+        return int(patches[difference[patches].argmax()])
     tokens = reading.words.ids[layer, patches, 0].tolist()
     count = Counter(tokens)
     rarity = np.log([count[token] for token in tokens])

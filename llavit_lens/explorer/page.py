@@ -21,7 +21,10 @@ _STYLE = """<style>
 .stMainBlockContainer { padding: 2.2rem 2rem 3rem; max-width: 92rem; }
 .stMainBlockContainer h1 { font-size: 1.7rem; padding: 0.4rem 0 0; }
 .stMainBlockContainer h3 { font-size: 1.25rem; padding: 0.8rem 0 0.2rem; }
-@media (max-width: 640px) { .stMainBlockContainer { padding: 2.6rem 0.8rem 3rem; } }
+@media (max-width: 640px) {
+  .stMainBlockContainer { padding: 3.9rem 0.8rem 3rem; }
+  .stMainBlockContainer h1 { font-size: 1.3rem; }
+}
 </style>"""
 
 

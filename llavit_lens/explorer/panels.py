@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ def show_downloads(
         return downloads.page(body, moving["start"], moving["search"])
 
     figure = partial(downloads.figure, panes, picture, layer)
-    offers = [
+    offers: list[tuple[str, Callable[[], str | bytes], str, str]] = [
         ("Web page (HTML)", saved_page, f"{stem}.html", "text/html"),
         ("Figure (PNG)", partial(figure, "png"), f"{stem}-{layer_name}.png", "image/png"),
         ("Figure (PDF)", partial(figure, "pdf"), f"{stem}-{layer_name}.pdf", "application/pdf"),

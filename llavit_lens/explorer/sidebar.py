@@ -36,11 +36,11 @@ def show_sidebar(public: bool, offered: list[str]) -> None:
         )
         component.show_paste(state.take_paste)
 
-        st.header("Model", anchor=False)
         compared = st.session_state["mode"] == "compare"
-        _model("First model" if compared else "Model", "model", public, offered)
+        st.header("Models" if compared else "Model", anchor=False)
         if compared:
-            _model("Second model", "other", public, offered)
+            _model("On the left", "other", public, offered)
+        _model("On the right" if compared else "Model", "model", public, offered)
         if not public:
             st.caption(
                 "Choose one, or type a folder or a name on the Hugging Face Hub such as "

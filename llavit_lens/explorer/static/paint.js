@@ -104,7 +104,7 @@ function paintPatch(context, pane, patch, [x, y, w, h], look) {
   if (bar) {
     context.fillRect(x + margin, y + h - bar - margin, w - 2 * margin, bar);
   } else if (heat || look.words) {
-    context.globalAlpha = heat ? 0.7 : 0.6;
+    context.globalAlpha = heat ? 0.5 + 0.35 * (share ?? 0) : 0.6;
     context.fillRect(x, y, w, h);
     context.globalAlpha = 1;
   }
@@ -119,7 +119,7 @@ function paintPatch(context, pane, patch, [x, y, w, h], look) {
     context.fillStyle = look.palette.ink(share);
     context.fillText(shown, x + w / 2, y + h - margin - (bar || 1.4 * size) / 2 + 0.5);
   }
-  if (look.truth && pane.judged(look.slot, patch) === 2) {
+  if (look.truth && !heat && pane.judged(look.slot, patch) === 2) {
     context.strokeStyle = RIGHT;
     context.lineWidth = Math.min(2, 0.08 * w);
     const tall = bar || h - 2 * margin;
