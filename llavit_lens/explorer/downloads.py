@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from collections.abc import Collection, Sequence
@@ -43,7 +44,8 @@ def table(panes: Panes) -> pd.DataFrame:
 
 
 def table_csv(panes: Panes) -> bytes:
-    return table(panes).to_csv(index=False).encode()
+    # all words in quotes: pandas leaves a lone carriage return, which is a token, without them
+    return table(panes).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode()
 
 
 def table_parquet(panes: Panes) -> bytes:

@@ -1,11 +1,10 @@
 """What the browser draws is what the lens read."""
 
-import base64
 import json
 
 import numpy as np
 import pytest
-from explorer_readings import reading_of
+from explorer_readings import decoded, numbers, reading_of
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_vlm import TILED, tiled_vlm
@@ -21,23 +20,6 @@ from llavit_lens.explorer.payload import (
     still_payload,
 )
 from llavit_lens.figures.legible import printable
-
-
-def numbers(text, kind):
-    return np.frombuffer(base64.b64decode(text), kind)
-
-
-def decoded(pane):
-    """Words and values [slots, n, k] and entropy [slots, n], as static/data.js reads them."""
-    n = len(numbers(pane["boxes"], "<f4")) // 4
-    shape = len(pane["slots"]), n, pane["k"]
-    ids = numbers(pane["ids"], "<u4" if pane["wide"] else "<u2").reshape(shape)
-    strings = np.array(pane["strings"], dtype=object)[ids]
-    codes = numbers(pane["values"], "<u2").reshape(shape).astype(float)
-    cosine = np.array([slot["cosine"] for slot in pane["slots"]])[:, None, None]
-    values = np.where(cosine, 2 * codes / CODES - 1, -NATS * codes / CODES)
-    entropy = numbers(pane["entropy"], "<u2").reshape(shape[:2]) / CODES * pane["maxEntropy"]
-    return strings, values, entropy
 
 
 def check(pane, reading, k):
