@@ -63,7 +63,7 @@ def explore(
     still = first.still if first is not None else _still_of(view, sides, picture, apart)
     if first is None:
         with view_place:
-            state.show_view(view, still, layer, patch, searched)
+            state.show_view(still, layer, patch, view.color, searched)
     query = view.to_query()
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import NoReturn
 
 import streamlit as st
 
-from llavit_lens.errors import LlavitLensError
+from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import sidebar, state
 from llavit_lens.explorer.choices import MODES, demo_models
 from llavit_lens.explorer.first_view import first_view
@@ -34,7 +35,11 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: what follows `--` on Streamlit's command line.
     """
-    options = _options(arguments)
+    try:
+        options = _options(arguments)
+    except ConfigurationError as error:
+        st.error(plain(str(error)))
+        return
     offered = list(dict.fromkeys([*options.model, *demo_models()]))
     st.set_page_config(page_title="llavit-lens explorer", page_icon="🔎", layout="wide")
     st.html(_STYLE)
@@ -55,7 +60,9 @@ def main(arguments: Sequence[str]) -> None:
         first = first_view(view) if state.on_its_own_device() else None
         if first is not None:
             with view_place:
-                state.show_view(view, first.still, first.layer, first.patch, None)
+                layer = first.layer if view.layer is None else view.layer
+                patch = first.patch if view.patch is None else view.patch
+                state.show_view(first.still, layer, patch, view.color, None)
         with st.spinner("Loading PyTorch" if first else "Reading", show_time=False):
             from llavit_lens.explorer.explore import explore
         explore(view, first, options.public, offered, above, view_place)
@@ -63,8 +70,15 @@ def main(arguments: Sequence[str]) -> None:
         notes.error(plain(str(error)))
 
 
+class _Parser(argparse.ArgumentParser):
+    """A page cannot exit: what is wrong with the command line is shown on it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"the command line, behind `--`: {message}")
+
+
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="streamlit run apps/explorer.py --")
+    parser = _Parser(prog="streamlit run apps/explorer.py --", add_help=False)
     parser.add_argument(
         "--public", action="store_true", help="offer the models below only, and no local folders"
     )

@@ -76,15 +76,13 @@ def on_its_own_device() -> bool:
 
 
 def show_view(
-    view: View, still: bytes, layer: int, patch: int, search: dict[str, Any] | None
-) -> None:
-    """Mount the view, starting where the view says or, where it does not, at `layer`, `patch`."""
-    start = {
-        "slot": (layer if view.layer is None else view.layer) + 1,
-        "pin": patch if view.patch is None else view.patch,
-        "color": view.color,
-    }
-    component.show_view(still, {"start": start, "search": search}, take_choice)
+    still: bytes, layer: int, patch: int, color: str, search: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Mount the view, starting there; returns what it was given besides `still`."""
+    start = {"slot": layer + 1, "pin": patch, "color": color}
+    moving = {"start": start, "search": search}
+    component.show_view(still, moving, take_choice)
+    return moving
 
 
 def take_layers(key: str, depth: int) -> None:
