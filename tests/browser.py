@@ -36,8 +36,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def explorer_server(*arguments: str, folder: Path = REPOSITORY, log: Path) -> Iterator[str]:
-    """The address of an explorer that runs while the context lasts.
+def explorer_process(*arguments: str, folder: Path = REPOSITORY, log: Path) -> Iterator[str]:
+    """The address at which an explorer will listen, its process just started.
 
     Args:
         arguments: for the page, behind `--`.
@@ -56,17 +56,23 @@ def explorer_server(*arguments: str, folder: Path = REPOSITORY, log: Path) -> It
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
     try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(f"{address}/_stcore/health", process, log)
-        yield address
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _wait_for(address: str, process: subprocess.Popen, log: Path, seconds: float = 60) -> None:
+@contextmanager
+def explorer_server(*arguments: str, folder: Path = REPOSITORY, log: Path) -> Iterator[str]:
+    """As `explorer_process`, once it listens."""
+    with explorer_process(*arguments, folder=folder, log=log) as address:
+        _wait_for(f"{address}/_stcore/health", log)
+        yield address
+
+
+def _wait_for(address: str, log: Path, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
+    while time.monotonic() < end:
         try:
             urllib.request.urlopen(address, timeout=1).read()
             return
