@@ -34,6 +34,7 @@ from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGener
 from transformers.utils import is_flash_attn_2_available, logging
 
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration
+from llavit_lens.model.decoders import add_hook_points
 
 # config.json of Qwen/Qwen2.5-1.5B-Instruct and Qwen/Qwen2.5-3B-Instruct on the Hugging Face Hub.
 _QWEN = {
@@ -106,10 +107,10 @@ def main(
     check_device(device)
     if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
         raise typer.BadParameter(f"--out {out}: is a folder, or its folder does not exist")
-    llava, llavit = build(settings, device, kind)
+    models = build(settings, device, kind)
     results = []
     for visual in tokens or [576, 2880]:
-        variants = measure(llava, llavit, settings, visual, repeats, new_tokens)
+        variants = measure(models, settings, visual, repeats, new_tokens)
         results.append({"visual_tokens": visual, "variants": [asdict(v) for v in variants]})
         Console().print(table(variants, f"{model}, {settings['num_hidden_layers']} layers", visual))
         if device == "cpu" and visual in TARGETS:
@@ -144,10 +145,8 @@ def check_device(device: str) -> None:
         raise typer.BadParameter(f"--device {device}: PyTorch finds no such GPU; use cpu")
 
 
-def build(
-    settings: dict[str, Any], device: str, dtype: torch.dtype
-) -> tuple[LlavaForConditionalGeneration, LlavitForConditionalGeneration]:
-    """Both models with random weights, those that they have in common held once."""
+def build(settings: dict[str, Any], device: str, dtype: torch.dtype) -> dict[str, Any]:
+    """The models by name, with random weights; those that they have in common are held once."""
     arguments: dict[str, Any] = {
         "vision_config": CLIPVisionConfig(  # never called
             hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
@@ -165,30 +164,34 @@ def build(
         with torch.device(device):
             llavit = LlavitForConditionalGeneration(LlavitConfig(**arguments)).eval()
         with torch.device("meta"):
-            llava = LlavaForConditionalGeneration(LlavaConfig(**arguments)).eval()
+            llava, hooked = (
+                LlavaForConditionalGeneration(LlavaConfig(**arguments)).eval() for _ in range(2)
+            )
     finally:
         torch.set_default_dtype(before)
     common = {name: value for name, value in llavit.state_dict().items() if "_visual" not in name}
-    llava.load_state_dict(common, assign=True)
-    llava.tie_weights()
-    rotary = llavit.model.language_model.rotary_emb  # its buffers are no part of a state dict
-    llava.model.language_model.rotary_emb = rotary
-    llava.model.vision_tower = llavit.model.vision_tower
-    return llava, llavit
+    for plain in (llava, hooked):
+        plain.load_state_dict(common, assign=True)
+        plain.tie_weights()
+        # its buffers are no part of a state dict
+        plain.model.language_model.rotary_emb = llavit.model.language_model.rotary_emb
+        plain.model.vision_tower = llavit.model.vision_tower
+    add_hook_points(hooked)
+    return {"LLaVA": llava, "LLaVA, hook points": hooked, "LLaViT": llavit}
 
 
 def measure(
-    llava: LlavaForConditionalGeneration,
-    llavit: LlavitForConditionalGeneration,
+    models: dict[str, Any],
     settings: dict[str, Any],
     visual: int,
     repeats: int,
     new_tokens: int,
 ) -> list[Variant]:
     """All variants on a prompt with one image of `visual` tokens; the first is the baseline."""
-    models = {"LLaVA": llava, "LLaViT": llavit}
+    llavit = models["LLaViT"]
     variants = [
         Variant("LLaVA", "sdpa"),
+        Variant("LLaVA, hook points", "sdpa"),
         Variant("LLaViT", "sdpa"),
         Variant("LLaViT", "llavit_sdpa"),
     ]
@@ -201,8 +204,8 @@ def measure(
     embeddings = torch.randn(1, length, width, device=llavit.device, dtype=llavit.dtype)
     types = torch.zeros(1, length, dtype=torch.long, device=llavit.device)
     types[:, TEXT_BEFORE : TEXT_BEFORE + visual] = 1
-    inputs = {"LLaVA": {"inputs_embeds": embeddings}}
-    inputs["LLaViT"] = {"inputs_embeds": embeddings, "mm_token_type_ids": types}
+    inputs = {name: {"inputs_embeds": embeddings} for name in models}
+    inputs["LLaViT"]["mm_token_type_ids"] = types
 
     def forward(variant: Variant) -> None:
         models[variant.name](**inputs[variant.name], logits_to_keep=1, use_cache=False)
@@ -293,7 +296,8 @@ def ratio(one: list[float], other: list[float]) -> float:
 
 def verdict(variants: list[Variant], visual: int) -> str:
     """Whether the target for a number of visual tokens is met."""
-    base, *others = [variant for variant in variants if "sdpa" in variant.attention]
+    base = variants[0]
+    others = [v for v in variants if v.name == "LLaViT" and "sdpa" in v.attention]
     found = {
         other.attention: ratio(other.forward_seconds, base.forward_seconds) for other in others
     }

@@ -113,9 +113,8 @@ def _notes_on_other_llms(rows: Sequence[four.Row]) -> list[str]:
     """What is said of LLMs that the paper's table lacks."""
     return [
         f"{row.base_llm}: the paper prints no count. Counted with embeddings as published "
-        f"({row.vocab:,} rows)"
-        + (", by formula." if row.counted_on == "formula" else ".")
-        + " Each of its heads has keys and values of its own, so their visual copies weigh more."
+        f"({row.vocab:,} rows). Each of its heads has keys and values of its own, "
+        "so their visual copies weigh more."
         for row in rows
         if row.params_b_paper is None and row.method == "Baseline"
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tiny import (
     IMAGE_SIZE,
     PATCHES,
@@ -129,6 +129,15 @@ def save_weights(
         weight_map |= dict.fromkeys(part, file)
     index_file = folder / f"{name}.{suffix}.index.json"
     index_file.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+def weights_of(folder: Path) -> Weights:
+    """Every tensor of a folder's safetensors files."""
+    return {
+        key: value
+        for file in sorted(folder.glob("*.safetensors"))
+        for key, value in load_file(file).items()
+    }
 
 
 def original_names(model: Any, *, tower: bool, rows: int = TOKENS, buffers: bool = True) -> Weights:

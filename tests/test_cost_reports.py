@@ -20,6 +20,7 @@ REPORTS = {"table_4": parameter_report, "table_5": flop_report}
 
 def check_table_4(table: pd.DataFrame) -> None:
     assert list(table)[:5] == ["base_llm", "method", "params", "params_b", "params_b_paper"]
+    assert "counted_on" not in table  # every row on modules
     assert len(table) == 10
     printed = table[table.params_b_paper.notna()]
     assert len(printed) == 8 and (printed.params_b == printed.params_b_paper).all()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.explorer.choices import ABLATIONS
+from llavit_lens.explorer.choices import ABLATIONS, MODES_OF_ATTENTION
 
 if TYPE_CHECKING:
     from llavit_lens.vlm.vlm import VLM
@@ -47,13 +47,16 @@ def applied(vlm: VLM, ablation: Ablation | None, depth: int) -> Iterator[None]:
             f"layers {first} to {last} are not all there: the model has layers 1 to {depth}"
         )
     try:
-        from llavit_lens.interventions import ablate_visual_attention, knock_out
+        from llavit_lens.interventions.ablation import ablate_visual_attention
+        from llavit_lens.interventions.knockout import knock_out, visual_attention
     except ImportError:
         raise ConfigurationError("this version of llavit-lens has no interventions") from None
-    layers = list(range(first, last + 1))
+    layers = range(first - 1, last)  # interventions count decoder layers from 0
     if ablation.kind == "visual_attention":
-        with ablate_visual_attention(vlm, layers=layers):
-            yield
+        intervention = ablate_visual_attention(vlm, layers)
+    elif ablation.kind in MODES_OF_ATTENTION:
+        intervention = visual_attention(vlm, ablation.kind, layers)
     else:
-        with knock_out(vlm, ablation.kind, layers=layers):
-            yield
+        intervention = knock_out(vlm, ablation.kind, layers)
+    with intervention:
+        yield

@@ -24,8 +24,13 @@ ABLATIONS = {
     "last->visual": "The last token does not see the picture",
     "visual->visual": "Patches do not see each other",
     "visual->text": "Patches do not see the text",
+    "causal": "Patches see only patches before them",
+    "bidirectional": "Patches see all patches (Eq. 8)",
 }
 """Interventions by the names that llavit_lens.interventions gives them."""
+
+MODES_OF_ATTENTION = ("causal", "bidirectional")
+"""Those that are ways in which patches attend to patches."""
 
 _TITLES = {"demo:baseline": "LLaVA baseline", "demo:llavit": "LLaViT"}
 

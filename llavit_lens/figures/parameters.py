@@ -77,11 +77,9 @@ def _label(row: Row) -> str:
 
 def _note(rows: Sequence[Row]) -> str:
     resized = [row for row in rows if row.vocab != row.vocab_native]
-    by_formula = dict.fromkeys(row.base_llm for row in rows if row.counted_on == "formula")
     published = " or ".join(f"{size:,}" for size in sorted({row.vocab_native for row in resized}))
     return (
         f"Qwen2.5 with embeddings of {resized[0].vocab:,} rows, the length of its tokenizer, "
         "as LLaVA's loader resizes them; with the padded rows of the published weights "
         f"({published}) the 7B and 14B models would each come out 0.01 higher than printed."
-        + "".join(f" {name} is counted by formula." for name in by_formula)
     )

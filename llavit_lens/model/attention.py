@@ -1,20 +1,32 @@
 """Self-attention with projections of their own for visual tokens (Eq. 6), or without their update
-(Eq. 5).
+(Eq. 5), and with hook points at every step.
 
 Shape letters: B batch, L new tokens, S cached and new tokens, D model width, H query heads,
-K key/value heads, E head width; T text rows and V visual rows of the flattened batch.
+K key/value heads, E head width; N = B * L rows of the flattened batch, T of them text and V visual.
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
 from transformers.cache_utils import Cache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb, eager_attention_forward
+from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.model.eager import eager_attention
+from llavit_lens.model.hook_points import (
+    ATTENTION_HOOKS,
+    MERGED_HOOKS,
+    PATTERN_HOOKS,
+    TEXT_HOOKS,
+    VISUAL_HOOKS,
+    Hooked,
+    in_use,
+)
 from llavit_lens.model.routing import VisualTokens, merge_rows, split_rows
 
 
@@ -33,11 +45,16 @@ class VisualLinear(nn.Linear):
         return self._source[0]
 
 
-class VisualAttention(nn.Module):
+def split_heads(rows: Tensor, width: int) -> Tensor:
+    """[..., heads * width] -> [..., heads, width]."""
+    return rows.view(*rows.shape[:-1], rows.shape[-1] // width, width)
+
+
+class VisualAttention(Hooked):
     """LLaViT's attention for one decoder family: mixed in before the family's own attention class.
 
     The annotated attributes come from that class. A family that fuses projections, normalizes
-    queries and keys or rotates them in its own way overrides `project` or `rotate`.
+    queries and keys or rotates them in its own way overrides `heads`, `normalize` or `rotate`.
     """
 
     config: Any
@@ -51,35 +68,56 @@ class VisualAttention(nn.Module):
 
     def __init__(self, config: PreTrainedConfig, layer_idx: int, separate_visual_qkv: bool) -> None:
         super().__init__(config, layer_idx)
+        self.complete(separate_visual_qkv)
+
+    def complete(self, separate_visual_qkv: bool) -> None:
+        """Add to the family's own attention what this class needs."""
         self.separate_visual_qkv = separate_visual_qkv
         if separate_visual_qkv:
             for name in self.routed_projections:
                 setattr(self, f"{name}_visual", VisualLinear(getattr(self, name)))
+        has_branch = separate_visual_qkv
+        self.add_points(name for name in ATTENTION_HOOKS if has_branch or name not in VISUAL_HOOKS)
 
-    def route(self, hidden_BLD: Tensor, visual_tokens: VisualTokens | None) -> list[Tensor]:
-        """Each routed projection of every token, by visual or text weights: [B, L, features] each.
+    def heads(self, rows: Tensor, branch: str = "") -> list[Tensor]:
+        """Queries, keys and values of rows [..., D] by the projections of a branch: [..., H, E],
+        [..., K, E] and [..., K, E]."""
+        return [
+            split_heads(getattr(self, name + branch)(rows), self.head_dim)
+            for name in self.routed_projections
+        ]
+
+    def project(self, hidden_BLD: Tensor, visual_tokens: VisualTokens | None) -> list[Tensor]:
+        """Queries [B, L, H, E], keys and values [B, L, K, E], by visual or text weights.
 
         Every token is projected once. With `visual_tokens` the visual weights are used even on zero
         rows: so they are in the graph of every process of a sharded training, whatever its batch.
         """
-        text_projections = [getattr(self, name) for name in self.routed_projections]
         if visual_tokens is None or not self.separate_visual_qkv:
-            return [project(hidden_BLD) for project in text_projections]
-        visual_projections = [getattr(self, f"{name}_visual") for name in self.routed_projections]
-        text_TD, visual_VD = split_rows(hidden_BLD.flatten(0, 1), visual_tokens)
-        return [
-            merge_rows(text(text_TD), visual(visual_VD), visual_tokens).unflatten(
-                0, hidden_BLD.shape[:2]
+            merged = [
+                self._hook_rows(name, heads)
+                for name, heads in zip(TEXT_HOOKS, self.heads(hidden_BLD), strict=True)
+            ]
+        else:
+            text_TD, visual_VD = split_rows(hidden_BLD.flatten(0, 1), visual_tokens)
+            branches = zip(
+                TEXT_HOOKS,
+                self.heads(text_TD),
+                VISUAL_HOOKS,
+                self.heads(visual_VD, "_visual"),
+                strict=True,
             )
-            for text, visual in zip(text_projections, visual_projections, strict=True)
-        ]
+            merged = [
+                merge_rows(
+                    self.hook(of_text, text), self.hook(of_visual, visual), visual_tokens
+                ).unflatten(0, hidden_BLD.shape[:2])
+                for of_text, text, of_visual, visual in branches
+            ]
+        return [self.hook(name, heads) for name, heads in zip(MERGED_HOOKS, merged, strict=True)]
 
-    def project(self, hidden_BLD: Tensor, visual_tokens: VisualTokens | None) -> list[Tensor]:
-        """Queries [B, H, L, E], keys and values [B, K, L, E], not yet rotated."""
-        return [
-            rows.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-            for rows in self.route(hidden_BLD, visual_tokens)
-        ]
+    def normalize(self, q_BLHE: Tensor, k_BLKE: Tensor) -> tuple[Tensor, Tensor]:
+        """Norms of queries and keys, in families that have them."""
+        return q_BLHE, k_BLKE
 
     def rotate(self, q_BHLE: Tensor, k_BKLE: Tensor, cos_sin: Any) -> tuple[Tensor, Tensor]:
         """Rotary position embedding of queries and keys."""
@@ -100,14 +138,39 @@ class VisualAttention(nn.Module):
         With `skip_visual_update` the update of visual tokens is exactly zero (Eq. 5), though other
         tokens attend to them.
         """
-        q_BHLE, k_BKSE, v_BKSE = self.project(hidden_states, visual_tokens)
-        q_BHLE, k_BKSE = self.rotate(q_BHLE, k_BKSE, position_embeddings)
+        q_BLHE, k_BLKE, v_BLKE = self.project(hidden_states, visual_tokens)
+        q_BLHE, k_BLKE = self.normalize(q_BLHE, k_BLKE)
+        q_BHLE, k_BKSE = self.rotate(
+            q_BLHE.transpose(1, 2), k_BLKE.transpose(1, 2), position_embeddings
+        )
+        q_BHLE = self.hook("hook_rot_q", q_BHLE, axes=(1, 2))
+        k_BKSE = self.hook("hook_rot_k", k_BKSE, axes=(1, 2))
+        v_BKSE = v_BLKE.transpose(1, 2)
         if past_key_values is not None:
             k_BKSE, v_BKSE = past_key_values.update(k_BKSE, v_BKSE, self.layer_idx)
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(
-            self.config._attn_implementation, eager_attention_forward
-        )
-        z_BLHE, weights_BHLS = attend(
+        if skip_visual_update and visual_tokens is not None:
+            return self.attend_from_text(
+                q_BHLE, k_BKSE, v_BKSE, attention_mask, visual_tokens, **kwargs
+            )
+        z_BLHE, weights_BHLS = self.attend(q_BHLE, k_BKSE, v_BKSE, attention_mask, **kwargs)
+        return self.o_proj(self.hook("hook_z", z_BLHE).flatten(-2)), weights_BHLS
+
+    def attend(
+        self, q_BHLE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, attention_mask: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Weighted values [B, L, H, E] by the configured implementation, and weights [B, H, L, S].
+
+        Raises ConfigurationError where a hook waits for scores or weights that it does not make.
+        """
+        implementation = self.config._attn_implementation
+        waiting = [name for name in PATTERN_HOOKS if in_use(self.get_submodule(name))]
+        if waiting and implementation != "eager":
+            raise ConfigurationError(
+                f"{waiting[0]} of layer {self.layer_idx} has a hook, but attention by "
+                f"{implementation!r} makes no scores and weights; call "
+                "model.set_attn_implementation({'text_config': 'eager'}) first."
+            )
+        return ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)(
             self,
             q_BHLE,
             k_BKSE,
@@ -118,8 +181,53 @@ class VisualAttention(nn.Module):
             sliding_window=getattr(self, "sliding_window", None),
             **kwargs,
         )
-        update_BLD = self.o_proj(z_BLHE.flatten(-2))
-        if skip_visual_update and visual_tokens is not None:
-            update_ND = update_BLD.flatten(0, 1).index_fill(0, visual_tokens.visual, 0.0)
-            update_BLD = update_ND.view_as(update_BLD)
-        return update_BLD, weights_BHLS
+
+    def attend_from_text(
+        self,
+        q_BHLE: Tensor,
+        k_BKSE: Tensor,
+        v_BKSE: Tensor,
+        attention_mask: Any,
+        tokens: VisualTokens,
+        **kwargs: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The update [B, L, D] of text tokens; that of visual tokens is exactly zero (Eq. 5).
+
+        Where it can, it leaves out the queries of visual tokens: for one sample, whose text tokens
+        are one smaller call, and unless scores and weights are asked for in full.
+        """
+        batch, implementation = (q_BHLE.shape[0], q_BHLE.shape[2]), self.config._attn_implementation
+        if batch[0] == 1 and implementation in _LEAVES_OUT_QUERIES:
+            mask = _rows_of_mask(attention_mask, tokens.text, batch[1], k_BKSE.shape[2])
+            q_BHTE = q_BHLE.index_select(2, tokens.text)
+            z_BTHE, weights_BHLS = self.attend(q_BHTE, k_BKSE, v_BKSE, mask, **kwargs)
+            z_THE = z_BTHE[0]
+        else:
+            z_BLHE, weights_BHLS = self.attend(q_BHLE, k_BKSE, v_BKSE, attention_mask, **kwargs)
+            z_THE, _ = split_rows(z_BLHE.flatten(0, 1), tokens)
+        z_BLHE = self.hook("hook_z", _zero_at_visual(z_THE, tokens).unflatten(0, batch))
+        z_THE, _ = split_rows(z_BLHE.flatten(0, 1), tokens)
+        update_ND = _zero_at_visual(self.o_proj(z_THE.flatten(1)), tokens)
+        return update_ND.unflatten(0, batch), weights_BHLS
+
+    def _hook_rows(self, name: str, heads: Tensor) -> Tensor:
+        """As `hook`, shown as rows [N, H, E]."""
+        if not in_use(self.get_submodule(name)):
+            return heads
+        return self.hook(name, heads.flatten(0, 1)).view_as(heads)
+
+
+_LEAVES_OUT_QUERIES = ("sdpa", "llavit_sdpa")
+
+
+def _rows_of_mask(mask: Tensor | None, rows: Tensor, length: int, total: int) -> Tensor:
+    """The mask of some of `length` queries at the end of `total` keys; None is causal."""
+    if mask is not None:
+        return mask.index_select(2, rows)
+    keys = torch.arange(total, device=rows.device)
+    return (keys <= rows[:, None] + total - length)[None, None]
+
+
+def _zero_at_visual(text_TD: Tensor, tokens: VisualTokens) -> Tensor:
+    zeros_VD = text_TD.new_zeros(len(tokens.visual), *text_TD.shape[1:])
+    return merge_rows(text_TD, zeros_VD, tokens)

@@ -10,8 +10,9 @@ head width; R query rows and M key rows of `Calls`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,34 +25,13 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.mask import FLASH_IN_RUNS, SDPA_IN_RUNS
 from llavit_lens.model.runs import Calls, Runs
 
-
-class Kernel(Protocol):
-    """Runs the calls of one kind."""
-
-    def __call__(
-        self,
-        module: nn.Module,
-        q_RHE: Tensor,
-        k_MKE: Tensor,
-        v_MKE: Tensor,
-        calls: Calls,
-        *,
-        causal: bool,
-        dropout: float,
-        scaling: float | None,
-    ) -> Tensor:
-        """Results [R, H, E]; causal calls end with a query that sees every key."""
+Kernel = Callable[[Tensor, Tensor, Tensor, Calls, bool], Tensor]
+"""Runs calls of one kind: query rows [R, H, E], key and value rows [M, K, E], the calls, whether
+they are causal (then the last query of a call sees every key) -> results [R, H, E]."""
 
 
 def attend_in_runs(
-    kernel: Kernel,
-    module: nn.Module,
-    q_BHLE: Tensor,
-    k_BKSE: Tensor,
-    v_BKSE: Tensor,
-    runs: Runs,
-    dropout: float = 0.0,
-    scaling: float | None = None,
+    kernel: Kernel, q_BHLE: Tensor, k_BKSE: Tensor, v_BKSE: Tensor, runs: Runs
 ) -> Tensor:
     """[B, L, H, E]; zero where a query is in no run, which only padding is."""
     q_NHE = q_BHLE.transpose(1, 2).flatten(0, 1)
@@ -59,78 +39,58 @@ def attend_in_runs(
     z_NHE = torch.zeros_like(q_NHE)
     for calls, causal in ((runs.text, True), (runs.visual, False)):
         if calls.query_lengths:
-            z_RHE = kernel(
-                module,
-                q_NHE.index_select(0, calls.queries),
-                k_NKE.index_select(0, calls.keys),
-                v_NKE.index_select(0, calls.keys),
-                calls,
-                causal=causal,
-                dropout=dropout,
-                scaling=scaling,
-            )
+            q_RHE = q_NHE.index_select(0, calls.queries)
+            k_MKE, v_MKE = (rows.index_select(0, calls.keys) for rows in (k_NKE, v_NKE))
+            z_RHE = kernel(q_RHE, k_MKE, v_MKE, calls, causal)
             z_NHE = z_NHE.index_copy(0, calls.queries, z_RHE)
     return z_NHE.unflatten(0, (q_BHLE.shape[0], q_BHLE.shape[2]))
 
 
-def sdpa_kernel(
-    module: nn.Module,
-    q_RHE: Tensor,
-    k_MKE: Tensor,
-    v_MKE: Tensor,
-    calls: Calls,
-    *,
-    causal: bool,
-    dropout: float,
-    scaling: float | None,
-) -> Tensor:
+def sdpa_kernel(module: nn.Module, dropout: float, scaling: float | None) -> Kernel:
     """Calls of equal lengths together, as a batch."""
-    results, row, key_row = [], 0, 0
-    lengths = zip(calls.query_lengths, calls.key_lengths, strict=True)
-    for (queries, keys), equal in groupby(lengths):
-        count = len(list(equal))
-        q_BHLE = _batch(q_RHE[row : row + count * queries], count)
-        k_BKSE, v_BKSE = (
-            _batch(rows[key_row : key_row + count * keys], count) for rows in (k_MKE, v_MKE)
-        )
-        mask = None
-        if causal and 1 < queries != keys:  # torch's own causal mask would align the first query
-            mask = torch.ones(queries, keys, dtype=torch.bool, device=q_RHE.device)
-            mask = mask.tril(keys - queries)[None, None]
-        z_BLHE, _ = sdpa_attention_forward(
-            module, q_BHLE, k_BKSE, v_BKSE, mask, dropout, scaling, is_causal=causal
-        )
-        results.append(z_BLHE.flatten(0, 1))
-        row, key_row = row + count * queries, key_row + count * keys
-    return torch.cat(results)
+
+    def run(q_RHE: Tensor, k_MKE: Tensor, v_MKE: Tensor, calls: Calls, causal: bool) -> Tensor:
+        results, row, key_row = [], 0, 0
+        lengths = zip(calls.query_lengths, calls.key_lengths, strict=True)
+        for (queries, keys), equal in groupby(lengths):
+            count = len(list(equal))
+            q_BHLE = _batch(q_RHE[row : row + count * queries], count)
+            k_BKSE, v_BKSE = (
+                _batch(rows[key_row : key_row + count * keys], count) for rows in (k_MKE, v_MKE)
+            )
+            mask = None
+            if causal and 1 < queries != keys:  # torch's causal mask would align the first query
+                mask = torch.ones(queries, keys, dtype=torch.bool, device=q_RHE.device)
+                mask = mask.tril(keys - queries)[None, None]
+            z_BLHE, _ = sdpa_attention_forward(
+                module, q_BHLE, k_BKSE, v_BKSE, mask, dropout, scaling, is_causal=causal
+            )
+            results.append(z_BLHE.flatten(0, 1))
+            row, key_row = row + count * queries, key_row + count * keys
+        return torch.cat(results)
+
+    return run
 
 
-def flash_kernel(
-    module: nn.Module,
-    q_RHE: Tensor,
-    k_MKE: Tensor,
-    v_MKE: Tensor,
-    calls: Calls,
-    *,
-    causal: bool,
-    dropout: float,
-    scaling: float | None,
-) -> Tensor:
+def flash_kernel(dropout: float, scaling: float | None) -> Kernel:
     """All calls in one, by flash-attn 2 (whose causal mask aligns the last query since 2.1)."""
     from flash_attn import flash_attn_varlen_func
 
-    return flash_attn_varlen_func(
-        q_RHE,
-        k_MKE,
-        v_MKE,
-        cu_seqlens_q=calls.query_starts,
-        cu_seqlens_k=calls.key_starts,
-        max_seqlen_q=max(calls.query_lengths),
-        max_seqlen_k=max(calls.key_lengths),
-        dropout_p=dropout,
-        softmax_scale=scaling,
-        causal=causal,
-    )
+    def run(q_RHE: Tensor, k_MKE: Tensor, v_MKE: Tensor, calls: Calls, causal: bool) -> Tensor:
+        return flash_attn_varlen_func(
+            q_RHE,
+            k_MKE,
+            v_MKE,
+            cu_seqlens_q=calls.query_starts,
+            cu_seqlens_k=calls.key_starts,
+            max_seqlen_q=max(calls.query_lengths),
+            max_seqlen_k=max(calls.key_lengths),
+            dropout_p=dropout,
+            softmax_scale=scaling,
+            causal=causal,
+        )
+
+    return run
 
 
 def llavit_sdpa(
@@ -149,8 +109,8 @@ def llavit_sdpa(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, **kwargs
         )
-    runs = attention_runs
-    return attend_in_runs(sdpa_kernel, module, query, key, value, runs, dropout, scaling), None
+    kernel = sdpa_kernel(module, dropout, scaling)
+    return attend_in_runs(kernel, query, key, value, attention_runs), None
 
 
 def llavit_fa2(
@@ -172,8 +132,8 @@ def llavit_fa2(
     """
     query, key, value = (_half(x) for x in (query, key, value))
     if attention_runs is not None:
-        runs = attention_runs
-        return attend_in_runs(flash_kernel, module, query, key, value, runs, dropout, scaling), None
+        kernel = flash_kernel(dropout, scaling)
+        return attend_in_runs(kernel, query, key, value, attention_runs), None
     z_BLHE = _flash_attention_forward(
         query.transpose(1, 2),
         key.transpose(1, 2),

@@ -1,6 +1,7 @@
 """Rows of visual tokens and rows of text tokens: taken apart and put together again, by index.
 
-Shape letters: B batch, L sequence, N = B * L rows, V visual rows, T = N - V text rows, D features.
+Shape letters: B batch, L sequence, N = B * L rows, V visual rows, T = N - V text rows, D features,
+which may be several dimensions.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class _MergeRows(torch.autograd.Function):
         ctx: Any, text_TD: Tensor, visual_VD: Tensor, text: Tensor, visual: Tensor
     ) -> Tensor:
         ctx.save_for_backward(text, visual)
-        rows_ND = text_TD.new_empty(text.shape[0] + visual.shape[0], text_TD.shape[1])
+        rows_ND = text_TD.new_empty(text.shape[0] + visual.shape[0], *text_TD.shape[1:])
         return rows_ND.index_copy_(0, text, text_TD).index_copy_(0, visual, visual_VD)
 
     @staticmethod

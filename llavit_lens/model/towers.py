@@ -36,6 +36,7 @@ def check_tower(config: Any, layers: Any = None, strategy: str | None = None) ->
             f"{tower.model_type} has no class token and would lose its first patch; use 'full', "
             "in the processor too."
         )
+    check_tile_features(config, strategy)
     chosen = config.vision_feature_layer if layers is None else layers
     if chosen == 0:
         raise ConfigurationError(
@@ -47,6 +48,20 @@ def check_tower(config: Any, layers: Any = None, strategy: str | None = None) ->
         raise ConfigurationError(
             f"vision_feature_layer={chosen!r}, but the vision tower has layers 0 to {depth}, "
             f"or -{depth + 1} to -1."
+        )
+
+
+def check_tile_features(config: Any, strategy: str) -> None:
+    """Raise ConfigurationError for tiles (Any-Res) with a class token each.
+
+    `config` is LLaViT's or transformers' LLaVA's or LLaVA-NeXT's, `strategy` a
+    `vision_feature_select_strategy`.
+    """
+    tiles = getattr(config, "has_tiles", config.model_type == "llava_next")
+    if tiles and strategy == "full" and CLASS_TOKENS.get(config.vision_config.model_type, 0):
+        raise ConfigurationError(
+            "vision_feature_select_strategy='full' keeps the class token of every tile (Any-Res), "
+            "which has no place among the patches; use 'default', in the processor too."
         )
 
 

@@ -1,4 +1,8 @@
-"""Load a checkpoint by name, whole or not at all."""
+"""Load a checkpoint by name, whole or not at all.
+
+LLaVA and LLaViT, in any format, are opened as conversion opens them, and refused for the same
+reasons. Models of other kinds are loaded by transformers, whose report on their keys is checked.
+"""
 
 from __future__ import annotations
 
@@ -6,42 +10,30 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi
-from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, StrictDataclassError
 from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
-    LlavaProcessor,
-    PreTrainedConfig,
+    GenerationConfig,
 )
 from transformers.utils import logging
 
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
-from llavit_lens.model import (  # registers LLaViT with the Auto classes, too
-    LlavitConfig,
-    LlavitProcessor,
-)
-from llavit_lens.model.checkpoints.detect import detect, is_original
+from llavit_lens.model.checkpoints.detect import is_llava
+from llavit_lens.model.checkpoints.layouts import refuse_faults
 from llavit_lens.model.checkpoints.places import local_folder
-from llavit_lens.model.checkpoints.source import open_source
+from llavit_lens.model.checkpoints.source import Source, open_source
 from llavit_lens.model.processing import complete_processor
-from llavit_lens.model.towers import token_settings
+from llavit_lens.vlm.overrides import follow, override
 from llavit_lens.vlm.vlm import VLM
 
-_TILING = ("mm_patch_merge_type", "image_grid_pinpoints")
-_RESOLUTION = ("image_aspect_ratio", *_TILING)
-_STRATEGY = "vision_feature_select_strategy"
 DEMO_PREFIX = "demo:"
-_HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
-_HUB_TIMEOUT_SECONDS = 10
 _VISUAL_QKV = re.compile(r"\.self_attn\.[qkv]+_proj_visual\.(weight|bias)$")
 
 
@@ -79,31 +71,26 @@ def load(
     """
     place = _device(device)
     name = str(name)
-    source = _resolve(name)
+    folder = checkpoint_folder(name)
     options: dict[str, Any] = {"dtype": _dtype(dtype, place)}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
-    if _is_original(source):
-        opened = open_source(checkpoint_folder(name), base, vision_tower)
-        config, processor = opened.config, opened.processor
-        _override(config, config_overrides, source)
-        weights = {key: tensor.read() for key, tensor in opened.tensors.items()}
-        model = _model(source, {**options, "config": config, "state_dict": weights}, False)
+    if is_llava(folder):
+        source = open_source(folder, base, vision_tower)
+        config, processor = source.config, source.processor
+        override(config, config_overrides, name)
+        model = _of_source(name, source, options)
+        model.name_or_path = model.config.name_or_path = str(folder)  # as transformers would
     else:
         if base is not None or vision_tower is not None:
-            raise ConfigurationError(
-                f"{name}: has its own language model and vision tower; leave out base and "
-                "vision_tower"
-            )
-        config = _config(source)
-        has_visual_qkv = getattr(config, "separate_visual_qkv", False)
-        _override(config, config_overrides, source)
-        model = _model(source, {**options, "config": config}, has_visual_qkv)
-        with source.loading("processor"):
-            processor = AutoProcessor.from_pretrained(source.path, **source.access)
+            raise ConfigurationError(f"{name}: is no LLaVA; leave out base and vision_tower")
+        config = _config(name, folder)
+        override(config, config_overrides, name)
+        model = _of_transformers(name, folder, config, options)
+        with _loading(name, folder, "processor"):
+            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
             complete_processor(processor, config)
-    _follow(processor, config, config_overrides, source)
-    revision = getattr(config, "_commit_hash", None)
+    follow(processor, config, config_overrides, name)
     try:
         model.to(place)
     except (RuntimeError, TypeError) as error:  # its memory, or a dtype that it does not have
@@ -111,6 +98,8 @@ def load(
             f"{name}: cannot be put on device '{place}'; choose dtype='bfloat16' or device='cpu' "
             f"({one_line(error)})"
         ) from None
+    # The Hub's cache keeps every commit in a folder of its own.
+    revision = folder.name if folder.parent.name == "snapshots" else None
     return VLM(model, processor, name, revision)
 
 
@@ -124,170 +113,83 @@ def _demo_folders() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in root.glob("*/config.json")}
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Where a checkpoint's files come from."""
-
-    name: str
-    """As the user wrote it, for messages."""
-    path: str
-    """A folder or a Hub name."""
-    access: dict[str, Any]
-    """Arguments for every `from_pretrained`: code from a checkpoint is never run."""
-
-    @contextmanager
-    def loading(self, part: str) -> Iterator[None]:
-        """Turns whatever goes wrong inside into one line."""
-        try:
-            yield
-        except LlavitLensError:
-            raise
-        except OSError as error:
-            if Path(self.path).is_dir():
-                raise self._fault(part, error) from None
-            reason = (
-                f"the Hugging Face Hub gives no {part} of it (gated, or not made for transformers)"
-            )
-            if self.access["local_files_only"]:
-                reason = (
-                    f"the Hugging Face Hub cannot be reached, and its cache here holds no {part}"
-                )
-            raise CheckpointError(f"{self.name}: no such folder here; {reason}") from None
-        except Exception as error:  # whatever transformers and the file formats may raise
-            raise self._fault(part, error) from None
-
-    def _fault(self, part: str, error: Exception) -> CheckpointError:
-        damaged = _damaged_file(Path(self.path))
-        if damaged is not None:
-            return CheckpointError(f"{self.name}: {damaged} is damaged or cut off; fetch it again")
-        return CheckpointError(f"{self.name}: its {part} cannot be loaded ({one_line(error)})")
-
-
-def _resolve(name: str) -> _Source:
-    local = {"trust_remote_code": False, "local_files_only": True}
-    if name.startswith(DEMO_PREFIX):
-        folder = _demo_folders().get(name.removeprefix(DEMO_PREFIX))
-        if folder is None:
-            known = ", ".join(demo_names()) or "none in this installation"
-            raise CheckpointError(f"{name}: no such demo checkpoint; there are: {known}")
-        return _Source(name, str(folder), local)
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            detect(path)  # says what is wrong with it
-        return _Source(name, str(path), local)
-    if path.exists():
-        raise CheckpointError(f"{name}: is a file; give the checkpoint's folder")
-    if not _HUB_NAME.fullmatch(name):
-        raise CheckpointError(f"{name}: no such folder, and not a Hub name (owner/name)")
-    return _Source(name, name, {**local, "local_files_only": not _on_the_hub(name)})
-
-
-def _on_the_hub(name: str) -> bool:
-    """False where the Hub cannot be reached, found out at once and not by each file's retries."""
-    try:
-        HfApi().model_info(name, timeout=_HUB_TIMEOUT_SECONDS)
-    except (RepositoryNotFoundError, HFValidationError):
-        raise CheckpointError(
-            f"{name}: no such folder here, and no such model on the Hugging Face Hub"
-        ) from None
-    except Exception:  # no connection, in one of many words
-        return False
-    return True
-
-
 def checkpoint_folder(name: str | Path) -> Path:
     """The local folder of whatever `load` takes; a Hub repository is fetched.
 
     Raises:
         CheckpointError: there is no such model.
     """
-    return local_folder(_resolve(str(name)).path, "a LLaVA or LLaViT checkpoint")
+    demo = str(name).removeprefix(DEMO_PREFIX)
+    if demo == str(name):
+        return local_folder(name, "a vision-language model")
+    folder = _demo_folders().get(demo)
+    if folder is None:
+        known = ", ".join(demo_names()) or "none in this installation"
+        raise CheckpointError(f"{name}: no such demo checkpoint; there are: {known}")
+    return folder
 
 
-def _is_original(source: _Source) -> bool:
-    with source.loading("configuration"), _quiet():  # it finds original types unexpected
-        fields, _ = PreTrainedConfig.get_config_dict(source.path, **source.access)
-    return is_original(fields)
-
-
-def _config(source: _Source) -> Any:
-    with source.loading("configuration"):
-        config = AutoConfig.from_pretrained(source.path, **source.access)
-    if type(config) not in AutoModelForImageTextToText._model_mapping:
-        raise CheckpointError(
-            f"{source.name}: a {config.model_type} model does not take images with text"
+def _of_source(name: str, source: Source, options: dict[str, Any]) -> Any:
+    """The model of a checkpoint whose weights are known to be exactly those of its own config."""
+    model_class: Any = AutoModelForImageTextToText._model_mapping[type(source.config)]
+    weights = {key: tensor.read() for key, tensor in source.tensors.items()}
+    with _loading(name, None, "weights"), _quiet():
+        model, report = model_class.from_pretrained(
+            None,
+            config=source.config,
+            state_dict=weights,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `_check_keys` names them
+            **options,
         )
+        if source.generation is not None:
+            model.generation_config = GenerationConfig.from_pretrained(source.generation.parent)
+    missing = set(report["missing_keys"])
+    visual_qkv = {key for key in model.state_dict() if _VISUAL_QKV.search(key)}
+    if visual_qkv <= missing:  # the override separate_visual_qkv=True: copies of the text ones
+        report["missing_keys"] = missing - visual_qkv
+    _check_keys(report, name)
+    return model
+
+
+def _config(name: str, folder: Path) -> Any:
+    with _loading(name, folder, "configuration"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    if type(config) not in AutoModelForImageTextToText._model_mapping:
+        raise CheckpointError(f"{name}: a {config.model_type} model does not take images with text")
     return config
 
 
-def _override(config: Any, overrides: dict[str, Any], source: _Source) -> None:
-    known = config.to_dict()  # not all attributes: others are methods, or follow from these
-    unknown = [key for key in overrides if key not in known]
-    if unknown:
-        raise ConfigurationError(
-            f"{source.name}: a {config.model_type} model has no switch {', '.join(unknown)}"
-        )
-    try:
-        for key, value in overrides.items():
-            setattr(config, key, value)
-        config.validate()
-    except (StrictDataclassError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{source.name}: {one_line(error)}") from None
-    idle = [key for key in _TILING if key in overrides]
-    if idle and not getattr(config, "has_tiles", True):
-        raise ConfigurationError(
-            f"{source.name}: {', '.join(idle)} would change nothing without tiles; set "
-            "image_aspect_ratio='anyres' too"
-        )
-    if "vision_feature_layer" in overrides:
-        chosen, depth = config.vision_feature_layer, config.vision_config.num_hidden_layers
-        layers = [chosen] if isinstance(chosen, int) else list(chosen)
-        if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
-            raise ConfigurationError(
-                f"{source.name}: vision_feature_layer={chosen!r}, but the vision tower has layers "
-                f"0 to {depth}, or -{depth + 1} to -1"
-            )
-
-
-def _follow(processor: Any, config: Any, overrides: dict[str, Any], source: _Source) -> None:
-    """Pixels and number of image tokens as the overridden config wants them."""
-    if any(key in _RESOLUTION for key in overrides):
-        if isinstance(processor, LlavitProcessor):
-            processor.set_resolution(config)
-        elif isinstance(config, LlavitConfig):
-            raise ConfigurationError(
-                f"{source.name}: has a {type(processor).__name__}, which takes pictures in one way "
-                f"only; leave out {', '.join(key for key in _RESOLUTION if key in overrides)}, or "
-                "save a LlavitProcessor beside the model"
-            )
-    if _STRATEGY in overrides:
-        if not isinstance(processor, LlavaProcessor):
-            raise ConfigurationError(
-                f"{source.name}: its {type(processor).__name__} cannot follow {_STRATEGY}; leave "
-                "it out"
-            )
-        for key, value in token_settings(config).items():
-            setattr(processor, key, value)
-
-
-def _model(source: _Source, options: dict[str, Any], has_visual_qkv: bool) -> Any:
-    # an original's weights are given, under the names that its class has for them
-    given = "state_dict" in options
-    model_class: Any = AutoModelForImageTextToText
-    if given:
-        model_class = AutoModelForImageTextToText._model_mapping[type(options["config"])]
-    with source.loading("weights"), _quiet():  # `_check_keys` says in one line what would be a page
-        loaded: Any = model_class.from_pretrained(
-            None if given else source.path,
+def _of_transformers(name: str, folder: Path, config: Any, options: dict[str, Any]) -> Any:
+    """A model of another kind than LLaVA."""
+    with _loading(name, folder, "weights"), _quiet():
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            config=config,
+            trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # `_check_keys` names them
-            **source.access,
             **options,
         )
     model, report = loaded
-    _check_keys(model, report, source.name, has_visual_qkv)
+    _check_keys(report, name)
     return model
+
+
+@contextmanager
+def _loading(name: str, folder: Path | None, part: str) -> Iterator[None]:
+    """Turns whatever transformers and the file formats may raise inside into one line."""
+    try:
+        yield
+    except LlavitLensError:
+        raise
+    except Exception as error:
+        damaged = None if folder is None else _damaged_file(folder)
+        if damaged is not None:
+            raise CheckpointError(
+                f"{name}: {damaged} is damaged or cut off; fetch it again"
+            ) from None
+        raise CheckpointError(f"{name}: its {part} cannot be loaded ({one_line(error)})") from None
 
 
 @contextmanager
@@ -305,29 +207,17 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _check_keys(model: Any, report: dict[str, Any], name: str, has_visual_qkv: bool) -> None:
-    missing = set(report["missing_keys"])
-    visual_qkv = {key for key in model.state_dict() if _VISUAL_QKV.search(key)}
-    if not has_visual_qkv and visual_qkv <= missing:
-        missing -= visual_qkv  # they have been copied from the text ones (Eq. 6)
+def _check_keys(report: dict[str, Any], name: str) -> None:
+    """Raise CheckpointError unless transformers' loading report is clean."""
     faults = {
-        "missing": list(missing),
+        "missing": list(report["missing_keys"]),
         "foreign": list(report["unexpected_keys"]),
         "of another shape": [
             f"{key} ({list(found)} instead of {list(wanted)})"
             for key, found, wanted in report["mismatched_keys"]
         ],
     }
-    found = [f"{kind}: {_listed(keys)}" for kind, keys in faults.items() if keys]
-    if found:
-        raise CheckpointError(
-            f"{name}: the weights do not fit the architecture; {'; '.join(found)}"
-        )
-
-
-def _listed(keys: list[str], most: int = 5) -> str:
-    shown = ", ".join(sorted(keys)[:most])
-    return shown if len(keys) <= most else f"{shown} and {len(keys) - most} more"
+    refuse_faults(name, faults)
 
 
 def _device(device: str | torch.device) -> torch.device:

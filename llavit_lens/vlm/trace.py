@@ -56,10 +56,11 @@ class Trace:
 def record_residual_stream(parts: LanguageParts, positions: Tensor) -> Iterator[list[Tensor]]:
     """Inside, a forward pass fills the list: layers + 1 states [len(positions), d_model].
 
-    State l is taken where it is consumed: at the entry of layer l + 1, the last at the entry of the
-    final norm. So whatever other hooks, set before, change on the output of one layer or the
-    input of the next is in it; it is before the final norm by construction; and it does not matter
-    whether a layer returns a tensor or a tuple. Only the chosen rows are kept.
+    State l is taken where it is consumed: at the entry of layer l + 1 (behind its hook point, where
+    it has one), the last at the entry of the final norm. So whatever other hooks, set before,
+    change on the output of one layer or the input of the next is in it; it is before the final
+    norm by construction; and it does not matter whether a layer returns a tensor or a tuple. Only
+    the chosen rows are kept.
     """
     states: list[Tensor] = []
 
@@ -67,8 +68,13 @@ def record_residual_stream(parts: LanguageParts, positions: Tensor) -> Iterator[
         hidden = args[0] if args else kwargs["hidden_states"]
         states.append(hidden[0].index_select(0, positions.to(hidden.device)))
 
+    def keep_result(module: nn.Module, args: tuple[Any, ...], hidden: Tensor) -> None:
+        keep(module, (hidden,), {})
+
     handles = [
-        module.register_forward_pre_hook(keep, with_kwargs=True)
+        module.hook_resid_pre.register_forward_hook(keep_result)
+        if hasattr(module, "hook_resid_pre")
+        else module.register_forward_pre_hook(keep, with_kwargs=True)
         for module in (*parts.layers, parts.norm)
     ]
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from torch import Tensor
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.processing import check_tiles
 from llavit_lens.vlm.anatomy import LanguageParts, language_parts
+from llavit_lens.vlm.hooks import ActivationCache, Hook, NamedHook, Names, hook_points, hooks
 from llavit_lens.vlm.images import open_image, pixel_sha256
 from llavit_lens.vlm.layout import VisualLayout, layout_of
 from llavit_lens.vlm.trace import Trace, record_residual_stream
@@ -21,6 +25,23 @@ from llavit_lens.vlm.trace import Trace, record_residual_stream
 DEFAULT_PROMPT = "What is in the picture?"
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """What a model is given.
+
+    Attributes:
+        text: the question in the model's chat format.
+        image: the picture, RGB.
+        inputs: what the processor made of both, on the model's device.
+        layout: where the visual tokens lie.
+    """
+
+    text: str
+    image: Image.Image
+    inputs: Any
+    layout: VisualLayout
 
 
 class VLM:
@@ -31,6 +52,8 @@ class VLM:
         processor: its processor.
         name: where it came from, as the user wrote it.
         revision: commit of the Hub repository, None for local files.
+        layouts: of the pictures in the pass under way, one for each sample; empty where nobody
+            told (see `reading`).
     """
 
     def __init__(self, model: Any, processor: Any, name: str, revision: str | None = None) -> None:
@@ -38,6 +61,7 @@ class VLM:
         self.processor = processor
         self.name = name
         self.revision = revision
+        self.layouts: tuple[VisualLayout, ...] = ()
         self.image_token_id = _image_token_id(model.config, processor, name)
         check_tiles(model.config, processor, name)
 
@@ -74,14 +98,14 @@ class VLM:
             ImageError: the image cannot be read.
             ConfigurationError: the prompt, the layout or the model's head is not one that fits.
         """
-        picture = open_image(image)
-        text, inputs = self._inputs(picture, prompt)
-        layout = self._layout(inputs, picture)
+        prepared = self.prepare(image, prompt)
+        picture, text, layout = prepared.image, prepared.text, prepared.layout
+        inputs = prepared.inputs
         parts = language_parts(self.model)
         last = inputs["input_ids"].shape[1] - 1
         # the last position rides along, to check the lens against the model's own logits there
         rows = torch.as_tensor([*layout.positions.tolist(), last], device=self.device)
-        with record_residual_stream(parts, rows) as states:
+        with record_residual_stream(parts, rows) as states, self.reading(layout):
             logits = self.model(**inputs, use_cache=False, logits_to_keep=1).logits
         if len(states) != len(parts.layers) + 1:
             raise ConfigurationError(
@@ -130,12 +154,93 @@ class VLM:
         Raises:
             ImageError, ConfigurationError: as `trace`.
         """
-        picture = open_image(image)
-        _, inputs = self._inputs(picture, prompt)
-        options = {"do_sample": False, **generation_options}
-        ids = self.model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
+        prepared = self.prepare(image, prompt)
+        inputs, options = prepared.inputs, {"do_sample": False, **generation_options}
+        with self.reading(prepared.layout):
+            ids = self.model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
         answer = ids[0, inputs["input_ids"].shape[1] :]
         return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
+
+    def hooks(self, fwd_hooks: Sequence[tuple[Names, Hook]]) -> AbstractContextManager[None]:
+        """Inside, `fwd_hooks` are called in every pass: see `llavit_lens.vlm.hooks`.
+
+        with vlm.hooks([("blocks.3.hook_attn_out", lambda out, hook: 0 * out)]):
+            vlm.generate("dog.jpg")
+        """
+        return hooks(self.model, fwd_hooks)
+
+    @property
+    def hook_names(self) -> list[str]:
+        """Names of all hook points."""
+        return list(hook_points(self.model))
+
+    @torch.no_grad()
+    def run_with_cache(
+        self, image: ImageSource, prompt: str = DEFAULT_PROMPT, names: Names = None
+    ) -> tuple[Tensor, ActivationCache]:
+        """Logits [1, seq, vocab] of a prompt, and the activations at the named hook points.
+
+        All of them, which is the default, are much: patterns alone take heads * seq^2 numbers for
+        each layer.
+
+        Raises:
+            ImageError, ConfigurationError: as `trace`; names that fit no hook point.
+        """
+        cache = ActivationCache()
+        cache.n_layers = len(language_parts(self.model).layers)
+
+        def keep(activation: Tensor, where: NamedHook) -> None:
+            cache[where.name] = activation.detach().clone()
+
+        with self.hooks([(names, keep)]):
+            logits = self.run(image, prompt)
+        return logits, cache
+
+    @torch.no_grad()
+    def run_with_hooks(
+        self,
+        image: ImageSource,
+        prompt: str = DEFAULT_PROMPT,
+        fwd_hooks: Sequence[tuple[Names, Hook]] = (),
+    ) -> Tensor:
+        """Logits [1, seq, vocab] of a prompt, with the hooks of `hooks`.
+
+        Raises:
+            ImageError, ConfigurationError: as `run_with_cache`.
+        """
+        with self.hooks(fwd_hooks):
+            return self.run(image, prompt)
+
+    @torch.no_grad()
+    def run(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Tensor:
+        """Logits [1, seq, vocab] of a prompt.
+
+        Raises:
+            ImageError, ConfigurationError: as `trace`.
+        """
+        prepared = self.prepare(image, prompt)
+        with self.reading(prepared.layout):
+            return self.model(**prepared.inputs, use_cache=False).logits
+
+    def prepare(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Prompt:
+        """What the model is given for an image and a question.
+
+        Raises:
+            ImageError, ConfigurationError: as `trace`.
+        """
+        picture = open_image(image)
+        text, inputs = self._inputs(picture, prompt)
+        layout = layout_of(inputs, self.processor, self.image_token_id, picture.size)
+        return Prompt(text=text, image=picture, inputs=inputs, layout=layout)
+
+    @contextmanager
+    def reading(self, *layouts: VisualLayout) -> Iterator[None]:
+        """Inside, passes of the model read these pictures, in this order: one for each sample."""
+        before, self.layouts = self.layouts, layouts
+        try:
+            yield
+        finally:
+            self.layouts = before
 
     def _inputs(self, picture: Image.Image, prompt: str) -> tuple[str, Any]:
         text = self.format_prompt(prompt)
@@ -151,9 +256,6 @@ class VLM:
             images=picture, text=text, return_tensors="pt", add_special_tokens=add_special_tokens
         )
         return text, inputs.to(self.device, dtype=self.model.dtype)
-
-    def _layout(self, inputs: Any, picture: Image.Image) -> VisualLayout:
-        return layout_of(inputs, self.processor, self.image_token_id, picture.size)
 
 
 def _image_token_id(config: Any, processor: Any, name: str) -> int:

@@ -74,15 +74,18 @@ def test_it_measures_and_writes(benchmark: ModuleType, tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_both_models_hold_the_same_weights_once(benchmark: ModuleType) -> None:
-    llava, llavit = benchmark.build(benchmark.MODELS["tiny"], "cpu", torch.float32)
+def test_all_models_hold_the_same_weights_once(benchmark: ModuleType) -> None:
+    models = benchmark.build(benchmark.MODELS["tiny"], "cpu", torch.float32)
+    llavit = models.pop("LLaViT")
     shared = dict(llavit.named_parameters())
-    for name, parameter in llava.named_parameters():
-        assert parameter.data_ptr() == shared[name].data_ptr(), name
     embeddings = torch.randn(1, 7, WIDTH)
     text_only = {"mm_token_type_ids": torch.zeros(1, 7, dtype=torch.long)}
-    expected = llava(inputs_embeds=embeddings).logits
-    assert (llavit(inputs_embeds=embeddings, **text_only).logits - expected).abs().max() <= 1e-6
+    got = llavit(inputs_embeds=embeddings, **text_only).logits
+    assert len(models) == 2
+    for model in models.values():
+        for name, parameter in model.named_parameters():
+            assert parameter.data_ptr() == shared[name].data_ptr(), name
+        assert (model(inputs_embeds=embeddings).logits - got).abs().max() <= 1e-6
 
 
 @pytest.mark.parametrize(

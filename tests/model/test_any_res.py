@@ -223,8 +223,11 @@ def test_pixels_that_do_not_fit_are_refused() -> None:
     plain = tiny_inputs(tiny_processor(), [SHORT_PROMPT])
     with pytest.raises(ConfigurationError, match=r"do not hold the \[3\] tiles"):
         tiled(**plain, image_sizes=torch.tensor([[30, 60]]))
-    with pytest.raises(ConfigurationError, match=f"gives {PATCHES + 1} features of each"):
+    with pytest.raises(ConfigurationError, match="keeps the class token of every tile"):
         tiled(**inputs, vision_feature_select_strategy="full")
+    pictures = {key: inputs[key] for key in ("pixel_values", "image_sizes")}
+    with pytest.raises(ConfigurationError, match=f"gives {PATCHES + 1} features of each"):
+        tiled.model.get_image_features(**pictures, vision_feature_select_strategy="full")
     flatter = inputs["image_sizes"].clone()
     flatter[1, 0] = 60  # as many tiles, fewer rows of patches
     with pytest.raises(ValueError, match="do not match"):  # transformers' own

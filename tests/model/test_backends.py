@@ -238,12 +238,22 @@ def test_a_cache_of_packed_samples_is_refused(processor: LlavitProcessor) -> Non
 @pytest.mark.parametrize("family", ["qwen2", "mistral-window"])
 @torch.no_grad()
 def test_flex_attention_agrees_on_packed_samples(family: str, processor: LlavitProcessor) -> None:
-    """Packed, with several pictures, and within a window where there is one."""
+    """Packed, with several pictures, and within a window where there is one; nothing leaks."""
     model = tiny_llavit(text_config=tiny_text_config(family))
     inputs = packed(processor)
     expected = model(**inputs).logits
     model.set_attn_implementation("flex_attention")
-    assert (model(**inputs).logits - expected).abs().max() <= BUDGET
+    got = model(**inputs).logits
+    assert (got - expected).abs().max() <= BUDGET
+    second = (inputs["position_ids"] == 0).cumsum(1) == 2
+    ids = inputs["input_ids"]
+    words = second & (ids != model.config.image_token_id)
+    pixels = inputs["pixel_values"].clone()
+    pixels[1:] += 1.0  # both pictures of the second sample
+    altered = {"input_ids": torch.where(words, (ids + 7) % 250 + 5, ids), "pixel_values": pixels}
+    after = model(**{**inputs, **altered}).logits
+    assert torch.equal(after[~second], got[~second])
+    assert not torch.equal(after[second], got[second])
 
 
 def half(model: LlavitForConditionalGeneration) -> LlavitForConditionalGeneration:

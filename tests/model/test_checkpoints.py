@@ -119,6 +119,32 @@ def test_a_llava_folder_lacks_only_visual_weights_which_are_copied(
     assert AutoConfig.from_pretrained(tmp_path / "again").model_type == "llavit"
 
 
+SOME_ON_DISK = {
+    "model.vision_tower": "cpu",
+    "model.multi_modal_projector": "cpu",
+    "model.language_model.embed_tokens": "cpu",
+    "model.language_model.norm": "cpu",
+    "model.language_model.rotary_emb": "cpu",
+    "model.language_model.layers.0": "cpu",
+    "model.language_model.layers.1": "disk",
+    "model.language_model.layers.2": "cpu",
+    "lm_head": "cpu",
+}
+
+
+@pytest.mark.parametrize("device_map", [{"": "disk"}, SOME_ON_DISK], ids=["all", "a layer"])
+def test_a_llava_folder_on_disk_is_to_be_converted_first(
+    device_map: dict[str, str], tmp_path: Path
+) -> None:
+    """Text projections that are not there cannot be copied; a LLaViT needs no copies."""
+    options = {"device_map": device_map, "offload_folder": str(tmp_path / "offload")}
+    tiny_llava().save_pretrained(tmp_path / "llava")
+    with pytest.raises(ConfigurationError, match="`llavit-lens convert SRC OUT` first"):
+        LlavitForConditionalGeneration.from_pretrained(tmp_path / "llava", **options)
+    tiny_llavit().save_pretrained(tmp_path / "llavit")
+    LlavitForConditionalGeneration.from_pretrained(tmp_path / "llavit", **options)
+
+
 def test_visual_weights_in_the_checkpoint_are_never_overwritten(
     llavit: LlavitForConditionalGeneration, tmp_path: Path
 ) -> None:

@@ -50,10 +50,11 @@ def test_projections_are_chosen_by_token(layout: list[list[bool]]) -> None:
     mask = torch.tensor(layout)
     attention = ATTENTION
     hidden = torch.randn(*mask.shape, 48, dtype=torch.float64)
-    routed = attention.route(hidden, VisualTokens.from_mask(mask))
+    routed = attention.project(hidden, VisualTokens.from_mask(mask))
     for name, got in zip(("q_proj", "k_proj", "v_proj"), routed, strict=True):
         text, visual = getattr(attention, name), getattr(attention, f"{name}_visual")
         expected = torch.where(mask[..., None], visual(hidden), text(hidden))
+        got = got.flatten(-2)
         torch.testing.assert_close(got, expected, rtol=0.0, atol=48 * 2.0**-52 * 10)
 
 
@@ -76,7 +77,9 @@ def test_no_switch_of_the_decoder_costs_flops(processor: LlavitProcessor) -> Non
     for mode in ("causal", "bidirectional", "none"):
         for separate in (False, True):
             model = tiny_llavit(separate_visual_qkv=separate, visual_attention=mode)
-            assert count_flops(model, inputs) == baseline
+            flops = count_flops(model, inputs)
+            # Eq. 5 leaves out the output projection of visual tokens
+            assert flops < baseline if mode == "none" else flops == baseline
 
 
 def visual_gradients(model: LlavitForConditionalGeneration) -> dict[str, Tensor]:
@@ -104,15 +107,13 @@ def test_gradients_reach_visual_weights_through_visual_rows_only(
 
         def choose(hidden: Tensor, _: object, attention=attention) -> list[Tensor]:
             return [
-                torch.where(
-                    mask,
-                    getattr(attention, f"{name}_visual")(hidden),
-                    getattr(attention, name)(hidden),
+                torch.where(mask[..., None], visual, text)
+                for visual, text in zip(
+                    attention.heads(hidden, "_visual"), attention.heads(hidden), strict=True
                 )
-                for name in attention.routed_projections
             ]
 
-        attention.route = choose
+        attention.project = choose
     chosen = gradients()
     assert routed.keys() == chosen.keys()
     largest = max(gradient.abs().max() for gradient in chosen.values())

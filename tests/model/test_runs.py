@@ -169,7 +169,7 @@ def test_attention_in_runs_is_masked_attention(batch: Batch, room: int) -> None:
     inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
     naive = naive_attention(*inputs, allowed)
     runs = batch.runs()
-    in_runs = attend_in_runs(sdpa_kernel, Attention(), *inputs, runs, scaling=6**-0.5)
+    in_runs = attend_in_runs(sdpa_kernel(Attention(), 0.0, 6**-0.5), *inputs, runs)
     in_runs = in_runs + 0 * inputs[0].transpose(1, 2)  # a graph even if all is padding
     registered, weights = llavit_sdpa(
         Attention(), *inputs, None, scaling=6**-0.5, attention_runs=runs

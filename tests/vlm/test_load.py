@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
+from llava_layouts import reference, write_hugging_face, write_original
 from safetensors.torch import load_file, save_file
 from tiny import PATCHES, tiny_image, tiny_llava, tiny_llavit, tiny_processor
 from tiny_vlm import FAMILIES, plain_processor
 
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError
+from llavit_lens.model.checkpoints import places
 from llavit_lens.vlm import load as load_function
 from llavit_lens.vlm.load import demo_names, load
 from llavit_lens.vlm.vlm import VLM
@@ -140,6 +143,36 @@ def test_config_overrides_that_make_no_sense(llavit_folder: Path) -> None:
     assert "linear_1.weight ([48, 96] instead of [48, 64])" in message
 
 
+@pytest.mark.parametrize("tiles", [False, True], ids=["llava", "llava_next"])
+@pytest.mark.parametrize("layout", ["original", "Hugging Face"])
+def test_switches_of_llavit_need_a_conversion(layout: str, tiles: bool, tmp_path: Path) -> None:
+    model = reference("llama", next_=tiles)
+    if layout == "original":
+        folder = write_original(tmp_path / "x", model)
+    else:
+        folder = write_hugging_face(tmp_path / "x", model, "old", "safetensors", 1)
+    for switch in (
+        {"separate_visual_qkv": True},
+        {"visual_attention": "none", "image_aspect_ratio": "pad"},
+    ):
+        message = fails(folder, **switch)
+        assert f"has no switch {', '.join(switch)}, but LLaViT has" in message
+        assert f"run `llavit-lens convert {folder} OUT` first and load OUT" in message
+    assert "convert" not in fails(folder, speed=3, visual_attention="none")
+
+
+def test_a_checkpoints_own_settings_for_generation_are_used(tmp_path: Path) -> None:
+    for folder in (
+        write_original(tmp_path / "a", reference()),
+        write_hugging_face(tmp_path / "b", reference(), "old", "safetensors", 1),
+    ):
+        settings = {"eos_token_id": [2, 3], "repetition_penalty": 1.5}
+        (folder / "generation_config.json").write_text(json.dumps(settings))
+        model = load(folder).model
+        assert {key: getattr(model.generation_config, key) for key in settings} == settings
+        assert model.name_or_path == model.config.name_or_path == str(folder)
+
+
 @pytest.mark.parametrize("name", ["has_tiles", "to_dict", "pinpoints", "_commit_hash"])
 def test_overrides_are_fields_of_the_config(name: str, llavit_folder: Path) -> None:
     assert f"no switch {name}" in fails(llavit_folder, **{name: 3})
@@ -238,9 +271,9 @@ def test_cut_off_weights_are_named(copy: Path, kept: int) -> None:
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ("", "its configuration cannot be loaded (.* not a valid JSON file"),
-        ("{", "its configuration cannot be loaded (.* not a valid JSON file"),
-        ("[]", "its configuration cannot be loaded (Unrecognized model"),
+        ("", "its config.json is not a valid JSON file"),
+        ("{", "its config.json is not a valid JSON file"),
+        ("[]", "its config.json is not a valid JSON file"),
         ("{}", "its configuration cannot be loaded (Unrecognized model"),
         ('{"model_type": "nonsense"}', "its configuration cannot be loaded (.* type `nonsense`"),
         ('{"model_type": "qwen2"}', "a qwen2 model does not take images with text"),
@@ -261,10 +294,17 @@ def test_original_llava_format_is_recognized(copy: Path, model_type: str) -> Non
     assert "its projector is 'linear', not 'mlp2x_gelu'; this is not served" in fails(copy)
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "processor_config.json"])
-def test_lost_files(copy: Path, file: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("model.safetensors", "holds no weights"),
+        ("tokenizer.json", "processor cannot be loaded"),
+        ("processor_config.json", "processor cannot be loaded"),
+    ],
+)
+def test_lost_files(copy: Path, file: str, message: str) -> None:
     (copy / file).unlink()
-    assert "cannot be loaded" in fails(copy)
+    assert message in fails(copy)
 
 
 def test_processor_of_another_model(copy: Path) -> None:
@@ -293,6 +333,33 @@ def test_unknown_demo_names_those_there_are(
     assert load("demo:two").name == "demo:two"
 
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def cached(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in the Hub's cache of `owner/name`."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository = tmp_path / "hub" / "models--owner--name"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    (repository / "snapshots").mkdir()
+    return copy.rename(repository / "snapshots" / COMMIT)
+
+
+def test_a_cached_repository(cached: Path, llavit_folder: Path) -> None:
+    vlm = load("owner/name")
+    assert (vlm.name, vlm.revision) == ("owner/name", COMMIT)
+    expected = load(llavit_folder).trace(tiny_image()).hidden
+    assert torch.equal(vlm.trace(tiny_image()).hidden, expected)
+
+
+def test_a_cached_repository_is_checked_as_a_folder_is(cached: Path) -> None:
+    norm = "model.language_model.norm.weight"
+    edit_weights(cached, lambda weights: weights.update({norm: weights[norm].to(torch.int8)}))
+    assert f"not floating-point: {norm} (int8)" in fails("owner/name")
+
+
 def test_unreachable_hub_fails_at_once() -> None:
     # the tests run with the Hub switched off, which looks the same as no connection
     start = time.monotonic()
@@ -308,7 +375,7 @@ def test_a_failed_connection_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> N
         asked.append(name)
         raise ConnectionError("no route to host")
 
-    monkeypatch.setattr(load_module.HfApi, "model_info", no_route)
+    monkeypatch.setattr(places.HfApi, "model_info", no_route)
     assert "Hub cannot be reached" in fails("nobody/no-such-model")
     assert asked == ["nobody/no-such-model"]
 

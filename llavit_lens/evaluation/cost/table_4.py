@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llavit_lens.evaluation.cost.parameters import (
-    ParameterCount,
-    count_parameters,
-    parameters_by_formula,
-)
+from llavit_lens.evaluation.cost.parameters import count_parameters
 from llavit_lens.evaluation.cost.real_sizes import BASE_LLMS, METHODS, BaseLLM, real_config
-from llavit_lens.model import LlavitConfig
-from llavit_lens.model.decoders import DECODERS
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,6 @@ class Row:
         vocab, vocab_native: rows of the embeddings, as counted and as published.
         params_native, params_b_native, increase_pct_native: with `vocab_native` rows.
         vision_tower, projector, llm, visual_qkv: the parts of `params`, as `ParameterCount`.
-        counted_on: "modules", or "formula" for a decoder family that LLaViT does not serve.
     """
 
     base_llm: str
@@ -65,7 +58,6 @@ class Row:
     projector: int
     llm: int
     visual_qkv: int
-    counted_on: str
 
 
 def table_4() -> list[Row]:
@@ -84,8 +76,8 @@ def agreement(rows: Sequence[Row]) -> tuple[int, int]:
 def _rows(llm: BaseLLM) -> list[Row]:
     vocab = llm.tokenizer_length or llm.vocab_size
     paper = PAPER.get(llm.name, _NOT_PRINTED)
-    counts = {method: _count(real_config(llm, method, vocab)) for method in METHODS}
-    native = {method: _count(real_config(llm, method)).total for method in METHODS}
+    counts = {method: count_parameters(real_config(llm, method, vocab)) for method in METHODS}
+    native = {method: count_parameters(real_config(llm, method)).total for method in METHODS}
     rows = []
     for method, count in counts.items():
         is_baseline = method == "Baseline"
@@ -111,15 +103,9 @@ def _rows(llm: BaseLLM) -> list[Row]:
                 projector=count.projector,
                 llm=count.llm,
                 visual_qkv=count.visual_qkv,
-                counted_on="modules" if llm.model_type in DECODERS else "formula",
             )
         )
     return rows
-
-
-def _count(config: LlavitConfig) -> ParameterCount:
-    served = config.get_text_config().model_type in DECODERS
-    return count_parameters(config) if served else parameters_by_formula(config)
 
 
 def _billions(count: int) -> float:

@@ -18,7 +18,8 @@ _LORA_FILES = (
     "adapter_model.bin",
     "non_lora_trainables.bin",
 )
-_HUGGING_FACE_TYPES = ("llava", "llava_next", "llavit")
+HUGGING_FACE_TYPES = ("llava", "llava_next", "llavit")
+"""`model_type` of what is made for transformers; an original LLaVA may say "llava" too."""
 
 
 class Format(StrEnum):
@@ -77,7 +78,7 @@ def detect(folder: Path) -> CheckpointFolder:
         projector = folder / PROJECTOR_FILE
         if projector.is_file():
             return CheckpointFolder(folder, Format.PROJECTOR, fields, (projector,))
-    elif fields.get("model_type") not in _HUGGING_FACE_TYPES:
+    elif fields.get("model_type") not in HUGGING_FACE_TYPES:
         raise CheckpointError(
             f"{folder}: a {fields.get('model_type')} model is neither LLaVA nor LLaViT"
         )
@@ -86,6 +87,14 @@ def detect(folder: Path) -> CheckpointFolder:
             f"{folder}: holds no weights (model.safetensors, pytorch_model.bin or their shards)"
         )
     return CheckpointFolder(folder, Format.HUGGING_FACE, fields, files)
+
+
+def is_llava(folder: Path) -> bool:
+    """Whether a folder is for `detect`, to be told or refused; False for models of other kinds."""
+    if not (folder / "config.json").is_file():
+        return True
+    fields = read_config(folder)
+    return is_original(fields) or fields.get("model_type") in HUGGING_FACE_TYPES
 
 
 def is_original(fields: dict[str, Any]) -> bool:

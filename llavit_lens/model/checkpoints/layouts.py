@@ -129,7 +129,7 @@ def fit(
         if native not in wanted:
             foreign.append(tensor.key)
         elif native in fitting:
-            doubled.append(tensor.key)
+            doubled.append(f"{fitting[native].key} and {tensor.key}")
         elif tensor.shape != tuple(wanted[native].shape):
             there, here = list(tensor.shape), list(wanted[native].shape)
             shapes.append(f"{tensor.key} ({there} instead of {here})")
@@ -147,11 +147,7 @@ def fit(
         "of another shape": shapes,
         "not floating-point": types,
     }
-    listed = [f"{kind}: {_listed(keys)}" for kind, keys in faults.items() if keys]
-    if listed:
-        raise CheckpointError(
-            f"{name}: the weights do not fit the architecture; {'; '.join(listed)}"
-        )
+    refuse_faults(name, faults)
     if tied and "lm_head.weight" in fitting:
         _drop_tied_head(name, fitting, model.config)
     return {key: fitting[key] for key in wanted if key in fitting}
@@ -163,6 +159,15 @@ def _drop_tied_head(name: str, fitting: dict[str, LazyTensor], config: PreTraine
         raise CheckpointError(
             f"{name}: its configuration ties lm_head.weight to the word embeddings, but the two "
             "differ; set tie_word_embeddings to false in its config.json if they should"
+        )
+
+
+def refuse_faults(name: str, faults: Mapping[str, list[str]]) -> None:
+    """Raise CheckpointError if there are any keys, listed by what is wrong with them."""
+    listed = [f"{kind}: {_listed(keys)}" for kind, keys in faults.items() if keys]
+    if listed:
+        raise CheckpointError(
+            f"{name}: the weights do not fit the architecture; {'; '.join(listed)}"
         )
 
 

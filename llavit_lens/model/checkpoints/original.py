@@ -151,7 +151,7 @@ def feature_settings(
     `mm_vision_select_layer` says; SigLIP has no class token to drop.
 
     Raises:
-        CheckpointError: the tower has no such layer.
+        CheckpointError: the tower has no such layer, or each tile would keep its class token.
     """
     if not tower.class_tokens:
         return {
@@ -165,6 +165,12 @@ def feature_settings(
             f"{depth}, or -{depth + 1} to -1; correct its config.json"
         )
     patches_only = fields.get("mm_vision_select_feature", "patch") == "patch"
+    if not patches_only and merge_type(fields) is not None:
+        raise CheckpointError(
+            f"{name}: every tile of a picture keeps its class token (mm_vision_select_feature="
+            f"{fields['mm_vision_select_feature']!r} with image_aspect_ratio='anyres'), which has "
+            "no place among the patches; this is not served"
+        )
     return {
         "vision_feature_layer": layer,
         "vision_feature_select_strategy": "default" if patches_only else "full",

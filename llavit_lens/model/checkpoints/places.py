@@ -1,18 +1,28 @@
-"""Local folders of what a checkpoint is or names: a folder as it is, a Hub name from its cache."""
+"""Local folders of what a checkpoint is or names: a folder as it is, a Hub name as it was fetched.
+
+Everything that is loaded or converted is a local folder first, so that the Hub is dealt with here
+and nowhere else.
+"""
 
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
 from llavit_lens.errors import CheckpointError, one_line
+from llavit_lens.model.checkpoints.detect import PROJECTOR_FILE
 from llavit_lens.model.checkpoints.read import WEIGHT_FILES
 
 _HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
+_HUB_TIMEOUT_SECONDS = 10
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
+# Whole or in shards; copies of the weights in further formats and subfolders stay where they are.
+_SAFETENSORS = ["model*.safetensors"]
+_BIN = ["pytorch_model*.bin", PROJECTOR_FILE]
 
 
 def local_folder(name: str | Path, what: str) -> Path:
@@ -26,14 +36,23 @@ def local_folder(name: str | Path, what: str) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():
         return path
+    if path.exists():
+        raise CheckpointError(f"{name}: is a file; give the checkpoint's folder")
     if not _HUB_NAME.fullmatch(str(name)):
         raise CheckpointError(f"{name}: no such folder, and not a Hub name (owner/name): {what}")
     try:
-        files = HfApi().list_repo_files(str(name))
-        weights = "*.safetensors" if any(f.endswith(".safetensors") for f in files) else "*.bin"
-        return Path(snapshot_download(str(name), allow_patterns=[*_SMALL_FILES, weights]))
+        # Asked first: without a connection this fails at once, and not file by file.
+        listed = HfApi().model_info(str(name), timeout=_HUB_TIMEOUT_SECONDS).siblings or []
+        has_safetensors = any(fnmatch(file.rfilename, *_SAFETENSORS) for file in listed)
+        weights = _SAFETENSORS if has_safetensors else _BIN
+        return Path(snapshot_download(str(name), allow_patterns=[*_SMALL_FILES, *weights]))
+    except GatedRepoError:
+        reason = (
+            "the Hugging Face Hub gives it only to those who accepted its terms; accept them on "
+            "its page there, and log in (hf auth login)"
+        )
     except (RepositoryNotFoundError, HFValidationError):
-        reason = "no such model on the Hugging Face Hub"
+        reason = "no such model on the Hugging Face Hub (a private one needs: hf auth login)"
     except Exception as error:  # no connection, in one of many words; or a full disk
         cached = _from_cache(str(name))
         if cached is not None:
@@ -50,7 +69,6 @@ def _from_cache(name: str) -> Path | None:
         folder = Path(snapshot_download(name, local_files_only=True))
     except Exception:  # nothing of it is there
         return None
-    whole = any(
-        (folder / f).is_file() or (folder / f"{f}.index.json").is_file() for f in WEIGHT_FILES
-    )
-    return folder if whole else None
+    indices = [f"{file}.index.json" for file in WEIGHT_FILES]
+    found = any((folder / file).is_file() for file in (*WEIGHT_FILES, *indices, PROJECTOR_FILE))
+    return folder if found else None

@@ -38,6 +38,7 @@ from llavit_lens.model.checkpoints.tower import find_tower
 from llavit_lens.model.checkpoints.vocabulary import TABLES, grow_table, place_image_token
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.processing import LlavitProcessor, complete_processor
+from llavit_lens.model.towers import check_tile_features
 
 _HEAD = "lm_head.weight"
 
@@ -119,6 +120,7 @@ def _hugging_face(found: CheckpointFolder) -> Source:
         config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
         processor = AutoProcessor.from_pretrained(found.path, trust_remote_code=False)
         complete_processor(processor, config)
+        check_tile_features(config, config.vision_feature_select_strategy)
         model = empty_model(config)
     found_tensors = layouts.without_buffers(Reader().open(found.weight_files))
     tensors = layouts.fit(name, found_tensors, model, foreign=[])

@@ -12,7 +12,9 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.attention import VisualAttention, VisualLinear
+from llavit_lens.model.decoders.layer import HookedLayer
 from llavit_lens.model.mask import check_attention
 
 
@@ -37,6 +39,7 @@ class MaskKeeping(PreTrainedModel):
 class VisualDecoder(MaskKeeping):
     """A decoder that attends through `attention_class`: mixed in before the family's own model."""
 
+    layer_class: ClassVar[type[HookedLayer]]
     attention_class: ClassVar[type[VisualAttention]]
     create_masks: ClassVar[Callable[..., Any]]
     """The function of transformers that builds the mask, or the masks by type of layer, that the
@@ -53,8 +56,11 @@ class VisualDecoder(MaskKeeping):
     def __init__(self, config: PreTrainedConfig, separate_visual_qkv: bool) -> None:
         super().__init__(config)
         self.separate_visual_qkv = separate_visual_qkv
-        for index, layer in enumerate(self.layers):
+        layers: Any = self.layers
+        for index, layer in enumerate(layers):
             layer.self_attn = self.attention_class(config, index, separate_visual_qkv)
+            layer.__class__ = self.layer_class
+            layer.complete()
         self.post_init()
 
     @torch.no_grad()
@@ -62,6 +68,12 @@ class VisualDecoder(MaskKeeping):
         # Called for weights that no checkpoint gave, after those it gave; `init` spares the latter.
         super()._init_weights(module)
         if isinstance(module, VisualLinear):
+            if module.source.weight.is_meta and not module.weight.is_meta:
+                raise ConfigurationError(
+                    "The checkpoint has no projections for visual tokens. They start as copies of "
+                    "the text ones, which device_map leaves on disk; run `llavit-lens convert SRC "
+                    "OUT` first and load OUT."
+                )
             init.copy_(module.weight, module.source.weight)
             if module.bias is not None:
                 init.copy_(module.bias, module.source.bias)

@@ -6,10 +6,15 @@ from typing import Any
 
 from transformers import MistralConfig, PreTrainedConfig
 from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
-from transformers.models.mistral.modeling_mistral import MistralAttention, MistralModel
+from transformers.models.mistral.modeling_mistral import (
+    MistralAttention,
+    MistralDecoderLayer,
+    MistralModel,
+)
 
 from llavit_lens.model.attention import VisualAttention
 from llavit_lens.model.decoders.base import VisualDecoder
+from llavit_lens.model.decoders.layer import HookedLayer
 
 
 def create_one_mask(config: PreTrainedConfig, **arguments: Any) -> Any:
@@ -22,14 +27,20 @@ def create_one_mask(config: PreTrainedConfig, **arguments: Any) -> Any:
 class MistralVisualAttention(VisualAttention, MistralAttention):
     """The plain case, with the window of the configuration."""
 
-    def __init__(self, config: PreTrainedConfig, layer_idx: int, separate_visual_qkv: bool) -> None:
-        super().__init__(config, layer_idx, separate_visual_qkv)
-        self.sliding_window = config.sliding_window
+    def complete(self, separate_visual_qkv: bool) -> None:
+        """As in the base class, with the window of the configuration."""
+        super().complete(separate_visual_qkv)
+        self.sliding_window = self.config.sliding_window
+
+
+class MistralHookedLayer(HookedLayer, MistralDecoderLayer):  # type: ignore[misc]
+    """As the family's own."""
 
 
 class MistralVisualDecoder(VisualDecoder, MistralModel):
     """One mask for all layers."""
 
     config_class = MistralConfig
+    layer_class = MistralHookedLayer
     attention_class = MistralVisualAttention
     create_masks = staticmethod(create_one_mask)

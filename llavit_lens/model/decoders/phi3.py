@@ -8,15 +8,20 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from transformers import Phi3Config, PreTrainedConfig
+from transformers import Phi3Config
 from transformers.cache_utils import Cache
-from transformers.models.phi3.modeling_phi3 import Phi3Attention, Phi3Model, apply_rotary_pos_emb
+from transformers.models.phi3.modeling_phi3 import (
+    Phi3Attention,
+    Phi3DecoderLayer,
+    Phi3Model,
+    apply_rotary_pos_emb,
+)
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.attention import VisualAttention
+from llavit_lens.model.attention import VisualAttention, split_heads
 from llavit_lens.model.decoders.base import VisualDecoder
+from llavit_lens.model.decoders.layer import HookedLayer
 from llavit_lens.model.decoders.mistral import create_one_mask
-from llavit_lens.model.routing import VisualTokens
 
 
 class Phi3VisualAttention(VisualAttention, Phi3Attention):  # type: ignore[misc]
@@ -25,26 +30,35 @@ class Phi3VisualAttention(VisualAttention, Phi3Attention):  # type: ignore[misc]
     routed_projections: ClassVar[tuple[str, ...]] = ("qkv_proj",)
     num_key_value_heads: int
 
-    def __init__(self, config: PreTrainedConfig, layer_idx: int, separate_visual_qkv: bool) -> None:
-        super().__init__(config, layer_idx, separate_visual_qkv)
-        self.sliding_window = config.sliding_window
+    def complete(self, separate_visual_qkv: bool) -> None:
+        """As in the base class, with the window of the configuration."""
+        super().complete(separate_visual_qkv)
+        self.sliding_window = self.config.sliding_window
 
-    def project(self, hidden_BLD: Tensor, visual_tokens: VisualTokens | None) -> list[Tensor]:
+    def heads(self, rows: Tensor, branch: str = "") -> list[Tensor]:
         """As in the base class: queries, keys and values are the parts of one projection."""
-        (fused,) = self.route(hidden_BLD, visual_tokens)
+        fused = split_heads(getattr(self, "qkv_proj" + branch)(rows), self.head_dim)
         heads, groups = self.config.num_attention_heads, self.num_key_value_heads
-        parts = fused.unflatten(-1, (-1, self.head_dim)).split([heads, groups, groups], dim=2)
-        return [rows.transpose(1, 2) for rows in parts]
+        return list(fused.split([heads, groups, groups], dim=-2))
 
     def rotate(self, q_BHLE: Tensor, k_BKLE: Tensor, cos_sin: Any) -> tuple[Tensor, Tensor]:
         """As in the base class, on the first part of each head."""
         return apply_rotary_pos_emb(q_BHLE, k_BKLE, *cos_sin)
 
 
+class Phi3HookedLayer(HookedLayer, Phi3DecoderLayer):  # type: ignore[misc]
+    """With dropout of what is added to the residual stream."""
+
+    def drop(self, update_BLD: Tensor, part: str) -> Tensor:
+        """As in the base class."""
+        return getattr(self, f"resid_{part}_dropout")(update_BLD)
+
+
 class Phi3VisualDecoder(VisualDecoder, Phi3Model):
     """One mask for all layers."""
 
     config_class = Phi3Config
+    layer_class = Phi3HookedLayer
     attention_class = Phi3VisualAttention
     create_masks = staticmethod(create_one_mask)
 

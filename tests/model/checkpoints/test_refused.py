@@ -117,8 +117,46 @@ def test_a_key_under_two_names(spoil: Any) -> None:
     folder = spoil("hf")
     alias = "model.multi_modal_projector.linear_1.bias"
     edit(folder, lambda weights: weights.update({alias: torch.zeros(48)}))
-    with pytest.raises(LlavitLensError, match="there twice: "):
-        convert(folder, folder.with_name("out"), "baseline")
+    assert f"there twice: {alias} and multi_modal_projector.linear_1.bias" in fails(folder)
+
+
+@pytest.mark.parametrize("layout", ["old", "middle", "new"])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool])
+def test_weights_that_are_no_floats(dtype: torch.dtype, layout: str, tmp_path: Path) -> None:
+    """transformers would load them, rounded."""
+    folder = write_hugging_face(tmp_path / "x", reference(), layout, "safetensors", 1)
+    weights = load_file(folder / "model.safetensors")
+    norm = next(key for key in weights if key.endswith("layers.0.input_layernorm.weight"))
+    edit(folder, lambda weights: weights.update({norm: weights[norm].to(dtype)}))
+    name = str(dtype).removeprefix("torch.")
+    assert f"not floating-point: {norm} ({name})" in fails(folder)
+
+
+@pytest.mark.parametrize("suffix", ["bin", "safetensors"])
+def test_a_tied_head_in_a_hugging_face_folder(suffix: str, tmp_path: Path) -> None:
+    model = reference(tied=True)
+    folder = write_hugging_face(tmp_path / "x", model, "new", suffix, 1)
+    table = model.state_dict()["lm_head.weight"]
+    for head, fault in [
+        (table, None),
+        (table + 1, "ties lm_head.weight to the word embeddings, but the two differ"),
+        (table[:-1], "of another shape: lm_head.weight"),
+    ]:
+        save_weights(folder, {**model.state_dict(), "lm_head.weight": head}, suffix)
+        if fault is None:
+            assert load(folder).model.lm_head.weight.equal(table)
+        else:
+            assert fault in fails(folder)
+
+
+def test_keys_of_a_hugging_face_folder(spoil: Any) -> None:
+    folder = spoil("hf")
+    edit(folder, lambda weights: weights.update({"adapter.weight": torch.zeros(2)}))
+    edit(folder, lambda weights: weights.pop("language_model.lm_head.weight"))
+    message = fails(folder)
+    assert "missing: lm_head.weight" in message and "foreign: adapter.weight" in message
+    configure(folder, model_type="llava", quantization_config={"load_in_4bit": True})
+    assert "is quantized" in fails(folder)
 
 
 def test_a_key_in_two_shards(spoil: Any) -> None:
@@ -208,6 +246,15 @@ def test_files_of_torch_before_2020_load(spoil: Any) -> None:
             {"image_aspect_ratio": "anyres", "mm_patch_merge_type": "maxpool2x2"},
             "mm_patch_merge_type='maxpool2x2'",
         ),
+        (
+            {
+                "mm_vision_select_feature": "cls_patch",
+                "image_aspect_ratio": "anyres",
+                "image_grid_pinpoints": [[28, 56]],
+            },
+            "every tile of a picture keeps its class token (mm_vision_select_feature='cls_patch' "
+            "with image_aspect_ratio='anyres')",
+        ),
         ({"mm_vision_select_feature": "slice"}, "mm_vision_select_feature='slice'"),
         ({"model_type": "llava_mpt"}, "model_type 'llava_mpt' is not served"),
         ({"model_type": "llava_llama"}, "foreign: model.layers.0.self_attn.k_proj.bias"),
@@ -258,11 +305,7 @@ def test_projector_without_its_base(spoil: Any) -> None:
 def test_parts_that_are_not_needed(spoil: Any) -> None:
     whole = spoil("whole")
     assert "leave out --base" in fails(whole, base=spoil("base"))
-    hf = spoil("hf")
-    with pytest.raises(LlavitLensError, match="leave out --vision-tower"):
-        convert(hf, hf.with_name("out"), vision_tower=whole)
-    with pytest.raises(LlavitLensError, match="leave out base and vision_tower"):
-        load(hf, vision_tower=whole)
+    assert "leave out --vision-tower" in fails(spoil("hf"), vision_tower=whole)
 
 
 def test_a_tower_besides_the_own_one(spoil: Any, originals: Path) -> None:
@@ -319,6 +362,26 @@ def test_tiles_of_another_processor(to: str, tmp_path: Path) -> None:
     with pytest.raises(LlavitLensError, match="model and processor do not belong together"):
         convert(folder, tmp_path / "out", to)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_class_token_in_every_tile(tmp_path: Path) -> None:
+    """As in the original format: found at once, and not with the first picture."""
+    folder = write_hugging_face(
+        tmp_path / "x", reference("llama", next_=True), "new", "safetensors", 1
+    )
+    configure(folder, vision_feature_select_strategy="full")
+    assert "keeps the class token of every tile" in fails(folder)
+    folder = write_original(tmp_path / "y", reference("llama", next_=True))
+    convert(folder, tmp_path / "good", "separate_qkv")
+    with pytest.raises(LlavitLensError, match="keeps the class token of every tile"):
+        load(tmp_path / "good", vision_feature_select_strategy="full")
+    # without tiles it is an ordinary setting, and SigLIP has no class token to keep
+    load(write_original(tmp_path / "a", reference(), mm_vision_select_feature="cls_patch"))
+    siglip = {"image_aspect_ratio": "anyres", "image_grid_pinpoints": [[28, 56]]}
+    folder = write_original(
+        tmp_path / "b", reference(siglip=3), mm_vision_select_feature="cls_patch", **siglip
+    )
+    assert load(folder).model.config.vision_feature_select_strategy == "full"
 
 
 def test_a_newline_that_no_row_ends_with(tmp_path: Path) -> None:

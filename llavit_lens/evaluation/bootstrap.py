@@ -1,0 +1,55 @@
+"""Confidence intervals of shares, by drawing pictures again.
+
+Patches and questions of one picture are alike, so pictures are what is drawn, not patches.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+DRAWS = 2000
+
+
+class Estimate(NamedTuple):
+    """A share with its 95 % interval; NaN where nothing was counted."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Bootstrap:
+    """Draws of `pictures` pictures, with replacement: the same for everything that is estimated, so
+    that differences between conditions are paired."""
+
+    def __init__(self, pictures: int, seed: int = 0) -> None:
+        generator = np.random.default_rng(seed)
+        share = np.full(pictures, 1 / pictures)
+        self._times = generator.multinomial(pictures, share, size=DRAWS).astype(np.float64)
+
+    def share(self, right: np.ndarray, asked: np.ndarray) -> Estimate:
+        """Of all that was asked; `right` and `asked` are counts of each picture."""
+        value, draws = self._shares(right, asked)
+        return _estimate(value, draws)
+
+    def change(
+        self, before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]
+    ) -> Estimate:
+        """Share after minus share before; each is (right, asked) as in `share`."""
+        (old, old_draws), (new, new_draws) = self._shares(*before), self._shares(*after)
+        return _estimate(new - old, new_draws - old_draws)
+
+    def _shares(self, right: np.ndarray, asked: np.ndarray) -> tuple[float, np.ndarray]:
+        with np.errstate(invalid="ignore"):  # nothing was asked: NaN
+            draws = self._times @ right / (self._times @ asked)
+            return float(np.sum(right) / np.sum(asked)), draws
+
+
+def _estimate(value: float, draws: np.ndarray) -> Estimate:
+    drawn = draws[~np.isnan(draws)]
+    if not len(drawn):
+        return Estimate(value, np.nan, np.nan)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Estimate(value, float(low), float(high))

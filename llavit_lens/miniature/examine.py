@@ -1,0 +1,112 @@
+"""What a model reads and answers on scenes of the demo world, scene by scene.
+
+Any model can be asked, whatever its grid: the truth of a visual token is that of the scene's patch
+under its center.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from llavit_lens.lens.logit_lens import logit_lens
+from llavit_lens.miniature.corpus import held_out_seed
+from llavit_lens.miniature.language import Question, questions
+from llavit_lens.miniature.render import render
+from llavit_lens.miniature.scenes import PATCH, Truth, patch_owners, sample_scene
+from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.vlm.vlm import VLM
+
+K = 3
+QUESTIONS_PER_CATEGORY = 3
+_ANSWER_TOKENS = 5  # an answer is one word
+
+
+class Exam(NamedTuple):
+    """A drawn scene, its truth, and what is asked about it."""
+
+    picture: Image.Image
+    truth: Truth
+    asked: list[Question]
+
+
+def exams(scenes: int, seed: int) -> list[Exam]:
+    """Held-out scenes, the same for every model."""
+    found = []
+    for number in range(scenes):
+        scene = sample_scene(held_out_seed(seed, number))
+        picture, labels = render(scene)
+        count, asked = Counter[str](), []
+        for question in questions(scene, random.Random(f"score {scene.seed}")):
+            count[question.category] += 1
+            if count[question.category] <= QUESTIONS_PER_CATEGORY:
+                asked.append(question)
+        found.append(Exam(picture, Truth(scene, patch_owners(labels)), asked))
+    return found
+
+
+@dataclass(frozen=True)
+class Result:
+    """Counts of one scene.
+
+    Attributes:
+        right: answers that were right, by category.
+        asked: questions, by category.
+        read: patches of objects and signs with a true word among the top 3, by state of the
+            residual stream (layers + 1).
+        patches: patches of objects and signs.
+    """
+
+    right: Counter[str]
+    asked: Counter[str]
+    read: np.ndarray
+    patches: int
+
+
+def examine(vlm: VLM, exam: Exam) -> Result:
+    """Read all states and ask all questions, under whatever intervention is active."""
+    trace = vlm.trace(exam.picture)
+    words = logit_lens(trace, k=K)
+    true = [_true_words(exam.truth, trace.layout, i) for i in range(len(trace.layout))]
+    things = [i for i, known in enumerate(true) if known]
+    read = np.zeros(len(words.layers), dtype=np.int64)
+    for state in range(len(words.layers)):
+        for i in things:
+            tops = (words.strings[token].strip() for token in words.ids[state, i].tolist())
+            read[state] += any(word in true[i] for word in tops)
+    right, asked = Counter[str](), Counter[str]()
+    for question, answer in zip(exam.asked, _answers(vlm, exam), strict=True):
+        asked[question.category] += 1
+        right[question.category] += answer == question.answer
+    return Result(right, asked, read, len(things))
+
+
+def _true_words(truth: Truth, layout: VisualLayout, i: int) -> frozenset[str]:
+    """Of visual token `i`, if it lies on an object or a sign."""
+    left, top, right, bottom = layout.boxes[i]
+    row, col = int((top + bottom) / 2 // PATCH), int((left + right) / 2 // PATCH)
+    last = len(truth.owner) - 1
+    thing = truth.thing(min(row, last), min(col, last))
+    return frozenset() if thing is None else thing.words
+
+
+@torch.no_grad()
+def _answers(vlm: VLM, exam: Exam) -> Sequence[str]:
+    """The first word of each answer, without case and punctuation."""
+    inputs = vlm.processor(
+        images=[exam.picture] * len(exam.asked),
+        text=[vlm.format_prompt(question.question) for question in exam.asked],
+        padding=True,
+        return_tensors="pt",
+    ).to(vlm.device, dtype=vlm.model.dtype)
+    ids = vlm.model.generate(**inputs, max_new_tokens=_ANSWER_TOKENS, do_sample=False)
+    new = ids[:, inputs["input_ids"].shape[1] :]
+    said = vlm.tokenizer.batch_decode(new, skip_special_tokens=True)
+    return [next(iter(text.split()), "").strip(".,!\"'").lower() for text in said]

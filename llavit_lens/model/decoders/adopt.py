@@ -1,0 +1,63 @@
+"""Hook points in models that transformers itself implements.
+
+The decoder's layers change their class, in place, to the ones that LLaViT has: the same weights,
+the same operations in the same order, and hook points in between.
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+from torch import nn
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.model.decoders.families import DECODERS
+from llavit_lens.model.decoders.layer import HookedLayer
+
+
+def add_hook_points(model: Any) -> None:
+    """Give every decoder layer of a LLaVA-like model the hook points of `hook_points`.
+
+    Nothing is done where they are there already. Outputs and state dict stay as they are.
+
+    Raises:
+        ConfigurationError: the decoder is of a family that is not served, or its layers are not
+            transformers' own.
+    """
+    decoder = getattr(getattr(model, "model", None), "language_model", None)
+    layers: Any = getattr(decoder, "layers", None)
+    if layers is not None and all(isinstance(layer, HookedLayer) for layer in layers):
+        return
+    family = DECODERS.get(getattr(getattr(decoder, "config", None), "model_type", ""))
+    if layers is None or family is None:
+        raise ConfigurationError(
+            f"{type(model).__name__} has no hook points: they are known for LLaVA-like models "
+            f"(model.language_model.layers) whose decoder is one of {', '.join(DECODERS)}."
+        )
+    (own_layer,) = set(family.layer_class.__bases__) - {HookedLayer}
+    own_attention = family.attention_class.__bases__[-1]
+    for index, layer in enumerate(layers):
+        kinds = (type(layer), type(layer.self_attn))
+        if kinds != (own_layer, own_attention):
+            found = " with ".join(kind.__name__ for kind in kinds)
+            raise ConfigurationError(
+                f"Decoder layer {index} is a {found}, not transformers' own {own_layer.__name__}; "
+                "load the model without what replaced it to get hook points."
+            )
+    for layer in layers:
+        _change_class(layer.self_attn, family.attention_class)
+        layer.self_attn.complete(separate_visual_qkv=False)
+        _change_class(layer, family.layer_class)
+        layer.complete()
+
+
+def _change_class(module: nn.Module, new: type[nn.Module]) -> None:
+    if "_old_forward" in module.__dict__:  # accelerate has wrapped it, to move tensors along
+        module._old_forward = MethodType(new.forward, module)  # type: ignore[assignment]
+    elif "forward" in module.__dict__:
+        raise ConfigurationError(
+            f"The forward of {type(module).__name__} was replaced on the instance; load the model "
+            "without what replaced it to get hook points."
+        )
+    module.__class__ = new

@@ -1,0 +1,77 @@
+"""Switches of a model's config set while it is loaded, and its processor made to follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from transformers import LlavaProcessor
+
+from llavit_lens.errors import ConfigurationError, one_line
+from llavit_lens.model import LlavitConfig, LlavitProcessor
+from llavit_lens.model.checkpoints.detect import HUGGING_FACE_TYPES
+from llavit_lens.model.towers import token_settings
+
+_LLAVIT_SWITCHES = frozenset(LlavitConfig.__annotations__)
+_TILING = ("mm_patch_merge_type", "image_grid_pinpoints")
+_RESOLUTION = ("image_aspect_ratio", *_TILING)
+_STRATEGY = "vision_feature_select_strategy"
+
+
+def override(config: Any, overrides: dict[str, Any], name: str) -> None:
+    """Set fields of the config of the model `name`.
+
+    Raises:
+        ConfigurationError: a field that it does not have, or a value that makes no sense.
+    """
+    known = config.to_dict()  # not all attributes: others are methods, or follow from these
+    unknown = [key for key in overrides if key not in known]
+    if unknown:
+        message = f"{name}: a {config.model_type} model has no switch {', '.join(unknown)}"
+        if config.model_type in HUGGING_FACE_TYPES and _LLAVIT_SWITCHES.issuperset(unknown):
+            message += f", but LLaViT has; run `llavit-lens convert {name} OUT` first and load OUT"
+        raise ConfigurationError(message)
+    try:
+        for key, value in overrides.items():
+            setattr(config, key, value)
+        config.validate()
+    except (StrictDataclassError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{name}: {one_line(error)}") from None
+    idle = [key for key in _TILING if key in overrides]
+    if idle and not getattr(config, "has_tiles", True):
+        raise ConfigurationError(
+            f"{name}: {', '.join(idle)} would change nothing without tiles; set "
+            "image_aspect_ratio='anyres' too"
+        )
+    if "vision_feature_layer" in overrides:
+        chosen, depth = config.vision_feature_layer, config.vision_config.num_hidden_layers
+        layers = [chosen] if isinstance(chosen, int) else list(chosen)
+        if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
+            raise ConfigurationError(
+                f"{name}: vision_feature_layer={chosen!r}, but the vision tower has layers "
+                f"0 to {depth}, or -{depth + 1} to -1"
+            )
+
+
+def follow(processor: Any, config: Any, overrides: dict[str, Any], name: str) -> None:
+    """Pixels and number of image tokens as the overridden config wants them.
+
+    Raises:
+        ConfigurationError: the processor cannot make them.
+    """
+    if any(key in _RESOLUTION for key in overrides):
+        if isinstance(processor, LlavitProcessor):
+            processor.set_resolution(config)
+        elif isinstance(config, LlavitConfig):
+            raise ConfigurationError(
+                f"{name}: has a {type(processor).__name__}, which takes pictures in one way "
+                f"only; leave out {', '.join(key for key in _RESOLUTION if key in overrides)}, or "
+                "save a LlavitProcessor beside the model"
+            )
+    if _STRATEGY in overrides:
+        if not isinstance(processor, LlavaProcessor):
+            raise ConfigurationError(
+                f"{name}: its {type(processor).__name__} cannot follow {_STRATEGY}; leave it out"
+            )
+        for key, value in token_settings(config).items():
+            setattr(processor, key, value)
