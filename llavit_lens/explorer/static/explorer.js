@@ -4,6 +4,7 @@
 const PLAY_MS = 800;
 const REST_MS = 250;
 const FARTHEST = 24;
+const DENSE = 12; // columns of patches: with more, the picture gets more of the width
 
 class PatchExplorer {
   constructor(root, data, start, tell) {
@@ -153,7 +154,8 @@ class PatchExplorer {
     const legend = make("div", "legend", null, this.low, this.scale, this.high, this.meaning);
     this.live = make("div", "live");
     this.live.setAttribute("aria-live", "polite");
-    const columns = make("div", `columns of${this.views.length}`);
+    const dense = this.panes[0].grids[0][1] > DENSE ? " dense" : "";
+    const columns = make("div", `columns of${this.views.length}${dense}`);
     columns.append(...this.views.map((view) => view.element));
     this.root.replaceChildren(
       make("div", "tools", null, this.play, track, this.layer),

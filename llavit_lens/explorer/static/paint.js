@@ -55,7 +55,7 @@ function paint(canvas, pane, picture, look) {
     if (x > room[0] || y > room[1] || x + w < 0 || y + h < 0) continue;
     if (!paintPatch(context, pane, patch, [x, y, w, h], look)) unreadable += 1;
   }
-  outline(context, look.hovered, rectangle, look.accent, 2);
+  outline(context, look.hovered, rectangle, "#ffffff", 1);
   outline(context, look.pinned, rectangle, look.accent, 3);
   return unreadable > 0;
 }

@@ -10,6 +10,13 @@ function make(tag, className, text, ...children) {
   return element;
 }
 
+// Scrolls a box (of position: relative), and nothing around it, until an element in it is seen.
+function showWithin(box, element, side, length) {
+  const from = element[`offset${side}`];
+  const most = from + element[`offset${length}`] - box[`client${length}`];
+  box[`scroll${side}`] = Math.min(from, Math.max(most, box[`scroll${side}`]));
+}
+
 class PaneView {
   constructor(pane, picture, act) {
     Object.assign(this, { pane, picture, act });
@@ -149,6 +156,7 @@ class PaneView {
       if (number === look.slot) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
     });
+    showWithin(this.strip, this.thumbnails[look.slot].button, "Left", "Width");
   }
 
   drawThumbnails(look) {
@@ -233,6 +241,7 @@ class PaneView {
     const scrolled = before ? before.scrollTop : 0;
     this.panel.replaceChildren(head, scroller);
     scroller.scrollTop = scrolled;
+    showWithin(scroller, body.children[look.slot], "Top", "Height");
     paintCrop(crop, this.pane, this.picture, pinned, look.accent);
   }
 

@@ -1,0 +1,101 @@
+"""Take the pictures of the explorer that the README and the documents show, from the running page.
+
+    python docs/screenshots.py
+
+Needs Chromium and the `dev` extra.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+REPOSITORY = Path(__file__).parents[1]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
+
+from browser import explorer_server, open_browser  # noqa: E402
+
+COLORS = 256
+"""A palette of so many makes a picture a third as large, and it looks the same."""
+
+
+def main() -> None:
+    """Write docs/explorer*.png."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        explorer_server(log=Path(folder, "log")) as address,
+        open_browser() as browser,
+    ):
+        page = opened(browser, address, "", 1280, 960)
+        pin(page, 6, 6)
+        hover(page, 2, 5)
+        save(page, "explorer")
+
+        page = opened(browser, address, "?mode=compare&layer=5&color=difference", 1280, 1150)
+        save(page, "explorer-compare")
+
+        page = opened(
+            browser, address, "?word=robot&color=word&layer=2&patch=54", 1280, 960, "dark"
+        )
+        save(page, "explorer-search")
+
+        page = opened(browser, address, "?mode=ablate&ablation=visual_attention", 1280, 1150)
+        save(page, "explorer-ablate")
+
+        page = opened(browser, address, "", 390, 844, density=2)
+        page.locator("canvas.picture").evaluate(
+            "canvas => canvas.scrollIntoView({block: 'center'})"
+        )
+        save(page, "explorer-phone")
+
+
+def opened(
+    browser: Any, address: str, query: str, width: int, height: int, scheme: str = "light",
+    density: int = 1,
+) -> Any:  # fmt: skip
+    """A page that has all its words."""
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        device_scale_factor=density,
+    )
+    page = context.new_page()
+    page.goto(f"{address}/{query}")
+    page.get_by_text("Take it with you").wait_for(timeout=120_000)
+    page.wait_for_timeout(1500)
+    return page
+
+
+def place(page: Any, row: int, col: int) -> tuple[float, float]:
+    """The middle of a patch on the screen."""
+    box = page.locator("canvas.picture").first.bounding_box()
+    side = min(box["width"], box["height"]) / 8
+    left = box["x"] + (box["width"] - 8 * side) / 2
+    return left + (col + 0.5) * side, box["y"] + (row + 0.5) * side
+
+
+def pin(page: Any, row: int, col: int) -> None:
+    page.mouse.click(*place(page, row, col))
+    page.wait_for_timeout(1500)
+
+
+def hover(page: Any, row: int, col: int) -> None:
+    page.mouse.move(*place(page, row, col))
+    page.wait_for_timeout(300)
+
+
+def save(page: Any, name: str) -> None:
+    path = REPOSITORY / "docs" / f"{name}.png"
+    page.screenshot(path=path)
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
+    page.context.close()
+    print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
