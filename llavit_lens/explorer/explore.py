@@ -67,7 +67,11 @@ def explore(
     query = view.to_query()
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
-    panels.show_answers(_bench(), sides, picture, view.prompt)
+    ablated = view.mode == "ablate" and len(sides) > 1
+    if ablated and apart is not None and not apart.any():
+        above.caption("No word on any patch changes: this is about what others read off patches.")
+    with above if ablated else st.container():
+        panels.show_answers(_bench(), sides, picture, view.prompt)
     panels.show_trajectories(sides, patch, layer, found)
     start = {"slot": layer + 1, "pin": patch, "color": view.color}
     panels.show_downloads(sides, picture, layer, still, {"start": start, "search": searched})

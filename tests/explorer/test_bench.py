@@ -3,12 +3,14 @@
 from importlib import import_module
 
 import pytest
-from tiny_vlm import tiny_vlm
+import torch
+from tiny_vlm import LAYERS, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import bench as module
 from llavit_lens.explorer.ablation import Ablation, applied
 from llavit_lens.explorer.bench import Bench, Source
+from llavit_lens.explorer.choices import ABLATIONS
 from llavit_lens.explorer.pictures import OWN, Picture
 from llavit_lens.vlm.images import pixel_sha256
 
@@ -94,6 +96,20 @@ def test_layers_of_an_ablation_must_be_there():
         ablation = Ablation("visual_attention", first, last)
         with pytest.raises(ConfigurationError, match="layers"), applied(None, ablation, 3):
             pass
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ABLATIONS if kind != "none"])
+def test_every_ablation_runs_and_leaves_no_trace(picture, kind):
+    vlm = tiny_vlm("llavit")
+    before = vlm.trace(picture.image).hidden
+    first = 2
+    with applied(vlm, Ablation(kind, first, 0), LAYERS):
+        inside = vlm.trace(picture.image).hidden
+    assert torch.equal(vlm.trace(picture.image).hidden, before)
+    # state l is what decoder layer l, counted from 1, puts out
+    assert torch.equal(inside[:first], before[:first])
+    changes = kind in ("visual_attention", "visual->visual", "visual->text", "causal")
+    assert torch.equal(inside[first], before[first]) != changes
 
 
 def test_titles_of_ablations():

@@ -232,6 +232,28 @@ def test_compare_two_models(visit):
     assert "disagree" in page.locator(".meaning").text_content()
 
 
+def test_ablate(visit):
+    page = visit("?patch=27")
+    page.get_by_role("radio", name="Ablate").click()
+    page.get_by_label("Take away").click()
+    page.get_by_role("option", name="No visual attention (Eq. 5)").click()
+    page.locator("canvas.picture").nth(1).wait_for()
+    names = page.locator("h3.name").all_text_contents()
+    assert names[0] == "As it is" and "no visual attention (Eq. 5), all layers" in names[1]
+    settle(page)
+    answers = page.locator("[data-testid=stText]").all_text_contents()
+    assert len(answers) == 2 and answers[0] != answers[1]
+    page.locator(".slide input").fill("1")  # the input: nothing has happened yet
+    assert "hardly differ" in page.locator(".apart").text_content()
+    page.locator(".slide input").fill("7")
+    assert page.locator(".chip").count() >= 1
+    settle(page)
+    link = page.url
+    again = visit(link[link.index("?") :])
+    again.locator("canvas.picture").nth(1).wait_for()
+    assert again.locator("h3.name").all_text_contents() == names
+
+
 def test_upload_a_picture_and_take_it_out_again(visit, tmp_path):
     page = visit("?patch=5")
     picture = tmp_path / "wide.png"

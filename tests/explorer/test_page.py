@@ -193,6 +193,26 @@ def test_ablations_are_offered(page, shown):
     assert not page.exception and not page.error
     assert page.selectbox(key="ablation").options == list(ABLATIONS.values())
     assert len(still_of(shown[-1])["panes"]) == 1
+    page.selectbox(key="ablation").set_value("visual->visual").run()
+    assert not page.exception and not page.error
+    assert [p["name"] for p in still_of(shown[-1])["panes"]] == [
+        "As it is",
+        "patches do not see each other, all layers",
+    ]
+    page.slider(key="layers of 6").set_value((5, 6)).run()
+    assert still_of(shown[-1])["panes"][1]["name"].endswith("layers 5 to 6")
+    assert link_of(page)["first"] == "5" and "last" not in link_of(page)
+    page.selectbox(key="ablation").set_value("text->visual").run()
+    assert any("No word on any patch changes" in caption.value for caption in page.caption)
+    assert len({text.value for text in page.text}) == 2  # the answers do
+
+
+def test_a_link_restores_an_ablation(page, shown):
+    page.query_params.update(mode="ablate", ablation="visual_attention", first="2", last="4")
+    page.run()
+    assert not page.exception and not page.error
+    assert still_of(shown[-1])["panes"][1]["name"].endswith("layers 2 to 4")
+    assert page.slider(key="layers of 6").value == (2, 4)
 
 
 def test_a_wrong_command_line_is_said_on_the_page(page, shown, monkeypatch):
