@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 
+UNCHANGED = 1e-3
+"""A smaller difference (see `compare`) is rounding: another kernel of attention."""
+
+
 def explore(
     view: View,
     first: FirstView | None,
@@ -68,7 +72,7 @@ def explore(
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
     ablated = view.mode == "ablate" and len(sides) > 1
-    if ablated and apart is not None and not apart.any():
+    if ablated and apart is not None and apart.max() < UNCHANGED:
         above.caption("No word on any patch changes: this is about what others read off patches.")
     with above if ablated else st.container():
         panels.show_answers(_bench(), sides, picture, view.prompt)
