@@ -43,7 +43,7 @@ def main() -> None:
         )
         save(page, "explorer-search")
 
-        page = opened(browser, address, "?mode=ablate&ablation=visual_attention", 1280, 1150)
+        page = opened(browser, address, "?mode=ablate", 1280, 1150)
         save(page, "explorer-ablate")
 
         page = opened(browser, address, "", 390, 844, density=2)

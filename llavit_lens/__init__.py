@@ -16,6 +16,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError, LlavitLensError
+    from llavit_lens.interop.bridge import to_transformer_lens
+    from llavit_lens.interventions.ablation import ablate_visual_attention
+    from llavit_lens.interventions.knockout import knock_out, visual_attention
+    from llavit_lens.interventions.regions import Box, Pixels
     from llavit_lens.lens.input_similarity import input_similarity
     from llavit_lens.lens.logit_lens import logit_lens
     from llavit_lens.lens.words import Words
@@ -25,32 +29,44 @@ if TYPE_CHECKING:
     from llavit_lens.vlm.vlm import VLM
 
 _HOME = {
+    "Box": "llavit_lens.interventions.regions",
     "CheckpointError": "llavit_lens.errors",
     "ConfigurationError": "llavit_lens.errors",
     "ImageError": "llavit_lens.errors",
     "LlavitLensError": "llavit_lens.errors",
+    "Pixels": "llavit_lens.interventions.regions",
     "Trace": "llavit_lens.vlm.trace",
     "VLM": "llavit_lens.vlm.vlm",
     "VisualLayout": "llavit_lens.vlm.layout",
     "Words": "llavit_lens.lens.words",
+    "ablate_visual_attention": "llavit_lens.interventions.ablation",
     "input_similarity": "llavit_lens.lens.input_similarity",
+    "knock_out": "llavit_lens.interventions.knockout",
     "load": "llavit_lens.vlm.load",
     "logit_lens": "llavit_lens.lens.logit_lens",
+    "to_transformer_lens": "llavit_lens.interop.bridge",
+    "visual_attention": "llavit_lens.interventions.knockout",
 }
 
 __all__ = [
     "VLM",
+    "Box",
     "CheckpointError",
     "ConfigurationError",
     "ImageError",
     "LlavitLensError",
+    "Pixels",
     "Trace",
     "VisualLayout",
     "Words",
     "__version__",
+    "ablate_visual_attention",
     "input_similarity",
+    "knock_out",
     "load",
     "logit_lens",
+    "to_transformer_lens",
+    "visual_attention",
 ]
 
 

@@ -47,19 +47,17 @@ def ablation_report(
     if scenes < 2:
         raise ConfigurationError(f"--scenes {scenes}: intervals need at least 2 scenes")
     vlms = {name: load(name) for name in (*models, *([trained_without] if trained_without else []))}
-    asked = exams(scenes, seed)
-    bootstrap = Bootstrap(scenes)
+    planned = {
+        name: ablation.conditions(len(language_parts(vlm.model).layers), window)
+        for name, vlm in vlms.items()
+    }
+    if trained_without:
+        planned[trained_without] = planned[trained_without][:1]
+    asked, bootstrap = exams(scenes, seed), Bootstrap(scenes)
     tables = []
     for name, vlm in vlms.items():
-        layers = len(language_parts(vlm.model).layers)
-        planned = ablation.conditions(layers, window)
-        if name == trained_without:
-            planned = planned[:1]
-        console = Console(stderr=True)
-        results = [
-            (condition, ablation.run(vlm, asked, condition))
-            for condition in track(planned, f"asking {name}", console=console)
-        ]
+        steps = track(planned[name], f"asking {name}", console=Console(stderr=True))
+        results = [(condition, ablation.run(vlm, asked, condition)) for condition in steps]
         tables.append(ablation.table(name, results, bootstrap))
     table = pd.concat(tables, ignore_index=True)
     _print(table, scenes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.explorer.choices import ABLATIONS, MODES_OF_ATTENTION
+from llavit_lens.explorer.choices import ABLATIONS
 
 if TYPE_CHECKING:
     from llavit_lens.vlm.vlm import VLM
@@ -38,7 +38,7 @@ def applied(vlm: VLM, ablation: Ablation | None, depth: int) -> Iterator[None]:
     Raises:
         ConfigurationError: no such layers, or an intervention that this model does not allow.
     """
-    if ablation is None or ablation.kind == "none":
+    if ablation is None:
         yield
         return
     first, last = ablation.first, ablation.last or depth
@@ -46,15 +46,13 @@ def applied(vlm: VLM, ablation: Ablation | None, depth: int) -> Iterator[None]:
         raise ConfigurationError(
             f"layers {first} to {last} are not all there: the model has layers 1 to {depth}"
         )
-    try:
-        from llavit_lens.interventions.ablation import ablate_visual_attention
-        from llavit_lens.interventions.knockout import knock_out, visual_attention
-    except ImportError:
-        raise ConfigurationError("this version of llavit-lens has no interventions") from None
+    from llavit_lens.interventions.ablation import ablate_visual_attention
+    from llavit_lens.interventions.knockout import knock_out, visual_attention
+
     layers = range(first - 1, last)  # interventions count decoder layers from 0
     if ablation.kind == "visual_attention":
         intervention = ablate_visual_attention(vlm, layers)
-    elif ablation.kind in MODES_OF_ATTENTION:
+    elif ablation.kind == "causal" or ablation.kind == "bidirectional":
         intervention = visual_attention(vlm, ablation.kind, layers)
     else:
         intervention = knock_out(vlm, ablation.kind, layers)

@@ -18,7 +18,6 @@ COLORS = {
 }
 
 ABLATIONS = {
-    "none": "Nothing",
     "visual_attention": "No visual attention (Eq. 5)",
     "text->visual": "Text does not see the picture",
     "last->visual": "The last token does not see the picture",
@@ -28,9 +27,6 @@ ABLATIONS = {
     "bidirectional": "Patches see all patches (Eq. 8)",
 }
 """Interventions by the names that llavit_lens.interventions gives them."""
-
-MODES_OF_ATTENTION = ("causal", "bidirectional")
-"""Those that are ways in which patches attend to patches."""
 
 _TITLES = {"demo:baseline": "LLaVA baseline", "demo:llavit": "LLaViT"}
 

@@ -71,7 +71,7 @@ def explore(
     query = view.to_query()
     if st.query_params.to_dict() != query:
         st.query_params.from_dict(query)
-    ablated = view.mode == "ablate" and len(sides) > 1
+    ablated = view.mode == "ablate"
     if ablated and apart is not None and apart.max() < UNCHANGED:
         above.caption("No word on any patch changes: this is about what others read off patches.")
     with above if ablated else st.container():
@@ -116,8 +116,6 @@ def _sides(
     if view.mode == "look":
         return [whole]
     ablation = _choose_ablation(view, whole[3].depth)
-    if ablation is None:
-        return [whole]
     title = ablation.title(whole[3].depth)
     return [("As it is", *whole[1:]), side(title, view.model, ablation)]
 
@@ -138,18 +136,16 @@ def _read(
     return source, reading
 
 
-def _choose_ablation(view: View, depth: int) -> Ablation | None:
-    """What the user takes away, and in which layers; None for nothing."""
+def _choose_ablation(view: View, depth: int) -> Ablation:
+    """What the user changes, and in which layers."""
     left, right = st.columns([1, 1], vertical_alignment="bottom")
-    left.selectbox("Take away", list(ABLATIONS), key="ablation", format_func=ABLATIONS.__getitem__)
+    left.selectbox("Change", list(ABLATIONS), key="ablation", format_func=ABLATIONS.__getitem__)
     last = min(view.last or depth, depth)
     first = min(view.first, last)
     if depth > 1:
         key = f"layers of {depth}"
         st.session_state[key] = (first, last)
         right.slider("in layers", 1, depth, key=key, on_change=state.take_layers, args=(key, depth))
-    if view.ablation == "none":
-        return None
     return Ablation(view.ablation, first, 0 if last == depth else last)
 
 

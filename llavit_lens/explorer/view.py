@@ -49,7 +49,7 @@ class View:
     k: int = 5
     word: str = ""
     prompt: str = ""
-    ablation: str = "none"
+    ablation: str = "visual_attention"
     first: int = 1
     last: int = 0
 

@@ -25,6 +25,7 @@ from llavit_lens.model.hook_points import (
     TEXT_HOOKS,
     VISUAL_HOOKS,
     Hooked,
+    has_hooks,
     in_use,
 )
 from llavit_lens.model.routing import VisualTokens, merge_rows, split_rows
@@ -163,7 +164,7 @@ class VisualAttention(Hooked):
         Raises ConfigurationError where a hook waits for scores or weights that it does not make.
         """
         implementation = self.config._attn_implementation
-        waiting = [name for name in PATTERN_HOOKS if in_use(self.get_submodule(name))]
+        waiting = [name for name in PATTERN_HOOKS if has_hooks(self.get_submodule(name))]
         if waiting and implementation != "eager":
             raise ConfigurationError(
                 f"{waiting[0]} of layer {self.layer_idx} has a hook, but attention by "

@@ -64,14 +64,20 @@ class HookPoint(nn.Module):
         return activation
 
 
-def in_use(point: nn.Module) -> bool:
-    """Whether anybody listens at a hook point (ours, or what another library put in its place)."""
+def has_hooks(point: nn.Module) -> bool:
+    """Whether anybody waits at a hook point (ours, or what another library put in its place)."""
     return bool(
         point._forward_hooks
         or point._forward_pre_hooks
         or point._backward_hooks
         or point._backward_pre_hooks
     )
+
+
+def in_use(point: nn.Module) -> bool:
+    """Whether a hook point has to be called: it has hooks, or somebody took over its `forward`, as
+    nnsight does with every module of a model that it wraps."""
+    return has_hooks(point) or "forward" in point.__dict__
 
 
 class Hooked(nn.Module):

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import Cache
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.positions import find_visual_positions, packed_samples
@@ -65,10 +67,12 @@ class Passes:
         ids, embeddings = arguments.get("input_ids"), arguments.get("inputs_embeds")
         types = arguments.get("mm_token_type_ids")
         new_BL = find_visual_positions(ids, embeddings, types, past, image_token_id).new_BL
+        if past > 0 and types is None and arguments.get("pixel_values") is None:
+            new_BL = torch.zeros_like(new_BL)  # an image token that the model wrote is text
         is_visual = torch.cat([self._cached(new_BL, past), new_BL], dim=1)
         self._last = Pass(
             is_visual=is_visual,
-            is_real=_real(mask, is_visual, past),
+            is_real=_real(mask, is_visual, past, cache),
             past=past,
             visual_tokens=VisualTokens.from_mask(new_BL),
         )
@@ -93,11 +97,11 @@ def follow_passes(model: nn.Module, image_token_id: int) -> Iterator[Passes]:
     """
     passes = Passes()
     body: Any = model.model
+    names = list(signature(body.forward).parameters)
 
     def begin(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if args:
-            raise ConfigurationError("pass the model's inputs by name, as in model(**inputs)")
-        passes.begin(image_token_id, kwargs)
+        # LLaVA-NeXT's model with its head passes the ids on by their place.
+        passes.begin(image_token_id, dict(zip(names, args, strict=False)) | kwargs)
 
     handle = body.register_forward_pre_hook(begin, with_kwargs=True)
     try:
@@ -106,10 +110,15 @@ def follow_passes(model: nn.Module, image_token_id: int) -> Iterator[Passes]:
         handle.remove()
 
 
-def _real(mask: Any, is_visual_BS: Tensor, past: int) -> Tensor:
+def _real(mask: Any, is_visual_BS: Tensor, past: int, cache: Cache | None) -> Tensor:
     """bool [B, S], from a padding mask [B, S], or from whether tokens attend to themselves."""
-    if isinstance(mask, dict):  # one for each type of layer
-        mask = next(iter(mask.values()))
+    new, offset = is_visual_BS.shape[1] - past, 0
+    if isinstance(mask, dict) and "full_attention" in mask:  # one for each type of layer
+        mask = mask["full_attention"]
+    else:
+        mask = next(iter(mask.values())) if isinstance(mask, dict) else mask
+        if cache is not None:  # behind a sliding window it starts later in the sequence
+            offset = int(cache.get_mask_sizes(new, 0)[1])
     real = torch.ones_like(is_visual_BS)
     if mask is None:
         return real
@@ -117,7 +126,7 @@ def _real(mask: Any, is_visual_BS: Tensor, past: int) -> Tensor:
         return mask.bool()
     if getattr(mask, "ndim", 0) == 4:
         own = torch.arange(past, is_visual_BS.shape[1], device=mask.device)
-        diagonal_BL = mask[:, 0, own - past, own]
+        diagonal_BL = mask[:, 0, own - past, own - offset]
         is_open = diagonal_BL if mask.dtype == torch.bool else diagonal_BL == 0
         real[:, past:] = is_open
         return real

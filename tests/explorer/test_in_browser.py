@@ -235,11 +235,13 @@ def test_compare_two_models(visit):
 def test_ablate(visit):
     page = visit("?patch=27")
     page.get_by_role("radio", name="Ablate").click()
-    page.get_by_label("Take away").click()
-    page.get_by_role("option", name="No visual attention (Eq. 5)").click()
     page.locator("canvas.picture").nth(1).wait_for()
+    assert "no visual attention (Eq. 5), all" in page.locator("h3.name").nth(1).text_content()
+    page.get_by_label("Change").click()
+    page.get_by_role("option", name="Patches do not see each other").click()
+    page.locator("h3.name").get_by_text("patches do not see each other").wait_for()
     names = page.locator("h3.name").all_text_contents()
-    assert names[0] == "As it is" and "no visual attention (Eq. 5), all layers" in names[1]
+    assert names == ["As it is", "patches do not see each other, all layers"]
     settle(page)
     answers = page.locator("[data-testid=stText]").all_text_contents()
     assert len(answers) == 2 and answers[0] != answers[1]

@@ -192,7 +192,7 @@ def test_ablations_are_offered(page, shown):
     page.segmented_control(key="mode").set_value("ablate").run()
     assert not page.exception and not page.error
     assert page.selectbox(key="ablation").options == list(ABLATIONS.values())
-    assert len(still_of(shown[-1])["panes"]) == 1
+    assert "Eq. 5" in still_of(shown[-1])["panes"][1]["name"]
     page.selectbox(key="ablation").set_value("visual->visual").run()
     assert not page.exception and not page.error
     assert [p["name"] for p in still_of(shown[-1])["panes"]] == [
@@ -208,7 +208,7 @@ def test_ablations_are_offered(page, shown):
 
 
 def test_a_link_restores_an_ablation(page, shown):
-    page.query_params.update(mode="ablate", ablation="visual_attention", first="2", last="4")
+    page.query_params.update(mode="ablate", ablation="visual->visual", first="2", last="4")
     page.run()
     assert not page.exception and not page.error
     assert still_of(shown[-1])["panes"][1]["name"].endswith("layers 2 to 4")

@@ -1,0 +1,64 @@
+"""A loaded model as TransformerLens's bridge."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.model.hook_points import has_hooks
+from llavit_lens.vlm.hooks import hook_points
+from llavit_lens.vlm.vlm import VLM
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+_ARCHITECTURE = "LlavitForConditionalGeneration"
+
+
+def to_transformer_lens(vlm: VLM) -> TransformerBridge:
+    """The model with TransformerLens's interface: `run_with_cache`, `run_with_hooks`, logit lens...
+
+    bridge = to_transformer_lens(vlm)
+    inputs = dict(vlm.prepare("scene.png").inputs)
+    logits, cache = bridge.run_with_cache(inputs.pop("input_ids"), **inputs)
+
+    The bridge is built on a copy of the model that shares its weights: `vlm` stays as it is, hooks
+    on one do not act on the other, and weights changed in place change in both. Its decoder attends
+    by "eager". Works for LLaViT and for LLaVA-like models of transformers whose decoder is of a
+    family that LLaViT is built on.
+
+    Raises:
+        ConfigurationError: TransformerLens is not installed, there are hooks on the model, or the
+            model has no hook points.
+    """
+    try:
+        from transformer_lens.model_bridge.sources import _bridge_builder as builder
+    except ImportError as error:
+        raise ConfigurationError(
+            f"TransformerLens cannot be imported ({error}); install it with "
+            "pip install 'llavit-lens[interop]'."
+        ) from error
+    hooked = [name for name, point in hook_points(vlm.model).items() if has_hooks(point)]
+    if hooked:
+        raise ConfigurationError(
+            f"there is a hook at {hooked[0]}, which the bridge would not have; make the bridge "
+            "outside of `with vlm.hooks(...)`, and give it hooks of its own."
+        )
+    model = _copy_sharing_weights(vlm.model)
+    # Not boot_transformers, which installs torchvision while it runs.
+    bridge = builder.build_bridge_from_module(
+        model, _ARCHITECTURE, hf_config=model.config, model_name=vlm.name
+    )
+    # Not through the builder, which would load the tokenizer anew, with other settings.
+    bridge.tokenizer = vlm.tokenizer
+    prepends, appends = builder.detect_tokenizer_bos_eos(vlm.tokenizer)
+    bridge.cfg.tokenizer_prepends_bos, bridge.cfg.tokenizer_appends_eos = prepends, appends
+    bridge.processor = vlm.processor
+    return bridge
+
+
+def _copy_sharing_weights(model: Any) -> Any:
+    tensors = chain(model.parameters(), model.buffers())
+    return deepcopy(model, {id(tensor): tensor for tensor in tensors})

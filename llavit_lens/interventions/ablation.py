@@ -1,0 +1,57 @@
+"""No visual attention (Eq. 5) in a model that was trained with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from torch import Tensor
+
+from llavit_lens.interventions.changes import Change, changed
+from llavit_lens.interventions.places import Heads, Layers, head_indices, layer_indices
+from llavit_lens.vlm.hooks import hook_points
+from llavit_lens.vlm.passes import follow_passes
+from llavit_lens.vlm.vlm import VLM
+
+
+@contextmanager
+def ablate_visual_attention(
+    vlm: VLM, layers: Layers = "all", heads: Heads = None
+) -> Iterator[None]:
+    """Inside, visual tokens skip the attention update of these layers (Eq. 5).
+
+        with ll.ablate_visual_attention(vlm, layers=range(10, 20)):
+            vlm.generate("dog.jpg")
+
+    They keep their MLP, and text still attends to them: the model is, to the last bit, the one that
+    is configured with visual_attention="none" and has the same weights. The queries of visual
+    tokens are not computed where that is known to save time (one sample, attention by "sdpa" or
+    "llavit_sdpa"). Works with every attention implementation.
+
+    Args:
+        layers: decoder layers, from 0 as in the names of hook points.
+        heads: only what these query heads read is left out of the update of visual tokens (their
+            part of it is zero); None is all heads.
+
+    Raises:
+        ConfigurationError: there is no such layer or head, or the model has no hook points.
+    """
+    chosen, some = layer_indices(vlm.model, layers), head_indices(vlm.model, heads)
+    if some is None:
+        with changed(Change(vlm, chosen, causal=True, updates=False)):
+            yield
+        return
+    points = hook_points(vlm.model)
+    with ExitStack() as stack:
+        passes = stack.enter_context(follow_passes(vlm.model, vlm.image_token_id))
+
+        def silence(module: object, args: object, z_BLHE: Tensor) -> Tensor:
+            new_BL = passes.current.is_visual[:, passes.current.past :].to(z_BLHE.device)
+            silent_H = new_BL.new_zeros(z_BLHE.shape[2])
+            silent_H[list(some)] = True
+            return z_BLHE.masked_fill((new_BL[:, :, None] & silent_H)[..., None], 0.0)
+
+        for layer in chosen:
+            point = points[f"blocks.{layer}.attn.hook_z"]
+            stack.callback(point.register_forward_hook(silence).remove)
+        yield

@@ -1,0 +1,220 @@
+"""All changes to the attention of one model, brought together before each of its layers attends.
+
+However many interventions are open, in whatever order they were opened, a layer attends by
+
+    (its own mask, or the causal one, and edges that are added) without edges that are cut
+
+and visual tokens get no update (Eq. 5) where anybody asks for that.
+
+Shape letters: B batch, H heads (or 1), L new tokens, S cached and new tokens, M keys of a layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.interventions.edges import Edges
+from llavit_lens.interventions.masks import Keys, as_allowed
+from llavit_lens.interventions.verify import Expected, verify_next_call
+from llavit_lens.model.decoders import add_hook_points
+from llavit_lens.vlm.passes import Pass, follow_passes
+from llavit_lens.vlm.vlm import VLM
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What one intervention asks of some layers.
+
+    Attributes:
+        vlm: the model, with the layouts of its pictures.
+        layers: indices of decoder layers.
+        cut, add: edges that are closed and opened.
+        heads: the query heads of which edges are cut; None is all.
+        causal: visual tokens attend causally, as in a model configured so.
+        updates: whether visual tokens get an update; None leaves that as it is.
+        verify: whether the weights on closed edges are read.
+    """
+
+    vlm: VLM
+    layers: tuple[int, ...]
+    cut: tuple[Edges, ...] = ()
+    add: tuple[Edges, ...] = ()
+    heads: tuple[int, ...] | None = None
+    causal: bool = False
+    updates: bool | None = None
+    verify: bool = False
+
+
+@contextmanager
+def changed(change: Change) -> Iterator[None]:
+    """Inside, the change is in force, together with all others of the same model.
+
+    Raises:
+        ConfigurationError: the model has no hook points.
+    """
+    model = change.vlm.model
+    add_hook_points(model)
+    changes = _of_model.setdefault(model, _Changes(model))
+    changes.enter(change)
+    try:
+        yield
+    finally:
+        changes.leave(change)
+
+
+class _Changes:
+    """The changes in force in one model, and the hooks that make them."""
+
+    def __init__(self, model: Any) -> None:
+        self._decoder: Any = model.model.language_model
+        self._open: list[Change] = []
+        self._hooks = ExitStack()
+        self._verified: set[tuple[int, bool]] = set()
+        self._begin_pass()
+
+    def enter(self, change: Change) -> None:
+        if not self._open:
+            self._set_hooks(change.vlm)
+        self._open.append(change)
+        self._verified.clear()
+
+    def leave(self, change: Change) -> None:
+        self._open.remove(change)
+        if not self._open:
+            self._hooks.close()
+
+    def _set_hooks(self, vlm: VLM) -> None:
+        self._config = vlm.model.config
+        self._passes = self._hooks.enter_context(follow_passes(vlm.model, vlm.image_token_id))
+        handles = [self._decoder.register_forward_pre_hook(self._before_pass, with_kwargs=True)]
+        for index, layer in enumerate(self._decoder.layers):
+            before = self._before_layer(index)
+            handles.append(layer.self_attn.register_forward_pre_hook(before, with_kwargs=True))
+            self._hooks.callback(layer.self_attn.__dict__.pop, "attend", None)
+        for handle in handles:
+            self._hooks.callback(handle.remove)
+
+    def _begin_pass(self) -> None:
+        self._was_bidirectional = False
+        self._causal: Any = None
+        self._known: dict[Any, tuple[Any, Any, Tensor | None]] = {}
+
+    def _before_pass(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        """Build the mask that a causal model would have, before any layer fills the cache."""
+        self._begin_pass()
+        current = self._passes.current
+        has_visual = len(current.visual_tokens.visual) > 0
+        if has_visual and getattr(self._config, "visual_attention", "") == "bidirectional":
+            self._causal = self._decoder.create_masks(
+                config=self._decoder.config,
+                inputs_embeds=kwargs["inputs_embeds"],
+                attention_mask=current.is_real,
+                past_key_values=kwargs.get("past_key_values"),
+                position_ids=kwargs.get("position_ids"),
+            )
+            self._was_bidirectional = True
+
+    def _before_layer(self, index: int) -> Any:
+        def before(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+            here = [change for change in self._open if index in change.layers]
+            return (args, kwargs | self._of_layer(index, here, module, kwargs)) if here else None
+
+        return before
+
+    def _of_layer(
+        self, index: int, here: list[Change], module: Any, kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        """New arguments of a layer's attention."""
+        current = self._passes.current
+        new: dict[str, Any] = {}
+        updates = {change.updates for change in here}
+        if updates - {None} and self._tells_visual(current):
+            new["visual_tokens"] = current.visual_tokens
+            new["skip_visual_update"] = False in updates
+        mask = kwargs["attention_mask"]
+        if self._was_bidirectional and any(change.causal for change in here):
+            mask = self._causal
+            if isinstance(mask, dict):
+                mask = mask[self._decoder.config.layer_types[index]]
+            new |= {"attention_mask": mask, "attention_runs": None}
+        added: Tensor | None = None
+        if any(change.cut or change.add for change in here):
+            mask, added = self._edited(index, here, mask, kwargs)
+            new["attention_mask"] = mask
+        # Where nothing changes there is nothing to verify; once in a prompt, once in a step.
+        kind = (index, kwargs["hidden_states"].shape[1] > 1)
+        wanted = any(change.verify for change in here) and kind not in self._verified
+        if wanted and mask is not kwargs["attention_mask"]:
+            # What padding attends to is nobody's concern, and differs between kinds of masks.
+            real_BL = current.is_real[:, current.past :].to(kwargs["hidden_states"].device)
+            closed = ~self._allowed(index, mask, kwargs) & real_BL[:, None, :, None]
+            expected = Expected(index, closed, added, current.visual_tokens.text)
+            verify_next_call(module, expected, then=lambda: self._verified.add(kind))
+        return new
+
+    def _tells_visual(self, current: Pass) -> bool:
+        """As in LLaViT's own forward pass: text after cached tokens attends plainly."""
+        return current.past == 0 or len(current.visual_tokens.visual) > 0
+
+    def _allowed(self, index: int, mask: Any, kwargs: dict[str, Any]) -> Tensor:
+        """bool [B, H, L, M] of a mask in the form that transformers has it."""
+        hidden_BLD: Tensor = kwargs["hidden_states"]
+        keys = Keys.of(kwargs.get("past_key_values"), index, hidden_BLD.shape[1])
+        past = self._passes.current.past
+        return as_allowed(mask, hidden_BLD.shape[1], past, keys, hidden_BLD.device)
+
+    def _edited(
+        self, index: int, here: list[Change], mask: Any, kwargs: dict[str, Any]
+    ) -> tuple[Any, Tensor | None]:
+        """The mask bool [B, H, L, M], or the given one where no edge of it changes, and which of
+        its edges were added, if any."""
+        length = kwargs["hidden_states"].shape[1]
+        keys = Keys.of(kwargs.get("past_key_values"), index, length)
+        # The same for all layers with the same mask and changes. The mask is kept beside it, so
+        # that its id is not given to another one in the meantime.
+        asked = (id(mask), keys, tuple(map(id, here)))
+        if asked not in self._known:
+            own = self._allowed(index, mask, kwargs)
+            opened = own
+            for change in here:
+                for edges in change.add:
+                    opened = opened | self._columns(edges, change, keys, own)
+            allowed = opened
+            for change in here:
+                for edges in change.cut:
+                    closed = self._columns(edges, change, keys, own)
+                    if change.heads is not None:
+                        chosen_H = own.new_zeros(self._decoder.config.num_attention_heads)
+                        chosen_H[list(change.heads)] = True
+                        closed = closed & chosen_H[:, None, None]
+                    allowed = allowed & ~closed
+            added = allowed & ~own
+            edited = mask if bool((allowed == own).all()) else allowed
+            self._known[asked] = (mask, edited, added if bool(added.any()) else None)
+        return self._known[asked][1:]
+
+    def _columns(self, edges: Edges, change: Change, keys: Keys, own: Tensor) -> Tensor:
+        current = self._passes.current
+        if change.add:
+            _check_none_cached(current)
+        return keys.columns(edges.of(current, change.vlm.layouts)).to(own.device)
+
+
+def _check_none_cached(current: Pass) -> None:
+    """Raise ConfigurationError where new visual tokens come after cached ones."""
+    cached = current.is_visual[:, : current.past]
+    if len(current.visual_tokens.visual) > 0 and bool(cached.any()):
+        raise ConfigurationError(
+            "New visual tokens after cached ones: those would have to attend to the new ones "
+            "(Eq. 8), but their keys and values are fixed; start again without the cache."
+        )
+
+
+_of_model: WeakKeyDictionary[nn.Module, _Changes] = WeakKeyDictionary()

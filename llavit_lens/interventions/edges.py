@@ -1,0 +1,172 @@
+"""Edges of attention by the names of their ends, `queries->keys`, and what they are in a pass.
+
+Shape letters: B batch, L new tokens, S cached and new tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.interventions.regions import Box, Pixels, Region
+from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.vlm.passes import Pass
+
+Name = Literal["visual", "text", "last", "all"]
+"""`visual`: the tokens I_v of all pictures, those that end rows of tiles among them; `text`: all
+others; `last`: the last token of each pass, so in a generation the prompt's and then each new one;
+`all`: all of them."""
+
+End = Name | Region | Sequence[int] | np.ndarray | Tensor
+"""Tokens by name, by a region of the picture, or by their places in the sequence of the prompt
+(padding included). Padding belongs to none of them."""
+
+Which = Literal["any", "earlier", "later"]
+"""Where the key stands, seen from the query."""
+
+Edge = str | tuple[End, End]
+"""`"visual->text"`, or a pair of ends: (queries, keys)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """All edges from some queries to some keys."""
+
+    queries: Any
+    keys: Any
+    which: Which = "any"
+    keep_self: bool = False
+
+    def of(self, current: Pass, layouts: Sequence[VisualLayout]) -> Tensor:
+        """bool [B, L, S], True on these edges.
+
+        Raises:
+            ConfigurationError: a region without a layout that fits, or a place beyond the sequence.
+        """
+        queries_BL = _tokens(self.queries, current, layouts)[:, current.past :]
+        keys_BS = _tokens(self.keys, current, layouts)
+        edges_BLS = queries_BL[:, :, None] & keys_BS[:, None]
+        key = torch.arange(keys_BS.shape[1], device=keys_BS.device)
+        query = key[current.past :, None]
+        if self.which == "earlier":
+            edges_BLS = edges_BLS & (key < query)
+        elif self.which == "later":
+            edges_BLS = edges_BLS & (key > query)
+        return edges_BLS & (key != query) if self.keep_self else edges_BLS
+
+
+def read_edges(
+    edges: Edge | list[Edge], which: Which = "any", keep_self: bool = False
+) -> tuple[Edges, ...]:
+    """What a user wrote.
+
+    Raises:
+        ConfigurationError: an end, or a side, that there is not.
+    """
+    if which not in get_args(Which):
+        raise ConfigurationError(f"which={which!r}: pass one of {', '.join(get_args(Which))}.")
+    several = edges if isinstance(edges, list) else [edges]
+    if not several:
+        raise ConfigurationError("there is no edge to cut; pass for example 'visual->visual'.")
+    pairs = [_pair(edge) for edge in several]
+    return tuple(Edges(_end(queries), _end(keys), which, keep_self) for queries, keys in pairs)
+
+
+def _pair(edge: Any) -> tuple[Any, Any]:
+    if isinstance(edge, str) and edge.count("->") == 1:
+        queries, keys = edge.split("->")
+        return queries.strip(), keys.strip()
+    if isinstance(edge, tuple) and len(edge) == 2:
+        return edge
+    raise ConfigurationError(
+        f"{edge!r} is no edge; write 'queries->keys' such as 'last->visual', or a pair such as "
+        "(Box(0, 0, 50, 50), 'all'), and several of them in a list."
+    )
+
+
+def _end(end: Any) -> Any:
+    if isinstance(end, str):
+        if end not in get_args(Name):
+            raise ConfigurationError(
+                f"there are no tokens named {end!r}; there are {', '.join(get_args(Name))}, "
+                "regions of the picture and places in the sequence."
+            )
+        return end
+    if isinstance(end, Box | Pixels):
+        return end
+    places = torch.as_tensor(list(end) if isinstance(end, Iterable) else end)
+    if places.ndim != 1 or len(places) == 0 or places.is_floating_point():
+        raise ConfigurationError(
+            f"{end!r} are no places in the sequence; pass a list of whole numbers."
+        )
+    if places.dtype == torch.bool:
+        raise ConfigurationError(
+            "places in the sequence are whole numbers, not a mask; for a mask of the picture pass "
+            "Pixels(mask)."
+        )
+    if places.min() < 0:
+        raise ConfigurationError(
+            f"{int(places.min())} is no place in the sequence; they count from 0, and the last "
+            "token has the name 'last'."
+        )
+    return places.long()
+
+
+def _tokens(end: Any, current: Pass, layouts: Sequence[VisualLayout]) -> Tensor:
+    """bool [B, S]."""
+    real_BS = current.is_real
+    if isinstance(end, Box | Pixels):
+        return _in_region(end, current.is_visual, layouts)
+    if isinstance(end, Tensor):
+        if end.max() >= real_BS.shape[1]:
+            raise ConfigurationError(
+                f"there is no token {int(end.max())}: the sequence has {real_BS.shape[1]}."
+            )
+        chosen_S = torch.zeros_like(real_BS[0])
+        chosen_S[end.to(chosen_S.device)] = True
+        return chosen_S & real_BS
+    if end == "visual":
+        return current.is_visual & real_BS
+    if end == "text":
+        return ~current.is_visual & real_BS
+    if end == "last":
+        new_BL = real_BS[:, current.past :]
+        after_BL = new_BL.flip(1).cumsum(1).flip(1)  # real tokens from here on
+        return torch.cat(
+            [torch.zeros_like(real_BS[:, : current.past]), new_BL & (after_BL == 1)], 1
+        )
+    return real_BS
+
+
+def _in_region(region: Region, is_visual_BS: Tensor, layouts: Sequence[VisualLayout]) -> Tensor:
+    batch = len(is_visual_BS)
+    if not layouts:
+        raise ConfigurationError(
+            f"{region} needs to know where the patches lie; run the model through vlm (vlm.run, "
+            "vlm.generate, vlm.trace), or inside of vlm.reading(layout), with one layout for each "
+            "sample (vlm.prepare makes them)."
+        )
+    if batch % len(layouts):
+        raise ConfigurationError(
+            f"there are {len(layouts)} layouts for a batch of {batch}; pass one for each sample."
+        )
+    found_BS = torch.zeros_like(is_visual_BS)
+    for row in range(batch):  # the beams of a sample follow each other
+        layout = layouts[row // (batch // len(layouts))]
+        places = np.sort(np.concatenate([layout.positions, layout.off_picture]))
+        visual = is_visual_BS[row].nonzero().squeeze(1).cpu().numpy()
+        padding = visual[0] - places[0] if len(visual) == len(places) else -1
+        if padding < 0 or not np.array_equal(visual, places + padding):
+            raise ConfigurationError(
+                f"the visual tokens of sample {row} are not those of its layout ({len(visual)} "
+                f"and {len(places)} tokens); pass the layouts of the batch's own samples to "
+                "vlm.reading, in its order."
+            )
+        found_BS[row, torch.as_tensor(region.positions(layout) + padding)] = True
+    return found_BS

@@ -1,0 +1,109 @@
+"""Attention knockouts by named edges, and visual tokens that attend in another way (Eq. 5, Eq. 8).
+
+Edges are cut before the softmax, so what is left of a token's attention still adds up to one. A
+token that is left without any key gets no update from attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.interventions.ablation import ablate_visual_attention
+from llavit_lens.interventions.changes import Change, changed
+from llavit_lens.interventions.edges import Edge, Which, read_edges
+from llavit_lens.interventions.places import Heads, Layers, head_indices, layer_indices
+from llavit_lens.vlm.hooks import attention_of
+from llavit_lens.vlm.vlm import VLM
+
+Mode = Literal["causal", "bidirectional", "self", "none"]
+"""How visual tokens attend to visual tokens: to earlier ones, to all (Eq. 8), to themselves alone;
+or, `none`, they get no update at all (Eq. 5)."""
+
+
+@contextmanager
+def knock_out(
+    vlm: VLM,
+    edges: Edge | list[Edge],
+    layers: Layers = "all",
+    heads: Heads = None,
+    keep_self: bool = False,
+    which: Which = "any",
+    verify: bool = True,
+) -> Iterator[None]:
+    """Inside, the queries of an edge do not attend to its keys.
+
+        with ll.knock_out(vlm, "last->visual", layers=range(10, 20)):
+            vlm.generate("dog.jpg")
+        with ll.knock_out(vlm, (ll.Box(10, 20, 80, 90), "all")):  # one object's patches
+            ...
+
+    It is in force in prompts, batches and every step of a generation. Attention by anything but
+    "eager" and "sdpa" is switched to "sdpa" inside, the untouched layers' too. Several can be open
+    at once: all their edges are cut, whatever their order.
+
+    Args:
+        edges: `"queries->keys"`, a pair of ends, or a list of these (see `edges.End`).
+        layers: decoder layers, from 0 as in the names of hook points.
+        heads: query heads; None is all.
+        keep_self: tokens still attend to themselves.
+        which: cut only the edges to keys "earlier" or "later" than the query.
+        verify: read the attention weights, in the first prompt and the first step of a generation,
+            and raise unless every one on a closed edge is exactly zero. Costs one more attention
+            call for as many keys as a head is wide, in these two passes.
+
+    Raises:
+        ConfigurationError: there is no such edge, layer or head; later, in the pass, a region that
+            no layout tells how to find, or weights that are not zero.
+    """
+    change = Change(
+        vlm,
+        layer_indices(vlm.model, layers),
+        cut=read_edges(edges, which, keep_self),
+        heads=head_indices(vlm.model, heads),
+        verify=verify,
+    )
+    with attention_of(vlm.model, _maskable(vlm)), changed(change):
+        yield
+
+
+@contextmanager
+def visual_attention(
+    vlm: VLM, mode: Mode, layers: Layers = "all", verify: bool = True
+) -> Iterator[None]:
+    """Inside, visual tokens attend to each other as in a model configured so.
+
+    `causal` undoes Eq. 8 in a LLaViT, `bidirectional` gives it to a baseline; `self` cuts only
+    attention across patches; `none` is `ablate_visual_attention`. Text attends as ever. Where
+    several are open, what one cuts is cut. For `bidirectional` and `self`, attention by anything
+    but "eager" and "sdpa" is switched to "sdpa" inside.
+
+    Raises:
+        ConfigurationError: there is no such mode or layer; later, in the pass, new visual tokens
+            after cached ones, which could not attend to them; weights as in `knock_out`.
+    """
+    if mode == "none":
+        with ablate_visual_attention(vlm, layers):
+            yield
+        return
+    among = read_edges("visual->visual", keep_self=True)
+    later = read_edges("visual->visual", which="later")
+    own: dict[str, dict[str, Any]] = {
+        "causal": {"causal": True, "cut": later},
+        "bidirectional": {"add": among},
+        "self": {"cut": among},
+    }
+    if mode not in own:
+        raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join([*own, 'none'])}.")
+    index = layer_indices(vlm.model, layers)
+    change = Change(vlm, index, updates=True, verify=verify, **own[mode])
+    with attention_of(vlm.model, _maskable(vlm)), changed(change):
+        yield
+
+
+def _maskable(vlm: VLM) -> str | None:
+    """The implementation to switch to, if the model's own takes no masks of booleans."""
+    implementation = vlm.model.model.language_model.config._attn_implementation
+    return None if implementation in ("eager", "sdpa") else "sdpa"

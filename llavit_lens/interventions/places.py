@@ -1,0 +1,61 @@
+"""Decoder layers and heads as a user names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import index
+from typing import Any, SupportsIndex
+
+from llavit_lens.errors import ConfigurationError
+
+Layers = str | int | slice | Iterable[int]
+"""Decoder layers, counted from 0 as in the names of hook points: "all", one, a slice, a range or
+several; negative ones count from the end. (A `Trace` counts states: its state l is what decoder
+layer l - 1 put out.)"""
+
+Heads = int | Iterable[int] | None
+"""Query heads, counted from 0; None is all of them."""
+
+
+def layer_indices(model: Any, layers: Layers) -> tuple[int, ...]:
+    """The chosen decoder layers of a LLaVA-like model, ascending.
+
+    Raises:
+        ConfigurationError: there is no such layer, or none is chosen.
+    """
+    count = len(model.model.language_model.layers)
+    if isinstance(layers, str):
+        if layers != "all":
+            raise ConfigurationError(
+                f"layers={layers!r} says nothing; pass 'all', a number, a range, a slice or a list."
+            )
+        return tuple(range(count))
+    if isinstance(layers, slice):
+        return _chosen("layer", list(range(count))[layers], count)
+    return _chosen("layer", layers, count)
+
+
+def head_indices(model: Any, heads: Heads) -> tuple[int, ...] | None:
+    """The chosen query heads, ascending, or None for all.
+
+    Raises:
+        ConfigurationError: there is no such head, or none is chosen.
+    """
+    if heads is None:
+        return None
+    return _chosen("head", heads, model.model.language_model.config.num_attention_heads)
+
+
+def _chosen(what: str, wanted: Any, count: int) -> tuple[int, ...]:
+    several = list(wanted) if isinstance(wanted, Iterable) else [wanted]
+    for one in several:
+        if isinstance(one, bool) or not isinstance(one, SupportsIndex):
+            raise ConfigurationError(f"a {what} is a whole number, not {one!r}.")
+        if not -count <= index(one) < count:
+            raise ConfigurationError(
+                f"there is no {what} {one}: the decoder has {count}, numbered 0 to {count - 1} "
+                "(negative ones count from the end)."
+            )
+    if not several:
+        raise ConfigurationError(f"no {what} is chosen; the decoder has {count}.")
+    return tuple(sorted({index(one) % count for one in several}))

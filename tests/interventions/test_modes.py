@@ -1,0 +1,164 @@
+"""Visual attention in another way than trained: equal to a model that is configured so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny import (
+    DECODER_FAMILIES,
+    PROMPT,
+    SHORT_PROMPT,
+    TWO_IMAGES_PROMPT,
+    tiny_image,
+    tiny_inputs,
+    tiny_llava,
+    tiny_llavit,
+    tiny_processor,
+    tiny_text_config,
+)
+from tiny_vlm import FAMILIES, plain_processor, tiled_vlm, tiny_vlm
+
+import llavit_lens as ll
+from llavit_lens.model import LlavitProcessor
+from llavit_lens.vlm.vlm import VLM
+
+NEW = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+BATCH = (SHORT_PROMPT, TWO_IMAGES_PROMPT)
+MODES = ("causal", "bidirectional", "none")
+
+
+def trained_as(kind: str, **changes: Any) -> VLM:
+    """`llava` is transformers' own, which is causal; the others are LLaViT."""
+    if kind == "llava":
+        return VLM(tiny_llava(**changes), plain_processor(), "tiny")
+    return VLM(tiny_llavit(visual_attention=kind, **changes), tiny_processor(), "tiny")
+
+
+def configured(vlm: VLM, mode: str, implementation: str, **changes: Any) -> VLM:
+    """LLaViT with the same weights."""
+    separate = vlm.model.config.model_type == "llavit"
+    model = tiny_llavit(separate_visual_qkv=separate, visual_attention=mode, seed=1, **changes)
+    model.load_state_dict(vlm.model.state_dict())
+    model.set_attn_implementation({"text_config": implementation})
+    return VLM(model, tiny_processor(), "tiny")
+
+
+def given(vlm: VLM, inputs: Any) -> dict[str, Any]:
+    knows = vlm.model.config.model_type == "llavit"
+    return {name: x for name, x in inputs.items() if knows or name != "mm_token_type_ids"}
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", ["llava", "causal", "bidirectional", "none"])
+@torch.no_grad()
+def test_equals_the_model_configured_so(
+    kind: str, mode: Any, implementation: str, processor: LlavitProcessor
+) -> None:
+    """To the last bit, also under sdpa: it is given the same mask, or none just as well."""
+    trained = trained_as(kind)
+    trained.model.set_attn_implementation({"text_config": implementation})
+    expected = configured(trained, mode, implementation)
+    single = tiny_inputs(processor, [PROMPT])
+    left, right = (tiny_inputs(processor, BATCH, padding_side=side) for side in ("left", "right"))
+    before = trained.model(**given(trained, single)).logits
+    with ll.visual_attention(trained, mode):
+        for inputs in (single, left, right):
+            real = inputs["attention_mask"].bool()
+            logits = trained.model(**given(trained, inputs)).logits
+            assert (logits - expected.model(**inputs).logits)[real].abs().max() == 0.0
+        for settings in (NEW, {**NEW, "cache_implementation": "static"}, {**NEW, "num_beams": 2}):
+            said = trained.model.generate(**given(trained, left), **settings)
+            assert torch.equal(said, expected.model.generate(**left, **settings))
+        assert torch.equal(trained.trace(tiny_image()).hidden, expected.trace(tiny_image()).hidden)
+    assert torch.equal(trained.model(**given(trained, single)).logits, before)
+    assert torch.equal(before, logits_of(expected, single)) is (
+        mode == (kind if kind != "llava" else "causal")
+    )
+
+
+def logits_of(vlm: VLM, inputs: Any) -> torch.Tensor:
+    return vlm.model(**inputs).logits
+
+
+@pytest.mark.parametrize("family", DECODER_FAMILIES)
+@torch.no_grad()
+def test_every_decoder_family(family: str, processor: LlavitProcessor) -> None:
+    text_config = tiny_text_config(family)
+    inputs = tiny_inputs(processor, BATCH)
+    real = inputs["attention_mask"].bool()
+    for kind, mode in (("llava", "bidirectional"), ("bidirectional", "causal")):
+        trained = trained_as(kind, text_config=text_config)
+        for implementation in ("eager", "sdpa"):
+            trained.model.set_attn_implementation({"text_config": implementation})
+            expected = configured(trained, mode, implementation, text_config=text_config)
+            with ll.visual_attention(trained, mode):
+                logits = trained.model(**given(trained, inputs)).logits
+                said = trained.model.generate(**given(trained, inputs), **NEW)
+            assert (logits - expected.model(**inputs).logits)[real].abs().max() == 0.0
+            assert torch.equal(said, expected.model.generate(**inputs, **NEW))
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sides_of_the_query(family: str, implementation: str) -> None:
+    """The modes are knockouts by edge, too; sides without the diagonal add up to `self`."""
+    vlm, image = tiny_vlm(family), tiny_image()
+    vlm.model.set_attn_implementation({"text_config": implementation})
+    with ll.visual_attention(vlm, "self"):
+        alone = vlm.run(image)
+    with ll.knock_out(vlm, "visual->visual", keep_self=True):
+        assert torch.equal(vlm.run(image), alone)
+    with ll.knock_out(vlm, "visual->visual", which="later"):
+        causal = vlm.run(image)
+        with ll.knock_out(vlm, "visual->visual", which="earlier"):
+            assert torch.equal(vlm.run(image), alone)
+    with ll.visual_attention(vlm, "causal"):
+        # sdpa without a mask is another kernel than with one
+        budget = 0 if implementation == "eager" else 256 * 2.0**-24 * causal.abs().max()
+        assert (vlm.run(image) - causal).abs().max() <= budget
+    assert not torch.equal(alone, causal)
+
+
+def test_patches_that_see_themselves_alone() -> None:
+    vlm = tiled_vlm("spatial_unpad")
+    layout = vlm.prepare(tiny_image()).layout
+    visual = torch.as_tensor(sorted([*layout.positions, *layout.off_picture]))
+    with ll.visual_attention(vlm, "self", layers=1):
+        _, cache = vlm.run_with_cache(tiny_image(), names="*.hook_pattern")
+    for layer, alone in enumerate((False, True, False)):
+        among = cache["pattern", layer][0][:, visual][:, :, visual]
+        off_diagonal = among - torch.diag_embed(among.diagonal(dim1=1, dim2=2))
+        assert bool((off_diagonal == 0).all()) is alone
+        assert (cache["pattern", layer][0][:, visual, : visual[0]] > 0).any()
+
+
+def test_layers() -> None:
+    vlm, image = tiny_vlm("llava"), tiny_image()
+    positions = vlm.prepare(image).layout.positions
+    with ll.visual_attention(vlm, "bidirectional", layers=[0, -1]):
+        _, cache = vlm.run_with_cache(image, names="*.hook_pattern")
+    for layer, later in enumerate((True, False, True)):
+        among = cache["pattern", layer][0][:, positions][:, :, positions]
+        assert bool((among.triu(1) > 0).any()) is later
+
+
+def test_pictures_after_cached_ones_are_refused(processor: LlavitProcessor) -> None:
+    vlm = tiny_vlm("llava")
+    first, second = (given(vlm, tiny_inputs(processor, [PROMPT], first_image=n)) for n in (0, 1))
+    total = first["input_ids"].shape[1] + second["input_ids"].shape[1]
+    second["attention_mask"] = torch.ones(1, total, dtype=torch.int64)
+    with ll.visual_attention(vlm, "bidirectional"):
+        cache = vlm.model(**first, use_cache=True).past_key_values
+        with pytest.raises(ll.ConfigurationError, match="New visual tokens after cached ones"):
+            vlm.model(**second, past_key_values=cache)
+
+
+def test_a_mode_that_there_is_not() -> None:
+    with (
+        pytest.raises(ll.ConfigurationError, match="mode='both': pass one of causal, bidir"),
+        ll.visual_attention(tiny_vlm("llava"), "both"),  # type: ignore[arg-type]
+    ):
+        pass
