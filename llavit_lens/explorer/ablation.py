@@ -52,8 +52,10 @@ def applied(vlm: VLM, ablation: Ablation | None, depth: int) -> Iterator[None]:
     layers = range(first - 1, last)  # interventions count decoder layers from 0
     if ablation.kind == "visual_attention":
         intervention = ablate_visual_attention(vlm, layers)
-    elif ablation.kind == "causal" or ablation.kind == "bidirectional":
-        intervention = visual_attention(vlm, ablation.kind, layers)
+    elif ablation.kind == "causal":
+        intervention = visual_attention(vlm, "causal", layers)
+    elif ablation.kind == "bidirectional":
+        intervention = visual_attention(vlm, "bidirectional", layers)
     else:
         intervention = knock_out(vlm, ablation.kind, layers)
     with intervention:

@@ -94,6 +94,14 @@ def settle(page):
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
+def link(page, *parts):
+    """The page's own address once all these parts are in it, without the server's."""
+    page.wait_for_function(
+        "parts => parts.every((part) => location.search.includes(part))", arg=list(parts)
+    )
+    return page.url[page.url.index("?") :]
+
+
 def pinned(page):
     return page.locator(".live").text_content()
 
@@ -118,8 +126,7 @@ def test_open_hover_click_and_move_the_slider(visit):
     slider.fill("0")
     assert page.locator(".layer").text_content().startswith("input, by cosine")
     assert "cosine" in page.locator(".meaning").text_content()
-    settle(page)
-    assert "layer=similarity" in page.url and "patch=57" in page.url
+    link(page, "layer=similarity", "patch=57")
     page.locator(".thumbnail").nth(3).click()
     assert page.locator(".layer").text_content() == "layer 2 of 6"
     page.locator(".go").nth(6).click()
@@ -237,7 +244,7 @@ def test_ablate(visit):
     page.get_by_role("radio", name="Ablate").click()
     page.locator("canvas.picture").nth(1).wait_for()
     assert "no visual attention (Eq. 5), all" in page.locator("h3.name").nth(1).text_content()
-    page.get_by_label("Change").click()
+    page.get_by_role("combobox", name="Change").click()
     page.get_by_role("option", name="Patches do not see each other").click()
     page.locator("h3.name").get_by_text("patches do not see each other").wait_for()
     names = page.locator("h3.name").all_text_contents()
@@ -249,9 +256,7 @@ def test_ablate(visit):
     assert "hardly differ" in page.locator(".apart").text_content()
     page.locator(".slide input").fill("7")
     assert page.locator(".chip").count() >= 1
-    settle(page)
-    link = page.url
-    again = visit(link[link.index("?") :])
+    again = visit(link(page, "mode=ablate", "ablation=visual", "layer=6"))
     again.locator("canvas.picture").nth(1).wait_for()
     assert again.locator("h3.name").all_text_contents() == names
 
@@ -263,10 +268,9 @@ def test_upload_a_picture_and_take_it_out_again(visit, tmp_path):
         scene.resize((600, 300)).save(picture)
     page.locator("input[type=file]").set_input_files(str(picture))
     page.locator(".truth").wait_for(state="detached")  # nobody knows what is true of it
-    settle(page)
+    link(page, "picture=own")
     box = page.locator("canvas.picture").bounding_box()
     assert box["width"] / box["height"] == pytest.approx(2, rel=0.02)
-    assert "picture=own" in page.url
     (tmp_path / "bad.png").write_bytes(b"not a picture")
     page.locator("input[type=file]").set_input_files(str(tmp_path / "bad.png"))
     page.get_by_text("not an image that can be read").wait_for()
@@ -343,9 +347,7 @@ def test_a_link_restores_the_view(visit):
     page.mouse.click(*center_of(page, 2, 5))
     page.locator(".slide input").fill("5")
     page.locator(".llavit-explorer select").select_option("entropy")
-    settle(page)
-    link = page.url
-    again = visit(link[link.index("?") :])
+    again = visit(link(page, "layer=4", "patch=21", "color=entropy"))
     assert again.locator(".layer").text_content() == "layer 4 of 6"
     assert "row 2, column 5" in pinned(again)
     assert again.locator(".llavit-explorer select").input_value() == "entropy"
