@@ -46,22 +46,14 @@ def main() -> None:
         page = opened(browser, address, "?mode=ablate", 1280, 1150)
         save(page, "explorer-ablate")
 
-        page = opened(browser, address, "", 390, 844, density=2)
-        page.locator("canvas.picture").evaluate(
-            "canvas => canvas.scrollIntoView({block: 'center'})"
-        )
-        save(page, "explorer-phone")
-
 
 def opened(
     browser: Any, address: str, query: str, width: int, height: int, scheme: str = "light",
-    density: int = 1,
 ) -> Any:  # fmt: skip
     """A page that has all its words."""
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme=scheme,
-        device_scale_factor=density,
     )
     page = context.new_page()
     page.goto(f"{address}/{query}")
