@@ -19,32 +19,41 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 from browser import explorer_server, open_browser  # noqa: E402
 
+from llavit_lens.miniature.scenes import PATCH, example_truth  # noqa: E402
+
 COLORS = 256
 """A palette of so many makes a picture a third as large, and it looks the same."""
 
 
 def main() -> None:
     """Write docs/explorer*.png."""
+    thing, row, col = largest_thing()
     with (
         tempfile.TemporaryDirectory() as folder,
         explorer_server(log=Path(folder, "log")) as address,
         open_browser() as browser,
     ):
-        page = opened(browser, address, "", 1280, 960)
-        pin(page, 6, 6)
+        page = opened(browser, address, f"?patch={8 * row + col}", 1280, 960)
         hover(page, 2, 5)
         save(page, "explorer")
 
         page = opened(browser, address, "?mode=compare&layer=5&color=difference", 1280, 1150)
         save(page, "explorer-compare")
 
-        page = opened(
-            browser, address, "?word=robot&color=word&layer=2&patch=54", 1280, 960, "dark"
-        )
+        page = opened(browser, address, f"?word={thing}&color=word&layer=2", 1280, 960, "dark")
+        page.get_by_role("button", name="Show where").click()
+        page.wait_for_timeout(1500)
         save(page, "explorer-search")
 
         page = opened(browser, address, "?mode=ablate", 1280, 1150)
         save(page, "explorer-ablate")
+
+
+def largest_thing() -> tuple[str, int, int]:
+    """Name of the largest object in the first example scene, and a patch in its middle."""
+    scene = example_truth().scene
+    thing = max(scene.objects, key=lambda thing: thing.width * thing.height)
+    return thing.name, thing.y // PATCH, thing.x // PATCH
 
 
 def opened(
@@ -68,11 +77,6 @@ def place(page: Any, row: int, col: int) -> tuple[float, float]:
     side = min(box["width"], box["height"]) / 8
     left = box["x"] + (box["width"] - 8 * side) / 2
     return left + (col + 0.5) * side, box["y"] + (row + 0.5) * side
-
-
-def pin(page: Any, row: int, col: int) -> None:
-    page.mouse.click(*place(page, row, col))
-    page.wait_for_timeout(1500)
 
 
 def hover(page: Any, row: int, col: int) -> None:

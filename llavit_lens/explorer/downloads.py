@@ -54,7 +54,7 @@ def table_parquet(panes: Panes) -> bytes:
     return buffer.getvalue()
 
 
-def figure(panes: Panes, picture: Picture, layer: int, kind: str, tile: Tile = 0) -> bytes:
+def figure(panes: Panes, picture: Picture, layer: int, kind: str, *, tile: Tile = 0) -> bytes:
     """The picture with its words at one layer (-1: the input similarity), as PNG or PDF."""
     from llavit_lens.figures.panels import draw_word_panels
 

@@ -78,7 +78,7 @@ def explore(
         panels.show_answers(_bench(), sides, picture, view.prompt)
     panels.show_trajectories(sides, patch, layer, found)
     start = {"slot": layer + 1, "pin": patch, "color": view.color}
-    panels.show_downloads(sides, picture, layer, still, {"start": start, "search": searched})
+    panels.show_downloads(sides, picture, layer, patch, still, {"start": start, "search": searched})
 
 
 @st.cache_resource(show_spinner=False)
@@ -92,7 +92,7 @@ def _picture(view: View) -> pictures.Picture:
     return pictures.example("" if view.picture == OWN else view.picture)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@st.cache_resource(max_entries=2, show_spinner=False)
 def _own(data: bytes) -> pictures.Picture:
     return pictures.uploaded(data)
 

@@ -68,9 +68,17 @@ def show_trajectories(
 
 
 def show_downloads(
-    sides: Sequence[Side], picture: Picture, layer: int, still: bytes, moving: dict[str, Any]
+    sides: Sequence[Side],
+    picture: Picture,
+    layer: int,
+    patch: int,
+    still: bytes,
+    moving: dict[str, Any],
 ) -> None:
-    """Figures, tables, the page, the link; each is made when it is asked for."""
+    """Figures, tables, the page, the link; each is made when it is asked for.
+
+    Of a picture in tiles the figure shows the tiles if the pinned patch is one of theirs.
+    """
     st.subheader("Take it with you", anchor=False)
     panes = [(title, reading) for title, _, _, reading in sides]
     layer_name = "input" if layer < 0 else f"layer-{layer}"
@@ -80,7 +88,9 @@ def show_downloads(
         body = json.loads(still.split(b"\n")[1])
         return downloads.page(body, moving["start"], moving["search"])
 
-    figure = partial(downloads.figure, panes, picture, layer)
+    layouts = [reading.words.layout for _, reading in panes]
+    in_tiles = layouts[0].tile[patch] > 0 and all(len(layout.grid) > 1 for layout in layouts)
+    figure = partial(downloads.figure, panes, picture, layer, tile="grid" if in_tiles else 0)
     offers: list[tuple[str, Callable[[], str | bytes], str, str]] = [
         ("Web page (HTML)", saved_page, f"{stem}.html", "text/html"),
         ("Figure (PNG)", partial(figure, "png"), f"{stem}-{layer_name}.png", "image/png"),

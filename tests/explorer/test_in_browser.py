@@ -7,30 +7,43 @@ from pathlib import Path
 
 import pytest
 from browser import explorer_server, open_browser
+from explorer_readings import decoded
 from PIL import Image
 
+from llavit_lens.explorer.first_view import read_first_view
 from llavit_lens.miniature.scenes import example_names, sharper_path
 from llavit_lens.miniature.scenes import example_path as path_of
 from llavit_lens.vlm.load import checkpoint_folder
 
-MILLISECONDS = 20_000
+MILLISECONDS = 30_000
+# a server and a browser are not cheap: with pytest-xdist all of these run in one process
+pytestmark = pytest.mark.xdist_group("browser")
+
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-HOSTILE = {
-    "sky": "<script>window.hacked=1</script>",
-    "sand": "<img src=x onerror=window.hacked=1>",
-    "grapes": "[a](javascript:1)**b**$c$:red[d]",
-}
+SCRIPT = "<script>window.hacked=1</script>"
+IMAGE = "<img src=x onerror=window.hacked=1>"
 
 
 @pytest.fixture(scope="module")
-def hostile_folder(tmp_path_factory):
-    """The demo LLaViT with markup for words."""
+def tops():
+    """The top words of the first view, [layers, patches], and the layer where it starts."""
+    first = read_first_view()
+    words, _, _ = decoded(first["still"]["panes"][0])
+    return words[1:, :, 0], first["layer"]
+
+
+@pytest.fixture(scope="module")
+def hostile_folder(tmp_path_factory, tops):
+    """The demo LLaViT with markup for the top words of the first and the last patch."""
+    words, layer = tops
+    hostile = {words[layer, 0]: SCRIPT, words[layer, -1]: IMAGE}
+    assert len(hostile) == 2
     folder = tmp_path_factory.mktemp("models") / "hostile"
     shutil.copytree(checkpoint_folder("demo:llavit"), folder)
     path = folder / "tokenizer.json"
     tokenizer = json.loads(path.read_text())
     vocabulary = tokenizer["model"]["vocab"]
-    tokenizer["model"]["vocab"] = {HOSTILE.get(w, w): i for w, i in vocabulary.items()}
+    tokenizer["model"]["vocab"] = {hostile.get(w, w): i for w, i in vocabulary.items()}
     path.write_text(json.dumps(tokenizer))
     return folder
 
@@ -106,14 +119,16 @@ def pinned(page):
     return page.locator(".live").text_content()
 
 
-def test_open_hover_click_and_move_the_slider(visit):
+def test_open_hover_click_and_move_the_slider(visit, tops):
     page = visit()
     assert page.locator(".layer").text_content().startswith("layer ")
     before = pinned(page)
     page.mouse.move(*center_of(page, 0, 0))
     card = page.locator(".card")
     assert card.is_visible() and "row 0, column 0" in card.text_content()
-    assert card.locator(".entry").count() == 5 and "sand" in card.text_content()
+    words, layer = tops
+    assert card.locator(".entry").count() == 5
+    assert card.locator(".entry b").first.text_content() == words[layer, 0]
     page.mouse.click(*center_of(page, 7, 1))
     assert "row 7, column 1" in pinned(page) != before
     assert page.locator("h4").text_content() == "Patch at row 7, column 1"
@@ -199,22 +214,24 @@ def test_zoom_and_pan(visit):
     assert "row 7, column 7" in pinned(page)
 
 
-def test_search_a_word(visit):
+def test_search_a_word(visit, tops):
+    words, layer = tops
+    word = words[layer, 27]
     page = visit()
     box = page.get_by_label("Find a word")
-    box.fill("house")
+    box.fill(word)
     box.press("Enter")
     found = page.locator(".found")
     found.get_by_text("likeliest at layer").wait_for()
     assert page.locator(".llavit-explorer select").input_value() == "word"
-    assert "log-probability of “house”" in page.locator(".meaning").text_content()
+    assert f"log-probability of “{word}”" in page.locator(".meaning").text_content()
     said = re.search(r"layer (\d) of 6, row (\d), column (\d)", found.text_content())
     found.get_by_role("button").click()
     assert page.locator(".layer").text_content().startswith(("layer " + said[1], "input", "output"))
     assert f"row {said[2]}, column {said[3]}" in pinned(page)
-    assert "house" in pinned(page)
+    assert word in pinned(page)
     settle(page)
-    page.get_by_text("house (searched)").wait_for()
+    page.get_by_text(f"{word} (searched)").wait_for()
     box.fill("")
     box.press("Enter")
     page.locator(".found").wait_for(state="hidden")
@@ -250,8 +267,7 @@ def test_ablate(visit):
     names = page.locator("h3.name").all_text_contents()
     assert names == ["As it is", "patches do not see each other, all layers"]
     settle(page)
-    answers = page.locator("[data-testid=stText]").all_text_contents()
-    assert len(answers) == 2 and answers[0] != answers[1]
+    assert page.locator("[data-testid=stText]").count() == 2
     page.locator(".slide input").fill("1")  # the input: nothing has happened yet
     assert "hardly differ" in page.locator(".apart").text_content()
     page.locator(".slide input").fill("7")
@@ -304,7 +320,7 @@ def saved(page, label, folder):
 
 
 def test_downloads(visit, browser, tmp_path):
-    page = visit("?word=robot&layer=3&patch=54")
+    page = visit("?word=red&layer=3&patch=54")
     assert saved(page, "Figure (PNG)", tmp_path).read_bytes().startswith(b"\x89PNG")
     assert saved(page, "Figure (PDF)", tmp_path).read_bytes().startswith(b"%PDF")
     assert saved(page, "Words (Parquet)", tmp_path).read_bytes().startswith(b"PAR1")
@@ -358,13 +374,13 @@ def test_a_link_restores_the_view(visit):
 
 def test_words_that_are_markup_stay_words(visit, hostile_folder, tmp_path, browser):
     page = visit("?model=" + str(hostile_folder))
-    page.mouse.click(*center_of(page, 7, 1))
-    assert HOSTILE["sky"] in page.locator("table.words").text_content()
+    page.mouse.click(*center_of(page, 7, 7))
+    assert IMAGE in page.locator("table.words").text_content()
     page.mouse.move(*center_of(page, 0, 0))
-    assert HOSTILE["sand"] in page.locator(".card").text_content()
+    assert SCRIPT in page.locator(".card").text_content()
     settle(page)
-    page.locator(".js-plotly-plot").get_by_text("<script>").first.wait_for()
-    page.get_by_label("Find a word").fill(HOSTILE["sand"])
+    page.locator(".js-plotly-plot").get_by_text(IMAGE[:20]).first.wait_for()
+    page.get_by_label("Find a word").fill(IMAGE)
     page.get_by_label("Find a word").press("Enter")
     page.locator(".found").get_by_text("likeliest").wait_for()
     settle(page)
@@ -381,7 +397,7 @@ def test_words_that_are_markup_stay_words(visit, hostile_folder, tmp_path, brows
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_it_fits_the_screen_in_light_and_dark(visit, viewport, scheme):
-    page = visit("?mode=compare&word=robot", viewport=viewport, color_scheme=scheme)
+    page = visit("?mode=compare&word=red", viewport=viewport, color_scheme=scheme)
     settle(page)
     wide = page.evaluate(
         "document.querySelector('[data-testid=stMain]').scrollWidth - "
