@@ -19,10 +19,15 @@ if TYPE_CHECKING:
     from llavit_lens.interop.bridge import to_transformer_lens
     from llavit_lens.interventions.ablation import ablate_visual_attention
     from llavit_lens.interventions.knockout import knock_out, visual_attention
+    from llavit_lens.interventions.patching import patch
     from llavit_lens.interventions.regions import Box, Pixels
+    from llavit_lens.interventions.restore import restore_map
+    from llavit_lens.lens.attention import attention_patterns
     from llavit_lens.lens.input_similarity import input_similarity
     from llavit_lens.lens.logit_lens import logit_lens
     from llavit_lens.lens.words import Words
+    from llavit_lens.vlm.answers import answer_log_prob
+    from llavit_lens.vlm.attention_check import check_visual_attention
     from llavit_lens.vlm.layout import VisualLayout
     from llavit_lens.vlm.load import load
     from llavit_lens.vlm.trace import Trace
@@ -40,10 +45,15 @@ _HOME = {
     "VisualLayout": "llavit_lens.vlm.layout",
     "Words": "llavit_lens.lens.words",
     "ablate_visual_attention": "llavit_lens.interventions.ablation",
+    "answer_log_prob": "llavit_lens.vlm.answers",
+    "attention_patterns": "llavit_lens.lens.attention",
+    "check_visual_attention": "llavit_lens.vlm.attention_check",
     "input_similarity": "llavit_lens.lens.input_similarity",
     "knock_out": "llavit_lens.interventions.knockout",
     "load": "llavit_lens.vlm.load",
     "logit_lens": "llavit_lens.lens.logit_lens",
+    "patch": "llavit_lens.interventions.patching",
+    "restore_map": "llavit_lens.interventions.restore",
     "to_transformer_lens": "llavit_lens.interop.bridge",
     "visual_attention": "llavit_lens.interventions.knockout",
 }
@@ -61,10 +71,15 @@ __all__ = [
     "Words",
     "__version__",
     "ablate_visual_attention",
+    "answer_log_prob",
+    "attention_patterns",
+    "check_visual_attention",
     "input_similarity",
     "knock_out",
     "load",
     "logit_lens",
+    "patch",
+    "restore_map",
     "to_transformer_lens",
     "visual_attention",
 ]

@@ -70,17 +70,18 @@ def _print(table: pd.DataFrame, scenes: int) -> None:
     console.print(f"Visual attention taken away, {scenes} scenes (± half a 95 % interval)")
     for model, own in table.groupby("model", sort=False):
         words = own[own["measure"].eq("hit3") & own["condition"].eq(ablation.AS_TRAINED)]
-        best = words.loc[words["value"].idxmax(), "state"]
+        best = int(words.sort_values("value", ascending=False)["state"].iloc[0])
         categories = list(dict.fromkeys(own["category"].dropna()))
         headings = [*(name.replace("_", " ") for name in categories), f"hit@3, state {best}"]
         shown = Table("condition", "layers", *headings, title=str(model), box=SIMPLE)
         keys = ["condition", "first_layer", "last_layer"]
-        for (condition, first, last), rows in own.groupby(keys, sort=False, dropna=False):
+        for _, rows in own.groupby(keys, sort=False, dropna=False):
+            first = rows.iloc[0]
             by_category = rows[rows["measure"].eq("accuracy")].set_index("category")
             read = rows[rows["state"].eq(best)].iloc[0]
             shown.add_row(
-                str(condition),
-                "" if pd.isna(first) else f"{first}-{last}",
+                first["condition"],
+                "" if pd.isna(first["last_layer"]) else f"{first.first_layer}-{first.last_layer}",
                 *(_cell(by_category.loc[name]) for name in categories),
                 _cell(read),
             )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _WIDTH, _EDGE, _TOP, _LEFT, _GAP, _PANEL, _HIGH = 13.6, 0.35, 1.95, 0.75, 0.82, 3.65, 3.0
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#b8860b")  # Okabe-Ito
 _MARKS = {AS_TRAINED: "o", NO_UPDATE: "X", SELF_ONLY: "d"}
-_STYLES = {AS_TRAINED: "-", NO_UPDATE: (0, (4, 2))}
+_STYLES: dict[str, Any] = {AS_TRAINED: "-", NO_UPDATE: (0, (4, 2))}
 _MEANINGS = {
     AS_TRAINED: "as trained",
     NO_UPDATE: "without attention update (Eq. 5)",
@@ -83,7 +83,7 @@ def _draw_keys(page: Page, colors: dict[str, str]) -> None:
 def _draw_answers(axes: Axes, table: pd.DataFrame, colors: dict[str, str]) -> None:
     rows = table[table["measure"].eq("accuracy") & table["condition"].isin(_MARKS)]
     categories = list(dict.fromkeys(rows["category"]))
-    kinds = list(rows.groupby(["model", "condition"], sort=False).groups)
+    kinds = list(dict.fromkeys(zip(rows["model"], rows["condition"], strict=True)))
     step = 0.8 / len(kinds)
     for number, (model, condition) in enumerate(kinds):
         own = rows[rows["model"].eq(model) & rows["condition"].eq(condition)]
@@ -107,11 +107,11 @@ def _draw_windows(axes: Axes, table: pd.DataFrame, colors: dict[str, str]) -> No
     axes.axhline(0, color=MUTED, linewidth=0.8)
     for model in dict.fromkeys(rows["model"]):
         own = rows[rows["model"].eq(model)]
-        worst = own.groupby("category", sort=False)["change"].min().idxmin()
+        worst = str(own.sort_values("change")["category"].iloc[0])
         own = own[own["category"].eq(worst)]
         _line(axes, own["first_layer"].astype(int), own, "change", colors[model])
         axes.annotate(
-            f"{str(worst).replace('_', '-')} questions",
+            f"{worst.replace('_', '-')} questions",
             (0.97, 0.06 + 0.09 * list(colors).index(model)),
             xycoords="axes fraction",
             ha="right",

@@ -11,8 +11,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.layout import VisualLayout
 
 _ROUNDING = 1e-9
-"""Less of a patch than this is rounding of its edges: 2^20 roundings of a float64, and less than a
-thousandth of a pixel's share of the largest picture."""
+"""A smaller share of a patch is rounding of its edges, not overlap."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,15 +55,8 @@ def conditions(layers: int, window: int) -> list[Condition]:
     ]
     if window < layers:
         for first in range(layers - window + 1):
-            chosen = range(first, first + window)
-            found.append(
-                Condition(
-                    WINDOW,
-                    first,
-                    first + window - 1,
-                    lambda vlm, chosen=chosen: ablate_visual_attention(vlm, layers=chosen),
-                )
-            )
+            apply = partial(ablate_visual_attention, layers=range(first, first + window))
+            found.append(Condition(WINDOW, first, first + window - 1, apply))
     return found
 
 

@@ -43,6 +43,11 @@ class Prompt:
     inputs: Any
     layout: VisualLayout
 
+    @property
+    def length(self) -> int:
+        """How many tokens it has."""
+        return int(self.inputs["input_ids"].shape[1])
+
 
 class VLM:
     """Model and processor together.
@@ -54,6 +59,8 @@ class VLM:
         revision: commit of the Hub repository, None for local files.
         layouts: of the pictures in the pass under way, one for each sample; empty where nobody
             told (see `reading`).
+        prompt_length: how many tokens the prompt has in the pass under way, be there an answer
+            behind it or not; None where nobody told.
     """
 
     def __init__(self, model: Any, processor: Any, name: str, revision: str | None = None) -> None:
@@ -62,6 +69,7 @@ class VLM:
         self.name = name
         self.revision = revision
         self.layouts: tuple[VisualLayout, ...] = ()
+        self.prompt_length: int | None = None
         self.image_token_id = _image_token_id(model.config, processor, name)
         check_tiles(model.config, processor, name)
 
@@ -102,10 +110,13 @@ class VLM:
         picture, text, layout = prepared.image, prepared.text, prepared.layout
         inputs = prepared.inputs
         parts = language_parts(self.model)
-        last = inputs["input_ids"].shape[1] - 1
+        last = prepared.length - 1
         # the last position rides along, to check the lens against the model's own logits there
         rows = torch.as_tensor([*layout.positions.tolist(), last], device=self.device)
-        with record_residual_stream(parts, rows) as states, self.reading(layout):
+        with (
+            record_residual_stream(parts, rows) as states,
+            self.reading(layout, length=prepared.length),
+        ):
             logits = self.model(**inputs, use_cache=False, logits_to_keep=1).logits
         if len(states) != len(parts.layers) + 1:
             raise ConfigurationError(
@@ -156,7 +167,7 @@ class VLM:
         """
         prepared = self.prepare(image, prompt)
         inputs, options = prepared.inputs, {"do_sample": False, **generation_options}
-        with self.reading(prepared.layout):
+        with self.reading(prepared.layout, length=prepared.length):
             ids = self.model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
         answer = ids[0, inputs["input_ids"].shape[1] :]
         return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
@@ -219,7 +230,7 @@ class VLM:
             ImageError, ConfigurationError: as `trace`.
         """
         prepared = self.prepare(image, prompt)
-        with self.reading(prepared.layout):
+        with self.reading(prepared.layout, length=prepared.length):
             return self.model(**prepared.inputs, use_cache=False).logits
 
     def prepare(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Prompt:
@@ -234,13 +245,17 @@ class VLM:
         return Prompt(text=text, image=picture, inputs=inputs, layout=layout)
 
     @contextmanager
-    def reading(self, *layouts: VisualLayout) -> Iterator[None]:
-        """Inside, passes of the model read these pictures, in this order: one for each sample."""
-        before, self.layouts = self.layouts, layouts
+    def reading(self, *layouts: VisualLayout, length: int | None = None) -> Iterator[None]:
+        """Inside, passes of the model read these pictures, in this order: one for each sample.
+
+        `length` is that of the prompts, in tokens, if they are of one length.
+        """
+        before = self.layouts, self.prompt_length
+        self.layouts, self.prompt_length = layouts, length
         try:
             yield
         finally:
-            self.layouts = before
+            self.layouts, self.prompt_length = before
 
     def _inputs(self, picture: Image.Image, prompt: str) -> tuple[str, Any]:
         text = self.format_prompt(prompt)

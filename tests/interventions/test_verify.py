@@ -86,6 +86,17 @@ def test_one_that_ignores_them_in_steps_alone_is_found(vlm: VLM, replaced: Any) 
             vlm.generate(tiny_image(), max_new_tokens=4, min_new_tokens=4)
 
 
+def test_every_new_intervention_is_verified(vlm: VLM, replaced: Any) -> None:
+    with ll.knock_out(vlm, "last->visual"):
+        vlm.run(tiny_image())
+        replaced(drops_the_mask)
+        again = ll.knock_out(vlm, "text->visual")
+        with again, pytest.raises(ll.ConfigurationError, match=WRONG):
+            vlm.run(tiny_image())
+    with ll.knock_out(vlm, "last->visual"), pytest.raises(ll.ConfigurationError, match=WRONG):
+        vlm.run(tiny_image())
+
+
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 def test_a_hook_that_undoes_the_mask_is_found(vlm: VLM, implementation: str) -> None:
     vlm.model.set_attn_implementation({"text_config": implementation})

@@ -45,6 +45,8 @@ def add_hook_points(model: Any) -> None:
                 f"Decoder layer {index} is a {found}, not transformers' own {own_layer.__name__}; "
                 "load the model without what replaced it to get hook points."
             )
+    for module in (part for layer in layers for part in (layer, layer.self_attn)):
+        _check_forward(module)
     for layer in layers:
         _change_class(layer.self_attn, family.attention_class)
         layer.self_attn.complete(separate_visual_qkv=False)
@@ -52,12 +54,16 @@ def add_hook_points(model: Any) -> None:
         layer.complete()
 
 
-def _change_class(module: nn.Module, new: type[nn.Module]) -> None:
-    if "_old_forward" in module.__dict__:  # accelerate has wrapped it, to move tensors along
-        module._old_forward = MethodType(new.forward, module)  # type: ignore[assignment]
-    elif "forward" in module.__dict__:
+def _check_forward(module: nn.Module) -> None:
+    """Raise ConfigurationError for a forward of the instance's own, which would stay."""
+    if "forward" in module.__dict__ and "_old_forward" not in module.__dict__:
         raise ConfigurationError(
             f"The forward of {type(module).__name__} was replaced on the instance; load the model "
             "without what replaced it to get hook points."
         )
+
+
+def _change_class(module: nn.Module, new: type[nn.Module]) -> None:
+    if "_old_forward" in module.__dict__:  # accelerate has wrapped it, to move tensors along
+        module._old_forward = MethodType(new.forward, module)  # type: ignore[assignment]
     module.__class__ = new

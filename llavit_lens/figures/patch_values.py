@@ -1,0 +1,92 @@
+"""A number on every patch: the picture in gray, and each patch tinted by its value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from llavit_lens.figures.page import Page
+from llavit_lens.figures.patch_grid import draw_image
+from llavit_lens.figures.style import DARK, LIGHT
+
+if TYPE_CHECKING:
+    from llavit_lens.vlm.layout import Tile, VisualLayout
+
+_FADED = 0.35  # how much of the picture is white, so that colors stand out
+_FAINTEST, _STRONGEST = 0.08, 0.85  # how much of the picture the color covers
+
+
+def draw_values(
+    ax: Axes,
+    image: Image.Image,
+    layout: VisualLayout,
+    values: np.ndarray,
+    scale: Normalize,
+    palette: Colormap,
+    tile: Tile = 0,
+) -> None:
+    """Tint the patches of one tile, or of the grid of tiles, on the gray picture.
+
+    Values near 0 leave it to be seen.
+
+    Args:
+        values: [n], one for each visual token; NaN leaves a patch as it is.
+    """
+    gray = image.convert("L")
+    draw_image(ax, Image.blend(gray, Image.new("L", gray.size, 255), _FADED), layout)
+    chosen = layout.of_tile(tile)
+    chosen = chosen[layout.on_picture[chosen] & ~np.isnan(values[chosen])]
+    corners = [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for x0, y0, x1, y1 in layout.boxes[chosen]]
+    colors = palette(scale(values[chosen]))
+    most = max(abs(scale.vmin or 0.0), abs(scale.vmax or 0.0))
+    strength = np.clip(abs(values[chosen]) / most, 0, 1)
+    colors[:, 3] = _FAINTEST + (_STRONGEST - _FAINTEST) * np.sqrt(strength)
+    ax.add_collection(
+        PolyCollection(corners, facecolors=colors, edgecolors=(0, 0, 0, 0.12), linewidths=0.4),
+        autolim=False,
+    )
+
+
+def outline(ax: Axes, box: Sequence[float] | np.ndarray, color: str = LIGHT) -> None:
+    """A frame around a box in pixels, to be seen on any color."""
+    left, top, right, bottom = (float(edge) for edge in box)
+    for line, edge in ((3.4, DARK), (1.8, color)):
+        ax.add_patch(
+            Rectangle(
+                (left, top), right - left, bottom - top, fill=False, edgecolor=edge, linewidth=line
+            )
+        )
+
+
+def draw_color_scale(
+    page: Page,
+    left: float,
+    top: float,
+    width: float,
+    scale: Normalize,
+    palette: Colormap,
+    name: str,
+    ticks: dict[float, str],
+) -> None:
+    """A bar of colors with named ticks, and what they mean below it."""
+    ax = page.axes(left, top, width, 0.14)
+    bar = page.figure.colorbar(ScalarMappable(scale, palette), cax=ax, orientation="horizontal")
+    bar.outline.set_visible(False)
+    bar.set_ticks(list(ticks), labels=list(ticks.values()))
+    ax.tick_params(labelsize=9, length=2)
+    page.text(left, top + 0.4, name, size=10)
+
+
+def tiles_of(layout: VisualLayout) -> list[tuple[Tile, str]]:
+    """What is drawn of a picture: its one tile, or the whole picture and the tiles together."""
+    if len(layout.grid) == 1:
+        return [(0, "")]
+    return [(0, "whole picture"), ("grid", "in tiles")]

@@ -1,0 +1,203 @@
+"""Patching: activations of one picture in the place of another's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.interventions.token_rows import Tokens, read_tokens, write_tokens
+from llavit_lens.lens.text_tokens import check_position
+from llavit_lens.model.hook_points import PATTERN_HOOKS
+from llavit_lens.vlm.hooks import NamedHook, Names, hook_points, select
+from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.vlm.passes import Pass, follow_passes
+from llavit_lens.vlm.regions import Region, cells_of, is_box, shape_of
+from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource
+
+Positions = Literal["visual", "last", "all"] | Sequence[int]
+"""All visual tokens, the last token of the prompt, all its tokens, or tokens by their number."""
+
+PROJECTOR_OUTPUT = "blocks.0.hook_resid_pre"
+"""The visual tokens as the projector made them, and the word embeddings of the text."""
+
+
+@contextmanager
+def patch(
+    vlm: VLM,
+    source: ImageSource | tuple[ImageSource, str],
+    names: Names = PROJECTOR_OUTPUT,
+    *,
+    positions: Positions | None = None,
+    from_region: Region | None = None,
+    to_region: Region | None = None,
+) -> Iterator[None]:
+    """Inside, prompts are read with activations that another picture and prompt left.
+
+    with ll.patch(vlm, ("dog.jpg", question), from_region=(10, 10, 120, 90)):
+        vlm.generate("cat.jpg", question)  # the cat's picture with the dog's patches
+
+    The source runs once, on entry, with whatever hooks are set then. A generation is patched in the
+    prompt's pass alone; what later steps see of it is what that pass cached. An answer behind the
+    prompt is left alone too.
+
+    Args:
+        source: picture, or picture and prompt.
+        names: of hook points, all patched with what the source had at the same one. Rows of scores
+            and patterns are those of the token that attends, so both prompts must be equally long.
+        positions: tokens of both prompts; default: all visual tokens, unless regions are given.
+            Negative numbers count from the end.
+        from_region: patches of the source, as cells, box or mask (see `Region`).
+        to_region: the patches whose place they take, as many; default: those of the same region.
+            Boxes have to hold patches in the same arrangement; cells are taken in their order.
+
+    Raises:
+        ImageError, ConfigurationError: as `VLM.trace`; positions together with regions; regions or
+            tokens that are not there, are not as many, or have no rows at a hook point; a pass that
+            is not told which picture it reads (raised in the pass).
+    """
+    picture, prompt = source if isinstance(source, tuple) else (source, DEFAULT_PROMPT)
+    prepared = vlm.prepare(picture, prompt)
+    place = _Places(prepared.layout, positions, from_region, to_region)
+    chosen = list(select(names, hook_points(vlm.model)))
+    taken: dict[str, Tensor] = {}
+    with follow_passes(vlm.model, vlm.image_token_id) as passes:
+
+        def take(activation: Tensor, hook: NamedHook) -> None:
+            tokens = Tokens.of_samples([place.in_source(passes.current)])
+            taken[hook.name] = read_tokens(hook.name, activation, tokens, passes.current).detach()
+
+        with torch.no_grad(), vlm.hooks([(chosen, take)]):
+            vlm.run(picture, prompt)
+
+        def put(activation: Tensor, hook: NamedHook) -> Tensor | None:
+            current = passes.current
+            if current.past:  # a step of a generation
+                return None
+            per_row = place.in_target(vlm, current)
+            tokens = Tokens.of_samples(per_row)
+            new = taken[hook.name]
+            if any(len(row) != len(new) for row in per_row):
+                raise ConfigurationError(
+                    f"{len(new)} tokens of the source cannot take the place of "
+                    f"{len(per_row[0])}: give regions of as many patches"
+                )
+            if _is_pattern(hook.name):
+                _check_keys(hook.name, prepared.length, vlm, current)
+            repeated = new.repeat(len(per_row), *[1] * (new.ndim - 1))
+            return write_tokens(hook.name, activation, tokens, current, repeated)
+
+        with vlm.hooks([(chosen, put)]):
+            yield
+
+
+class _Places:
+    """Which tokens are taken, and where they are put."""
+
+    def __init__(
+        self,
+        source: VisualLayout,
+        positions: Positions | None,
+        from_region: Region | None,
+        to_region: Region | None,
+    ) -> None:
+        if positions is not None and (from_region is not None or to_region is not None):
+            raise ConfigurationError("give positions, or from_region and to_region, not both")
+        if to_region is not None and from_region is None:
+            raise ConfigurationError("to_region says where patches go; give from_region too")
+        if isinstance(positions, str) and positions not in ("visual", "last", "all"):
+            raise ConfigurationError(
+                f"positions={positions!r}: give 'visual', 'last', 'all' or numbers of tokens"
+            )
+        self.source = source
+        self.positions: Positions = "visual" if positions is None else positions
+        self.to_region = from_region if to_region is None else to_region
+        self.taken = None if from_region is None else cells_of(source, from_region)
+        self.in_boxes = (
+            from_region is not None and is_box(from_region) and is_box(self.to_region or ())
+        )
+
+    def in_source(self, current: Pass) -> Tensor:
+        """int64 [M], of the one prompt of the source."""
+        if self.taken is None:
+            return _tokens_of_row(self.positions, current, 0, current.is_visual.shape[1])
+        return torch.as_tensor(self.source.positions[self.taken])
+
+    def in_target(self, vlm: VLM, current: Pass) -> list[Tensor]:
+        """int64 [M] for each sample of the pass."""
+        rows = range(len(current.is_visual))
+        if self.taken is None:
+            lengths = _prompt_lengths(vlm, current)
+            return [_tokens_of_row(self.positions, current, row, lengths[row]) for row in rows]
+        if not vlm.layouts or len(rows) % len(vlm.layouts):
+            raise ConfigurationError(
+                "it is not known where the patches of this pass lie; run it through the VLM "
+                "(run, generate, trace), or inside of `with vlm.reading(layout)`"
+            )
+        beams = len(rows) // len(vlm.layouts)
+        return [self._patches(vlm.layouts[row // beams], current, row) for row in rows]
+
+    def _patches(self, layout: VisualLayout, current: Pass, row: int) -> Tensor:
+        assert self.taken is not None and self.to_region is not None
+        put = cells_of(layout, self.to_region)
+        alike = shape_of(self.source, self.taken) == shape_of(layout, put)
+        if len(self.taken) != len(put) or (self.in_boxes and not alike):
+            raise ConfigurationError(
+                f"from_region holds {_arrangement(self.source, self.taken)}, and to_region "
+                f"{_arrangement(layout, put)}: choose regions of as many patches in the same "
+                "arrangement, or name cells"
+            )
+        places = torch.as_tensor(layout.positions[put]) + _padding_before(current, row)
+        if not bool(current.is_visual[row, places.to(current.is_visual.device)].all()):
+            raise ConfigurationError(
+                "the tokens of this pass are not those of its picture's layout"
+            )
+        return places
+
+
+def _tokens_of_row(positions: Positions, current: Pass, row: int, length: int) -> Tensor:
+    """int64 [M], tokens of one sample, whose prompt has `length` tokens without padding."""
+    before = _padding_before(current, row)
+    if isinstance(positions, str):
+        if positions == "visual":
+            return current.is_visual[row].nonzero().squeeze(1).cpu()
+        start = length - 1 if positions == "last" else 0
+        return torch.arange(start, length) + before
+    numbers = [check_position(position, length) for position in np.atleast_1d(positions).tolist()]
+    return torch.tensor(numbers, dtype=torch.long) + before
+
+
+def _prompt_lengths(vlm: VLM, current: Pass) -> list[int]:
+    """Tokens of each sample's prompt, without padding and without what comes behind it."""
+    if vlm.prompt_length is not None:
+        return [vlm.prompt_length] * len(current.is_real)
+    return current.is_real.sum(1).tolist()
+
+
+def _check_keys(name: str, source_length: int, vlm: VLM, current: Pass) -> None:
+    """Rows of scores and patterns need the same prompt length, and no padding before it."""
+    for row, length in enumerate(_prompt_lengths(vlm, current)):
+        if length != source_length or _padding_before(current, row):
+            raise ConfigurationError(
+                f"{name} has a number for each token of the prompt, {source_length} in the source "
+                f"and {length} here (or padding before them): patch another hook point"
+            )
+
+
+def _padding_before(current: Pass, row: int) -> int:
+    return int(current.is_real[row].int().argmax())
+
+
+def _is_pattern(name: str) -> bool:
+    return name.rsplit(".", 1)[-1] in PATTERN_HOOKS
+
+
+def _arrangement(layout: VisualLayout, cells: np.ndarray) -> str:
+    """Such as "6 patches (3 rows, 2 columns)"."""
+    rows, columns = (len(set(axis[cells].tolist())) for axis in (layout.row, layout.col))
+    return f"{len(cells)} patches ({rows} rows, {columns} columns)"

@@ -1,0 +1,182 @@
+"""Activation patching: where a state restored from one picture brings back the answer to it.
+
+Also known as causal tracing (Meng et al. 2022, "Locating and editing factual associations in GPT").
+
+Shape letters: B batch, L tokens, A tokens of the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.interventions.restore_map import RestoreMap
+from llavit_lens.interventions.restore_places import Place, PlaceKind, places_of
+from llavit_lens.interventions.token_rows import Tokens, write_tokens
+from llavit_lens.model.hook_points import PATTERN_HOOKS, TEXT_HOOKS, VISUAL_HOOKS
+from llavit_lens.vlm.anatomy import language_parts
+from llavit_lens.vlm.answers import Answer, answer_tokens, log_prob_of_tokens
+from llavit_lens.vlm.hooks import NamedHook, full_name
+from llavit_lens.vlm.passes import follow_passes
+from llavit_lens.vlm.regions import Region
+from llavit_lens.vlm.vlm import VLM, ImageSource, Prompt
+
+LEAST_DIFFERENCE = 0.01
+"""Nats that the answer must be likelier on the clean picture: below, a share of them is noise."""
+
+_WITHOUT_TOKENS = (*TEXT_HOOKS, *VISUAL_HOOKS, *PATTERN_HOOKS)
+
+
+@torch.no_grad()
+def restore_map(
+    vlm: VLM,
+    clean: ImageSource,
+    corrupted: ImageSource,
+    prompt: str,
+    answer: Answer,
+    *,
+    point: str = "resid_pre",
+    layers: Sequence[int] | None = None,
+    places: Sequence[PlaceKind] = ("patches", "visual", "text"),
+    window: int = 1,
+    objects: Mapping[str, Region] | None = None,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> RestoreMap:
+    """The answer's log-probability on the corrupted picture with one state of the clean one.
+
+    The corrupted picture is read once for each (layer, place); at that layer and these tokens the
+    activation is that of the pass over the clean picture. Passes of `batch_size` such readings each
+    are needed, layers * places / batch_size in all, and two for the pictures themselves.
+
+    Args:
+        clean: the picture that has the answer.
+        corrupted: one that has not, of the same width and height.
+        prompt, answer: as for `answer_log_prob`.
+        point: the hook point whose activation is restored, such as "resid_pre", "resid_post",
+            "attn_out", "mlp_out", "z", "v".
+        layers: decoder layers, from 0, negative from the end; default: all.
+        places: see `PlaceKind`.
+        window: "patches" restores this many patches on each side together, around each patch.
+        objects: more places: patches by the name of what they show (see `Region`).
+        batch_size: readings in one pass. Results of different batch sizes differ by rounding.
+        progress: show on stderr how many passes there are and how far they are.
+
+    Raises:
+        ImageError, ConfigurationError: as `answer_log_prob` and `places_of`; pictures of different
+            sizes; an answer that is not likelier on the clean one by `LEAST_DIFFERENCE`.
+    """
+    healthy, damaged = vlm.prepare(clean, prompt), vlm.prepare(corrupted, prompt)
+    _check_alike(healthy, damaged)
+    if batch_size < 1:
+        raise ConfigurationError(f"batch_size={batch_size}: give 1 or more")
+    depth = len(language_parts(vlm.model).layers)
+    numbers = _layers(layers, depth)
+    names = [_name_of(point, layer) for layer in numbers]
+    found = places_of(vlm, damaged, places, window, objects)
+    tokens = answer_tokens(vlm, healthy, answer)
+
+    states: dict[str, Tensor] = {}
+
+    def keep(activation: Tensor, hook: NamedHook) -> None:
+        states[hook.name] = activation[0, : healthy.length].clone()
+
+    with vlm.hooks([(names, keep)]):
+        clean_log_prob = float(log_prob_of_tokens(vlm, healthy, tokens))
+    corrupted_log_prob = float(log_prob_of_tokens(vlm, damaged, tokens))
+    if clean_log_prob - corrupted_log_prob < LEAST_DIFFERENCE:
+        raise ConfigurationError(
+            f"there is nothing to restore: log p(answer) is {clean_log_prob:.3f} on the clean "
+            f"picture and {corrupted_log_prob:.3f} on the corrupted one; choose an answer that the "
+            "clean picture makes likelier"
+        )
+
+    restored = np.empty((len(numbers), len(found)))
+    starts = range(0, len(found), batch_size)
+    passes = len(numbers) * len(starts)
+    console = Console(stderr=True)
+    if progress:
+        console.print(
+            f"{len(numbers)} layers x {len(found)} places = {len(numbers) * len(found)} "
+            f"restorations in {passes} passes"
+        )
+    with Progress(console=console, disable=not progress) as bar:
+        job = bar.add_task("restoring", total=passes)
+        for row, name in enumerate(names):
+            for start in starts:
+                chosen = found[start : start + batch_size]
+                restored[row, start : start + len(chosen)] = _restored(
+                    vlm, damaged, tokens, name, states[name], chosen
+                )
+                bar.advance(job)
+    return RestoreMap(
+        point=point,
+        layers=numbers,
+        n_layers=depth,
+        places=found,
+        window=window,
+        clean=clean_log_prob,
+        corrupted=corrupted_log_prob,
+        restored=restored,
+        layout=damaged.layout,
+        question=prompt,
+        answer=answer if isinstance(answer, str) else vlm.tokenizer.decode(tokens),
+        last_token=healthy.length - 1,
+        model=vlm.name,
+        clean_image=healthy.image,
+        corrupted_image=damaged.image,
+    )
+
+
+def _restored(
+    vlm: VLM, prompt: Prompt, answer: Tensor, name: str, state: Tensor, places: list[Place]
+) -> np.ndarray:
+    """float64 [places], log p(answer) with the clean `state` [L, ...] at each of the places."""
+    tokens = Tokens.of_samples([torch.as_tensor(place.tokens) for place in places])
+    new = state[tokens.place.to(state.device)]
+    with follow_passes(vlm.model, vlm.image_token_id) as passes:
+
+        def put(activation: Tensor, hook: NamedHook) -> Tensor:
+            return write_tokens(hook.name, activation, tokens, passes.current, new)
+
+        with vlm.hooks([(name, put)]):
+            return log_prob_of_tokens(vlm, prompt, answer, copies=len(places)).numpy()
+
+
+def _check_alike(clean: Prompt, corrupted: Prompt) -> None:
+    if clean.length != corrupted.length or clean.layout != corrupted.layout:
+        raise ConfigurationError(
+            f"the pictures are of {_size(clean)} and {_size(corrupted)} pixels, so their patches "
+            "are not the same; give two pictures of the same width and height"
+        )
+
+
+def _size(prompt: Prompt) -> str:
+    return " x ".join(map(str, prompt.layout.image_size))
+
+
+def _layers(layers: Sequence[int] | None, depth: int) -> list[int]:
+    if layers is None:
+        return list(range(depth))
+    numbers = np.atleast_1d(np.asarray(layers))
+    if numbers.dtype.kind not in "iu" or not numbers.size or numbers.ndim != 1:
+        raise ConfigurationError(f"layers={layers!r}: give whole numbers, 0 to {depth - 1}")
+    if not all(-depth <= layer < depth for layer in numbers.tolist()):
+        raise ConfigurationError(f"layers={layers!r}: the model has layers 0 to {depth - 1}")
+    return sorted({layer % depth for layer in numbers.tolist()})
+
+
+def _name_of(point: str, layer: int) -> str:
+    name = full_name(point, layer)
+    if name.rsplit(".", 1)[-1] in _WITHOUT_TOKENS:
+        raise ConfigurationError(
+            f"{point!r} cannot be restored token by token; use q, k, v, z, attn_out, mlp_out, "
+            "resid_pre, resid_mid or resid_post"
+        )
+    return name

@@ -1,0 +1,105 @@
+"""The places of a restore map: groups of tokens whose state is restored together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.lens.text_tokens import text_tokens
+from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.vlm.regions import Region, cells_of
+from llavit_lens.vlm.vlm import VLM, Prompt
+
+PlaceKind = Literal["patches", "rows", "visual", "last", "text"]
+"""Each patch (or the window around it), each row of patches, all visual tokens, the last token of
+the prompt, each text token from the picture on."""
+
+
+class Place(NamedTuple):
+    """Tokens that are restored together."""
+
+    kind: str
+    """"patch", "row", "visual", "object", "last" or "text"."""
+    name: str
+    """What a person calls it: the object's name, the token's text, "row 3"."""
+    tokens: np.ndarray
+    """int64 [m], positions in the prompt."""
+    cell: int
+    """Index of the patch in the layout, of the window's middle; -1 where it is no patch."""
+
+
+def places_of(
+    vlm: VLM,
+    prompt: Prompt,
+    kinds: Sequence[PlaceKind],
+    window: int = 1,
+    objects: Mapping[str, Region] | None = None,
+) -> list[Place]:
+    """The places in the order of `kinds`, then the objects.
+
+    Text before the picture is left out: it cannot have seen the picture.
+
+    Raises:
+        ConfigurationError: a kind that is not known, an even window, none at all, or regions as in
+            `cells_of`.
+    """
+    unknown = [kind for kind in kinds if kind not in get_args(PlaceKind)]
+    if isinstance(kinds, str) or unknown:
+        raise ConfigurationError(
+            f"places={kinds!r}: give a list of {', '.join(map(repr, get_args(PlaceKind)))}"
+        )
+    if window < 1 or window % 2 == 0:
+        raise ConfigurationError(f"window={window}: give 1, 3, 5, … patches on each side")
+    layout, found = prompt.layout, []
+    for kind in kinds:
+        if kind == "patches":
+            found += [
+                _patch(layout, cell, window) for cell in np.flatnonzero(layout.on_picture).tolist()
+            ]
+        elif kind == "rows":
+            found += _rows(layout)
+        elif kind == "visual":
+            tokens = np.sort(np.concatenate([layout.positions, layout.off_picture]))
+            found.append(Place("visual", "whole picture", tokens, -1))
+        elif kind == "last":
+            found.append(Place("last", "last token", np.array([prompt.length - 1]), -1))
+        else:
+            found += [
+                Place("text", token.text, np.array([token.position]), -1)
+                for token in text_tokens(vlm, prompt)
+                if token.position > layout.positions.min()
+            ]
+    for name, region in (objects or {}).items():
+        found.append(Place("object", name, layout.positions[cells_of(layout, region)], -1))
+    if not found:
+        raise ConfigurationError("there is nothing to restore: give places or objects")
+    return found
+
+
+def _patch(layout: VisualLayout, cell: int, window: int) -> Place:
+    """A patch, or the window around it, cut off at the edges of its tile."""
+    reach = window // 2
+    near = (
+        (layout.tile == layout.tile[cell])
+        & (abs(layout.row - layout.row[cell]) <= reach)
+        & (abs(layout.col - layout.col[cell]) <= reach)
+    )
+    name = f"row {layout.row[cell]}, column {layout.col[cell]}{_of_tile(layout, cell)}"
+    return Place("patch", name, layout.positions[near], cell)
+
+
+def _rows(layout: VisualLayout) -> list[Place]:
+    rows = dict.fromkeys(zip(layout.tile.tolist(), layout.row.tolist(), strict=True))
+    places = []
+    for tile, row in rows:
+        own = np.flatnonzero((layout.tile == tile) & (layout.row == row))
+        name = f"row {row}{_of_tile(layout, own[0])}"
+        places.append(Place("row", name, layout.positions[own], -1))
+    return places
+
+
+def _of_tile(layout: VisualLayout, cell: int) -> str:
+    return "" if len(layout.grid) == 1 else f" of tile {layout.tile[cell]}"

@@ -1,0 +1,122 @@
+"""Attention onto the picture: how much chosen tokens attend to every patch, by layer and head.
+
+Shape letters: B batch, H heads, L tokens that attend, S tokens attended to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.lens.attention_patterns import AttentionPatterns, Query, QueryToken
+from llavit_lens.lens.text_tokens import check_position, find_text, text_tokens
+from llavit_lens.vlm.anatomy import language_parts
+from llavit_lens.vlm.hooks import NamedHook
+from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource, Prompt
+
+
+@torch.no_grad()
+def attention_patterns(
+    vlm: VLM,
+    image: ImageSource,
+    prompt: str = DEFAULT_PROMPT,
+    layers: int | Sequence[int] | None = None,
+    heads: int | Sequence[int] | None = None,
+    queries: Query | list[Query] = "last",
+) -> AttentionPatterns:
+    """How much chosen tokens attend to every patch, at every layer and head: one forward pass.
+
+    The decoder attends by "eager", which alone makes weights. Only what is asked for is kept:
+    layers * heads * queries * n numbers.
+
+    Args:
+        layers: decoder layers, from 0, negative from the end; default: all.
+        heads: query heads, likewise; default: all.
+        queries: one, or a list of several.
+
+    Raises:
+        ImageError, ConfigurationError: as `VLM.trace`; a layer, head or query that is not there; a
+            patch as query where visual tokens attend to nothing (Eq. 5).
+    """
+    prepared = vlm.prepare(image, prompt)
+    depth = len(language_parts(vlm.model).layers)
+    text_config = vlm.model.config.get_text_config()
+    chosen_layers = _numbers(layers, depth, "layers")
+    chosen_heads = _numbers(heads, text_config.num_attention_heads, "heads")
+    tokens = [
+        _query_token(vlm, prepared, query)
+        for query in (queries if isinstance(queries, list) else [queries])
+    ]
+    if not tokens:
+        raise ConfigurationError("queries is empty: say which tokens attend, such as 'last'")
+    layout = prepared.layout
+    rows = torch.tensor([token.position for token in tokens])
+    weights: dict[int, np.ndarray] = {}
+    shares: dict[int, np.ndarray] = {}
+
+    def keep(pattern_BHLS: Tensor, where: NamedHook) -> None:
+        kept = pattern_BHLS[0, chosen_heads][:, rows.to(pattern_BHLS.device)].float().cpu().numpy()
+        weights[where.layer()] = kept[:, :, layout.positions]
+        all_visual = np.concatenate([layout.positions, layout.off_picture])
+        shares[where.layer()] = kept[:, :, all_visual].sum(-1)
+
+    names = [f"blocks.{layer}.attn.hook_pattern" for layer in chosen_layers]
+    with vlm.hooks([(names, keep)]), vlm.reading(layout, length=prepared.length):
+        vlm.model(**prepared.inputs, use_cache=False, logits_to_keep=1)
+    return AttentionPatterns(
+        layers=chosen_layers,
+        heads=chosen_heads,
+        queries=tokens,
+        weights=np.stack([weights[layer] for layer in chosen_layers]),
+        share_on_visual=np.stack([shares[layer] for layer in chosen_layers]),
+        layout=layout,
+        n_layers=depth,
+        n_tokens=prepared.length,
+        image=prepared.image,
+        model=vlm.name,
+        prompt=prompt,
+    )
+
+
+def _query_token(vlm: VLM, prompt: Prompt, asked: Query) -> QueryToken:
+    layout = prompt.layout
+    if isinstance(asked, tuple):
+        cell = layout.index(*asked)
+        position = int(layout.positions[cell])
+    elif isinstance(asked, str):
+        tokens = text_tokens(vlm, prompt)
+        position = prompt.length - 1 if asked == "last" else find_text(tokens, asked).position
+    else:
+        position = check_position(asked, prompt.length)
+    said = {token.position: token.text for token in text_tokens(vlm, prompt)}
+    if position in said:
+        kind = "last token" if position == prompt.length - 1 else f"token {position}"
+        return QueryToken(asked, position, kind, said[position], -1)
+    if getattr(vlm.model.config, "visual_attention", "causal") == "none":
+        raise ConfigurationError(
+            f"{vlm.name} has no visual attention (Eq. 5): its visual tokens attend to nothing, so "
+            f"{asked!r} has no pattern; ask for text tokens"
+        )
+    found = np.flatnonzero(layout.positions == position)
+    if not len(found):
+        return QueryToken(asked, position, f"token {position}, off the picture", "", -1)
+    cell = int(found[0])
+    kind = f"patch at row {layout.row[cell]}, column {layout.col[cell]}"
+    if len(layout.grid) > 1:
+        kind += f" of tile {layout.tile[cell]}"
+    return QueryToken(asked, position, kind, "", cell)
+
+
+def _numbers(asked: int | Sequence[int] | None, count: int, what: str) -> list[int]:
+    if asked is None:
+        return list(range(count))
+    numbers = np.atleast_1d(np.asarray(asked))
+    if numbers.dtype.kind not in "iu" or not numbers.size:
+        raise ConfigurationError(f"{what}={asked!r}: give whole numbers, 0 to {count - 1}")
+    if not all(-count <= number < count for number in numbers.tolist()):
+        raise ConfigurationError(f"{what}={asked!r}: the model has {what} 0 to {count - 1}")
+    return sorted({number % count for number in numbers.tolist()})

@@ -1,0 +1,94 @@
+"""How likely an answer is: its tokens' log-probabilities behind a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.vlm import VLM, ImageSource, Prompt
+
+Answer = str | Sequence[int]
+"""A text, exactly as it goes on from the prompt, or token ids."""
+
+
+def answer_log_prob(vlm: VLM, image: ImageSource, prompt: str, answer: Answer) -> float:
+    """log p(answer | image, prompt) in nats, summed over the answer's tokens (teacher forced).
+
+    The tokens are those that the tokenizer makes of prompt and answer together, behind those that
+    it makes of the prompt (see `answer_tokens`). A text does not include the end of the answer:
+    give ids that end with the end token to have it counted.
+
+    Raises:
+        ImageError, ConfigurationError: as `VLM.trace` and `answer_tokens`.
+    """
+    prepared = vlm.prepare(image, prompt)
+    return float(log_prob_of_tokens(vlm, prepared, answer_tokens(vlm, prepared, answer)))
+
+
+def answer_tokens(vlm: VLM, prompt: Prompt, answer: Answer) -> Tensor:
+    """Ids [A] of an answer: the tokens of prompt + answer without the prompt's, int64.
+
+    So ' dog' behind 'ASSISTANT:' is what the model would say there, and 'dog' behind a chat
+    template that ends with a newline. Ids are taken as they are.
+
+    Raises:
+        ConfigurationError: an empty answer; one that holds the image token; or one whose start
+            melts into one token with the prompt's end.
+    """
+    if not isinstance(answer, str):
+        ids = torch.as_tensor(answer, dtype=torch.long).flatten()
+    else:
+        # without a start token, which stands before the prompt in both
+        before, both = (
+            vlm.tokenizer(text, add_special_tokens=False)["input_ids"]
+            for text in (prompt.text, prompt.text + answer)
+        )
+        if both[: len(before)] != before:
+            raise ConfigurationError(
+                f"{answer!r} melts into one token with the end of the prompt, "
+                f"{prompt.text[-12:]!r}: move spaces from the prompt's end to the answer's start"
+            )
+        ids = torch.tensor(both[len(before) :], dtype=torch.long)
+    if len(ids) == 0:
+        raise ConfigurationError("the answer is empty: give a text of at least one token")
+    if bool((ids == vlm.image_token_id).any()):
+        raise ConfigurationError(
+            f"the answer {answer!r} holds the image token {vlm.processor.image_token}; leave it out"
+        )
+    return ids
+
+
+@torch.no_grad()
+def log_prob_of_tokens(vlm: VLM, prompt: Prompt, answer: Tensor, copies: int = 1) -> Tensor:
+    """log p(answer | prompt) in nats, float64 [copies]: that of each of several equal rows.
+
+    Rows differ only where hooks on the model make them differ.
+
+    Args:
+        answer: ids [A].
+        copies: rows of the pass.
+    """
+    inputs = _with_answer(prompt, answer, copies)
+    with vlm.reading(*[prompt.layout] * copies, length=prompt.length):
+        # the state at a token says what comes next, so the last one's is not needed
+        logits = vlm.model(**inputs, use_cache=False, logits_to_keep=len(answer) + 1).logits
+    log_probabilities = logits[:, :-1].float().log_softmax(-1)
+    index = answer.to(logits.device)[None, :, None].expand(copies, -1, 1)
+    return log_probabilities.gather(2, index)[..., 0].double().sum(1).cpu()
+
+
+def _with_answer(prompt: Prompt, answer: Tensor, copies: int) -> dict[str, Any]:
+    """What the processor made of the prompt, with the answer's tokens behind it."""
+    behind = {"input_ids": answer[None]}
+    inputs = {}
+    for name, value in prompt.inputs.items():
+        if name in ("attention_mask", "mm_token_type_ids"):
+            behind[name] = torch.full_like(answer[None], int(name == "attention_mask"))
+        if name in behind:
+            value = torch.cat([value, behind[name].to(value)], dim=1)
+        inputs[name] = value.expand(copies, *value.shape[1:])
+    return inputs

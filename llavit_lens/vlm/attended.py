@@ -1,0 +1,108 @@
+"""Who attends to whom, read from what attention does and not from weights: any backend will do.
+
+With all queries zero a token attends alike to every key that its mask leaves it, and to no other.
+If in addition the value of key j is 1 in one channel of its own and 0 in all others, the result
+of token i in that channel is 1 / (keys that i attends to) if i attends to j, else exactly 0.
+
+Shape letters: L tokens, H query heads, K key/value heads, E head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.hooks import Hook, NamedHook, Names
+from llavit_lens.vlm.vlm import VLM, Prompt
+
+
+class Attended(NamedTuple):
+    """Who attends to some of the keys, in one layer."""
+
+    layer: int
+    by_pattern: bool
+    """Told by the pattern, of all keys; else by the results."""
+    first: int
+    """The first of the W keys."""
+    pairs: Tensor
+    """bool [H, L, W], on the CPU: whether query i attends to key first + j."""
+
+
+@torch.no_grad()
+def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[Attended], None]) -> None:
+    """Calls `look` until it has seen every pair of tokens in every head of every layer.
+
+    Once by the results, in L / E passes, rounded up; with "eager" attention by the pattern as well.
+    All pairs of all layers at once could be more than memory holds.
+
+    Raises:
+        ConfigurationError: a layer whose hook points are passed by.
+    """
+    decoder = vlm.model.model.language_model
+    length, width = prompt.length, decoder.layers[0].self_attn.head_dim
+    for first in range(0, length, width):
+        keys = torch.arange(first, min(first + width, length))
+        seen: set[int] = set()
+
+        def one_channel_each(v_BLKE: Tensor, where: NamedHook, keys: Tensor = keys) -> Tensor:
+            values = torch.zeros_like(v_BLKE)
+            values[:, keys, :, keys - keys[0]] = 1
+            return values
+
+        def see_result(
+            z_BLHE: Tensor, where: NamedHook, keys: Tensor = keys, seen: set[int] = seen
+        ) -> None:
+            seen.add(where.layer())
+            pairs = z_BLHE[0, :, :, : len(keys)].transpose(0, 1) != 0
+            look(Attended(where.layer(), False, int(keys[0]), pairs.cpu()))
+
+        def see_pattern(pattern_BHLS: Tensor, where: NamedHook) -> None:
+            look(Attended(where.layer(), True, 0, (pattern_BHLS[0] != 0).cpu()))
+
+        hooks: list[tuple[Names, Hook]] = [
+            ("blocks.*.attn.hook_rot_q", lambda q_BLHE, _: torch.zeros_like(q_BLHE)),
+            ("blocks.*.attn.hook_v", one_channel_each),
+            ("blocks.*.attn.hook_z", see_result),
+        ]
+        if first == 0 and decoder.config._attn_implementation == "eager":
+            hooks.append(("blocks.*.attn.hook_pattern", see_pattern))
+        _run(vlm, prompt, hooks)
+        if missing := set(range(len(decoder.layers))) - seen:
+            raise ConfigurationError(
+                f"decoder layer {min(missing)} did not pass its hook points, so something has "
+                "replaced its attention; load the model anew"
+            )
+
+
+@torch.no_grad()
+def changed_states(vlm: VLM, prompt: Prompt, token: int) -> Tensor:
+    """bool [layers, L]: whose states, after each layer, change with the embedding of one token.
+
+    The same pass runs twice, once with that token's embedding negated: same shapes, same kernels,
+    so a state that does not depend on the token is bit for bit the same.
+    """
+
+    def negate(states_BLD: Tensor, where: NamedHook) -> Tensor:
+        states_BLD = states_BLD.clone()
+        states_BLD[:, token] *= -1
+        return states_BLD
+
+    both = []
+    for edits in ([], [("blocks.0.hook_resid_pre", negate)]):
+        states: list[Tensor] = []
+
+        def keep(out_BLD: Tensor, where: NamedHook, kept: list = states) -> None:
+            kept.append(out_BLD[0].cpu())
+
+        _run(vlm, prompt, [*edits, ("blocks.*.hook_resid_post", keep)])
+        both.append(torch.stack(states))
+    return (both[0] != both[1]).any(-1)
+
+
+def _run(vlm: VLM, prompt: Prompt, hooks: list[tuple[Names, Hook]]) -> None:
+    with vlm.hooks(hooks), vlm.reading(prompt.layout, length=prompt.length):
+        vlm.model(**prompt.inputs, use_cache=False, logits_to_keep=1)
