@@ -15,10 +15,12 @@ from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.vlm.vlm import VLM
 
 
-def reading_of(vlm: VLM, image: Image.Image, k: int = 6, key: Any = None) -> Reading:
+def reading_of(vlm: VLM, image: Image.Image, k: int = 6, key: tuple = ()) -> Reading:
     """What the bench makes of a model that is at hand already."""
     trace = vlm.trace(image)
-    return Reading(key or vlm.name, trace, logit_lens(trace, k), input_similarity(trace, k), "cpu")
+    return Reading(
+        key or (vlm.name,), trace, logit_lens(trace, k), input_similarity(trace, k), "cpu"
+    )
 
 
 def numbers(text: str, kind: str) -> np.ndarray:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llavit_lens.explorer.ablation import Ablation, applied
 from llavit_lens.explorer.view import MOST_WORDS
@@ -24,6 +24,8 @@ MOST_ANSWERS = 200
 ANSWER_TOKENS = 64
 
 Progress = Callable[[str], None]
+Key = tuple[Any, ...]
+"""What a reading or an answer is known by: the model, then all else that it depends on."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Reading:
         similarity: the input similarity (Eq. 4).
     """
 
-    key: Hashable
+    key: Key
     trace: Trace
     words: Words
     similarity: Words
@@ -70,16 +72,30 @@ class Bench:
     """All models and readings of a server, shared by its sessions.
 
     One lock for all work: an intervention changes the model while it lasts, so no other pass may
-    run meanwhile. A model is dropped before another one is loaded, and its readings, which hold on
-    to its weights, go with it.
+    run meanwhile. Another for the books, so that who asks for what is there already need not wait
+    for somebody's model to load. A model is dropped before another one is loaded, and its readings,
+    which hold on to its weights, go with it.
     """
 
     most_models: int = MOST_MODELS
     most_bytes: int = MOST_BYTES
     _models: OrderedDict[Source, VLM] = field(default_factory=OrderedDict)
-    _readings: OrderedDict[Hashable, Reading] = field(default_factory=OrderedDict)
-    _answers: OrderedDict[Hashable, str] = field(default_factory=OrderedDict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _readings: OrderedDict[Key, Reading] = field(default_factory=OrderedDict)
+    _answers: OrderedDict[Key, str] = field(default_factory=OrderedDict)
+    _work: threading.RLock = field(default_factory=threading.RLock)
+    _books: threading.Lock = field(default_factory=threading.Lock)
+
+    def known_reading(
+        self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
+    ) -> Reading | None:
+        """A reading that was made before and is still there."""
+        with self._books:
+            reading = self._readings.get(_key(source, picture, prompt, ablation))
+            if reading is not None:
+                self._readings.move_to_end(reading.key)
+                if source in self._models:
+                    self._models.move_to_end(source)
+            return reading
 
     def read(
         self,
@@ -94,13 +110,10 @@ class Bench:
         Raises:
             LlavitLensError: the model, picture or prompt is not one that works.
         """
-        key = (source, picture.sha256, prompt, ablation)
-        with self._lock:
-            if key in self._readings:
-                self._readings.move_to_end(key)
-                if source in self._models:
-                    self._models.move_to_end(source)
-                return self._readings[key]
+        with self._work:
+            # somebody else may have made it while this one waited
+            if (known := self.known_reading(source, picture, prompt, ablation)) is not None:
+                return known
             vlm = self._model(source, progress)
             from llavit_lens.lens.input_similarity import input_similarity
             from llavit_lens.lens.logit_lens import logit_lens
@@ -111,15 +124,23 @@ class Bench:
             progress("Reading words off every patch, at every layer")
             k = min(MOST_WORDS, len(trace.unembedding), len(trace.embedding))
             reading = Reading(
-                key,
+                _key(source, picture, prompt, ablation),
                 trace,
                 logit_lens(trace, k),
                 input_similarity(trace, k),
                 str(vlm.device),
             )
-            self._readings[key] = reading
-            self._forget_readings()
+            with self._books:
+                self._readings[reading.key] = reading
+                self._forget_readings()
             return reading
+
+    def known_answer(
+        self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
+    ) -> str | None:
+        """An answer that was given before."""
+        with self._books:
+            return self._answers.get(_key(source, picture, prompt, ablation))
 
     def answer(
         self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
@@ -129,42 +150,36 @@ class Bench:
         Raises:
             LlavitLensError: as `read`.
         """
-        key = (source, picture.sha256, prompt, ablation)
-        with self._lock:
-            if key not in self._answers:
-                vlm = self._model(source, lambda step: None)
-                with applied(vlm, ablation, _depth(vlm)):
-                    self._answers[key] = vlm.generate(
-                        picture.image, _question(prompt), max_new_tokens=ANSWER_TOKENS
-                    )
+        with self._work:
+            if (known := self.known_answer(source, picture, prompt, ablation)) is not None:
+                return known
+            vlm = self._model(source, lambda step: None)
+            with applied(vlm, ablation, _depth(vlm)):
+                answer = vlm.generate(
+                    picture.image, _question(prompt), max_new_tokens=ANSWER_TOKENS
+                )
+            with self._books:
+                self._answers[_key(source, picture, prompt, ablation)] = answer
                 while len(self._answers) > MOST_ANSWERS:
                     self._answers.popitem(last=False)
-            return self._answers[key]
-
-    def has_reading(
-        self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
-    ) -> bool:
-        """Whether `read` would give it at once."""
-        return (source, picture.sha256, prompt, ablation) in self._readings
-
-    def has_answer(
-        self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
-    ) -> bool:
-        """Whether `answer` would give it at once."""
-        return (source, picture.sha256, prompt, ablation) in self._answers
+            return answer
 
     def _model(self, source: Source, progress: Progress) -> VLM:
-        if source not in self._models:
+        with self._books:
+            if source in self._models:
+                self._models.move_to_end(source)
+                return self._models[source]
             while len(self._models) >= self.most_models:
                 gone, _ = self._models.popitem(last=False)
-                for key in [k for k in self._readings if k[0] == gone]:  # type: ignore[index]
+                for key in [key for key in self._readings if key[0] == gone]:
                     del self._readings[key]
-            progress(f"Loading {source.name}")
-            from llavit_lens.vlm.load import load
+        progress(f"Loading {source.name}")
+        from llavit_lens.vlm.load import load
 
-            self._models[source] = load(source.name, device=source.device, dtype=source.dtype)
-        self._models.move_to_end(source)
-        return self._models[source]
+        vlm = load(source.name, device=source.device, dtype=source.dtype)
+        with self._books:
+            self._models[source] = vlm
+        return vlm
 
     def _forget_readings(self) -> None:
         """The oldest go first; the newest stays, whatever its size."""
@@ -173,6 +188,10 @@ class Bench:
             and sum(r.nbytes for r in self._readings.values()) > self.most_bytes
         ):
             self._readings.popitem(last=False)
+
+
+def _key(source: Source, picture: Picture, prompt: str, ablation: Ablation | None) -> Key:
+    return source, picture.sha256, prompt, ablation
 
 
 def _question(prompt: str) -> str:

@@ -60,7 +60,8 @@ def explore(
     patch = view.patch
     if patch is None or patch >= len(lead.words.layout):
         patch = opening_patch(lead, max(layer, 0), None if apart is None else apart[layer + 1])
-    found = _search(view.word, readings)
+    with above:
+        found = _search(view.word, readings)
     searched = moving_payload(
         view.word, [(s[0], s[3], f) for s, f in zip(sides, found, strict=True) if f is not None]
     )
@@ -125,8 +126,8 @@ def _read(
 ) -> tuple[Source, Reading]:
     source = Source(name, st.session_state["device"], st.session_state["dtype"])
     bench = _bench()
-    if bench.has_reading(source, picture, prompt, ablation):
-        return source, bench.read(source, picture, prompt, ablation)
+    if (known := bench.known_reading(source, picture, prompt, ablation)) is not None:
+        return source, known
     place = st.empty()
     with place.status(f"Reading with {plain(name)}") as status:
         reading = bench.read(

@@ -3,7 +3,8 @@
     python -m llavit_lens.explorer.first_view     # after a change of the demo checkpoint or scenes
 
 The stored words count only for the very files that they were read from; with others the page reads
-them anew, and a test says that the stored ones are to be renewed.
+them anew, and a test says that the stored ones are to be renewed. They were read on a CPU in
+float32; a model that runs on a GPU in another precision rounds otherwise.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def show_answers(bench: Bench, sides: Sequence[Side], picture: Picture, prompt: 
         with column, st.container(border=True):
             st.caption(f"{plain(title)}, asked “{plain(asked)}”")
             quick = source.name.startswith("demo:") or not reading.device.startswith("cpu")
-            known = bench.has_answer(source, picture, prompt, ablation)
+            known = bench.known_answer(source, picture, prompt, ablation) is not None
             if quick or known or st.button("Ask", key=f"ask {title}"):
                 try:
                     with st.spinner("Answering"):

@@ -77,12 +77,10 @@ def on_its_own_device() -> bool:
 
 def show_view(
     still: bytes, layer: int, patch: int, color: str, search: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Mount the view, starting there; returns what it was given besides `still`."""
+) -> None:
+    """Mount the view, starting there."""
     start = {"slot": layer + 1, "pin": patch, "color": color}
-    moving = {"start": start, "search": search}
-    component.show_view(still, moving, take_choice)
-    return moving
+    component.show_view(still, {"start": start, "search": search}, take_choice)
 
 
 def take_layers(key: str, depth: int) -> None:

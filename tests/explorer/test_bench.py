@@ -1,6 +1,7 @@
 """Nothing is read twice, and what is kept is bounded."""
 
 from importlib import import_module
+from threading import Thread
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def test_a_reading_is_made_once(picture, loaded):
     bench, steps = Bench(), []
     first = bench.read(Source("a"), picture, "", progress=steps.append)
     assert steps[0] == "Loading a" and len(steps) == 3
-    assert bench.has_reading(Source("a"), picture, "")
+    assert bench.known_reading(Source("a"), picture, "")
     assert bench.read(Source("a"), picture, "") is first
     assert bench.read(Source("a"), picture, "What?") is not first
     assert loaded == ["a"]
@@ -51,8 +52,8 @@ def test_only_so_many_models_are_held_and_their_readings_go_with_them(picture, l
     for name in ("a", "b", "a", "c"):
         bench.read(Source(name), picture, "")
     assert loaded == ["a", "b", "c"]
-    assert bench.has_reading(Source("a"), picture, "")  # used after b
-    assert not bench.has_reading(Source("b"), picture, "")
+    assert bench.known_reading(Source("a"), picture, "")  # used after b
+    assert not bench.known_reading(Source("b"), picture, "")
     bench.read(Source("b"), picture, "")
     assert loaded == ["a", "b", "c", "b"]
 
@@ -64,11 +65,11 @@ def test_finished_readings_are_bounded_by_bytes(picture, loaded):
     prompts = [f"What? {i}" for i in range(6)]
     for prompt in prompts:
         bench.read(Source("a"), picture, prompt)
-    kept = [prompt for prompt in prompts if bench.has_reading(Source("a"), picture, prompt)]
+    kept = [prompt for prompt in prompts if bench.known_reading(Source("a"), picture, prompt)]
     assert kept == prompts[-3:]
     alone = Bench(most_bytes=1)
     alone.read(Source("a"), picture, "")
-    assert alone.has_reading(Source("a"), picture, "")
+    assert alone.known_reading(Source("a"), picture, "")
 
 
 def test_answers_are_kept_and_bounded(picture, loaded, monkeypatch):
@@ -76,11 +77,27 @@ def test_answers_are_kept_and_bounded(picture, loaded, monkeypatch):
     monkeypatch.setattr(module, "ANSWER_TOKENS", 3)
     bench = Bench()
     answer = bench.answer(Source("a"), picture, "")
-    assert bench.has_answer(Source("a"), picture, "")
+    assert bench.known_answer(Source("a"), picture, "")
     assert bench.answer(Source("a"), picture, "") == answer
     for prompt in ("What? 1", "What? 2"):
         bench.answer(Source("a"), picture, prompt)
-    assert not bench.has_answer(Source("a"), picture, "")
+    assert not bench.known_answer(Source("a"), picture, "")
+
+
+def test_what_is_known_does_not_wait_for_work(picture, loaded):
+    bench = Bench()
+    first = bench.read(Source("a"), picture, "")
+    bench.answer(Source("a"), picture, "")
+    with bench._work:  # somebody loads a large model
+        found = []
+        asks = Thread(
+            target=lambda: found.extend(
+                f(Source("a"), picture, "") for f in (bench.known_reading, bench.known_answer)
+            )
+        )
+        asks.start()
+        asks.join(10)
+        assert found[0] is first and found[1] is not None
 
 
 def test_an_error_leaves_the_bench_usable(picture, loaded):
@@ -88,7 +105,7 @@ def test_an_error_leaves_the_bench_usable(picture, loaded):
     with pytest.raises(LlavitLensError, match="no such folder"):
         bench.read(Source("broken"), picture, "")
     assert bench.read(Source("a"), picture, "").words.k > 0
-    assert not bench.has_reading(Source("broken"), picture, "")
+    assert not bench.known_reading(Source("broken"), picture, "")
 
 
 def test_layers_of_an_ablation_must_be_there():
