@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llavit_lens.explorer.pictures import Picture
     from llavit_lens.vlm.layout import Tile
 
-SCRIPTS = ("data.js", "colors.js", "paint.js", "pane_view.js", "explorer.js")
+SCRIPTS = ("data.js", "colors.js", "paint.js", "pane_view.js", "controls.js", "explorer.js")
 """The view, in the order in which its parts need each other."""
 
 Panes = Sequence[tuple[str, "Reading"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from llavit_lens.explorer.bench import Bench, Reading, Source
 from llavit_lens.explorer.choices import ABLATIONS, model_title
 from llavit_lens.explorer.compare import difference
 from llavit_lens.explorer.downloads import truth_of
-from llavit_lens.explorer.first_view import FirstView
+from llavit_lens.explorer.first_view import FirstView, first_view
 from llavit_lens.explorer.opening import opening_layer, opening_patch
 from llavit_lens.explorer.payload import encoded, still_payload
 from llavit_lens.explorer.plain import plain
@@ -65,7 +66,7 @@ def explore(
     searched = moving_payload(
         view.word, [(s[0], s[3], f) for s, f in zip(sides, found, strict=True) if f is not None]
     )
-    still = first.still if first is not None else _still_of(view, sides, picture, apart)
+    still = _still_of(view, sides, picture, apart)
     if first is None:
         with view_place:
             state.show_view(still, layer, patch, view.color, searched)
@@ -180,6 +181,10 @@ def _apart(key: str, _left: Reading, _right: Reading) -> np.ndarray:
 def _still_of(
     view: View, sides: list[panels.Side], picture: pictures.Picture, apart: np.ndarray | None
 ) -> bytes:
+    # a search leaves the picture and its words as they are: the view in the browser may stay
+    stored = first_view(replace(view, word="")) if state.on_its_own_device() else None
+    if stored is not None:
+        return stored.still
     key = repr([(side[0], side[3].key) for side in sides])
     return _still(key, view.k, sides, picture, apart)
 

@@ -232,6 +232,7 @@ def test_search_a_word(visit, tops):
     assert word in pinned(page)
     settle(page)
     page.get_by_text(f"{word} (searched)").wait_for()
+    link(page, "color=word")
     box.fill("")
     box.press("Enter")
     page.locator(".found").wait_for(state="hidden")
@@ -367,6 +368,9 @@ def test_a_link_restores_the_view(visit):
     assert again.locator(".layer").text_content() == "layer 4 of 6"
     assert "row 2, column 5" in pinned(again)
     assert again.locator(".llavit-explorer select").input_value() == "entropy"
+    third = visit(link(again, "layer=4") + "&word=red")
+    assert third.locator(".found").get_by_text("likeliest").is_visible()
+    assert third.locator(".llavit-explorer select").input_value() == "entropy"
     again.reload()
     again.locator("canvas.picture").wait_for()
     assert "row 2, column 5" in pinned(again)

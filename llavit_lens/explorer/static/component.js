@@ -19,7 +19,7 @@ export default function ({ data, parentElement, setStateValue }) {
     const still = JSON.parse(text.slice(first + 1, second));
     const view = new PatchExplorer(root, still, start, (chosen) => setStateValue("view", chosen));
     mounted.set(root, { identity, view, search: JSON.stringify(search) });
-    view.setSearch(search);
+    view.setSearch(search, true);
   } else {
     const { search } = JSON.parse(moving);
     const found = JSON.stringify(search);

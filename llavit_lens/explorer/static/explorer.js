@@ -71,8 +71,9 @@ class PatchExplorer {
     });
   }
 
-  // A searched word, as word_search's payload, or null.
-  setSearch(search) {
+  // A searched word, as search.py's payload, or null. One that comes later than the view itself
+  // is shown at once; at the `opening` the link says what the colors show.
+  setSearch(search, opening = false) {
     const before = this.word;
     this.word = search ? search.word : "";
     this.panes.forEach((pane, number) => {
@@ -98,8 +99,7 @@ class PatchExplorer {
       this.found.append(line);
     });
     this.colorOptions();
-    if (search && this.word !== before) this.change({ color: "word" }, !before);
-    else if (!search && this.state.color === "word") this.change({ color: "probability" });
+    if (search && this.word !== before && !opening) this.change({ color: "word" });
     else this.render();
   }
 
@@ -113,96 +113,51 @@ class PatchExplorer {
       zoom: (factor, at) => this.zoom(factor, at),
     };
     this.views = this.panes.map((pane) => new PaneView(pane, this.picture, act));
-    const slots = this.panes[0].slots;
-    this.play = make("button", "play", "▶");
-    this.play.type = "button";
-    this.play.setAttribute("aria-label", "Play through the layers");
-    this.play.onclick = () => (this.playing ? this.stop() : this.go());
-    this.slider = make("input");
-    Object.assign(this.slider, { type: "range", min: 0, max: slots.length - 1, step: 1 });
-    this.slider.setAttribute("aria-label", "Layer");
-    this.slider.oninput = () => this.jump(Number(this.slider.value));
-    this.layer = make("output", "layer");
-    const ends = make("div", "ends", null, make("span", "", "input"), make("span", "", "output"));
-    const track = make("div", "slide", null, this.slider, ends);
-    this.color = make("select");
-    this.color.setAttribute("aria-label", "What the colors show");
-    this.color.onchange = () => this.change({ color: this.color.value });
-    this.options = make("div", "options", null, make("label", "", "Color", this.color));
-    this.check("words", "Words");
-    if (this.panes.some((pane) => pane.truth)) this.check("truth", "Mark true words");
-    if (this.panes[0].grids.length > 1) this.check("tiles", "Tiles in detail");
-    for (const [text, name, factor] of [
-      ["−", "Zoom out", 1 / 1.6],
-      ["+", "Zoom in", 1.6],
-      ["Fit", "Whole picture", 0],
-    ]) {
-      const button = make("button", "", text);
-      button.type = "button";
-      button.setAttribute("aria-label", name);
-      button.onclick = () => (factor ? this.zoom(factor, this.zoomed.center) : this.fit());
-      this.options.append(button);
-    }
+    const switches = ["words"];
+    if (this.panes.some((pane) => pane.truth)) switches.push("truth");
+    if (this.panes[0].grids.length > 1) switches.push("tiles");
+    this.controls = new Controls(this.panes[0].slots, this.palette, switches, {
+      play: () => (this.playing ? this.stop() : this.go()),
+      slot: (slot) => this.jump(slot),
+      change: (values) => this.change(values),
+      zoom: (factor) => this.zoom(factor, this.zoomed.center),
+      fit: () => this.fit(),
+    });
     this.found = make("div", "found");
     this.found.hidden = true;
     this.apart = make("div", "apart");
-    this.scale = make("div", "gradient");
-    this.scale.style.background = this.palette.gradient();
-    this.low = make("span");
-    this.high = make("span");
-    this.meaning = make("span", "meaning");
-    const legend = make("div", "legend", null, this.low, this.scale, this.high, this.meaning);
     this.live = make("div", "live");
     this.live.setAttribute("aria-live", "polite");
     const dense = this.panes[0].grids[0][1] > DENSE ? " dense" : "";
     const columns = make("div", `columns of${this.views.length}${dense}`);
     columns.append(...this.views.map((view) => view.element));
     this.root.replaceChildren(
-      make("div", "tools", null, this.play, track, this.layer),
-      make("div", "second", null, this.options, legend),
+      ...this.controls.elements,
       this.found,
       this.apart,
       columns,
       this.live,
     );
-    this.colorOptions();
-  }
-
-  check(key, text) {
-    const box = make("input");
-    box.type = "checkbox";
-    box.checked = this.state[key];
-    box.onchange = () => this.change({ [key]: box.checked });
-    this[`${key}Box`] = box;
-    const label = make("label", "", null, box, text);
-    if (key === "truth") label.append(make("span", "truth"));
-    this.options.append(label);
   }
 
   colorOptions() {
-    const options = [
+    const colors = [
       ["probability", "Probability"],
       ["entropy", "Certainty"],
     ];
-    if (this.word) options.push(["word", `“${this.word}”`]);
-    if (this.panes.length > 1) options.push(["difference", "Difference"]);
-    this.color.replaceChildren(
-      ...options.map(([value, text]) => {
-        const option = make("option", "", text);
-        option.value = value;
-        return option;
-      }),
-    );
-    if (!options.some(([value]) => value === this.state.color)) this.state.color = "probability";
-    this.color.value = this.state.color;
+    if (this.word) colors.push(["word", `“${this.word}”`]);
+    if (this.panes.length > 1) colors.push(["difference", "Difference"]);
+    const offered = colors.some(([value]) => value === this.state.color);
+    if (!offered) this.change({ color: "probability" });
+    this.controls.offerColors(colors);
   }
 
   // ---- what a person does
 
-  change(values, quietly = false) {
+  change(values) {
     Object.assign(this.state, values);
     this.render();
-    if (quietly || this.playing) return;
+    if (this.playing) return;
     clearTimeout(this.resting);
     const { slot, pin, color } = this.state;
     this.resting = setTimeout(() => this.tell({ slot, pin, color }), REST_MS);
@@ -242,14 +197,13 @@ class PatchExplorer {
     else if (key === "+" || key === "=") this.zoom(1.6, this.zoomed.center);
     else if (key === "-") this.zoom(1 / 1.6, this.zoomed.center);
     else if (key === "0") this.fit();
-    else if (key === " ") this.play.click();
+    else if (key === " ") this.controls.play.click();
     else if (key === "Escape") this.change({ pin: null });
     else return;
     event.preventDefault();
   }
   go() {
-    this.play.textContent = "❚❚";
-    this.play.setAttribute("aria-label", "Stop");
+    this.controls.showPlaying(true);
     this.playing = setInterval(() => {
       this.change({ slot: (this.state.slot + 1) % this.panes[0].slots.length });
     }, PLAY_MS);
@@ -258,8 +212,7 @@ class PatchExplorer {
     if (!this.playing) return;
     clearInterval(this.playing);
     this.playing = null;
-    this.play.textContent = "▶";
-    this.play.setAttribute("aria-label", "Play through the layers");
+    this.controls.showPlaying(false);
     this.change({});
   }
   zoom(factor, at) {
@@ -324,18 +277,8 @@ class PatchExplorer {
       state.pin = this.panes[0].nearest(this.panes[0].center(state.pin), this.patches[0]);
     }
     const looks = this.looks();
-    const slot = this.panes[0].slots[state.slot];
-    this.slider.value = state.slot;
-    this.slider.setAttribute("aria-valuetext", slot.name);
-    this.layer.textContent = slot.name;
-    this.color.value = state.color;
-    for (const key of ["words", "truth", "tiles"]) {
-      if (this[`${key}Box`]) this[`${key}Box`].checked = state[key];
-    }
-    const [low, high, meaning] = scaleEnds(this.panes[0], state.slot, state.color, this.word);
-    this.low.textContent = low;
-    this.high.textContent = high;
-    this.meaning.textContent = meaning;
+    const scale = scaleEnds(this.panes[0], state.slot, state.color, this.word);
+    this.controls.update(state, scale);
     this.views.forEach((view, number) => {
       view.resize(this.zoomed.scale > 1);
       view.draw(looks[number]);

@@ -7,4 +7,4 @@ const view = new PatchExplorer(
   saved.start,
   () => {},
 );
-view.setSearch(saved.search);
+view.setSearch(saved.search, true);
