@@ -1,6 +1,8 @@
 """The stored first view is what the models that ship read."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -63,3 +65,17 @@ def test_a_file_that_does_not_fit_is_not_used(tmp_path, monkeypatch, fault):
         assert first_view(View(picture=example_names()[0])) is None
     finally:
         module._stored.cache_clear()
+
+
+def test_the_page_needs_no_pytorch_to_show_it():
+    code = (
+        "import sys, llavit_lens.explorer.page\n"
+        "from llavit_lens.explorer.first_view import first_view\n"
+        "from llavit_lens.explorer.view import View\n"
+        f"assert first_view(View(picture={example_names()[0]!r}))\n"
+        "print([m for m in ('torch', 'transformers', 'pandas', 'matplotlib') if m in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert run.stdout.strip() == "[]"
