@@ -1,20 +1,24 @@
 # `make demo` draws a picture, `make test` runs the tests; both make the environment first if needed.
+# `make explorer` opens the explorer in the browser: make explorer EXPLORER_ARGS="-- --model FOLDER"
 # To use another interpreter or folder: make test PYTHON=python3.12 VENV=/somewhere/venv
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint format clean
+.PHONY: demo explorer test lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
 	@$(BIN)/llavit-lens demo draw --out demo.png
 
+explorer: $(VENV)/.installed-explorer
+	$(BIN)/streamlit run apps/explorer.py $(EXPLORER_ARGS)
+
 # Many small models: one thread each and several processes is fastest.
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -41,6 +45,10 @@ $(VENV)/.made:
 $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "Installing llavit-lens into $(VENV): a few minutes the first time (PyTorch is large)."
 	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-explorer: $(VENV)/.installed
+	$(PIP) -e '.[explorer]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

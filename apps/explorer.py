@@ -1,0 +1,12 @@
+"""Look inside a vision-language model: streamlit run apps/explorer.py
+
+What follows `--` is for the page: `streamlit run apps/explorer.py -- --public --model owner/name`.
+The server listens on this machine only and sends no statistics: see .streamlit/config.toml beside
+this file, which counts from wherever the page is started.
+"""
+
+import sys
+
+from llavit_lens.explorer.page import main
+
+main(sys.argv[1:])

@@ -1,0 +1,206 @@
+"""Loaded models and what they read: nothing is computed twice, and memory stays bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from llavit_lens.explorer.ablation import Ablation, applied
+from llavit_lens.explorer.view import MOST_WORDS
+
+if TYPE_CHECKING:
+    from llavit_lens.explorer.pictures import Picture
+    from llavit_lens.lens.words import Words
+    from llavit_lens.vlm.trace import Trace
+    from llavit_lens.vlm.vlm import VLM
+
+MOST_MODELS = 2
+MOST_BYTES = 1024**3
+"""Of finished readings, not counting the models."""
+MOST_ANSWERS = 200
+ANSWER_TOKENS = 64
+
+Progress = Callable[[str], None]
+Key = tuple[Any, ...]
+"""What a reading or an answer is known by: the model, then all else that it depends on."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model and how it is loaded, as `load` takes it."""
+
+    name: str
+    device: str = "auto"
+    dtype: str = "auto"
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What one model made of one picture and prompt.
+
+    Attributes:
+        key: identity.
+        trace: the residual stream.
+        words: the logit lens of all layers.
+        similarity: the input similarity (Eq. 4).
+    """
+
+    key: Key
+    trace: Trace
+    words: Words
+    similarity: Words
+    device: str
+
+    @property
+    def depth(self) -> int:
+        return self.trace.n_layers
+
+    @property
+    def nbytes(self) -> int:
+        arrays = [self.words.ids, self.words.values, self.words.entropy, self.words.logsumexp]
+        held = sum(array.nbytes for array in arrays if array is not None)
+        return (
+            held + self.trace.hidden.nbytes + 3 * self.trace.image.width * self.trace.image.height
+        )
+
+
+@dataclass
+class Bench:
+    """All models and readings of a server, shared by its sessions.
+
+    One lock for all work: an intervention changes the model while it lasts, so no other pass may
+    run meanwhile. Another for the books, so that who asks for what is there already need not wait
+    for somebody's model to load. A model is dropped before another one is loaded, and its readings,
+    which hold on to its weights, go with it.
+    """
+
+    most_models: int = MOST_MODELS
+    most_bytes: int = MOST_BYTES
+    _models: OrderedDict[Source, VLM] = field(default_factory=OrderedDict)
+    _readings: OrderedDict[Key, Reading] = field(default_factory=OrderedDict)
+    _answers: OrderedDict[Key, str] = field(default_factory=OrderedDict)
+    _work: threading.RLock = field(default_factory=threading.RLock)
+    _books: threading.Lock = field(default_factory=threading.Lock)
+
+    def known_reading(
+        self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
+    ) -> Reading | None:
+        """A reading that was made before and is still there."""
+        with self._books:
+            reading = self._readings.get(_key(source, picture, prompt, ablation))
+            if reading is not None:
+                self._readings.move_to_end(reading.key)
+                if source in self._models:
+                    self._models.move_to_end(source)
+            return reading
+
+    def read(
+        self,
+        source: Source,
+        picture: Picture,
+        prompt: str,
+        ablation: Ablation | None = None,
+        progress: Progress = lambda step: None,
+    ) -> Reading:
+        """One model's reading.
+
+        Raises:
+            LlavitLensError: the model, picture or prompt is not one that works.
+        """
+        with self._work:
+            # somebody else may have made it while this one waited
+            if (known := self.known_reading(source, picture, prompt, ablation)) is not None:
+                return known
+            vlm = self._model(source, progress)
+            from llavit_lens.lens.input_similarity import input_similarity
+            from llavit_lens.lens.logit_lens import logit_lens
+
+            progress("Looking at the picture")
+            with applied(vlm, ablation, _depth(vlm)):
+                trace = vlm.trace(picture.image, _question(prompt))
+            progress("Reading words off every patch, at every layer")
+            k = min(MOST_WORDS, len(trace.unembedding), len(trace.embedding))
+            reading = Reading(
+                _key(source, picture, prompt, ablation),
+                trace,
+                logit_lens(trace, k),
+                input_similarity(trace, k),
+                str(vlm.device),
+            )
+            with self._books:
+                self._readings[reading.key] = reading
+                self._forget_readings()
+            return reading
+
+    def known_answer(
+        self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
+    ) -> str | None:
+        """An answer that was given before."""
+        with self._books:
+            return self._answers.get(_key(source, picture, prompt, ablation))
+
+    def answer(
+        self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
+    ) -> str:
+        """What the model answers.
+
+        Raises:
+            LlavitLensError: as `read`.
+        """
+        with self._work:
+            if (known := self.known_answer(source, picture, prompt, ablation)) is not None:
+                return known
+            vlm = self._model(source, lambda step: None)
+            with applied(vlm, ablation, _depth(vlm)):
+                answer = vlm.generate(
+                    picture.image, _question(prompt), max_new_tokens=ANSWER_TOKENS
+                )
+            with self._books:
+                self._answers[_key(source, picture, prompt, ablation)] = answer
+                while len(self._answers) > MOST_ANSWERS:
+                    self._answers.popitem(last=False)
+            return answer
+
+    def _model(self, source: Source, progress: Progress) -> VLM:
+        with self._books:
+            if source in self._models:
+                self._models.move_to_end(source)
+                return self._models[source]
+            while len(self._models) >= self.most_models:
+                gone, _ = self._models.popitem(last=False)
+                for key in [key for key in self._readings if key[0] == gone]:
+                    del self._readings[key]
+        progress(f"Loading {source.name}")
+        from llavit_lens.vlm.load import load
+
+        vlm = load(source.name, device=source.device, dtype=source.dtype)
+        with self._books:
+            self._models[source] = vlm
+        return vlm
+
+    def _forget_readings(self) -> None:
+        """The oldest go first; the newest stays, whatever its size."""
+        while (
+            len(self._readings) > 1
+            and sum(r.nbytes for r in self._readings.values()) > self.most_bytes
+        ):
+            self._readings.popitem(last=False)
+
+
+def _key(source: Source, picture: Picture, prompt: str, ablation: Ablation | None) -> Key:
+    return source, picture.sha256, prompt, ablation
+
+
+def _question(prompt: str) -> str:
+    from llavit_lens.vlm.vlm import DEFAULT_PROMPT
+
+    return prompt or DEFAULT_PROMPT
+
+
+def _depth(vlm: VLM) -> int:
+    from llavit_lens.vlm.anatomy import language_parts
+
+    return len(language_parts(vlm.model).layers)

@@ -1,0 +1,113 @@
+"""What a user takes along: figures, tables, and a page that shows the view without a server."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Collection, Sequence
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from llavit_lens.explorer.bench import Reading
+    from llavit_lens.explorer.pictures import Picture
+    from llavit_lens.vlm.layout import Tile
+
+SCRIPTS = ("data.js", "colors.js", "paint.js", "pane_view.js", "controls.js", "explorer.js")
+"""The view, in the order in which its parts need each other."""
+
+Panes = Sequence[tuple[str, "Reading"]]
+
+
+def static(*names: str) -> str:
+    """The text of files in `static/`, one after the other."""
+    folder = files("llavit_lens.explorer") / "static"
+    return "\n".join((folder / name).read_text("utf-8") for name in names)
+
+
+def table(panes: Panes) -> pd.DataFrame:
+    """One row for each model, lens, layer, patch and rank."""
+    import pandas as pd
+
+    parts = []
+    for title, reading in panes:
+        for words in (reading.similarity, reading.words):
+            part = words.to_pandas()
+            part.insert(0, "model", title)
+            part.insert(1, "lens", words.kind)
+            parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def table_csv(panes: Panes) -> bytes:
+    # all words in quotes: pandas leaves a lone carriage return, which is a token, without them
+    return table(panes).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode()
+
+
+def table_parquet(panes: Panes) -> bytes:
+    buffer = io.BytesIO()
+    table(panes).to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def figure(panes: Panes, picture: Picture, layer: int, kind: str, *, tile: Tile = 0) -> bytes:
+    """The picture with its words at one layer (-1: the input similarity), as PNG or PDF."""
+    from llavit_lens.figures.panels import draw_word_panels
+
+    rows = []
+    for title, reading in panes:
+        lead = panes[0][1].depth
+        number = round(max(layer, 0) * reading.depth / max(1, lead))
+        words = reading.similarity if layer < 0 else reading.words
+        rows.append((title, [(words, number)]))
+    truth = picture.truth(panes[0][1].words.layout)
+    drawn = draw_word_panels(rows, picture.shown, truth=truth, tile=tile)
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format=kind)
+    return buffer.getvalue()
+
+
+def page(still: dict[str, Any], start: dict[str, Any], search: dict[str, Any] | None) -> str:
+    """A page of one file with the same view: no server, no network, nothing that is loaded.
+
+    The data stands in it as JSON in which no `<` is left, so that nothing in it can end its script
+    element; words become visible as text only. The page's own policy forbids all connections.
+    """
+    data = json.dumps({"still": still, "start": start, "search": search}, separators=(",", ":"))
+    data = data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    names = escape(" and ".join(pane["name"] for pane in still["panes"]))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
+style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<title>Words on patches: {names}</title>
+<style>
+{static("page.css", "style.css")}
+</style>
+</head>
+<body>
+<header><h1>What a model reads in a picture</h1>
+<p>Each patch is one visual token. Its word is the one that the model would say if it stopped at \
+this layer. Click a patch; move the slider. Made with llavit-lens.</p></header>
+<main class="llavit-explorer"></main>
+<script type="application/json" id="data">{data}</script>
+<script type="module">
+{static(*SCRIPTS, "offline.js")}
+</script>
+</body>
+</html>
+"""
+
+
+def truth_of(picture: Picture, panes: Panes) -> Sequence[Collection[str] | None] | None:
+    """The true words of each patch, where all panes have those patches."""
+    layouts = [reading.words.layout for _, reading in panes]
+    return picture.truth(layouts[0]) if all(len(x) == len(layouts[0]) for x in layouts) else None

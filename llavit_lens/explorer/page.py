@@ -1,0 +1,97 @@
+"""The explorer's page, run from top to bottom by Streamlit whenever something changed.
+
+Nothing here needs PyTorch, which takes seconds to import: the first view stands before that.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+import streamlit as st
+
+from llavit_lens.errors import ConfigurationError, LlavitLensError
+from llavit_lens.explorer import sidebar, state
+from llavit_lens.explorer.choices import MODES, demo_models
+from llavit_lens.explorer.first_view import first_view
+from llavit_lens.explorer.plain import plain
+
+# constant: no text of a user or a model is ever shown as HTML
+_STYLE = """<style>
+.stMainBlockContainer { padding: 2.2rem 2rem 3rem; max-width: 92rem; }
+.stMainBlockContainer h1 { font-size: 1.7rem; padding: 0.4rem 0 0; }
+.stMainBlockContainer h3 { font-size: 1.25rem; padding: 0.8rem 0 0.2rem; }
+@media (max-width: 640px) {
+  .stMainBlockContainer { padding: 3.9rem 0.8rem 3rem; }
+  .stMainBlockContainer h1 { font-size: 1.3rem; }
+}
+</style>"""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Show the page.
+
+    Args:
+        arguments: what follows `--` on Streamlit's command line.
+    """
+    try:
+        options = _options(arguments)
+    except ConfigurationError as error:
+        st.error(plain(str(error)))
+        return
+    offered = list(dict.fromkeys([*options.model, *demo_models()]))
+    st.set_page_config(page_title="llavit-lens explorer", page_icon="🔎", layout="wide")
+    st.html(_STYLE)
+    state.begin(options.public, offered)
+    sidebar.show_sidebar(options.public, offered)
+    st.title("What does the model read in the picture?", anchor=False)
+    st.caption(
+        "Every patch is one visual token. Its word is the one that the model would say if it "
+        "stopped at this layer (logit lens). Move the slider; click a patch."
+    )
+    notes, above, view_place = st.container(), st.container(), st.container()
+    _show_controls(above)
+    for note in st.session_state[state.NOTES]:
+        notes.warning(plain(note))
+    st.session_state[state.NOTES] = []
+    try:
+        view = state.current()
+        first = first_view(view) if state.on_its_own_device() else None
+        if first is not None:
+            with view_place:
+                layer = first.layer if view.layer is None else view.layer
+                patch = first.patch if view.patch is None else view.patch
+                state.show_view(first.still, layer, patch, view.color, None)
+        with st.spinner("Loading PyTorch" if first else "Reading", show_time=False):
+            from llavit_lens.explorer.explore import explore
+        explore(view, first, options.public, offered, above, view_place)
+    except LlavitLensError as error:
+        notes.error(plain(str(error)))
+
+
+class _Parser(argparse.ArgumentParser):
+    """A page cannot exit: what is wrong with the command line is shown on it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"the command line, behind `--`: {message}")
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = _Parser(prog="streamlit run apps/explorer.py --", add_help=False)
+    parser.add_argument(
+        "--public", action="store_true", help="offer the models below only, and no local folders"
+    )
+    parser.add_argument(
+        "--model", action="append", default=[], help="offer this model too; may be repeated"
+    )
+    return parser.parse_args(arguments)
+
+
+def _show_controls(place: st.delta_generator.DeltaGenerator) -> None:
+    left, middle, right = place.columns([5, 4, 6], vertical_alignment="bottom")
+    left.segmented_control(
+        "Mode", list(MODES), key="mode", format_func=MODES.__getitem__, required=True
+    )
+    middle.text_input("Find a word", key="word", max_chars=64, placeholder="for example: sky")
+    right.text_input("Ask", key="prompt", max_chars=500, placeholder="What is in the picture?")

@@ -1,0 +1,114 @@
+"""What stands under the view: answers, the pinned patch through the layers, and downloads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from llavit_lens.errors import LlavitLensError
+from llavit_lens.explorer import downloads
+from llavit_lens.explorer.ablation import Ablation
+from llavit_lens.explorer.compare import partners
+from llavit_lens.explorer.plain import plain
+from llavit_lens.explorer.trajectories import trajectory_figure
+
+if TYPE_CHECKING:
+    from llavit_lens.explorer.bench import Bench, Reading, Source
+    from llavit_lens.explorer.pictures import Picture
+    from llavit_lens.explorer.search import Found
+
+Side = tuple[str, "Source", "Ablation | None", "Reading"]
+"""A title, and where the reading came from."""
+
+
+def show_answers(bench: Bench, sides: Sequence[Side], picture: Picture, prompt: str) -> None:
+    """What each side answers; a large model on a CPU is only asked when the user says so."""
+    st.subheader("The answer" if len(sides) == 1 else "The answers", anchor=False)
+    asked = prompt or "What is in the picture?"
+    for column, (title, source, ablation, reading) in zip(
+        st.columns(len(sides)), sides, strict=True
+    ):
+        with column, st.container(border=True):
+            st.caption(f"{plain(title)}, asked “{plain(asked)}”")
+            quick = source.name.startswith("demo:") or not reading.device.startswith("cpu")
+            known = bench.known_answer(source, picture, prompt, ablation) is not None
+            if quick or known or st.button("Ask", key=f"ask {title}"):
+                try:
+                    with st.spinner("Answering"):
+                        st.text(bench.answer(source, picture, prompt, ablation) or "(nothing)")
+                except LlavitLensError as error:
+                    st.error(plain(str(error)))
+
+
+def show_trajectories(
+    sides: Sequence[Side], patch: int, layer: int, found: Sequence[Found | None]
+) -> None:
+    """The pinned patch's words through the layers, for each side."""
+    lead = sides[0][3]
+    layout = lead.words.layout
+    row, col, tile = (int(axis[patch]) for axis in (layout.row, layout.col, layout.tile))
+    where = f"row {row}, column {col}" + (f", tile {tile}" if len(layout.grid) > 1 else "")
+    st.subheader(f"The patch at {where}, through the layers", anchor=False)
+    st.caption("Every word that comes first at some layer, and the word that you search.")
+    columns = st.columns(len(sides))
+    for number, (column, (title, _, _, reading), each) in enumerate(
+        zip(columns, sides, found, strict=True)
+    ):
+        own = patch if reading is lead else int(partners(layout, reading.words.layout)[patch])
+        depth = round(max(layer, 0) * reading.depth / max(1, lead.depth))
+        figure = trajectory_figure(reading, own, depth if layer >= 0 else None, each)
+        with column:
+            if len(sides) > 1:
+                st.markdown(f"**{plain(title)}**")
+            st.plotly_chart(figure, key=f"trajectory {number}", config={"displayModeBar": False})
+
+
+def show_downloads(
+    sides: Sequence[Side],
+    picture: Picture,
+    layer: int,
+    patch: int,
+    still: bytes,
+    moving: dict[str, Any],
+) -> None:
+    """Figures, tables, the page, the link; each is made when it is asked for.
+
+    Of a picture in tiles the figure shows the tiles if the pinned patch is one of theirs.
+    """
+    st.subheader("Take it with you", anchor=False)
+    panes = [(title, reading) for title, _, _, reading in sides]
+    layer_name = "input" if layer < 0 else f"layer-{layer}"
+    stem = f"llavit-lens-{picture.name}"
+
+    def saved_page() -> str:
+        body = json.loads(still.split(b"\n")[1])
+        return downloads.page(body, moving["start"], moving["search"])
+
+    layouts = [reading.words.layout for _, reading in panes]
+    in_tiles = layouts[0].tile[patch] > 0 and all(len(layout.grid) > 1 for layout in layouts)
+    figure = partial(downloads.figure, panes, picture, layer, tile="grid" if in_tiles else 0)
+    offers: list[tuple[str, Callable[[], str | bytes], str, str]] = [
+        ("Web page (HTML)", saved_page, f"{stem}.html", "text/html"),
+        ("Figure (PNG)", partial(figure, "png"), f"{stem}-{layer_name}.png", "image/png"),
+        ("Figure (PDF)", partial(figure, "pdf"), f"{stem}-{layer_name}.pdf", "application/pdf"),
+        ("Words (CSV)", partial(downloads.table_csv, panes), f"{stem}.csv", "text/csv"),
+        (
+            "Words (Parquet)",
+            partial(downloads.table_parquet, panes),
+            f"{stem}.parquet",
+            "application/vnd.apache.parquet",
+        ),
+    ]
+    with st.container(horizontal=True):
+        for label, data, name, mime in offers:
+            st.download_button(
+                label, data=data, file_name=name, mime=mime, key=f"save {label}", on_click="ignore"
+            )
+    st.caption(
+        "The web page is one file that shows the same view, offline. The address of this page is a "
+        "link to this view: copy it from the browser."
+    )

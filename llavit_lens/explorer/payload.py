@@ -1,0 +1,171 @@
+"""Words as what the view in the browser draws: small integers, in JSON.
+
+Numbers are base64 of little-endian integers: log-probabilities from 0 to -32 nats, cosines from -1
+to 1 and shares from 0 to 1 as uint16 codes. A code is off by at most 2.5e-4 nats or 1.6e-5 in a
+cosine, which no percent that is shown can tell. static/data.js reads them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.colors import to_hex
+
+from llavit_lens.figures.legible import printable
+from llavit_lens.figures.patch_grid import is_true
+from llavit_lens.figures.style import PALETTE
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from llavit_lens.explorer.bench import Reading
+    from llavit_lens.lens.words import Words
+
+CODES = 65535
+NATS = 32.0
+MOST_ENTRIES = 1_500_000
+"""Words that a payload holds for one model: about 8 MB. With more patches or layers, k shrinks."""
+LONGEST_WORD = 40
+"""Characters; vocabularies hold runs of hundreds."""
+_LARGEST_SHOWN = 1280  # pixels
+_COLORS = 64
+
+UNKNOWN, WRONG, TRUE = 0, 1, 2
+
+
+def log_probability_codes(values: np.ndarray) -> np.ndarray:
+    """uint16 of log-probabilities in nats; those below -32 become -32."""
+    return np.rint(np.clip(-values / NATS, 0, 1) * CODES).astype("<u2")
+
+
+def cosine_codes(values: np.ndarray) -> np.ndarray:
+    """uint16 of cosines."""
+    return np.rint((np.clip(values, -1, 1) + 1) / 2 * CODES).astype("<u2")
+
+
+def share_codes(values: np.ndarray) -> np.ndarray:
+    """uint16 of numbers from 0 to 1."""
+    return np.rint(np.clip(values, 0, 1) * CODES).astype("<u2")
+
+
+def still_payload(
+    panes: Sequence[tuple[str, Reading]],
+    shown: Image.Image,
+    k: int,
+    truth: Sequence[Collection[str] | None] | None = None,
+    difference: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """All that the view needs as long as picture, models and prompt stay the same.
+
+    Args:
+        panes: one or two titles with readings of the same picture.
+        shown: the picture for people.
+        k: words of each patch.
+        truth: true words of each patch, for readings on that many patches.
+        difference: [slots, patches] of the first reading, 0 to 1 (see `compare`).
+    """
+    return {
+        "size": list(shown.size),
+        "image": _data_url(shown),
+        "palette": [to_hex(PALETTE(i / (_COLORS - 1))) for i in range(_COLORS)],
+        "panes": [_pane(title, reading, k, truth) for title, reading in panes],
+        "difference": None if difference is None else as_text(share_codes(difference)),
+    }
+
+
+def encoded(still: dict[str, Any]) -> bytes:
+    """An identity of the payload, and the payload: two lines, for the component."""
+    body = json.dumps(still, separators=(",", ":")).encode()
+    return hashlib.sha256(body).hexdigest()[:16].encode() + b"\n" + body + b"\n"
+
+
+def _pane(
+    title: str, reading: Reading, k: int, truth: Sequence[Collection[str] | None] | None
+) -> dict[str, Any]:
+    words, similarity = reading.words, reading.similarity
+    layout, depth = words.layout, reading.depth
+    n = len(layout)
+    k = max(1, min(k, words.k, MOST_ENTRIES // ((depth + 2) * max(1, n))))
+    ids = np.concatenate([similarity.ids[:, :, :k], words.ids[:, :, :k]])
+    present, index = np.unique(ids, return_inverse=True)
+    strings = {**words.strings, **similarity.strings}
+    wide = len(present) > CODES + 1
+    values = np.concatenate(
+        [cosine_codes(similarity.values[:, :, :k]), log_probability_codes(words.values[:, :, :k])]
+    )
+    assert words.entropy is not None
+    most = float(np.log(len(reading.trace.unembedding)))
+    entropy = np.concatenate([np.zeros((1, n), np.float32), words.entropy / most])
+    width, height = layout.image_size
+    return {
+        "name": title,
+        "slots": [
+            {"name": "input, by cosine (Eq. 4)", "short": "cos", "cosine": True},
+            *(
+                {"name": _slot_name(i, depth), "short": str(i), "cosine": False}
+                for i in words.layers
+            ),
+        ],
+        "k": k,
+        "grids": [list(grid) for grid in layout.grid],
+        "boxes": as_text((layout.boxes / [width, height, width, height]).astype("<f4")),
+        "cells": as_text(np.stack([layout.row, layout.col, layout.tile], axis=1).astype("<u2")),
+        "strings": [_shortened(printable(strings[token])) for token in present.tolist()],
+        "wide": wide,
+        "ids": as_text(index.astype("<u4" if wide else "<u2")),
+        "values": as_text(values),
+        "entropy": as_text(share_codes(entropy)),
+        "maxEntropy": most,
+        "truth": _judged(reading, truth),
+    }
+
+
+def _slot_name(layer: int, depth: int) -> str:
+    if layer == 0:
+        return "input (projector output)"
+    return f"output (layer {layer} of {depth})" if layer == depth else f"layer {layer} of {depth}"
+
+
+def _shortened(word: str) -> str:
+    return word if len(word) <= LONGEST_WORD else f"{word[:LONGEST_WORD]}…"
+
+
+def _judged(reading: Reading, truth: Sequence[Collection[str] | None] | None) -> str | None:
+    """uint8 [slots, n] of the top words."""
+    if truth is None or len(truth) != len(reading.words.layout):
+        return None
+    rows = []
+    for words in (reading.similarity, reading.words):
+        for ids in words.ids[:, :, 0]:
+            rows.append([_verdict(words, int(i), t) for i, t in zip(ids, truth, strict=True)])
+    return as_text(np.array(rows, np.uint8))
+
+
+def _verdict(words: Words, token: int, truth: Collection[str] | None) -> int:
+    if truth is None:
+        return UNKNOWN
+    return TRUE if is_true(words.strings[token], truth) else WRONG
+
+
+def as_text(array: np.ndarray) -> str:
+    """Base64 of the array's bytes."""
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def _data_url(image: Image.Image) -> str:
+    """PNG where that is small (drawn scenes), else JPEG, as large as a screen shows."""
+    small = image.copy()
+    small.thumbnail((_LARGEST_SHOWN, _LARGEST_SHOWN))
+    png, jpeg = io.BytesIO(), io.BytesIO()
+    small.save(jpeg, "JPEG", quality=88)
+    kind, data = "jpeg", jpeg.getvalue()
+    if small.width * small.height <= 512 * 512:
+        small.save(png, "PNG")
+        kind, data = "png", png.getvalue()
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,73 @@
+"""The left side of the page: which picture, which models, how they are loaded."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from llavit_lens.explorer import component, state
+from llavit_lens.explorer.choices import model_title
+from llavit_lens.explorer.pictures import MOST_UPLOADED, example_names, title
+from llavit_lens.explorer.plain import plain
+from llavit_lens.explorer.view import MOST_WORDS, OWN
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+_TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif"]
+
+
+def show_sidebar(public: bool, offered: list[str]) -> None:
+    """Picture, models, words; what is chosen lies in the session's state."""
+    with st.sidebar:
+        st.header("Picture", anchor=False)
+        own = [OWN] if state.OWN_BYTES in st.session_state else []
+        st.selectbox(
+            "Example scene" if not own else "Picture",
+            [*own, *example_names()],
+            key="picture",
+            format_func=lambda name: "your own picture" if name == OWN else title(name),
+            on_change=state.forget_patch,
+        )
+        st.file_uploader(
+            "Your own picture",
+            type=_TYPES,
+            key="upload",
+            on_change=state.take_upload,
+            max_upload_size=MOST_UPLOADED // 2**20,
+        )
+        component.show_paste(state.take_paste)
+
+        compared = st.session_state["mode"] == "compare"
+        st.header("Models" if compared else "Model", anchor=False)
+        if compared:
+            _model("On the left", "other", public, offered)
+        _model("On the right" if compared else "Model", "model", public, offered)
+        if not public:
+            st.caption(
+                "Choose one, or type a folder or a name on the Hugging Face Hub such as "
+                "llava-hf/llava-1.5-7b-hf."
+            )
+        with st.expander("Device, precision, words"):
+            st.selectbox("Device", DEVICES, key="device")
+            st.selectbox("Precision", DTYPES, key="dtype")
+            st.slider("Words of each patch", 1, MOST_WORDS, key="k")
+        if st.session_state["model"].startswith("demo:"):
+            st.caption(
+                "The demo models are **miniatures**: a few million weights, trained in minutes on "
+                "drawn scenes. They show how the lens works; they are not the models of the paper."
+            )
+
+
+def _model(label: str, key: str, public: bool, offered: list[str]) -> None:
+    chosen = st.session_state[key]
+    options = offered if chosen in offered else [*offered, chosen]
+    st.selectbox(
+        label,
+        options,
+        key=key,
+        format_func=model_title,
+        accept_new_options=not public,
+        on_change=state.forget_patch,
+    )
+    if (asked := st.session_state[state.PENDING].get(key)) is not None:
+        st.warning(f"This link asks for the model {plain(asked)}.")
+        st.button(f"Load {plain(asked)}", key=f"load_{key}", on_click=state.agree, args=(key,))

@@ -1,0 +1,140 @@
+"""What the page remembers between runs of its script, and its link."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import streamlit as st
+
+from llavit_lens.errors import ConfigurationError, LlavitLensError
+from llavit_lens.explorer import component, pictures
+from llavit_lens.explorer.view import OWN, View
+
+_FIELDS = tuple(field.name for field in fields(View))
+OWN_BYTES, NOTES, PENDING = "own_bytes", "notes", "pending_models"
+
+
+def begin(public: bool, offered: list[str]) -> None:
+    """On the first run of a session: take the view from the link.
+
+    A link cannot make the page load a folder or fetch a model from the Hub by itself: such names
+    wait until the user agrees.
+    """
+    if PENDING in st.session_state:
+        for name in _FIELDS:  # Streamlit forgets the values of widgets that a run did not show
+            st.session_state[name] = st.session_state.get(name, getattr(View(), name))
+        return
+    view, faults = View.from_query(st.query_params.to_dict())
+    pending: dict[str, str] = {}
+    for name in ("model", "other"):
+        asked = getattr(view, name)
+        if not known(asked, offered):
+            pending[name] = asked
+    for name in _FIELDS:
+        value = getattr(View(), name) if name in pending else getattr(view, name)
+        st.session_state.setdefault(name, value)
+    if view.picture == OWN:
+        faults.append("This link is about a picture that it does not hold: upload it again.")
+        st.session_state["picture"] = ""
+    elif view.picture and view.picture not in pictures.example_names():
+        faults.append(f"There is no example scene {view.picture!r}.")
+        st.session_state["picture"] = ""
+    if not st.session_state["picture"]:
+        st.session_state["picture"] = pictures.example_names()[0]
+    if public and pending:
+        faults.append(f"{', '.join(pending.values())}: not among the models of this page.")
+        pending = {}
+    st.session_state.setdefault("device", "auto")
+    st.session_state.setdefault("dtype", "auto")
+    st.session_state[PENDING] = pending
+    st.session_state[NOTES] = faults
+
+
+def known(name: str, offered: list[str]) -> bool:
+    """Whether a model comes with the package or was named by whoever started the page."""
+    return name in offered
+
+
+def agree(name: str) -> None:
+    """Load a model that the link asks for."""
+    st.session_state[name] = st.session_state[PENDING].pop(name)
+
+
+def current() -> View:
+    """The view as the page stands.
+
+    Raises:
+        ConfigurationError: the user entered something too long.
+    """
+    return View(**{name: st.session_state[name] for name in _FIELDS})
+
+
+def on_its_own_device() -> bool:
+    """Whether nobody asked for another device or precision than this machine's own."""
+    return (st.session_state["device"], st.session_state["dtype"]) == ("auto", "auto")
+
+
+def show_view(
+    still: bytes, layer: int, patch: int, color: str, search: dict[str, Any] | None
+) -> None:
+    """Mount the view, starting there."""
+    start = {"slot": layer + 1, "pin": patch, "color": color}
+    component.show_view(still, {"start": start, "search": search}, take_choice)
+
+
+def take_layers(key: str, depth: int) -> None:
+    """Layers of an intervention were chosen."""
+    first, last = st.session_state[key]
+    st.session_state["first"], st.session_state["last"] = first, 0 if last == depth else last
+
+
+def take_choice() -> None:
+    """A layer, patch or color was chosen in the view. What the browser says is checked."""
+    said = component.choice()
+    slot, pin, color = said.get("slot"), said.get("pin"), said.get("color")
+    try:
+        view = View(layer=_whole(slot) - 1, patch=None if pin is None else _whole(pin), color=color)  # type: ignore[arg-type]
+    except (ConfigurationError, TypeError):
+        return
+    for name in ("layer", "patch", "color"):
+        st.session_state[name] = getattr(view, name)
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError
+    return value
+
+
+def take_upload() -> None:
+    """A picture was chosen in the uploader, or taken out of it."""
+    file = st.session_state["upload"]
+    if file is None:
+        st.session_state["picture"] = pictures.example_names()[0]
+        st.session_state.pop(OWN_BYTES, None)
+    else:
+        _take(file.getvalue(), file.name)
+    st.session_state["patch"] = None
+
+
+def take_paste() -> None:
+    """A picture was pasted."""
+    if (data := component.pasted_bytes()) is not None:
+        _take(data, "the pasted picture")
+        st.session_state["patch"] = None
+
+
+def _take(data: bytes, name: str) -> None:
+    try:
+        pictures.uploaded(data, name)
+    except LlavitLensError as error:
+        st.session_state[NOTES] = [*st.session_state[NOTES], str(error)]
+        return
+    st.session_state[OWN_BYTES] = data
+    st.session_state["picture"] = OWN
+
+
+def forget_patch() -> None:
+    """Another picture or model: the pin would be somewhere else."""
+    st.session_state["patch"] = None

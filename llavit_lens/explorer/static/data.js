@@ -1,0 +1,141 @@
+// From the JSON that payload.py builds to numbers and strings. Numbers travel as base64 of small
+// integers: uint16 codes of log-probabilities (0 to -32 nats), cosines (-1 to 1) and fractions.
+
+const CODES = 65535;
+const NATS = 32;
+
+function numbers(text, Type) {
+  const raw = atob(text);
+  const bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return new Type(bytes.buffer);
+}
+
+const toLogProbability = (code) => (-NATS * code) / CODES;
+const toCosine = (code) => (2 * code) / CODES - 1;
+const toFraction = (code) => code / CODES;
+
+// One model's words on the picture: slots (the input by cosine, then layers) x patches x k.
+class Pane {
+  constructor(raw) {
+    Object.assign(this, { name: raw.name, slots: raw.slots, k: raw.k, strings: raw.strings });
+    this.grids = raw.grids;
+    this.maxEntropy = raw.maxEntropy;
+    this.boxes = numbers(raw.boxes, Float32Array);
+    this.cells = numbers(raw.cells, Uint16Array);
+    this.ids = numbers(raw.ids, raw.wide ? Uint32Array : Uint16Array);
+    this.codes = numbers(raw.values, Uint16Array);
+    this.entropies = numbers(raw.entropy, Uint16Array);
+    this.truth = raw.truth ? numbers(raw.truth, Uint8Array) : null;
+    this.n = this.boxes.length / 4;
+    this.search = null;
+    this.difference = null;
+    this.ranges = new Map();
+  }
+  isCosine(slot) {
+    return this.slots[slot].cosine;
+  }
+  word(slot, patch, rank) {
+    return this.strings[this.ids[(slot * this.n + patch) * this.k + rank]];
+  }
+  // A probability or, in the slot of the input similarity, a cosine.
+  value(slot, patch, rank) {
+    return this.read(slot, this.codes[(slot * this.n + patch) * this.k + rank]);
+  }
+  read(slot, code) {
+    return this.isCosine(slot) ? toCosine(code) : Math.exp(toLogProbability(code));
+  }
+  entropy(slot, patch) {
+    return this.isCosine(slot) ? null : toFraction(this.entropies[slot * this.n + patch]);
+  }
+  // 0: not judged, 1: the top word is not true of the patch, 2: it is.
+  judged(slot, patch) {
+    return this.truth ? this.truth[slot * this.n + patch] : 0;
+  }
+  searched(slot, patch) {
+    return this.search ? this.read(slot, this.search[slot * this.n + patch]) : null;
+  }
+  box(patch) {
+    const at = 4 * patch;
+    return this.boxes.subarray(at, at + 4);
+  }
+  center(patch) {
+    const [left, top, right, bottom] = this.box(patch);
+    return [(left + right) / 2, (top + bottom) / 2];
+  }
+  place(patch) {
+    const [row, col, tile] = this.cells.subarray(3 * patch, 3 * patch + 3);
+    const where = `row ${row}, column ${col}`;
+    return this.grids.length > 1 ? `${where}, ${tile ? `tile ${tile}` : "whole picture"}` : where;
+  }
+  tile(patch) {
+    return this.cells[3 * patch + 2];
+  }
+  // Patches that a view shows: the base tile (the whole picture), or all the others.
+  shown(tiles) {
+    const patches = [];
+    for (let i = 0; i < this.n; i++) {
+      const [left, top, right, bottom] = this.box(i);
+      if (left < right && top < bottom && this.tile(i) > 0 === tiles) patches.push(i);
+    }
+    return patches;
+  }
+  at(x, y, patches) {
+    return patches.find((i) => {
+      const [left, top, right, bottom] = this.box(i);
+      return left <= x && x < right && top <= y && y < bottom;
+    });
+  }
+  nearest([x, y], patches) {
+    let best;
+    let least = Infinity;
+    for (const i of patches) {
+      const [cx, cy] = this.center(i);
+      const distance = (cx - x) ** 2 + (cy - y) ** 2;
+      if (distance < least) [best, least] = [i, distance];
+    }
+    return best;
+  }
+  // The next patch in a direction: the nearest one whose center lies there.
+  beside(patch, dx, dy, patches) {
+    const [x, y] = this.center(patch);
+    const [left, top, right, bottom] = this.box(patch);
+    const [width, height] = [right - left, bottom - top];
+    let best = patch;
+    let least = Infinity;
+    for (const i of patches) {
+      const [cx, cy] = this.center(i);
+      const along = ((cx - x) / width) * dx + ((cy - y) / height) * dy;
+      const across = Math.abs(((cx - x) / width) * dy) + Math.abs(((cy - y) / height) * dx);
+      if (along > 0.2 && across < 0.7 && along + 2 * across < least) {
+        [best, least] = [i, along + 2 * across];
+      }
+    }
+    return best;
+  }
+  // Smallest and largest of what colors stand for where that has no natural bounds: cosines.
+  range(slot, values) {
+    const key = `${slot} ${values === this.search}`;
+    if (!this.ranges.has(key)) {
+      let [low, high] = [0, 0.05];
+      const step = values === this.codes ? this.k : 1;
+      for (let i = 0; i < this.n; i++) {
+        const value = toCosine(values[(slot * this.n + i) * step]);
+        [low, high] = [Math.min(low, value), Math.max(high, value)];
+      }
+      this.ranges.set(key, [low, high]);
+    }
+    return this.ranges.get(key);
+  }
+}
+
+function percent(value) {
+  const hundredfold = 100 * value;
+  if (hundredfold >= 99.95) return "100 %";
+  if (hundredfold >= 9.95) return `${hundredfold.toFixed(0)} %`;
+  if (hundredfold >= 0.095) return `${hundredfold.toFixed(1)} %`;
+  return hundredfold >= 0.001 ? `${hundredfold.toPrecision(1)} %` : "< 0.001 %";
+}
+
+const shownValue = (pane, slot, value) =>
+  pane.isCosine(slot) ? value.toFixed(2) : percent(value);

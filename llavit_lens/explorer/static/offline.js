@@ -1,0 +1,10 @@
+// The saved page's side: its data lies in the page.
+
+const saved = JSON.parse(document.getElementById("data").textContent);
+const view = new PatchExplorer(
+  document.querySelector(".llavit-explorer"),
+  saved.still,
+  saved.start,
+  () => {},
+);
+view.setSearch(saved.search, true);

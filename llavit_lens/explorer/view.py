@@ -1,0 +1,115 @@
+"""What the page shows, as the query parameters of a link: nothing in a link is trusted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.explorer.choices import ABLATIONS, COLORS, MODES
+
+SIMILARITY = "similarity"
+"""The layer's name in a link for the input similarity (Eq. 4)."""
+OWN = "own"
+"""The picture's name in a link if it is the user's own, which no link holds."""
+MOST_WORDS = 10
+_LENGTHS = {"prompt": 500, "word": 64, "model": 200, "other": 200, "picture": 80}
+_MOST_LAYERS = 1000
+_MOST_PATCHES = 1_000_000
+
+
+@dataclass(frozen=True)
+class View:
+    """One view. None: chosen by the page for the picture and the model at hand.
+
+    Attributes:
+        picture: name of an example scene, or `OWN`.
+        model: as `load` takes it.
+        mode: "look" at one model, "compare" it with `other`, or "ablate" it.
+        other: the second model.
+        layer: number of the layer, -1 for the input similarity.
+        patch: index of the pinned patch among the visual tokens.
+        color: what the colors show.
+        k: how many words of a patch.
+        word: the word that is searched.
+        prompt: the question; "" for the default.
+        ablation: which intervention.
+        first, last: its layers, counted from 1; 0 for the model's last.
+    """
+
+    picture: str = ""
+    model: str = "demo:llavit"
+    mode: str = "look"
+    other: str = "demo:baseline"
+    layer: int | None = None
+    patch: int | None = None
+    color: str = "probability"
+    k: int = 5
+    word: str = ""
+    prompt: str = ""
+    ablation: str = "visual_attention"
+    first: int = 1
+    last: int = 0
+
+    def __post_init__(self) -> None:
+        for name, most in _LENGTHS.items():
+            if len(getattr(self, name)) > most:
+                raise ConfigurationError(f"{name} is longer than {most} characters; shorten it")
+        for name, known in (("mode", MODES), ("color", COLORS), ("ablation", ABLATIONS)):
+            if getattr(self, name) not in known:
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)!r}, but must be one of: {', '.join(known)}"
+                )
+        bounds = {
+            "layer": (-1, _MOST_LAYERS),
+            "patch": (0, _MOST_PATCHES),
+            "k": (1, MOST_WORDS),
+            "first": (1, _MOST_LAYERS),
+            "last": (0, _MOST_LAYERS),
+        }
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ConfigurationError(f"{name} is {value}, but must lie in {low} to {high}")
+
+    def to_query(self) -> dict[str, str]:
+        """Query parameters; what is as by default is left out."""
+        query = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                query[field.name] = (
+                    SIMILARITY if field.name == "layer" and value < 0 else str(value)
+                )
+        return query
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> tuple[View, list[str]]:
+        """The view of a link, and what of the link cannot be used, in words.
+
+        Each parameter that makes no sense is left out, and the rest of the link still counts.
+        Parameters of other names are ignored.
+        """
+        view, faults = cls(), []
+        for field in fields(cls):
+            if (text := query.get(field.name)) is None:
+                continue
+            try:
+                view = replace(view, **{field.name: _parsed(field.name, text, field.default)})
+            except ConfigurationError as error:
+                faults.append(str(error))
+        return view, faults
+
+
+def _parsed(name: str, text: str, default: Any) -> Any:
+    if default is not None and not isinstance(default, int):
+        if not text.isprintable():
+            raise ConfigurationError(f"{name} holds characters that cannot be shown; leave it out")
+        return text
+    if name == "layer" and text == SIMILARITY:
+        return -1
+    if not re.fullmatch(r"[0-9]{1,7}", text):  # int() takes underscores and other digits as well
+        raise ConfigurationError(f"{name} is {text[:20]!r}, but must be a whole number")
+    return int(text)

@@ -1,0 +1,20 @@
+"""Tiny models' readings, and the explorer as a person meets it."""
+
+from __future__ import annotations
+
+import pytest
+from explorer_readings import reading_of
+from hypothesis import settings
+from PIL import Image
+from tiny_vlm import tiny_vlm
+
+from llavit_lens.explorer.bench import Reading
+
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
+
+
+@pytest.fixture(scope="session")
+def readings(image: Image.Image) -> tuple[Reading, Reading]:
+    """Two models' readings of the same picture."""
+    return reading_of(tiny_vlm("llava"), image), reading_of(tiny_vlm("llavit"), image)

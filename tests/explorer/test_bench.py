@@ -1,0 +1,135 @@
+"""Nothing is read twice, and what is kept is bounded."""
+
+from importlib import import_module
+from threading import Thread
+
+import pytest
+import torch
+from tiny_vlm import LAYERS, tiny_vlm
+
+from llavit_lens.errors import ConfigurationError, LlavitLensError
+from llavit_lens.explorer import bench as module
+from llavit_lens.explorer.ablation import Ablation, applied
+from llavit_lens.explorer.bench import Bench, Source
+from llavit_lens.explorer.choices import ABLATIONS
+from llavit_lens.explorer.pictures import OWN, Picture
+from llavit_lens.vlm.images import pixel_sha256
+
+
+@pytest.fixture
+def picture(image):
+    return Picture(OWN, image, image, pixel_sha256(image))
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Names of the models that were loaded, in order."""
+    names = []
+
+    def load(name, device, dtype):
+        assert (device, dtype) == ("auto", "auto")
+        names.append(name)
+        if name == "broken":
+            raise LlavitLensError("broken: no such folder")
+        return tiny_vlm("llava")
+
+    monkeypatch.setattr(import_module("llavit_lens.vlm.load"), "load", load)
+    return names
+
+
+def test_a_reading_is_made_once(picture, loaded):
+    bench, steps = Bench(), []
+    first = bench.read(Source("a"), picture, "", progress=steps.append)
+    assert steps[0] == "Loading a" and len(steps) == 3
+    assert bench.known_reading(Source("a"), picture, "")
+    assert bench.read(Source("a"), picture, "") is first
+    assert bench.read(Source("a"), picture, "What?") is not first
+    assert loaded == ["a"]
+
+
+def test_only_so_many_models_are_held_and_their_readings_go_with_them(picture, loaded):
+    bench = Bench(most_models=2)
+    for name in ("a", "b", "a", "c"):
+        bench.read(Source(name), picture, "")
+    assert loaded == ["a", "b", "c"]
+    assert bench.known_reading(Source("a"), picture, "")  # used after b
+    assert not bench.known_reading(Source("b"), picture, "")
+    bench.read(Source("b"), picture, "")
+    assert loaded == ["a", "b", "c", "b"]
+
+
+def test_finished_readings_are_bounded_by_bytes(picture, loaded):
+    bench = Bench()
+    size = bench.read(Source("a"), picture, "").nbytes
+    bench = Bench(most_bytes=3 * size + size // 2)
+    prompts = [f"What? {i}" for i in range(6)]
+    for prompt in prompts:
+        bench.read(Source("a"), picture, prompt)
+    kept = [prompt for prompt in prompts if bench.known_reading(Source("a"), picture, prompt)]
+    assert kept == prompts[-3:]
+    alone = Bench(most_bytes=1)
+    alone.read(Source("a"), picture, "")
+    assert alone.known_reading(Source("a"), picture, "")
+
+
+def test_answers_are_kept_and_bounded(picture, loaded, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ANSWERS", 2)
+    monkeypatch.setattr(module, "ANSWER_TOKENS", 3)
+    bench = Bench()
+    answer = bench.answer(Source("a"), picture, "")
+    assert bench.known_answer(Source("a"), picture, "")
+    assert bench.answer(Source("a"), picture, "") == answer
+    for prompt in ("What? 1", "What? 2"):
+        bench.answer(Source("a"), picture, prompt)
+    assert not bench.known_answer(Source("a"), picture, "")
+
+
+def test_what_is_known_does_not_wait_for_work(picture, loaded):
+    bench = Bench()
+    first = bench.read(Source("a"), picture, "")
+    bench.answer(Source("a"), picture, "")
+    with bench._work:  # somebody loads a large model
+        found = []
+        asks = Thread(
+            target=lambda: found.extend(
+                f(Source("a"), picture, "") for f in (bench.known_reading, bench.known_answer)
+            )
+        )
+        asks.start()
+        asks.join(10)
+        assert found[0] is first and found[1] is not None
+
+
+def test_an_error_leaves_the_bench_usable(picture, loaded):
+    bench = Bench()
+    with pytest.raises(LlavitLensError, match="no such folder"):
+        bench.read(Source("broken"), picture, "")
+    assert bench.read(Source("a"), picture, "").words.k > 0
+    assert not bench.known_reading(Source("broken"), picture, "")
+
+
+def test_layers_of_an_ablation_must_be_there():
+    for first, last in ((3, 2), (1, 9), (0, 1)):
+        ablation = Ablation("visual_attention", first, last)
+        with pytest.raises(ConfigurationError, match="layers"), applied(None, ablation, 3):
+            pass
+
+
+@pytest.mark.parametrize("kind", ABLATIONS)
+def test_every_ablation_runs_and_leaves_no_trace(picture, kind):
+    vlm = tiny_vlm("llavit")
+    before = vlm.trace(picture.image).hidden
+    first = 2
+    with applied(vlm, Ablation(kind, first, 0), LAYERS):
+        inside = vlm.trace(picture.image).hidden
+    assert torch.equal(vlm.trace(picture.image).hidden, before)
+    # state l is what decoder layer l, counted from 1, puts out
+    assert torch.equal(inside[:first], before[:first])
+    changes = kind in ("visual_attention", "visual->visual", "visual->text", "causal")
+    assert torch.equal(inside[first], before[first]) != changes
+
+
+def test_titles_of_ablations():
+    assert Ablation("visual_attention").title(6).endswith(", all layers")
+    assert Ablation("visual_attention", 1, 6).title(6).endswith(", all layers")
+    assert Ablation("text->visual", 2, 0).title(6).endswith(", layers 2 to 6")

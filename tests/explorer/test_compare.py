@@ -1,0 +1,83 @@
+"""The difference of two readings, against loops written from its definition."""
+
+import numpy as np
+import pytest
+import torch
+from explorer_readings import reading_of
+from tiny_vlm import tiled_vlm, tiny_vlm
+
+from llavit_lens.explorer.compare import difference, partners
+from llavit_lens.lens.token_strings import token_strings
+
+BUDGET = 1e-5  # probabilities from float32 logits up to 30: exp doubles no relative error of 1e-6
+
+
+def probabilities(reading):
+    """float64 [layers, n, vocab]."""
+    trace = reading.trace
+    with torch.no_grad():
+        logits = trace.norm(trace.hidden).double() @ trace.unembedding.double().T
+    return logits.softmax(-1).numpy()
+
+
+def cosines(reading):
+    """float64 [n, vocab]."""
+    v = reading.trace.hidden[0].double()
+    w = reading.trace.embedding.double()
+    return (v @ w.T / v.norm(dim=1)[:, None] / w.norm(dim=1)[None]).numpy()
+
+
+def test_it_is_what_its_definition_says(readings):
+    a, b = readings
+    found = difference(a, b)
+    n = len(a.words.layout)
+    assert found.shape == (a.depth + 2, n)
+    p_a, p_b, c_a, c_b = probabilities(a), probabilities(b), cosines(a), cosines(b)
+    for patch in range(n):
+        w, u = a.similarity.ids[0, patch, 0], b.similarity.ids[0, patch, 0]
+        each = c_a[patch, w] - c_b[patch, w] + c_b[patch, u] - c_a[patch, u]
+        assert abs(found[0, patch] - np.clip(each / 2, 0, 1)) < BUDGET
+        for layer in range(a.depth + 1):
+            w, u = a.words.ids[layer, patch, 0], b.words.ids[layer, patch, 0]
+            pa, pb = p_a[layer, patch], p_b[layer, patch]
+            each = pa[w] - pb[w] + pb[u] - pa[u]
+            assert abs(found[layer + 1, patch] - np.clip(each / 2, 0, 1)) < BUDGET
+
+
+def test_nothing_differs_from_itself(readings):
+    assert difference(readings[0], readings[0]).max() < BUDGET
+
+
+def test_words_that_the_other_does_not_have_count_as_ruled_out(readings, image, monkeypatch):
+    a, b = readings
+    table = token_strings(b.trace.tokenizer)
+    monkeypatch.setattr(
+        "llavit_lens.explorer.compare.token_strings",
+        lambda tokenizer: table if tokenizer is b.trace.tokenizer else [f"~{t}" for t in table],
+    )
+    found = difference(a, b)
+    top_a, top_b = np.exp(a.words.values[:, :, 0]), np.exp(b.words.values[:, :, 0])
+    assert np.abs(found[1:] - (top_a + top_b) / 2).max() < BUDGET
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_partners_lie_nearest(image, tiled):
+    small = reading_of(tiny_vlm("llava"), image).words.layout
+    other = reading_of(tiled_vlm("spatial"), image).words.layout if tiled else small
+    found = partners(small, other)
+    centers = [(x.boxes[:, :2] + x.boxes[:, 2:]) / 2 for x in (small, other)]
+    for patch, partner in enumerate(found):
+        apart = ((centers[1] - centers[0][patch]) ** 2).sum(1)
+        base = other.tile == 0
+        assert other.tile[partner] == 0
+        assert apart[partner] <= apart[base].min() + 1e-9
+    back = partners(other, small)
+    assert len(back) == len(other) and back.max() < len(small)
+
+
+def test_models_of_other_depth_and_grid(readings, image):
+    tiles = reading_of(tiled_vlm("llava_next"), image)
+    for a, b in ((readings[0], tiles), (tiles, readings[0])):
+        found = difference(a, b)
+        assert found.shape == (a.depth + 2, len(a.words.layout))
+        assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1

@@ -1,0 +1,450 @@
+"""What a person does with the explorer, in a real Chromium, without an error in its console."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from browser import explorer_server, open_browser
+from explorer_readings import decoded
+from PIL import Image
+
+from llavit_lens.explorer.first_view import read_first_view
+from llavit_lens.miniature.scenes import example_names, sharper_path
+from llavit_lens.miniature.scenes import example_path as path_of
+from llavit_lens.vlm.load import checkpoint_folder
+
+MILLISECONDS = 30_000
+# a server and a browser are not cheap: with pytest-xdist all of these run in one process
+pytestmark = pytest.mark.xdist_group("browser")
+
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+SCRIPT = "<script>window.hacked=1</script>"
+IMAGE = "<img src=x onerror=window.hacked=1>"
+
+
+@pytest.fixture(scope="module")
+def tops():
+    """The top words of the first view, [layers, patches], and the layer where it starts."""
+    first = read_first_view()
+    words, _, _ = decoded(first["still"]["panes"][0])
+    return words[1:, :, 0], first["layer"]
+
+
+@pytest.fixture(scope="module")
+def hostile_folder(tmp_path_factory, tops):
+    """The demo LLaViT with markup for the top words of the first and the last patch."""
+    words, layer = tops
+    hostile = {words[layer, 0]: SCRIPT, words[layer, -1]: IMAGE}
+    assert len(hostile) == 2
+    folder = tmp_path_factory.mktemp("models") / "hostile"
+    shutil.copytree(checkpoint_folder("demo:llavit"), folder)
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    tokenizer["model"]["vocab"] = {hostile.get(w, w): i for w, i in vocabulary.items()}
+    path.write_text(json.dumps(tokenizer))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, hostile_folder):
+    # from another folder: the settings beside the script count
+    folder = tmp_path_factory.mktemp("elsewhere")
+    log = folder / "log.txt"
+    with explorer_server("--model", str(hostile_folder), folder=folder, log=log) as found:
+        yield found
+    assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as found:
+        yield found
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens the page; in the end nothing may have gone wrong in the browser."""
+    wrong, contexts = [], []
+
+    def open_page(query="", viewport=DESKTOP, **options):
+        context = browser.new_context(viewport=viewport, accept_downloads=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(MILLISECONDS)
+        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda r: wrong.append(r.url) if is_foreign(r.url, address) else None)
+        page.goto(f"{address}/{query}")
+        page.locator("canvas.picture").first.wait_for()
+        page.get_by_text("Take it with you").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+def is_foreign(url, address):
+    port = address.rpartition(":")[2]
+    return not re.match(rf"(data:|blob:|(http|ws)://127\.0\.0\.1:{port}/)", url)
+
+
+def center_of(page, row, col, pane=0, grid=8):
+    """Where a patch of a square picture that is wholly shown lies on the screen."""
+    box = page.locator("canvas.picture").nth(pane).bounding_box()
+    side = min(box["width"], box["height"])
+    left = box["x"] + (box["width"] - side) / 2
+    return left + (col + 0.5) * side / grid, box["y"] + (row + 0.5) * side / grid
+
+
+def settle(page):
+    """Until the server has heard of it and the page is still."""
+    page.wait_for_timeout(600)
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+
+def link(page, *parts):
+    """The page's own address once all these parts are in it, without the server's."""
+    page.wait_for_function(
+        "parts => parts.every((part) => location.search.includes(part))", arg=list(parts)
+    )
+    return page.url[page.url.index("?") :]
+
+
+def pinned(page):
+    return page.locator(".live").text_content()
+
+
+def test_open_hover_click_and_move_the_slider(visit, tops):
+    page = visit()
+    assert page.locator(".layer").text_content().startswith("layer ")
+    before = pinned(page)
+    page.mouse.move(*center_of(page, 0, 0))
+    card = page.locator(".card")
+    assert card.is_visible() and "row 0, column 0" in card.text_content()
+    words, layer = tops
+    assert card.locator(".entry").count() == 5
+    assert card.locator(".entry b").first.text_content() == words[layer, 0]
+    page.mouse.click(*center_of(page, 7, 1))
+    assert "row 7, column 1" in pinned(page) != before
+    assert page.locator("h4").text_content() == "Patch at row 7, column 1"
+    table = page.locator("table.words")
+    assert table.locator("tr").count() == 8 and table.locator("td").count() == 8 * 5
+    page.get_by_role("heading", name="The patch at row 7, column 1").wait_for()
+    slider = page.locator(".slide input")
+    slider.fill("7")
+    assert page.locator(".layer").text_content() == "output (layer 6 of 6)"
+    slider.fill("0")
+    assert page.locator(".layer").text_content().startswith("input, by cosine")
+    assert "cosine" in page.locator(".meaning").text_content()
+    link(page, "layer=similarity", "patch=57")
+    page.locator(".thumbnail").nth(3).click()
+    assert page.locator(".layer").text_content() == "layer 2 of 6"
+    page.locator(".go").nth(6).click()
+    assert page.locator(".layer").text_content() == "layer 5 of 6"
+    page.locator(".llavit-explorer select").select_option("entropy")
+    assert "entropy" in page.locator(".meaning").text_content()
+
+
+def test_play(visit):
+    page = visit()
+    start = page.locator(".layer").text_content()
+    page.get_by_label("Play through the layers").click()
+    page.locator(".layer").get_by_text(start).wait_for(state="detached")
+    page.get_by_role("button", name="Stop").click()
+    rest = page.locator(".layer").text_content()
+    page.wait_for_timeout(1000)
+    assert page.locator(".layer").text_content() == rest
+
+
+def test_keyboard(visit):
+    page = visit("?patch=27&layer=2")
+    canvas = page.locator("canvas.picture")
+    canvas.focus()
+    for key, place in (
+        ("ArrowRight", "row 3, column 4"),
+        ("ArrowDown", "row 4, column 4"),
+        ("ArrowLeft", "row 4, column 3"),
+        ("ArrowUp", "row 3, column 3"),
+    ):
+        page.keyboard.press(key)
+        assert place in pinned(page)
+    page.keyboard.press("PageUp")
+    assert page.locator(".layer").text_content() == "layer 3 of 6"
+    page.keyboard.press("+")
+    page.keyboard.press("+")
+    for _ in range(9):
+        page.keyboard.press("ArrowRight")
+    assert "row 3, column 7" in pinned(page)  # and no further
+    page.keyboard.press("0")
+    page.keyboard.press("Escape")
+    assert "Click a patch" in page.locator(".panel").text_content()
+    page.keyboard.press("Tab")
+    focused = page.evaluate(
+        "document.activeElement.shadowRoot?.activeElement.getAttribute('aria-label')"
+    )
+    assert focused  # the next control has the focus, and a name
+
+
+def test_zoom_and_pan(visit):
+    page = visit("?patch=0")
+    page.locator("canvas.picture").scroll_into_view_if_needed()
+    page.mouse.move(*center_of(page, 0, 0))
+    page.keyboard.down("Control")
+    for _ in range(2):
+        page.mouse.wheel(0, -120)
+    page.keyboard.up("Control")
+    page.wait_for_timeout(200)
+    x, y = center_of(page, 3, 3)
+    page.mouse.click(x, y)
+    assert re.search("row [01], column [01]", pinned(page))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 300, y, steps=5)
+    page.mouse.up()
+    before = pinned(page)
+    page.mouse.click(x, y)
+    assert pinned(page) != before
+    page.get_by_role("button", name="Whole picture").click()
+    page.mouse.click(*center_of(page, 7, 7))
+    assert "row 7, column 7" in pinned(page)
+
+
+def test_search_a_word(visit, tops):
+    words, layer = tops
+    word = words[layer, 27]
+    page = visit()
+    box = page.get_by_label("Find a word")
+    box.fill(word)
+    box.press("Enter")
+    found = page.locator(".found")
+    found.get_by_text("likeliest at layer").wait_for()
+    assert page.locator(".llavit-explorer select").input_value() == "word"
+    assert f"log-probability of “{word}”" in page.locator(".meaning").text_content()
+    said = re.search(r"layer (\d) of 6, row (\d), column (\d)", found.text_content())
+    found.get_by_role("button").click()
+    assert page.locator(".layer").text_content().startswith(("layer " + said[1], "input", "output"))
+    assert f"row {said[2]}, column {said[3]}" in pinned(page)
+    assert word in pinned(page)
+    settle(page)
+    page.get_by_text(f"{word} (searched)").wait_for()
+    link(page, "color=word")
+    box.fill("")
+    box.press("Enter")
+    page.locator(".found").wait_for(state="hidden")
+    assert page.locator(".llavit-explorer select").input_value() == "probability"
+
+
+def test_compare_two_models(visit):
+    page = visit()
+    page.get_by_role("radio", name="Compare two").click()
+    page.locator("canvas.picture").nth(1).wait_for()
+    names = page.locator("h3.name").all_text_contents()
+    assert "baseline" in names[0] and "LLaViT" in names[1]
+    chips = page.locator(".chip")
+    assert chips.count() >= 1
+    chips.first.click()
+    page.mouse.click(*center_of(page, 6, 1, pane=1))
+    places = page.locator("h4").all_text_contents()
+    assert places == ["Patch at row 6, column 1"] * 2
+    page.mouse.move(*center_of(page, 2, 2, pane=0))
+    assert page.locator(".card:visible").count() == 2
+    page.locator(".llavit-explorer select").select_option("difference")
+    assert "disagree" in page.locator(".meaning").text_content()
+
+
+def test_ablate(visit):
+    page = visit("?patch=27")
+    page.get_by_role("radio", name="Ablate").click()
+    page.locator("canvas.picture").nth(1).wait_for()
+    assert "no visual attention (Eq. 5), all" in page.locator("h3.name").nth(1).text_content()
+    page.get_by_role("combobox", name="Change").click()
+    page.get_by_role("option", name="Patches do not see each other").click()
+    page.locator("h3.name").get_by_text("patches do not see each other").wait_for()
+    names = page.locator("h3.name").all_text_contents()
+    assert names == ["As it is", "patches do not see each other, all layers"]
+    settle(page)
+    assert page.locator("[data-testid=stText]").count() == 2
+    page.locator(".slide input").fill("1")  # the input: nothing has happened yet
+    assert "hardly differ" in page.locator(".apart").text_content()
+    page.locator(".slide input").fill("7")
+    assert page.locator(".chip").count() >= 1
+    again = visit(link(page, "mode=ablate", "ablation=visual", "layer=6"))
+    again.locator("canvas.picture").nth(1).wait_for()
+    assert again.locator("h3.name").all_text_contents() == names
+
+
+def test_upload_a_picture_and_take_it_out_again(visit, tmp_path):
+    page = visit("?patch=5")
+    picture = tmp_path / "wide.png"
+    with Image.open(sharper_path(path_of(example_names()[3]))) as scene:
+        scene.resize((600, 300)).save(picture)
+    page.locator("input[type=file]").set_input_files(str(picture))
+    page.locator(".truth").wait_for(state="detached")  # nobody knows what is true of it
+    link(page, "picture=own")
+    box = page.locator("canvas.picture").bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(2, rel=0.02)
+    (tmp_path / "bad.png").write_bytes(b"not a picture")
+    page.locator("input[type=file]").set_input_files(str(tmp_path / "bad.png"))
+    page.get_by_text("not an image that can be read").wait_for()
+
+
+def test_paste_a_picture(visit):
+    page = visit()
+    page.evaluate(
+        """async () => {
+            const canvas = document.createElement('canvas');
+            canvas.width = 300; canvas.height = 100;
+            canvas.getContext('2d').fillRect(0, 0, 150, 100);
+            const blob = await new Promise((done) => canvas.toBlob(done, 'image/png'));
+            const data = new DataTransfer();
+            data.items.add(new File([blob], 'image.png', { type: 'image/png' }));
+            document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data }));
+        }"""
+    )
+    page.locator(".truth").wait_for(state="detached")
+    settle(page)
+    box = page.locator("canvas.picture").bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(3, rel=0.02)
+
+
+def saved(page, label, folder):
+    with page.expect_download() as started:
+        page.get_by_role("button", name=label).click()
+    path = Path(folder) / started.value.suggested_filename
+    started.value.save_as(path)
+    return path
+
+
+def test_downloads(visit, browser, tmp_path):
+    page = visit("?word=red&layer=3&patch=54")
+    assert saved(page, "Figure (PNG)", tmp_path).read_bytes().startswith(b"\x89PNG")
+    assert saved(page, "Figure (PDF)", tmp_path).read_bytes().startswith(b"%PDF")
+    assert saved(page, "Words (Parquet)", tmp_path).read_bytes().startswith(b"PAR1")
+    assert saved(page, "Words (CSV)", tmp_path).read_text().startswith('"model","lens","layer"')
+    path = saved(page, "Web page (HTML)", tmp_path)
+    check_saved_page(browser, path)
+
+
+def check_saved_page(browser, path):
+    """The page on its own: no network, the same hover and slider."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1400}, offline=True)
+    page, wrong = context.new_page(), []
+    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(path.as_uri())
+    assert page.locator(".layer").text_content() == "layer 3 of 6"
+    assert "row 6, column 6" in pinned(page)
+    assert "likeliest at layer" in page.locator(".found").text_content()
+    page.mouse.move(*center_of(page, 0, 0))
+    assert "row 0, column 0" in page.locator(".card").text_content()
+    page.locator(".slide input").fill("7")
+    assert page.locator(".layer").text_content() == "output (layer 6 of 6)"
+    page.mouse.click(*center_of(page, 7, 7))
+    assert "row 7, column 7" in pinned(page)
+    assert page.locator("canvas.picture").evaluate(COLORS) > 50
+    context.close()
+    assert not wrong
+
+
+COLORS = """canvas => {
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const seen = new Set();
+    for (let i = 0; i < data.length; i += 4) seen.add(data[i] << 16 | data[i+1] << 8 | data[i+2]);
+    return seen.size;
+}"""
+
+
+def test_a_link_restores_the_view(visit):
+    page = visit()
+    page.mouse.click(*center_of(page, 2, 5))
+    page.locator(".slide input").fill("5")
+    page.locator(".llavit-explorer select").select_option("entropy")
+    again = visit(link(page, "layer=4", "patch=21", "color=entropy"))
+    assert again.locator(".layer").text_content() == "layer 4 of 6"
+    assert "row 2, column 5" in pinned(again)
+    assert again.locator(".llavit-explorer select").input_value() == "entropy"
+    third = visit(link(again, "layer=4") + "&word=red")
+    assert third.locator(".found").get_by_text("likeliest").is_visible()
+    assert third.locator(".llavit-explorer select").input_value() == "entropy"
+    again.reload()
+    again.locator("canvas.picture").wait_for()
+    assert "row 2, column 5" in pinned(again)
+
+
+def test_words_that_are_markup_stay_words(visit, hostile_folder, tmp_path, browser):
+    page = visit("?model=" + str(hostile_folder))
+    page.mouse.click(*center_of(page, 7, 7))
+    assert IMAGE in page.locator("table.words").text_content()
+    page.mouse.move(*center_of(page, 0, 0))
+    assert SCRIPT in page.locator(".card").text_content()
+    settle(page)
+    page.locator(".js-plotly-plot").get_by_text(IMAGE[:20]).first.wait_for()
+    page.get_by_label("Find a word").fill(IMAGE)
+    page.get_by_label("Find a word").press("Enter")
+    page.locator(".found").get_by_text("likeliest").wait_for()
+    settle(page)
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img[src=x]").count() == 0
+    path = saved(page, "Web page (HTML)", tmp_path)
+    alone = browser.new_page()
+    alone.goto(path.as_uri())
+    alone.locator("canvas.picture").wait_for()
+    assert alone.evaluate("window.hacked") is None and alone.locator("img").count() == 0
+    alone.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_it_fits_the_screen_in_light_and_dark(visit, viewport, scheme):
+    page = visit("?mode=compare&word=red", viewport=viewport, color_scheme=scheme)
+    settle(page)
+    wide = page.evaluate(
+        "document.querySelector('[data-testid=stMain]').scrollWidth - "
+        "document.querySelector('[data-testid=stMain]').clientWidth"
+    )
+    assert wide <= 0
+    for number in range(2):
+        box = page.locator("canvas.picture").nth(number).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= viewport["width"]
+    ink, paper = page.locator(".layer").evaluate(
+        """element => {
+            const ink = getComputedStyle(element).color;
+            const paper = getComputedStyle(document.querySelector('.stApp')).backgroundColor;
+            const parts = (color) => color.match(/[\\d.]+/g).slice(0, 3).map(Number);
+            return [ink, paper].map((color) => parts(color).reduce((a, b) => a + b) / 765);
+        }"""
+    )
+    assert abs(ink - paper) > 0.5
+    assert (paper > 0.5) == (scheme == "light")
+
+
+def test_it_listens_on_this_machine_only_and_tells_nobody(address):
+    port = int(address.rpartition(":")[2])
+    listening = [
+        line.split()[1]
+        for name in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and int(line.split()[1].rpartition(":")[2], 16) == port
+    ]
+    assert listening == [f"0100007F:{port:04X}"]
+
+
+def test_a_redraw_is_quick(visit):
+    """In the browser, where a change of layer waits for no server; 8 ms on an idle machine."""
+    page = visit()
+    took = page.locator(".slide input").evaluate(
+        """slider => {
+            const start = performance.now();
+            for (const value of [0, 1, 2, 3, 4]) {
+                slider.value = value;
+                slider.dispatchEvent(new Event('input'));
+            }
+            return (performance.now() - start) / 5;
+        }"""
+    )
+    assert took < 150

@@ -1,0 +1,221 @@
+"""The page's logic, with Streamlit's own AppTest: the whole script runs, without a browser."""
+
+import json
+
+import pytest
+from browser import EXPLORER
+from streamlit.testing.v1 import AppTest
+
+from llavit_lens.explorer import component, sidebar
+from llavit_lens.explorer.choices import ABLATIONS, demo_models
+from llavit_lens.explorer.first_view import first_view
+from llavit_lens.explorer.view import View
+from llavit_lens.miniature.scenes import example_names
+from llavit_lens.vlm.vlm import DEFAULT_PROMPT
+
+SECONDS = 120
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What the page gave to the view in the browser, run after run."""
+    views = []
+    monkeypatch.setattr(
+        component, "show_view", lambda still, moving, chosen: views.append((still, moving))
+    )
+    return views
+
+
+@pytest.fixture
+def page(shown, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["explorer.py"])
+    return AppTest.from_file(str(EXPLORER), default_timeout=SECONDS)
+
+
+def link_of(page):
+    """Query parameters, which AppTest gives as they were set: as text or as lists of it."""
+    given = page.query_params.items()
+    return {name: value[-1] if isinstance(value, list) else value for name, value in given}
+
+
+def still_of(view):
+    return json.loads(view[0].split(b"\n")[1])
+
+
+def test_it_opens_on_words(page, shown):
+    page.run()
+    assert not page.exception and not page.error and not page.warning
+    (view,) = shown
+    assert view[0] == first_view(View(picture=example_names()[0])).still
+    assert len(still_of(view)["panes"]) == 1
+    assert link_of(page) == {"picture": example_names()[0]}
+    assert len(page.text) == 1 and page.text[0].value  # the answer
+    assert page.text_input(key="prompt").placeholder == DEFAULT_PROMPT
+    assert [
+        o.split("(")[-1].rstrip(")") for o in page.selectbox(key="model").options
+    ] == demo_models()
+
+
+def test_compare(page, shown):
+    page.run()
+    page.segmented_control(key="mode").set_value("compare").run()
+    assert not page.exception and not page.error
+    still = still_of(shown[-1])
+    assert ["baseline" in pane["name"] for pane in still["panes"]] == [True, False]
+    assert still["difference"]
+    assert len(page.text) == 2
+    page.selectbox(key="other").set_value("demo:llavit").run()
+    assert "both models are the same" in page.error[0].value
+
+
+def test_a_searched_word(page, shown):
+    page.run()
+    page.text_input(key="word").set_value("red").run()
+    search = shown[-1][1]["search"]
+    assert search["word"] == "red" and "likeliest at layer" in search["panes"][0]["text"]
+    assert link_of(page)["word"] == "red"
+    page.text_input(key="word").set_value("xyzzy!").run()
+    assert not page.exception
+    assert "vocabulary" in page.warning[0].value
+    assert shown[-1][1]["search"] is None
+
+
+def test_another_question(page, shown):
+    page.run()
+    page.text_input(key="prompt").set_value("What color is it?").run()
+    assert not page.error and link_of(page)["prompt"] == "What color is it?"
+    page.text_input(key="prompt").set_value("<image> <image>").run()
+    assert len(page.error) == 1 and not page.exception
+
+
+def test_a_link_restores_its_view(page, shown):
+    page.query_params.update(
+        picture=example_names()[2], model="demo:baseline", layer="4", patch="9", color="entropy",
+        k="3", word="sky",
+    )  # fmt: skip
+    before = link_of(page)
+    page.run()
+    assert not page.exception and not page.error and not page.warning
+    still, moving = still_of(shown[-1]), shown[-1][1]
+    assert "baseline" in still["panes"][0]["name"] and still["panes"][0]["k"] == 3
+    assert moving["start"] == {"slot": 5, "pin": 9, "color": "entropy"}
+    assert moving["search"]["word"] == "sky"
+    assert link_of(page) == before
+
+
+def test_a_layer_beyond_the_last_is_the_last(page, shown):
+    page.query_params.update(layer="99", patch="5000", model="demo:baseline")
+    page.run()
+    assert not page.exception
+    start = shown[-1][1]["start"]
+    pane = still_of(shown[-1])["panes"][0]
+    assert start["slot"] == len(pane["slots"]) - 1 and 0 <= start["pin"] < 64
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"slot": 3, "pin": 12, "color": "entropy"},
+        {"slot": "3", "pin": 12, "color": "entropy"},
+        {"slot": True, "pin": None, "color": "entropy"},
+        {"slot": 3, "pin": -1, "color": "entropy"},
+        {"slot": 10**9, "pin": 1, "color": "entropy"},
+        {"slot": 3, "pin": 1, "color": "<b>"},
+        {"slot": 3, "pin": 1, "color": []},
+        {},
+    ],
+)
+def test_what_the_browser_says_is_checked(monkeypatch, said):
+    from llavit_lens.explorer import state
+
+    session = {"layer": None, "patch": None, "color": "probability"}
+    monkeypatch.setattr(state.st, "session_state", session)
+    monkeypatch.setattr(component, "choice", lambda: said)
+    state.take_choice()
+    if said == {"slot": 3, "pin": 12, "color": "entropy"}:
+        assert session == {"layer": 2, "patch": 12, "color": "entropy"}
+    else:
+        assert session == {"layer": None, "patch": None, "color": "probability"}
+
+
+def test_a_link_loads_no_model_by_itself(page, shown, tmp_path):
+    page.query_params["model"] = str(tmp_path)
+    page.run()
+    assert not page.exception
+    assert "asks for the model" in page.warning[0].value
+    assert "LLaViT" in still_of(shown[-1])["panes"][0]["name"]
+    page.button(key="load_model").click().run()
+    assert not page.exception and len(page.error) == 1  # an empty folder is no model
+
+
+PUBLIC = "from llavit_lens.explorer.page import main; main(['--public', '--model', 'owner/name'])"
+
+
+def test_a_public_page_offers_no_folder(shown, tmp_path):
+    page = AppTest.from_string(PUBLIC, default_timeout=SECONDS)
+    page.query_params["model"] = str(tmp_path)
+    page.run()
+    assert not page.exception
+    assert "not among the models of this page" in page.warning[0].value
+    assert not [button for button in page.button if "Load" in button.label]
+    assert page.selectbox(key="model").options[0] == "owner/name"
+
+
+def test_a_public_page_loads_no_folder_whatever_a_browser_sends(shown, tmp_path, monkeypatch):
+    monkeypatch.setattr(sidebar, "show_sidebar", lambda public, offered: None)
+    page = AppTest.from_string(PUBLIC, default_timeout=SECONDS)
+    page.session_state["model"] = str(tmp_path)
+    page.run()
+    assert not page.exception and not shown
+    assert "not among the models" in page.error[0].value
+
+
+@pytest.mark.parametrize(
+    "query", [{"picture": "../../etc/passwd"}, {"picture": "own"}, {"k": "many"}]
+)
+def test_a_link_that_makes_no_sense(page, shown, query):
+    page.query_params.update(query)
+    page.run()
+    assert not page.exception and len(page.warning) == 1 and shown
+
+
+def test_a_model_that_does_not_exist(page, shown):
+    page.query_params["model"] = "/no/such/folder"
+    page.run()
+    page.button(key="load_model").click().run()
+    assert not page.exception and len(page.error) == 1
+    assert "no such folder" in page.error[0].value
+
+
+def test_ablations_are_offered(page, shown):
+    page.run()
+    page.segmented_control(key="mode").set_value("ablate").run()
+    assert not page.exception and not page.error
+    assert page.selectbox(key="ablation").options == list(ABLATIONS.values())
+    assert "Eq. 5" in still_of(shown[-1])["panes"][1]["name"]
+    page.selectbox(key="ablation").set_value("visual->visual").run()
+    assert not page.exception and not page.error
+    assert [p["name"] for p in still_of(shown[-1])["panes"]] == [
+        "As it is",
+        "patches do not see each other, all layers",
+    ]
+    page.slider(key="layers of 6").set_value((5, 6)).run()
+    assert still_of(shown[-1])["panes"][1]["name"].endswith("layers 5 to 6")
+    assert link_of(page)["first"] == "5" and "last" not in link_of(page)
+    page.selectbox(key="ablation").set_value("text->visual").run()
+    assert any("No word on any patch changes" in caption.value for caption in page.caption)
+    assert len({text.value for text in page.text}) == 2  # the answers do
+
+
+def test_a_link_restores_an_ablation(page, shown):
+    page.query_params.update(mode="ablate", ablation="visual->visual", first="2", last="4")
+    page.run()
+    assert not page.exception and not page.error
+    assert still_of(shown[-1])["panes"][1]["name"].endswith("layers 2 to 4")
+    assert page.slider(key="layers of 6").value == (2, 4)
+
+
+def test_a_wrong_command_line_is_said_on_the_page(page, shown, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["explorer.py", "--pubilc"])
+    page.run()
+    assert not page.exception and "pubilc" in page.error[0].value and not shown

@@ -1,0 +1,83 @@
+"""A link holds a view, and cannot hold anything else."""
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.explorer.choices import ABLATIONS, COLORS, MODES, demo_models, model_title
+from llavit_lens.explorer.view import MOST_WORDS, View
+from llavit_lens.vlm.load import demo_names
+
+texts = st.text(st.characters(exclude_categories=("C", "Z")), max_size=64)
+views = st.builds(
+    View,
+    picture=texts,
+    model=texts,
+    mode=st.sampled_from(sorted(MODES)),
+    other=texts,
+    layer=st.none() | st.integers(-1, 80),
+    patch=st.none() | st.integers(0, 2880),
+    color=st.sampled_from(sorted(COLORS)),
+    k=st.integers(1, MOST_WORDS),
+    word=texts,
+    prompt=texts,
+    ablation=st.sampled_from(sorted(ABLATIONS)),
+    first=st.integers(1, 80),
+    last=st.integers(0, 80),
+)
+
+
+@given(views)
+def test_a_link_gives_back_its_view(view):
+    assert View.from_query(view.to_query()) == (view, [])
+
+
+def test_the_first_view_has_the_shortest_link():
+    assert View().to_query() == {}
+
+
+@given(st.dictionaries(st.sampled_from([f.name for f in fields(View)] + ["x"]), st.text()))
+def test_any_link_gives_a_view(query):
+    view, faults = View.from_query(query)
+    again, none = View.from_query(view.to_query())
+    assert (again, none) == (view, [])
+    assert all(fault and "\n" not in fault for fault in faults)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"layer": "1e3"},
+        {"layer": "-1"},
+        {"layer": "１"},
+        {"layer": "1001"},
+        {"patch": "99999999999999999999"},
+        {"k": "0"},
+        {"k": "11"},
+        {"mode": "admin"},
+        {"color": "<script>"},
+        {"ablation": "__import__"},
+        {"first": "0"},
+        {"model": "a" * 201},
+        {"model": "a\nb"},
+        {"word": "\u202eevil"},
+        {"prompt": "\x00"},
+    ],
+)
+def test_what_makes_no_sense_is_left_out_and_said(query):
+    view, faults = View.from_query({**query, "other": "kept"})
+    assert view == View(other="kept")
+    assert len(faults) == 1 and next(iter(query)) in faults[0]
+
+
+def test_a_view_checks_itself():
+    with pytest.raises(ConfigurationError, match="prompt is longer than 500"):
+        View(prompt="a" * 501)
+
+
+def test_models_that_are_offered_are_those_that_load():
+    assert demo_models() == demo_names()
+    assert all(name in model_title(name) for name in [*demo_names(), "owner/name"])
