@@ -39,7 +39,8 @@ def main(
     """Measure and print a table."""
     check_device(device)
     settings = {**MODELS[model], "num_hidden_layers": layers}
-    both = dict(zip(("LLaVA", "LLaViT"), build(settings, device, torch.float32), strict=True))
+    models = build(settings, device, torch.float32)
+    both = {name: models[name] for name in ("LLaVA", "LLaViT")}
     for visual in tokens or [576, 2880]:
         for name, one in both.items():
             one.set_attn_implementation({"text_config": "sdpa"})
