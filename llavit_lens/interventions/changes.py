@@ -11,6 +11,7 @@ Shape letters: B batch, H heads (or 1), L new tokens, S cached and new tokens, M
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ class _Changes:
         self._open.remove(change)
         if not self._open:
             self._hooks.close()
+            self._begin_pass()  # which lets go of the masks
 
     def _set_hooks(self, vlm: VLM) -> None:
         self._config = vlm.model.config
@@ -97,9 +99,13 @@ class _Changes:
         for index, layer in enumerate(self._decoder.layers):
             before = self._before_layer(index)
             handles.append(layer.self_attn.register_forward_pre_hook(before, with_kwargs=True))
-            self._hooks.callback(layer.self_attn.__dict__.pop, "attend", None)
         for handle in handles:
             self._hooks.callback(handle.remove)
+        self._hooks.callback(self._stop_verifying)
+
+    def _stop_verifying(self) -> None:
+        for layer in self._decoder.layers:
+            layer.self_attn.__dict__.pop("attend", None)
 
     def _begin_pass(self) -> None:
         self._was_bidirectional = False
@@ -107,7 +113,17 @@ class _Changes:
         self._known: dict[Any, tuple[Any, Any, Tensor | None]] = {}
 
     def _before_pass(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        """Build the mask that a causal model would have, before any layer fills the cache."""
+        """Build the mask that a causal model would have, before any layer fills the cache.
+
+        Raises ConfigurationError where layers run again in the backward pass: who knows what is in
+        force then.
+        """
+        if self._decoder.training and getattr(self._decoder, "gradient_checkpointing", False):
+            raise ConfigurationError(
+                "gradient checkpointing runs layers again in the backward pass, when interventions "
+                "may be others; call model.gradient_checkpointing_disable() first."
+            )
+        self._stop_verifying()  # a pass that failed may have left some of it
         self._begin_pass()
         current = self._passes.current
         has_visual = len(current.visual_tokens.visual) > 0
@@ -148,6 +164,8 @@ class _Changes:
         if any(change.cut or change.add for change in here):
             mask, added = self._edited(index, here, mask, kwargs)
             new["attention_mask"] = mask
+        if False in updates:
+            added = None  # by Eq. 5 those queries are left out
         # Where nothing changes there is nothing to verify; once in a prompt, once in a step.
         kind = (index, kwargs["hidden_states"].shape[1] > 1)
         wanted = any(change.verify for change in here) and kind not in self._verified
@@ -190,6 +208,8 @@ class _Changes:
             for change in here:
                 for edges in change.cut:
                     closed = self._columns(edges, change, keys, own)
+                    if change.updates is None and not bool((closed & opened).any()):
+                        self._warn(edges, index)
                     if change.heads is not None:
                         chosen_H = own.new_zeros(self._decoder.config.num_attention_heads)
                         chosen_H[list(change.heads)] = True
@@ -199,6 +219,16 @@ class _Changes:
             edited = mask if bool((allowed == own).all()) else allowed
             self._known[asked] = (mask, edited, added if bool(added.any()) else None)
         return self._known[asked][1:]
+
+    def _warn(self, edges: Edges, layer: int) -> None:
+        """Say that a knockout does nothing to a prompt with a picture. Steps of a generation and
+        text alone often lack an edge."""
+        if self._passes.current.past == 0 and bool(self._passes.current.is_visual.any()):
+            warnings.warn(
+                f"there is nothing to cut: in layer {layer}, {edges.queries} does not attend to "
+                f"{edges.keys} (which={edges.which!r}) in this prompt anyway",
+                stacklevel=2,
+            )
 
     def _columns(self, edges: Edges, change: Change, keys: Keys, own: Tensor) -> Tensor:
         current = self._passes.current

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -90,12 +91,23 @@ def test_the_intervention_is_in_force(table: pd.DataFrame) -> None:
             assert values[ablation.WINDOW, first, state] == before[state]
     assert values[ablation.NO_UPDATE, 0, 0] == before[0]
     assert (values.loc[ablation.NO_UPDATE].to_numpy() != before.to_numpy()).any()
+    after = [values[ablation.WINDOW, 0, state] for state in before.index]
+    assert after != before.tolist()
     rows = table[table["condition"].eq(ablation.AS_TRAINED)]
     assert (rows["change"] == 0).all()
     assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
 
 
 def test_the_figure_is_drawn(table: pd.DataFrame) -> None:
-    figure = draw_ablation(table, 3)
-    lines = [len(axes.lines) for axes in figure.axes[1:]]
-    assert len(figure.axes) == 4 and min(lines) >= 2
+    """Its panels hold the numbers of the table: answers, one category's sweep, words by state."""
+    two = pd.concat([table, table.assign(model="demo:baseline", value=0.5, change=-0.25)])
+    _, answers, sweep, words = draw_ablation(two, 3).axes
+    swept = table[table["condition"].eq(ablation.WINDOW) & table["category"].eq("vision_centric")]
+    lines = [line.get_ydata() for line in sweep.lines[1:]]
+    assert np.allclose(lines[0], swept["change"]) and np.allclose(lines[1], -0.25)
+    by_state = table[table["measure"].eq("hit3")].set_index("condition")["value"]
+    drawn = [line.get_ydata() for line in words.lines]
+    assert np.allclose(drawn[0], by_state[ablation.AS_TRAINED])
+    assert np.allclose(drawn[1], by_state[ablation.NO_UPDATE]) and len(drawn) == 4
+    names = [label.get_text() for label in answers.get_xticklabels()]
+    assert "vision-centric" in names
