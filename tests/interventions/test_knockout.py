@@ -226,7 +226,8 @@ def test_an_object_of_the_picture(family: str) -> None:
     positions = layout.positions[touched]
     assert 1 < len(positions) < len(layout)
     logits = []
-    for end in (ll.Box(6, 3, 19, 11), ll.Pixels(mask), positions, torch.as_tensor(positions)):
+    box = (6, 3, 19, 11)
+    for end in (ll.Box(*box), box, ll.Pixels(mask), mask, positions, torch.as_tensor(positions)):
         with ll.knock_out(vlm, ("all", end)):
             logits.append(vlm.run(image))
             logits.append(vlm.trace(image).hidden)
@@ -361,7 +362,10 @@ def test_a_token_without_any_key_gets_no_update() -> None:
         ((([0.5], "all"),), "no places in the sequence"),
         ((([], "all"),), "no places in the sequence"),
         ((([-1], "all"),), "-1 is no place in the sequence"),
-        (((np.ones(4, dtype=bool), "all"),), "not a mask"),
+        (((np.ones(4, dtype=bool), "all"),), "bool .height, width., not bool"),
+        ((([True, False], "all"),), "not a mask"),
+        ((([10, 20, 30, 40], "all"),), "could be a box or four places"),
+        ((((10, 20, 30), "all"),), "is no box; a tuple is"),
         (("all->all", "all", None, False, "before"), "which='before': pass one of any, earlier"),
     ],
 )
