@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from llavit_lens.interventions.ablation import ablate_visual_attention
     from llavit_lens.interventions.knockout import knock_out, visual_attention
     from llavit_lens.interventions.patching import patch
-    from llavit_lens.interventions.regions import Box, Pixels
     from llavit_lens.interventions.restore import restore_map
     from llavit_lens.lens.attention import attention_patterns
     from llavit_lens.lens.input_similarity import input_similarity
@@ -30,16 +29,17 @@ if TYPE_CHECKING:
     from llavit_lens.vlm.attention_check import check_visual_attention
     from llavit_lens.vlm.layout import VisualLayout
     from llavit_lens.vlm.load import load
+    from llavit_lens.vlm.regions import Box, Pixels
     from llavit_lens.vlm.trace import Trace
     from llavit_lens.vlm.vlm import VLM
 
 _HOME = {
-    "Box": "llavit_lens.interventions.regions",
+    "Box": "llavit_lens.vlm.regions",
     "CheckpointError": "llavit_lens.errors",
     "ConfigurationError": "llavit_lens.errors",
     "ImageError": "llavit_lens.errors",
     "LlavitLensError": "llavit_lens.errors",
-    "Pixels": "llavit_lens.interventions.regions",
+    "Pixels": "llavit_lens.vlm.regions",
     "Trace": "llavit_lens.vlm.trace",
     "VLM": "llavit_lens.vlm.vlm",
     "VisualLayout": "llavit_lens.vlm.layout",

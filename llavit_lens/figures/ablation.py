@@ -45,7 +45,7 @@ def draw_ablation(table: pd.DataFrame, scenes: int) -> Figure:
     )
     _draw_keys(page, colors)
     lefts = [_LEFT + i * (_PANEL + _GAP) for i in range(3)]
-    names = ("Right answers", "What each layer costs", "Patches that read right")
+    names = ("Right answers", "What each window of layers costs", "Patches that read right")
     for left, name in zip(lefts, names, strict=True):
         page.text(left, 1.5, name, size=12.5, weight="bold")
     answers, windows, words = (page.axes(left, _TOP, _PANEL, _HIGH) for left in lefts)
@@ -114,7 +114,7 @@ def _draw_windows(axes: Axes, table: pd.DataFrame, colors: dict[str, str]) -> No
     axes.set_xticks(windows["first_layer"].astype(int), names)
     axes.set_xlabel("decoder layers under Eq. 5, counted from 0", fontsize=9)
     axes.set_ylabel(f"{_SWEPT.replace('_', '-')} questions: change, in points", fontsize=9)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=""))
 
 
 def _draw_words(axes: Axes, table: pd.DataFrame, colors: dict[str, str]) -> None:

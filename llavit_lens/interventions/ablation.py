@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from torch import Tensor
 
 from llavit_lens.interventions.changes import Change, changed
-from llavit_lens.interventions.places import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.hooks import hook_points
+from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.passes import follow_passes
 from llavit_lens.vlm.vlm import VLM
 

@@ -14,18 +14,20 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.interventions.regions import Box, Pixels, Region
 from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.passes import Pass
+from llavit_lens.vlm.regions import Box, Pixels, area_of_pixels
 
 Name = Literal["visual", "text", "last", "all"]
 """`visual`: the tokens I_v of all pictures, those that end rows of tiles among them; `text`: all
 others; `last`: the last token of each pass, so in a generation the prompt's and then each new one;
 `all`: all of them."""
 
-End = Name | Region | Sequence[int] | np.ndarray | Tensor
-"""Tokens by name, by a region of the picture, or by their places in the sequence of the prompt
-(padding included). Padding belongs to none of them."""
+End = Name | Box | Pixels | tuple[float, float, float, float] | Sequence[int] | np.ndarray | Tensor
+"""Tokens by name; by a part of the picture, a `Box` or a tuple (left, top, right, bottom) or
+`Pixels` or a bool mask [height, width], which hold the patches that they cover by half unless they
+say otherwise; or by a list or tensor of their places in the sequence of the prompt (padding
+included). A list of four numbers is refused: it could be a box. Padding belongs to no end."""
 
 Which = Literal["any", "earlier", "later"]
 """Where the key stands, seen from the query."""
@@ -98,8 +100,20 @@ def _end(end: Any) -> Any:
                 "regions of the picture and places in the sequence."
             )
         return end
-    if isinstance(end, Box | Pixels):
-        return end
+    if isinstance(end, list) and len(end) == 4:
+        raise ConfigurationError(
+            f"{end!r} could be a box or four places in the sequence; pass Box(left, top, right, "
+            "bottom), or torch.tensor([...]) for places."
+        )
+    is_mask = isinstance(end, np.ndarray | Tensor) and end.dtype in (np.bool_, torch.bool)
+    if isinstance(end, Box | Pixels | tuple) or is_mask:
+        region = area_of_pixels(end)
+        if region is None:
+            raise ConfigurationError(
+                f"{end!r} is no box; a tuple is (left, top, right, bottom) in pixels, and places "
+                "in the sequence are a list or a tensor."
+            )
+        return region
     places = torch.as_tensor(list(end) if isinstance(end, Iterable) else end)
     if places.ndim != 1 or len(places) == 0 or places.is_floating_point():
         raise ConfigurationError(
@@ -144,7 +158,9 @@ def _tokens(end: Any, current: Pass, layouts: Sequence[VisualLayout]) -> Tensor:
     return real_BS
 
 
-def _in_region(region: Region, is_visual_BS: Tensor, layouts: Sequence[VisualLayout]) -> Tensor:
+def _in_region(
+    region: Box | Pixels, is_visual_BS: Tensor, layouts: Sequence[VisualLayout]
+) -> Tensor:
     batch = len(is_visual_BS)
     if not layouts:
         raise ConfigurationError(

@@ -14,8 +14,8 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.ablation import ablate_visual_attention
 from llavit_lens.interventions.changes import Change, changed
 from llavit_lens.interventions.edges import Edge, Which, read_edges
-from llavit_lens.interventions.places import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.hooks import attention_of
+from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.vlm import VLM
 
 Mode = Literal["causal", "bidirectional", "self", "none"]

@@ -17,7 +17,7 @@ from llavit_lens.model.hook_points import PATTERN_HOOKS
 from llavit_lens.vlm.hooks import NamedHook, Names, hook_points, select
 from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.passes import Pass, follow_passes
-from llavit_lens.vlm.regions import Region, cells_of, is_box, shape_of
+from llavit_lens.vlm.regions import Box, Region, area_of_pixels, cells_of, shape_of
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource
 
 Positions = Literal["visual", "last", "all"] | Sequence[int]
@@ -52,7 +52,8 @@ def patch(
             and patterns are those of the token that attends, so both prompts must be equally long.
         positions: tokens of both prompts; default: all visual tokens, unless regions are given.
             Negative numbers count from the end.
-        from_region: patches of the source, as cells, box or mask (see `Region`).
+        from_region: patches of the source, as cells, or as a box or mask, which hold those that
+            they cover by half (see `Region`).
         to_region: the patches whose place they take, as many; default: those of the same region.
             Boxes have to hold patches in the same arrangement; cells are taken in their order.
 
@@ -118,8 +119,8 @@ class _Places:
         self.positions: Positions = "visual" if positions is None else positions
         self.to_region = from_region if to_region is None else to_region
         self.taken = None if from_region is None else cells_of(source, from_region)
-        self.in_boxes = (
-            from_region is not None and is_box(from_region) and is_box(self.to_region or ())
+        self.in_boxes = all(
+            isinstance(area_of_pixels(region), Box) for region in (from_region, self.to_region)
         )
 
     def in_source(self, current: Pass) -> Tensor:

@@ -23,6 +23,7 @@ from llavit_lens.model.hook_points import PATTERN_HOOKS, TEXT_HOOKS, VISUAL_HOOK
 from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.answers import Answer, answer_tokens, log_prob_of_tokens
 from llavit_lens.vlm.hooks import NamedHook, full_name
+from llavit_lens.vlm.layers import Layers, layer_indices
 from llavit_lens.vlm.passes import follow_passes
 from llavit_lens.vlm.regions import Region
 from llavit_lens.vlm.vlm import VLM, ImageSource, Prompt
@@ -42,7 +43,7 @@ def restore_map(
     answer: Answer,
     *,
     point: str = "resid_pre",
-    layers: Sequence[int] | None = None,
+    layers: Layers = "all",
     places: Sequence[PlaceKind] = ("patches", "visual", "text"),
     window: int = 1,
     objects: Mapping[str, Region] | None = None,
@@ -61,10 +62,11 @@ def restore_map(
         prompt, answer: as for `answer_log_prob`.
         point: the hook point whose activation is restored, such as "resid_pre", "resid_post",
             "attn_out", "mlp_out", "z", "v".
-        layers: decoder layers, from 0, negative from the end; default: all.
+        layers: decoder layers, from 0 as in the names of hook points.
         places: see `PlaceKind`.
         window: "patches" restores this many patches on each side together, around each patch.
-        objects: more places: patches by the name of what they show (see `Region`).
+        objects: more places: patches by the name of what they show; a box or mask has those that
+            it covers by half (see `Region`).
         batch_size: readings in one pass. Results of different batch sizes differ by rounding.
         progress: show on stderr how many passes there are and how far they are.
 
@@ -76,8 +78,7 @@ def restore_map(
     _check_alike(healthy, damaged)
     if batch_size < 1:
         raise ConfigurationError(f"batch_size={batch_size}: give 1 or more")
-    depth = len(language_parts(vlm.model).layers)
-    numbers = _layers(layers, depth)
+    numbers = list(layer_indices(vlm.model, layers))
     names = [_name_of(point, layer) for layer in numbers]
     found = places_of(vlm, damaged, places, window, objects)
     tokens = answer_tokens(vlm, healthy, answer)
@@ -118,7 +119,7 @@ def restore_map(
     return RestoreMap(
         point=point,
         layers=numbers,
-        n_layers=depth,
+        n_layers=len(language_parts(vlm.model).layers),
         places=found,
         window=window,
         clean=clean_log_prob,
@@ -159,17 +160,6 @@ def _check_alike(clean: Prompt, corrupted: Prompt) -> None:
 
 def _size(prompt: Prompt) -> str:
     return " x ".join(map(str, prompt.layout.image_size))
-
-
-def _layers(layers: Sequence[int] | None, depth: int) -> list[int]:
-    if layers is None:
-        return list(range(depth))
-    numbers = np.atleast_1d(np.asarray(layers))
-    if numbers.dtype.kind not in "iu" or not numbers.size or numbers.ndim != 1:
-        raise ConfigurationError(f"layers={layers!r}: give whole numbers, 0 to {depth - 1}")
-    if not all(-depth <= layer < depth for layer in numbers.tolist()):
-        raise ConfigurationError(f"layers={layers!r}: the model has layers 0 to {depth - 1}")
-    return sorted({layer % depth for layer in numbers.tolist()})
 
 
 def _name_of(point: str, layer: int) -> str:

@@ -5,8 +5,6 @@ Shape letters: B batch, H heads, L tokens that attend, S tokens attended to.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,6 +14,7 @@ from llavit_lens.lens.attention_patterns import AttentionPatterns, Query, QueryT
 from llavit_lens.lens.text_tokens import check_position, find_text, text_tokens
 from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.hooks import NamedHook
+from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource, Prompt
 
 
@@ -24,8 +23,8 @@ def attention_patterns(
     vlm: VLM,
     image: ImageSource,
     prompt: str = DEFAULT_PROMPT,
-    layers: int | Sequence[int] | None = None,
-    heads: int | Sequence[int] | None = None,
+    layers: Layers = "all",
+    heads: Heads = None,
     queries: Query | list[Query] = "last",
 ) -> AttentionPatterns:
     """How much chosen tokens attend to every patch, at every layer and head: one forward pass.
@@ -34,8 +33,8 @@ def attention_patterns(
     layers * heads * queries * n numbers.
 
     Args:
-        layers: decoder layers, from 0, negative from the end; default: all.
-        heads: query heads, likewise; default: all.
+        layers: decoder layers, from 0 as in the names of hook points.
+        heads: query heads; None is all.
         queries: one, or a list of several.
 
     Raises:
@@ -44,9 +43,10 @@ def attention_patterns(
     """
     prepared = vlm.prepare(image, prompt)
     depth = len(language_parts(vlm.model).layers)
-    text_config = vlm.model.config.get_text_config()
-    chosen_layers = _numbers(layers, depth, "layers")
-    chosen_heads = _numbers(heads, text_config.num_attention_heads, "heads")
+    chosen_layers = list(layer_indices(vlm.model, layers))
+    some_heads = head_indices(vlm.model, heads)
+    n_heads = vlm.model.config.get_text_config().num_attention_heads
+    chosen_heads = list(range(n_heads) if some_heads is None else some_heads)
     tokens = [
         _query_token(vlm, prepared, query)
         for query in (queries if isinstance(queries, list) else [queries])
@@ -109,14 +109,3 @@ def _query_token(vlm: VLM, prompt: Prompt, asked: Query) -> QueryToken:
     if len(layout.grid) > 1:
         kind += f" of tile {layout.tile[cell]}"
     return QueryToken(asked, position, kind, "", cell)
-
-
-def _numbers(asked: int | Sequence[int] | None, count: int, what: str) -> list[int]:
-    if asked is None:
-        return list(range(count))
-    numbers = np.atleast_1d(np.asarray(asked))
-    if numbers.dtype.kind not in "iu" or not numbers.size:
-        raise ConfigurationError(f"{what}={asked!r}: give whole numbers, 0 to {count - 1}")
-    if not all(-count <= number < count for number in numbers.tolist()):
-        raise ConfigurationError(f"{what}={asked!r}: the model has {what} 0 to {count - 1}")
-    return sorted({number % count for number in numbers.tolist()})

@@ -1,75 +1,172 @@
-"""Which visual tokens show a part of the picture: given as cells, a box or a mask."""
+"""Regions of a picture, in pixels of the original, and the visual tokens that show them.
+
+A patch belongs to a region that covers at least half of what the patch shows of the picture.
+`share` asks for another part of it; with share=0 a region has every patch that it touches.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.layout import VisualLayout
 
+HALF = 0.5
+"""The share of a patch that a region has to cover, unless it says otherwise."""
+
+_ROUNDING = 1e-9
+"""A smaller share of a patch is rounding of its edges, not overlap."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle: the patches that it covers by `share` or more, half by default.
+
+    Attributes:
+        left, top, right, bottom: edges in pixels of the original picture.
+        share: of a patch's own area on the picture, 0 to 1; with 0, every patch that it touches.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    share: float = HALF
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+        if not (self.left < self.right and self.top < self.bottom):
+            raise ConfigurationError(f"{self} is empty; a box is (left, top, right, bottom).")
+
+    def positions(self, layout: VisualLayout) -> np.ndarray:
+        """int64, places in the token sequence, in every tile of the picture.
+
+        Raises:
+            ConfigurationError: no patch shows the region.
+        """
+        return layout.positions[cells_of(layout, self)]
+
+    def area(self, layout: VisualLayout) -> np.ndarray:
+        """float64 [n], how much of each cell it covers, in square pixels."""
+        left, top, right, bottom = layout.boxes.T
+        across = np.minimum(right, self.right) - np.maximum(left, self.left)
+        down = np.minimum(bottom, self.bottom) - np.maximum(top, self.top)
+        return across.clip(0) * down.clip(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Any shape: the patches of which `share` or more, half by default, are True in `mask`.
+
+    Attributes:
+        mask: bool [height, width] of the original picture.
+        share: as in `Box`.
+    """
+
+    mask: np.ndarray
+    share: float = HALF
+
+    def __post_init__(self) -> None:
+        _check_share(self.share)
+        mask = np.asarray(self.mask)
+        if mask.ndim != 2 or mask.dtype != np.bool_:
+            raise ConfigurationError(
+                f"a mask of pixels is bool [height, width], not {mask.dtype} {list(mask.shape)}."
+            )
+        object.__setattr__(self, "mask", mask)
+
+    def __repr__(self) -> str:
+        return f"Pixels(mask of {int(self.mask.sum())} pixels, share={self.share})"
+
+    def positions(self, layout: VisualLayout) -> np.ndarray:
+        """As `Box.positions`; a pixel that a patch covers in part counts in part.
+
+        Raises:
+            ConfigurationError: no patch shows the region; the mask is not as large as the picture.
+        """
+        return layout.positions[cells_of(layout, self)]
+
+    def area(self, layout: VisualLayout) -> np.ndarray:
+        """As `Box.area`.
+
+        Raises:
+            ConfigurationError: the mask is not as large as the picture.
+        """
+        height, width = self.mask.shape
+        if (width, height) != tuple(layout.image_size):
+            raise ConfigurationError(
+                f"the mask of pixels is {width} x {height} (width x height), but the picture is "
+                f"{layout.image_size[0]} x {layout.image_size[1]}; give a mask of the original."
+            )
+        # area[y, x] of the mask above and left of a point, between whole pixels in proportion
+        area = np.zeros((height + 1, width + 1))
+        area[1:, 1:] = self.mask.cumsum(0, dtype=np.float64).cumsum(1)
+        left, top, right, bottom = layout.boxes.T
+        return (
+            _between(area, bottom, right)
+            - _between(area, top, right)
+            - _between(area, bottom, left)
+            + _between(area, top, left)
+        )
+
+
 Cell = tuple[int, int] | tuple[int, int, int]
 """(row, column) in the grid of the first tile, or (row, column, tile)."""
 
-Box = tuple[float, float, float, float]
-"""(left, top, right, bottom) in pixels of the original picture."""
+Region = Box | Pixels | tuple[float, float, float, float] | np.ndarray | Tensor | Sequence[Cell]
+"""A `Box` or a plain (left, top, right, bottom); `Pixels` or a plain bool mask [height, width];
+both hold the patches that they cover by half unless they say otherwise. Or cells, in an order of
+one's own."""
 
 
-class HasPositions(Protocol):
-    """A region that knows itself which tokens show it."""
+def area_of_pixels(region: Any) -> Box | Pixels | None:
+    """The box or mask that a region is; None if it is none, so that only cells are left.
 
-    def positions(self, layout: VisualLayout) -> np.ndarray:
-        """int64, places in the token sequence."""
-        ...
-
-
-Region = Sequence[Cell] | Box | np.ndarray | HasPositions
-"""Cells in an order of one's own, a box, a bool mask [height, width] of the picture's pixels, or an
-object that knows its tokens."""
-
-_COVERED = 0.5  # the part of a cell that a box or mask covers where the cell belongs to it
+    Raises:
+        ConfigurationError: a box without area, or a mask that is not [height, width].
+    """
+    if isinstance(region, Box | Pixels):
+        return region
+    if isinstance(region, np.ndarray | Tensor):
+        values = np.asarray(region)
+        if values.dtype == np.bool_:
+            return Pixels(values)
+        region = values.tolist()
+    if isinstance(region, Sequence) and len(region) == 4 and all(map(_is_number, region)):
+        return Box(*region)
+    return None
 
 
 def cells_of(layout: VisualLayout, region: Region) -> np.ndarray:
     """Indices in 0..n-1 of the cells of a region: int64, in the given order or in the layout's.
 
-    A cell belongs to a box or mask that covers at least half of what the cell shows. Where the
-    model sees a picture in several tiles, these are cells of all tiles, the base tile too.
+    Boxes and masks hold the cells of which they cover half, or their own `share`, or more; where
+    the model sees a picture in several tiles, cells of all tiles, the base tile too.
 
     Raises:
         ConfigurationError: a region without cells, cells that are not there or doubled, or a mask
             of another size than the picture.
     """
-    if hasattr(region, "positions"):
-        found = np.flatnonzero(
-            np.isin(layout.positions, cast(HasPositions, region).positions(layout))
-        )
-    elif isinstance(region, np.ndarray) and region.dtype == bool:
-        found = np.flatnonzero(_covered_by_mask(layout, region) >= _COVERED)
-    elif is_box(region):
-        found = np.flatnonzero(_covered_by_box(layout, cast(Box, region)) >= _COVERED)
-    else:
-        cells = [_cell(cell) for cell in cast(Sequence[Cell], region)]
-        found = np.array([layout.index(*cell) for cell in cells], dtype=np.int64)
-        if len(set(found.tolist())) < len(found):
-            raise ConfigurationError(f"the same cell is named twice: {cells}")
+    area = area_of_pixels(region)
+    if area is None:
+        return _named_cells(layout, region)
+    left, top, right, bottom = layout.boxes.T
+    whole = (right - left) * (bottom - top)
+    enough = max(area.share - _ROUNDING, _ROUNDING) * whole
+    found = np.flatnonzero(layout.on_picture & (area.area(layout) >= enough))
     if len(found) == 0:
         width, height = layout.image_size
         raise ConfigurationError(
-            f"the region {_told(region)} holds no patch: none is covered by half (the picture has "
-            f"{width} x {height} pixels, and the model's patches are of "
-            f"{' x '.join(f'{edge:.4g}' for edge in _cell_size(layout))})"
+            f"{area} covers no patch by its share, {area.share}: the picture is {width} x {height} "
+            f"pixels, and a patch about {whole.max(initial=0) ** 0.5:.0f} wide (share=0 takes "
+            "every patch that is touched)."
         )
     return found
-
-
-def is_box(region: Any) -> bool:
-    """Whether it is a rectangle of pixels: four numbers, or an object with four edges."""
-    if hasattr(region, "positions"):
-        return hasattr(region, "left")
-    return len(region) == 4 and all(isinstance(edge, int | float | np.number) for edge in region)
 
 
 def shape_of(layout: VisualLayout, cells: np.ndarray) -> list[tuple[int, int, int]]:
@@ -85,56 +182,33 @@ def shape_of(layout: VisualLayout, cells: np.ndarray) -> list[tuple[int, int, in
     return places
 
 
-def _cell(cell: Cell) -> Cell:
-    if not isinstance(cell, Sequence) or len(cell) not in (2, 3) or isinstance(cell, str):
-        raise ConfigurationError(
-            f"{cell!r} is no cell: give cells as (row, column) or (row, column, tile), a box as "
-            "(left, top, right, bottom) in pixels, or a mask as a bool array [height, width]"
-        )
-    return cell
+def _named_cells(layout: VisualLayout, region: Any) -> np.ndarray:
+    cells = list(region) if isinstance(region, Sequence) and len(region) else [region]
+    for cell in cells:
+        if not isinstance(cell, Sequence) or len(cell) not in (2, 3) or isinstance(cell, str):
+            raise ConfigurationError(
+                f"{cell!r} is no cell: give cells as (row, column) or (row, column, tile), a box "
+                "as (left, top, right, bottom) in pixels, or a mask as a bool array [height, width]"
+            )
+    found = np.array([layout.index(*cell) for cell in cells], dtype=np.int64)
+    if len(set(found.tolist())) < len(found):
+        raise ConfigurationError(f"the same cell is named twice: {cells}")
+    return found
 
 
-def _covered_by_box(layout: VisualLayout, box: Box) -> np.ndarray:
-    """float64 [n], the part of each cell inside a box; 0 for cells that show only padding."""
-    left, top, right, bottom = layout.boxes.T
-    across = np.minimum(right, box[2]) - np.maximum(left, box[0])
-    down = np.minimum(bottom, box[3]) - np.maximum(top, box[1])
-    area = (right - left) * (bottom - top)
-    inside = np.clip(across, 0, None) * np.clip(down, 0, None)
-    return np.divide(inside, area, out=np.zeros_like(area), where=area > 0)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def _covered_by_mask(layout: VisualLayout, mask: np.ndarray) -> np.ndarray:
-    """float64 [n], the part of each cell's pixels that the mask holds."""
-    width, height = layout.image_size
-    if mask.shape != (height, width):
-        raise ConfigurationError(
-            f"the mask has shape {list(mask.shape)}; the picture's is [{height}, {width}], height "
-            "first"
-        )
-    return np.array([_covered_pixels(mask, box) for box in layout.boxes])
+def _between(area: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    row = np.minimum(y.astype(np.int64), area.shape[0] - 2)
+    col = np.minimum(x.astype(np.int64), area.shape[1] - 2)
+    down, across = y - row, x - col
+    upper = area[row, col] * (1 - across) + area[row, col + 1] * across
+    lower = area[row + 1, col] * (1 - across) + area[row + 1, col + 1] * across
+    return upper * (1 - down) + lower * down
 
 
-def _covered_pixels(mask: np.ndarray, box: np.ndarray) -> float:
-    """The mean of a mask over a box with fractions of pixels."""
-    left, top, right, bottom = box
-    if left >= right or top >= bottom:
-        return 0.0
-    columns, rows = _weights(left, right, mask.shape[1]), _weights(top, bottom, mask.shape[0])
-    return float(rows @ mask @ columns / ((right - left) * (bottom - top)))
-
-
-def _weights(start: float, end: float, length: int) -> np.ndarray:
-    """How much of each pixel lies between two edges."""
-    pixels = np.arange(length)
-    return np.clip(np.minimum(pixels + 1, end) - np.maximum(pixels, start), 0, None)
-
-
-def _cell_size(layout: VisualLayout) -> tuple[float, float]:
-    """Width and height of the largest cell in pixels."""
-    sides = layout.boxes[:, 2:] - layout.boxes[:, :2]
-    return float(sides[:, 0].max(initial=0)), float(sides[:, 1].max(initial=0))
-
-
-def _told(region: Region) -> str:
-    return "of the mask" if isinstance(region, np.ndarray) else repr(region)
+def _check_share(share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ConfigurationError(f"share={share} is not a share of a patch, 0 to 1.")

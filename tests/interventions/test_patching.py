@@ -251,10 +251,10 @@ def test_tiles_and_masks() -> None:
             {"from_region": (5, 0, 35, 8), "to_region": (5, 0, 13, 30)},
             "1 rows, 4 col.*4 rows, 1 col",
         ),
-        ({"from_region": (0, 0, 1, 1)}, "holds no patch"),
+        ({"from_region": (0, 0, 1, 1)}, "covers no patch"),
         ({"from_region": [(9, 0)]}, "no patch at row 9"),
         ({"from_region": [(0, 0), (0, 0)]}, "named twice"),
-        ({"from_region": np.ones((2, 2), dtype=bool)}, "mask has shape"),
+        ({"from_region": np.ones((2, 2), dtype=bool)}, "mask of pixels is 2 x 2"),
         ({"names": "blocks.0.hook_resid_per"}, "did you mean"),
     ],
 )

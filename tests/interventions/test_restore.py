@@ -183,8 +183,8 @@ def test_says_how_much_there_is_to_do(capsys: pytest.CaptureFixture[str]) -> Non
     ("changes", "message"),
     [
         ({"corrupted": CLEAN}, "nothing to restore"),
-        ({"layers": [3]}, "layers 0 to 2"),
-        ({"layers": "all"}, "give whole numbers"),
+        ({"layers": [3]}, "numbered 0 to 2"),
+        ({"layers": "most"}, "says nothing"),
         ({"point": "q_visual"}, "cannot be restored token by token"),
         ({"point": "pattern"}, "cannot be restored token by token"),
         ({"point": "residual"}, "there is no hook point 'residual'"),
@@ -193,7 +193,7 @@ def test_says_how_much_there_is_to_do(capsys: pytest.CaptureFixture[str]) -> Non
         ({"places": []}, "nothing to restore: give places"),
         ({"window": 2}, "give 1, 3, 5"),
         ({"batch_size": 0}, "give 1 or more"),
-        ({"objects": {"x": (0, 0, 1, 1)}}, "holds no patch"),
+        ({"objects": {"x": (0, 0, 1, 1)}}, "covers no patch"),
     ],
 )
 def test_mistakes_are_named(changes: dict, message: str) -> None:

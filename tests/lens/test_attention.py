@@ -111,10 +111,10 @@ def test_tiles_and_newlines() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layers": 3}, "the model has layers 0 to 2"),
-        ({"heads": [-5]}, "the model has heads 0 to 3"),
-        ({"layers": []}, "give whole numbers"),
-        ({"heads": "all"}, "give whole numbers"),
+        ({"layers": 3}, "numbered 0 to 2"),
+        ({"heads": [-5]}, "numbered 0 to 3"),
+        ({"layers": []}, "no layer is chosen"),
+        ({"heads": "all"}, "a head is a whole number"),
         ({"queries": []}, "queries is empty"),
         ({"queries": "dog"}, "says 'dog' nowhere"),
         ({"queries": "i"}, "says 'i' nowhere as whole tokens|at tokens"),

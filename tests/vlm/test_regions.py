@@ -1,17 +1,20 @@
-"""Regions of a picture hold the patches that lie in them by half or more."""
+"""Which patches show a region of the picture: those that it covers by half, or by its share."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from tiny import PROMPT, tiny_image
 from tiny_vlm import tiled_vlm, tiny_vlm
 
+import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.layout import VisualLayout
-from llavit_lens.vlm.regions import cells_of, is_box, shape_of
+from llavit_lens.vlm.regions import Box, Pixels, area_of_pixels, cells_of, shape_of
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def test_boxes_and_masks_of_whole_pixels_agree_with_counting(
     maybe = [i for i, part in enumerate(covered) if part >= 0.45]
     for region in ((left, top, right, bottom), mask):
         if not maybe:
-            with pytest.raises(ConfigurationError, match="holds no patch"):
+            with pytest.raises(ConfigurationError, match=r"covers no patch|is empty"):
                 cells_of(layout, region)
         elif sure:
             found = cells_of(layout, region).tolist()
@@ -55,7 +58,7 @@ def test_half_a_patch_is_in_and_less_is_not(layout: VisualLayout) -> None:
     left, top, right, bottom = layout.boxes[5]
     middle = (left + right) / 2
     assert cells_of(layout, (left, top, middle, bottom)).tolist() == [5]
-    with pytest.raises(ConfigurationError, match="holds no patch"):
+    with pytest.raises(ConfigurationError, match="covers no patch"):
         cells_of(layout, (left, top, middle - 0.1, bottom))
 
 
@@ -68,7 +71,7 @@ def test_a_corner_of_a_patch_is_not_enough(layout: VisualLayout) -> None:
             if found:
                 assert cells_of(layout, region).tolist() == found
             else:
-                with pytest.raises(ConfigurationError, match="holds no patch"):
+                with pytest.raises(ConfigurationError, match="covers no patch"):
                     cells_of(layout, region)
 
 
@@ -77,19 +80,14 @@ def test_cells_keep_their_order(layout: VisualLayout) -> None:
     assert cells_of(layout, [(0, 0), (0, 1), (0, 2), (0, 3)]).tolist() == [0, 1, 2, 3]
 
 
-class Corner:
-    """A region that knows its tokens."""
-
-    left = top = 0
-
-    def positions(self, layout: VisualLayout) -> np.ndarray:
-        return layout.positions[[4, 0, 1]]
-
-
-def test_a_region_may_know_its_tokens(layout: VisualLayout) -> None:
-    assert cells_of(layout, Corner()).tolist() == [0, 1, 4]
-    assert is_box(Corner()) and is_box((0, 0, 3, 4.5))
-    assert not is_box([(0, 0)] * 4) and not is_box(np.zeros((4, 4), dtype=bool))
+def test_boxes_and_masks_are_told_from_cells() -> None:
+    mask = np.eye(4, dtype=bool)
+    for box in ((0, 0, 3, 4.5), [0, 0, 3, 4.5], np.array([0, 0, 3, 4.5]), Box(0, 0, 3, 4.5)):
+        assert area_of_pixels(box) == Box(0, 0, 3, 4.5)
+    for region in (mask, torch.as_tensor(mask), Pixels(mask)):
+        found = area_of_pixels(region)
+        assert isinstance(found, Pixels) and np.array_equal(found.mask, mask)
+    assert area_of_pixels([(0, 0)] * 4) is None and area_of_pixels((1, 2)) is None
 
 
 def test_a_box_on_tiles_takes_cells_of_every_tile(tiled: VisualLayout) -> None:
@@ -105,3 +103,87 @@ def test_a_box_on_tiles_takes_cells_of_every_tile(tiled: VisualLayout) -> None:
 def test_what_is_no_region_is_refused(layout: VisualLayout, region: object) -> None:
     with pytest.raises(ConfigurationError, match="is no cell: give cells as"):
         cells_of(layout, region)  # type: ignore[arg-type]
+
+
+SIZES = ((40, 30), (30, 40), (28, 28))
+
+
+def layouts() -> list[VisualLayout]:
+    vlms = [tiny_vlm("llava"), tiled_vlm("spatial_unpad"), tiled_vlm("flat")]
+    return [vlm.prepare(Image.new("RGB", size)).layout for vlm in vlms for size in SIZES]
+
+
+LAYOUTS = layouts()
+shares = st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0])
+
+
+@given(st.sampled_from(LAYOUTS), edges, edges, edges, edges, shares)
+def test_a_box_and_its_pixels_are_the_same_patches(
+    layout: VisualLayout, left: int, top: int, right: int, bottom: int, share: float
+) -> None:
+    width, height = layout.image_size
+    left, right = sorted((min(left, width), min(right, width)))
+    top, bottom = sorted((min(top, height), min(bottom, height)))
+    if left == right or top == bottom:
+        return
+    # as a loop would tell, in whole thousandths of a pixel where the resize leaves fractions
+    expected = []
+    for position, (x0, y0, x1, y1) in zip(layout.positions, layout.boxes, strict=True):
+        overlap = max(min(x1, right) - max(x0, left), 0) * max(min(y1, bottom) - max(y0, top), 0)
+        if 0 < max(share - 1e-9, 1e-9) * (x1 - x0) * (y1 - y0) <= overlap:
+            expected.append(position)
+    mask = np.zeros((height, width), dtype=bool)
+    mask[top:bottom, left:right] = True
+    for region in (ll.Box(left, top, right, bottom, share), ll.Pixels(mask, share)):
+        if expected:
+            assert region.positions(layout).tolist() == expected
+        else:
+            with pytest.raises(ll.ConfigurationError, match="covers no patch"):
+                region.positions(layout)
+
+
+def test_a_shape_with_a_hole_leaves_the_hole_out() -> None:
+    layout = LAYOUTS[2]  # 4 x 4 patches of 7 pixels
+    mask = np.ones((28, 28), dtype=bool)
+    mask[7:21, 7:21] = False
+    inner = {(row, col) for row in (1, 2) for col in (1, 2)}
+    found = ll.Pixels(mask).positions(layout)
+    cells = {
+        (row, col)
+        for position, row, col in zip(layout.positions, layout.row, layout.col, strict=True)
+        if position in found
+    }
+    assert cells == {(row, col) for row in range(4) for col in range(4)} - inner
+
+
+def test_shares() -> None:
+    layout = LAYOUTS[2]
+    assert len(ll.Box(0, 0, 8, 7, share=0).positions(layout)) == 2
+    assert len(ll.Box(0, 0, 8, 7, share=1 / 7).positions(layout)) == 2
+    assert len(ll.Box(0, 0, 8, 7, share=1 / 7 + 0.01).positions(layout)) == 1
+    assert len(ll.Box(0, 0, 7, 7, share=0).positions(layout)) == 1  # to the edge, and not beyond
+    assert len(ll.Box(0, 0, 7, 7, share=1).positions(layout)) == 1
+    assert ll.Box(0, 0, 8, 7) == ll.Box(0, 0, 8, 7, share=0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ll.Box(5, 5, 5, 9), "is empty; a box is"),
+        (lambda: ll.Box(0, 0, 5, 9, share=2), "share=2 is not a share"),
+        (lambda: ll.Pixels(np.ones((3, 3))), "bool .height, width., not float64"),
+        (lambda: ll.Pixels(np.ones(3, dtype=bool)), "bool .height, width."),
+    ],
+)
+def test_regions_that_are_none(make: object, message: str) -> None:
+    with pytest.raises(ll.ConfigurationError, match=message):
+        make()  # type: ignore[operator]
+
+
+def test_a_mask_of_another_picture_is_refused() -> None:
+    vlm = tiny_vlm("llava")
+    with (
+        ll.knock_out(vlm, ("all", ll.Pixels(np.ones((28, 28), dtype=bool)))),
+        pytest.raises(ll.ConfigurationError, match=r"is 28 x 28 .*but the picture is 40 x 30"),
+    ):
+        vlm.run(tiny_image(width=40, height=30))
