@@ -234,7 +234,8 @@ class _Changes:
         current = self._passes.current
         if change.add:
             _check_none_cached(current)
-        return keys.columns(edges.of(current, change.vlm.layouts)).to(own.device)
+        vlm = change.vlm
+        return keys.columns(edges.of(current, vlm.layouts, vlm.prompt_length)).to(own.device)
 
 
 def _check_none_cached(current: Pass) -> None:

@@ -20,8 +20,11 @@ from llavit_lens.vlm.regions import Box, Pixels, area_of_pixels
 
 Name = Literal["visual", "text", "last", "all"]
 """`visual`: the tokens I_v of all pictures, those that end rows of tiles among them; `text`: all
-others; `last`: the last token of each pass, so in a generation the prompt's and then each new one;
-`all`: all of them."""
+others; `last`: the last token of the prompt and each one behind it, those that write an answer,
+be it generated or given; `all`: all of them.
+
+`last` needs to know how long the prompt is, as in all passes that go through the VLM. Where nobody
+told (see `VLM.reading`), it is the last token of each pass."""
 
 End = Name | Box | Pixels | tuple[float, float, float, float] | Sequence[int] | np.ndarray | Tensor
 """Tokens by name; by a part of the picture, a `Box` or a tuple (left, top, right, bottom) or
@@ -45,14 +48,25 @@ class Edges:
     which: Which = "any"
     keep_self: bool = False
 
-    def of(self, current: Pass, layouts: Sequence[VisualLayout]) -> Tensor:
+    def of(
+        self,
+        current: Pass,
+        layouts: Sequence[VisualLayout],
+        prompt_length: int | None = None,
+    ) -> Tensor:
         """bool [B, L, S], True on these edges.
+
+        Args:
+            layouts: of the samples of the pass, if known.
+            prompt_length: tokens of every sample's prompt, without padding, if known.
 
         Raises:
             ConfigurationError: a region without a layout that fits, or a place beyond the sequence.
         """
-        queries_BL = _tokens(self.queries, current, layouts)[:, current.past :]
-        keys_BS = _tokens(self.keys, current, layouts)
+        queries_BS, keys_BS = (
+            _tokens(end, current, layouts, prompt_length) for end in (self.queries, self.keys)
+        )
+        queries_BL = queries_BS[:, current.past :]
         edges_BLS = queries_BL[:, :, None] & keys_BS[:, None]
         key = torch.arange(keys_BS.shape[1], device=keys_BS.device)
         query = key[current.past :, None]
@@ -132,7 +146,9 @@ def _end(end: Any) -> Any:
     return places.long()
 
 
-def _tokens(end: Any, current: Pass, layouts: Sequence[VisualLayout]) -> Tensor:
+def _tokens(
+    end: Any, current: Pass, layouts: Sequence[VisualLayout], prompt_length: int | None
+) -> Tensor:
     """bool [B, S]."""
     real_BS = current.is_real
     if isinstance(end, Box | Pixels):
@@ -150,12 +166,18 @@ def _tokens(end: Any, current: Pass, layouts: Sequence[VisualLayout]) -> Tensor:
     if end == "text":
         return ~current.is_visual & real_BS
     if end == "last":
-        new_BL = real_BS[:, current.past :]
-        after_BL = new_BL.flip(1).cumsum(1).flip(1)  # real tokens from here on
-        return torch.cat(
-            [torch.zeros_like(real_BS[:, : current.past]), new_BL & (after_BL == 1)], 1
-        )
+        return _last(current, prompt_length)
     return real_BS
+
+
+def _last(current: Pass, prompt_length: int | None) -> Tensor:
+    """bool [B, S]: the prompt's last token and those behind it, or the last one of the pass."""
+    real_BS = current.is_real
+    if prompt_length is not None:
+        return real_BS & (real_BS.cumsum(1) >= prompt_length)
+    new_BL = real_BS[:, current.past :]
+    after_BL = new_BL.flip(1).cumsum(1).flip(1)  # real tokens from here on
+    return torch.cat([torch.zeros_like(real_BS[:, : current.past]), new_BL & (after_BL == 1)], 1)
 
 
 def _in_region(

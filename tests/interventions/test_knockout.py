@@ -213,6 +213,54 @@ def test_in_a_generation_every_new_token_is_the_last(family: str, cache: str) ->
         assert (own[step][0, :, 0, columns] > 0).any() or len(columns) == 0
 
 
+@pytest.mark.parametrize("edges", ["last->visual", "all->last"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_answer_is_read_as_it_is_written(family: str, edges: str) -> None:
+    """With a cache, without one, and with the whole answer given: the same tokens are cut off."""
+    vlm = VLMS[family]
+    vlm.model.set_attn_implementation({"text_config": "sdpa"})
+    image = tiny_image()
+    prepared = vlm.prepare(image, PROMPT)
+    reports = {**NEW, "output_logits": True, "return_dict_in_generate": True}
+    reports["suppress_tokens"] = [vlm.image_token_id]  # it would ask for a picture
+    written = []
+    with ll.knock_out(vlm, edges), vlm.reading(prepared.layout, length=prepared.length):
+        for use_cache in (True, False):
+            written.append(vlm.model.generate(**prepared.inputs, **reports, use_cache=use_cache))
+    cached, uncached = written
+    logits = torch.stack(cached.logits, 1)
+    # a logit of n terms in each of a few sums; the cache changes the shapes of the products
+    budget = 512 * 2.0**-24 * float(logits.abs().max())
+    assert (torch.stack(uncached.logits, 1) - logits).abs().max() <= budget
+    answer = cached.sequences[0, prepared.length :]
+    said = logits[0].log_softmax(-1)[torch.arange(len(answer)), answer].double().sum()
+    with ll.knock_out(vlm, edges):
+        given = ll.answer_log_prob(vlm, image, PROMPT, answer.tolist())
+    assert abs(given - float(said)) <= 2 * len(answer) * budget
+    untouched = ll.answer_log_prob(vlm, image, PROMPT, answer.tolist())
+    assert abs(given - untouched) > 100 * len(answer) * budget
+
+
+def test_behind_padding_the_last_token_is_the_prompts_too() -> None:
+    vlm = VLMS["llava"]
+    inputs = inputs_of(vlm, "left", [SHORT_PROMPT, PROMPT])
+    real = inputs["attention_mask"].bool()
+    length = int(real[0].sum())
+    visual = inputs["input_ids"] == vlm.image_token_id
+    seen: list[Tensor] = []
+    with (
+        torch.no_grad(),
+        ll.knock_out(vlm, "last->visual", layers=0),
+        vlm.hooks([("blocks.0.attn.hook_pattern", lambda pattern, _: seen.append(pattern))]),
+        vlm.reading(length=length),
+    ):
+        vlm.model(**inputs)
+    for row, pattern in enumerate(seen[0]):
+        on_picture = pattern[:, real[row]][..., visual[row]].amax((0, 2)) > 0
+        first = int(visual[row][real[row]].int().argmax())
+        assert on_picture.nonzero().squeeze(1).tolist() == list(range(first, length - 1))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_object_of_the_picture(family: str) -> None:
     vlm = VLMS[family]
