@@ -13,7 +13,7 @@ from torch import Tensor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.token_rows import Tokens, read_tokens, write_tokens
 from llavit_lens.lens.text_tokens import check_position
-from llavit_lens.model.hook_points import PATTERN_HOOKS
+from llavit_lens.model.hook_points import PATTERN_HOOKS, ROTATED_HOOKS
 from llavit_lens.vlm.hooks import NamedHook, Names, hook_points, select
 from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.passes import Pass, follow_passes
@@ -50,6 +50,9 @@ def patch(
         source: picture, or picture and prompt.
         names: of hook points, all patched with what the source had at the same one. Rows of scores
             and patterns are those of the token that attends, so both prompts must be equally long.
+            Queries and keys at hook_rot_q and hook_rot_k are rotated for the place that they had in
+            the source, and keep it wherever they are put; those at hook_q and hook_k get their new
+            place's.
         positions: tokens of both prompts; default: all visual tokens, unless regions are given.
             Negative numbers count from the end.
         from_region: patches of the source, as cells, or as a box or mask, which hold those that
@@ -60,7 +63,8 @@ def patch(
     Raises:
         ImageError, ConfigurationError: as `VLM.trace`; positions together with regions; regions or
             tokens that are not there, are not as many, or have no rows at a hook point; a pass that
-            is not told which picture it reads (raised in the pass).
+            is not told which picture it reads, or rotated queries and keys in one with padding
+            before a prompt (raised in the pass).
     """
     picture, prompt = source if isinstance(source, tuple) else (source, DEFAULT_PROMPT)
     prepared = vlm.prepare(picture, prompt)
@@ -90,6 +94,8 @@ def patch(
                 )
             if _is_pattern(hook.name):
                 _check_keys(hook.name, prepared.length, vlm, current)
+            if hook.name.rsplit(".", 1)[-1] in ROTATED_HOOKS:
+                _check_rotation(hook.name, current)
             repeated = new.repeat(len(per_row), *[1] * (new.ndim - 1))
             return write_tokens(hook.name, activation, tokens, current, repeated)
 
@@ -187,6 +193,17 @@ def _check_keys(name: str, source_length: int, vlm: VLM, current: Pass) -> None:
             raise ConfigurationError(
                 f"{name} has a number for each token of the prompt, {source_length} in the source "
                 f"and {length} here (or padding before them): patch another hook point"
+            )
+
+
+def _check_rotation(name: str, current: Pass) -> None:
+    """Padding moves all tokens on, those that are put in place not: there would be two countings."""
+    for row in range(len(current.is_real)):
+        if padding := _padding_before(current, row):
+            raise ConfigurationError(
+                f"{name} is rotated for the token's place, and here {padding} tokens of padding "
+                f"stand before sample {row}: patch {name.replace('hook_rot_', 'hook_')}, or read "
+                "the sample without padding"
             )
 
 

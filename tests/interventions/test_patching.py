@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from tiny import PROMPT, SHORT_PROMPT, tiny_image, tiny_inputs
+from tiny import PROMPT, SHORT_PROMPT, tiny_image, tiny_inputs, tiny_processor
 from tiny_vlm import FAMILIES, LAYERS, tiled_vlm, tiny_vlm
 from torch import Tensor
 
@@ -221,6 +221,22 @@ def test_rows_of_a_branch_in_a_batch() -> None:
             expected[[per_row - 1, 2 * per_row - 1]] = source[name][-1]
             expected[[padding, per_row]] = source[name][0]
         assert torch.equal(kept[name], expected) and not torch.equal(expected, before)
+
+
+@pytest.mark.parametrize("what", ["q", "k"])
+def test_rotated_rows_do_not_go_behind_padding(what: str) -> None:
+    vlm = tiny_vlm("llava")
+    name = f"blocks.1.attn.hook_rot_{what}"
+    ids = tiny_inputs(tiny_processor(), [SHORT_PROMPT, f"a blue circle. {PROMPT}"])
+    inputs = {key: value for key, value in ids.items() if key != "mm_token_type_ids"}
+    with torch.no_grad(), patch(vlm, SOURCE, name):
+        vlm.run(ONE, PROMPT)
+        with pytest.raises(
+            ConfigurationError, match=f"before sample 0: patch blocks.1.attn.hook_{what},"
+        ):
+            vlm.model(**inputs)
+    with torch.no_grad(), patch(vlm, SOURCE, f"blocks.1.attn.hook_{what}"):
+        vlm.model(**inputs)
 
 
 def test_tiles_and_masks() -> None:
