@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import index
 from typing import Any, SupportsIndex
 
@@ -13,8 +13,9 @@ Layers = str | int | slice | Iterable[int]
 several; negative ones count from the end. (A `Trace` counts states: its state l is what decoder
 layer l - 1 put out.)"""
 
-Heads = int | Iterable[int] | None
-"""Query heads, counted from 0; None is all of them."""
+Heads = str | int | slice | Iterable[int] | None
+"""Query heads, counted from 0, the same ones in all chosen layers: named like layers; None is all
+of them, too."""
 
 
 def layer_indices(model: Any, layers: Layers) -> tuple[int, ...]:
@@ -23,16 +24,7 @@ def layer_indices(model: Any, layers: Layers) -> tuple[int, ...]:
     Raises:
         ConfigurationError: there is no such layer, or none is chosen.
     """
-    count = len(model.model.language_model.layers)
-    if isinstance(layers, str):
-        if layers != "all":
-            raise ConfigurationError(
-                f"layers={layers!r} says nothing; pass 'all', a number, a range, a slice or a list."
-            )
-        return tuple(range(count))
-    if isinstance(layers, slice):
-        return _chosen("layer", list(range(count))[layers], count)
-    return _chosen("layer", layers, count)
+    return _chosen("layer", layers, len(model.model.language_model.layers))
 
 
 def head_indices(model: Any, heads: Heads) -> tuple[int, ...] | None:
@@ -41,12 +33,26 @@ def head_indices(model: Any, heads: Heads) -> tuple[int, ...] | None:
     Raises:
         ConfigurationError: there is no such head, or none is chosen.
     """
-    if heads is None:
+    if heads is None or (isinstance(heads, str) and heads == "all"):
         return None
     return _chosen("head", heads, model.model.language_model.config.num_attention_heads)
 
 
 def _chosen(what: str, wanted: Any, count: int) -> tuple[int, ...]:
+    if isinstance(wanted, str):
+        if wanted != "all":
+            raise ConfigurationError(
+                f"{what}s={wanted!r} says nothing; pass 'all', a number, a range, a slice or a "
+                "list."
+            )
+        wanted = range(count)
+    if isinstance(wanted, Mapping):
+        raise ConfigurationError(
+            f"{what}s={wanted!r}: the chosen heads are the same in all chosen layers, so a mapping "
+            "says nothing here; open one intervention for each layer, such as layers=2, heads=[0]."
+        )
+    if isinstance(wanted, slice):
+        wanted = range(count)[wanted]
     several = list(wanted) if isinstance(wanted, Iterable) else [wanted]
     for one in several:
         if isinstance(one, bool) or not isinstance(one, SupportsIndex):

@@ -169,6 +169,8 @@ def test_all_heads_are_the_whole_update() -> None:
         whole = vlm.run(tiny_image())
     with ll.ablate_visual_attention(vlm, heads=range(4)):
         by_heads = vlm.run(tiny_image())
+    with ll.ablate_visual_attention(vlm, heads="all"):
+        assert torch.equal(vlm.run(tiny_image()), whole)
     assert (whole - by_heads).abs().max() <= 64 * 2.0**-24 * whole.abs().max()
 
 
@@ -203,6 +205,9 @@ def test_layers_as_a_user_names_them(layers: Any, expected: set[int]) -> None:
         ({"layers": 1.0}, "a layer is a whole number, not 1.0"),
         ({"heads": 4}, "there is no head 4: the decoder has 4"),
         ({"heads": []}, "no head is chosen"),
+        ({"heads": "first"}, "heads='first' says nothing"),
+        ({"heads": {2: [0]}}, "heads={2: .0.}: .* open one intervention for each layer"),
+        ({"layers": {2: [0]}}, "layers={2: .0.}: .* open one intervention for each layer"),
     ],
 )
 def test_places_that_there_are_not(places: dict[str, Any], message: str) -> None:
