@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from torch import Tensor
 
@@ -11,13 +11,13 @@ from llavit_lens.interventions.changes import Change, changed
 from llavit_lens.vlm.hooks import hook_points
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.passes import follow_passes
+from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import VLM
 
 
-@contextmanager
 def ablate_visual_attention(
     vlm: VLM, layers: Layers = "all", heads: Heads = None
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Inside, visual tokens skip the attention update of these layers (Eq. 5).
 
         with ll.ablate_visual_attention(vlm, layers=range(10, 20)):
@@ -34,13 +34,19 @@ def ablate_visual_attention(
             part of it is zero); None is all heads.
 
     Raises:
-        ConfigurationError: there is no such layer or head, or the model has no hook points.
+        ConfigurationError: there is no such layer or head, `vlm` is none, or the model has no hook
+            points.
     """
+    require_vlm(vlm)
     chosen, some = layer_indices(vlm.model, layers), head_indices(vlm.model, heads)
     if some is None:
-        with changed(Change(vlm, chosen, causal=True, updates=False)):
-            yield
-        return
+        return changed(Change(vlm, chosen, causal=True, updates=False))
+    return _silenced(vlm, chosen, some)
+
+
+@contextmanager
+def _silenced(vlm: VLM, layers: tuple[int, ...], heads: tuple[int, ...]) -> Iterator[None]:
+    """Inside, what these heads read is zero at visual tokens."""
     points = hook_points(vlm.model)
     with ExitStack() as stack:
         passes = stack.enter_context(follow_passes(vlm.model, vlm.image_token_id))
@@ -48,10 +54,10 @@ def ablate_visual_attention(
         def silence(module: object, args: object, z_BLHE: Tensor) -> Tensor:
             new_BL = passes.current.is_visual[:, passes.current.past :].to(z_BLHE.device)
             silent_H = new_BL.new_zeros(z_BLHE.shape[2])
-            silent_H[list(some)] = True
+            silent_H[list(heads)] = True
             return z_BLHE.masked_fill((new_BL[:, :, None] & silent_H)[..., None], 0.0)
 
-        for layer in chosen:
+        for layer in layers:
             point = points[f"blocks.{layer}.attn.hook_z"]
             stack.callback(point.register_forward_hook(silence).remove)
         yield

@@ -7,7 +7,7 @@ token that is left without any key gets no update from attention.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
 from llavit_lens.errors import ConfigurationError
@@ -16,6 +16,7 @@ from llavit_lens.interventions.changes import Change, changed
 from llavit_lens.interventions.edges import Edge, Which, read_edges
 from llavit_lens.vlm.hooks import attention_of
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
+from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import VLM
 
 Mode = Literal["causal", "bidirectional", "self", "none"]
@@ -23,7 +24,6 @@ Mode = Literal["causal", "bidirectional", "self", "none"]
 or, `none`, they get no update at all (Eq. 5)."""
 
 
-@contextmanager
 def knock_out(
     vlm: VLM,
     edges: Edge | list[Edge],
@@ -32,7 +32,7 @@ def knock_out(
     keep_self: bool = False,
     which: Which = "any",
     verify: bool = True,
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Inside, the queries of an edge do not attend to its keys.
 
         with ll.knock_out(vlm, "last->visual", layers=range(10, 20)):
@@ -55,9 +55,10 @@ def knock_out(
             call for as many keys as a head is wide, in these two passes.
 
     Raises:
-        ConfigurationError: there is no such edge, layer or head; later, in the pass, a region that
+        ConfigurationError: there is no such edge, layer or head, or `vlm` is none; later, in the pass, a region that
             no layout tells how to find, or weights that are not zero.
     """
+    require_vlm(vlm)
     change = Change(
         vlm,
         layer_indices(vlm.model, layers),
@@ -65,14 +66,12 @@ def knock_out(
         heads=head_indices(vlm.model, heads),
         verify=verify,
     )
-    with attention_of(vlm.model, _maskable(vlm)), changed(change):
-        yield
+    return _in_force(change)
 
 
-@contextmanager
 def visual_attention(
     vlm: VLM, mode: Mode, layers: Layers = "all", verify: bool = True
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Inside, visual tokens attend to each other as in a model configured so.
 
     `causal` undoes Eq. 8 in a LLaViT, `bidirectional` gives it to a baseline; `self` cuts only
@@ -81,13 +80,12 @@ def visual_attention(
     but "eager" and "sdpa" is switched to "sdpa" inside.
 
     Raises:
-        ConfigurationError: there is no such mode or layer; later, in the pass, new visual tokens
+        ConfigurationError: there is no such mode or layer, or `vlm` is none; later, in the pass, new visual tokens
             after cached ones, which could not attend to them; weights as in `knock_out`.
     """
+    require_vlm(vlm)
     if mode == "none":
-        with ablate_visual_attention(vlm, layers):
-            yield
-        return
+        return ablate_visual_attention(vlm, layers)
     among = read_edges("visual->visual", keep_self=True)
     later = read_edges("visual->visual", which="later")
     own: dict[str, dict[str, Any]] = {
@@ -99,6 +97,12 @@ def visual_attention(
         raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join([*own, 'none'])}.")
     index = layer_indices(vlm.model, layers)
     change = Change(vlm, index, updates=True, verify=verify, **own[mode])
+    return _in_force(change)
+
+
+@contextmanager
+def _in_force(change: Change) -> Iterator[None]:
+    vlm = change.vlm
     with attention_of(vlm.model, _maskable(vlm)), changed(change):
         yield
 

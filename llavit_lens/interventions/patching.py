@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
 
 import numpy as np
@@ -18,7 +18,8 @@ from llavit_lens.vlm.hooks import NamedHook, Names, hook_points, select
 from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.passes import Pass, follow_passes
 from llavit_lens.vlm.regions import Box, Region, area_of_pixels, cells_of, shape_of
-from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource
+from llavit_lens.vlm.require import require_vlm
+from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource, Prompt
 
 Positions = Literal["visual", "last", "all"] | Sequence[int]
 """All visual tokens, the last token of the prompt, all its tokens, or tokens by their number."""
@@ -27,7 +28,6 @@ PROJECTOR_OUTPUT = "blocks.0.hook_resid_pre"
 """The visual tokens as the projector made them, and the word embeddings of the text."""
 
 
-@contextmanager
 def patch(
     vlm: VLM,
     source: ImageSource | tuple[ImageSource, str],
@@ -36,7 +36,7 @@ def patch(
     positions: Positions | None = None,
     from_region: Region | None = None,
     to_region: Region | None = None,
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Inside, prompts are read with activations that another picture and prompt left.
 
     with ll.patch(vlm, ("dog.jpg", question), from_region=(10, 10, 120, 90)):
@@ -61,15 +61,20 @@ def patch(
             Boxes have to hold patches in the same arrangement; cells are taken in their order.
 
     Raises:
-        ImageError, ConfigurationError: as `VLM.trace`; positions together with regions; regions or
-            tokens that are not there, are not as many, or have no rows at a hook point; a pass that
-            is not told which picture it reads, or rotated queries and keys in one with padding
-            before a prompt (raised in the pass).
+        ImageError, ConfigurationError: as `VLM.trace`; `vlm` is none; positions together with
+            regions; regions or tokens that are not there, are not as many, or have no rows at a
+            hook point; a pass that is not told which picture it reads, or rotated queries and keys
+            in one with padding before a prompt (raised in the pass).
     """
+    require_vlm(vlm)
     picture, prompt = source if isinstance(source, tuple) else (source, DEFAULT_PROMPT)
     prepared = vlm.prepare(picture, prompt)
     place = _Places(prepared.layout, positions, from_region, to_region)
-    chosen = list(select(names, hook_points(vlm.model)))
+    return _patched(vlm, prepared, place, list(select(names, hook_points(vlm.model))))
+
+
+@contextmanager
+def _patched(vlm: VLM, source: Prompt, place: _Places, chosen: list[str]) -> Iterator[None]:
     taken: dict[str, Tensor] = {}
     with follow_passes(vlm.model, vlm.image_token_id) as passes:
 
@@ -78,7 +83,7 @@ def patch(
             taken[hook.name] = read_tokens(hook.name, activation, tokens, passes.current).detach()
 
         with torch.no_grad(), vlm.hooks([(chosen, take)]):
-            vlm.run(picture, prompt)
+            vlm.run(source.image, source.text)
 
         def put(activation: Tensor, hook: NamedHook) -> Tensor | None:
             current = passes.current
@@ -93,7 +98,7 @@ def patch(
                     f"{len(per_row[0])}: give regions of as many patches"
                 )
             if _is_pattern(hook.name):
-                _check_keys(hook.name, prepared.length, vlm, current)
+                _check_keys(hook.name, source.length, vlm, current)
             if hook.name.rsplit(".", 1)[-1] in ROTATED_HOOKS:
                 _check_rotation(hook.name, current)
             repeated = new.repeat(len(per_row), *[1] * (new.ndim - 1))

@@ -429,6 +429,36 @@ def test_edges_that_there_are_not(arguments: Any, message: str) -> None:
         pass
 
 
+def test_mistakes_are_found_without_a_with() -> None:
+    vlm, image = VLMS["llava"], tiny_image()
+    for make, message in (
+        (lambda: ll.knock_out(vlm, "last->picture"), "no tokens named 'picture'"),
+        (lambda: ll.knock_out(vlm, "last->visual", layers=9), "there is no layer 9"),
+        (lambda: ll.visual_attention(vlm, "both"), "mode='both'"),  # type: ignore[arg-type]
+        (lambda: ll.visual_attention(vlm, "self", layers=9), "there is no layer 9"),
+        (lambda: ll.visual_attention(vlm, "none", layers=9), "there is no layer 9"),
+        (lambda: ll.ablate_visual_attention(vlm, heads=9), "there is no head 9"),
+        (lambda: ll.patch(vlm, image, "blocks.9.hook_resid_pre"), "no hook point"),
+        (lambda: ll.patch(vlm, image, to_region=[(0, 0)]), "give from_region too"),
+    ):
+        with pytest.raises(ll.ConfigurationError, match=message):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [("demo:llavit", "'demo:llavit'"), (VLMS["llavit"].model, "a Llavit")]
+)
+def test_what_is_no_vlm_is_named(given: Any, named: str) -> None:
+    for make in (
+        lambda: ll.knock_out(given, "last->visual"),
+        lambda: ll.visual_attention(given, "self"),
+        lambda: ll.ablate_visual_attention(given),
+        lambda: ll.patch(given, tiny_image()),
+    ):
+        with pytest.raises(ll.ConfigurationError, match=f"{named}.* is no VLM; pass what ll.load"):
+            make()
+
+
 def test_places_and_masks_that_do_not_fit_are_refused_in_the_pass() -> None:
     vlm = VLMS["llava"]
     vlm.model.set_attn_implementation({"text_config": "sdpa"})
