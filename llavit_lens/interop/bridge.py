@@ -7,8 +7,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.interventions.changes import is_changed
 from llavit_lens.model.hook_points import has_hooks
 from llavit_lens.vlm.hooks import hook_points
+from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import VLM
 
 if TYPE_CHECKING:
@@ -30,9 +32,10 @@ def to_transformer_lens(vlm: VLM) -> TransformerBridge:
     family that LLaViT is built on.
 
     Raises:
-        ConfigurationError: TransformerLens is not installed, there are hooks on the model, or the
-            model has no hook points.
+        ConfigurationError: TransformerLens is not installed, `vlm` is none, there are hooks or
+            interventions on the model, or the model has no hook points.
     """
+    require_vlm(vlm)
     try:
         from transformer_lens.model_bridge.sources import _bridge_builder as builder
     except ImportError as error:
@@ -44,7 +47,12 @@ def to_transformer_lens(vlm: VLM) -> TransformerBridge:
     if hooked:
         raise ConfigurationError(
             f"there is a hook at {hooked[0]}, which the bridge would not have; make the bridge "
-            "outside of `with vlm.hooks(...)`, and give it hooks of its own."
+            "outside of `with vlm.hooks(...)` and of interventions, and give it hooks of its own."
+        )
+    if is_changed(vlm.model):
+        raise ConfigurationError(
+            "an intervention on the model is open, which the bridge would not have; make the "
+            "bridge outside of it, and give the bridge hooks of its own."
         )
     model = _copy_sharing_weights(vlm.model)
     # Not boot_transformers, which installs torchvision while it runs.

@@ -70,6 +70,11 @@ def changed(change: Change) -> Iterator[None]:
         changes.leave(change)
 
 
+def is_changed(model: nn.Module) -> bool:
+    """Whether a change is in force in the model."""
+    return model in _of_model and _of_model[model].are_open
+
+
 class _Changes:
     """The changes in force in one model, and the hooks that make them."""
 
@@ -79,6 +84,10 @@ class _Changes:
         self._hooks = ExitStack()
         self._verified: set[tuple[int, bool]] = set()
         self._begin_pass()
+
+    @property
+    def are_open(self) -> bool:
+        return bool(self._open)
 
     def enter(self, change: Change) -> None:
         if not self._open:

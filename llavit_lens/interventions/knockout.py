@@ -55,8 +55,8 @@ def knock_out(
             call for as many keys as a head is wide, in these two passes.
 
     Raises:
-        ConfigurationError: there is no such edge, layer or head, or `vlm` is none; later, in the pass, a region that
-            no layout tells how to find, or weights that are not zero.
+        ConfigurationError: there is no such edge, layer or head, or `vlm` is none; later, in the
+            pass, a region that no layout tells how to find, or weights that are not zero.
     """
     require_vlm(vlm)
     change = Change(
@@ -80,8 +80,9 @@ def visual_attention(
     but "eager" and "sdpa" is switched to "sdpa" inside.
 
     Raises:
-        ConfigurationError: there is no such mode or layer, or `vlm` is none; later, in the pass, new visual tokens
-            after cached ones, which could not attend to them; weights as in `knock_out`.
+        ConfigurationError: there is no such mode or layer, or `vlm` is none; later, in the pass,
+            new visual tokens after cached ones, which could not attend to them; weights as in
+            `knock_out`.
     """
     require_vlm(vlm)
     if mode == "none":

@@ -202,7 +202,7 @@ def _check_keys(name: str, source_length: int, vlm: VLM, current: Pass) -> None:
 
 
 def _check_rotation(name: str, current: Pass) -> None:
-    """Padding moves all tokens on, those that are put in place not: there would be two countings."""
+    """Padding moves all other tokens on, so there would be two ways to count places."""
     for row in range(len(current.is_real)):
         if padding := _padding_before(current, row):
             raise ConfigurationError(

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from importlib.util import find_spec
 from typing import Any
@@ -34,6 +35,9 @@ from transformer_lens.model_bridge.sources.transformers import helpers
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interop.bridge import to_transformer_lens
+from llavit_lens.interventions.ablation import ablate_visual_attention
+from llavit_lens.interventions.knockout import knock_out
+from llavit_lens.interventions.patching import patch
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.vlm.vlm import VLM
 
@@ -296,9 +300,17 @@ def _with_a_hook(vlm: VLM) -> None:
         to_transformer_lens(vlm)
 
 
+def _inside(intervention: Callable[[VLM], AbstractContextManager[None]]) -> Callable[[VLM], object]:
+    def act(vlm: VLM) -> None:
+        with intervention(vlm):
+            to_transformer_lens(vlm)
+
+    return act
+
+
 def _not_installed(vlm: VLM) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "transformer_lens.model_bridge.sources", None)
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setitem(sys.modules, "transformer_lens.model_bridge.sources", None)
         to_transformer_lens(vlm)
 
 
@@ -306,6 +318,10 @@ def _not_installed(vlm: VLM) -> None:
     ("act", "error", "message"),
     [
         (_with_a_hook, ConfigurationError, "there is a hook at blocks.0.attn.hook_z"),
+        (_inside(lambda vlm: knock_out(vlm, "last->visual")), ConfigurationError, "is open"),
+        (_inside(ablate_visual_attention), ConfigurationError, "is open"),
+        (_inside(lambda vlm: patch(vlm, IMAGE)), ConfigurationError, "there is a hook at blocks.0"),
+        (lambda vlm: to_transformer_lens(vlm.model), ConfigurationError, "is no VLM; pass what"),
         (_not_installed, ConfigurationError, r"pip install 'llavit-lens\[interop\]'"),
         (
             lambda vlm: to_transformer_lens(vlm).enable_compatibility_mode(),
