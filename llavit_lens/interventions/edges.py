@@ -30,7 +30,8 @@ End = Name | Box | Pixels | tuple[float, float, float, float] | Sequence[int] | 
 """Tokens by name; by a part of the picture, a `Box` or a tuple (left, top, right, bottom) or
 `Pixels` or a bool mask [height, width], which hold the patches that they cover by half unless they
 say otherwise; or by a list or tensor of their places in the sequence of the prompt (padding
-included). A list of four numbers is refused: it could be a box. Padding belongs to no end."""
+included); negative ones count from the prompt's end, whose last token is -1. A list of four numbers
+is refused: it could be a box. Padding belongs to no end."""
 
 Which = Literal["any", "earlier", "later"]
 """Where the key stands, seen from the query."""
@@ -138,11 +139,6 @@ def _end(end: Any) -> Any:
             "places in the sequence are whole numbers, not a mask; for a mask of the picture pass "
             "Pixels(mask)."
         )
-    if places.min() < 0:
-        raise ConfigurationError(
-            f"{int(places.min())} is no place in the sequence; they count from 0, and the last "
-            "token has the name 'last'."
-        )
     return places.long()
 
 
@@ -159,8 +155,8 @@ def _tokens(
                 f"there is no token {int(end.max())}: the sequence has {real_BS.shape[1]}."
             )
         chosen_S = torch.zeros_like(real_BS[0])
-        chosen_S[end.to(chosen_S.device)] = True
-        return chosen_S & real_BS
+        chosen_S[end[end >= 0].to(chosen_S.device)] = True
+        return (chosen_S | _from_the_end(end[end < 0], current, prompt_length)) & real_BS
     if end == "visual":
         return current.is_visual & real_BS
     if end == "text":
@@ -168,6 +164,23 @@ def _tokens(
     if end == "last":
         return _last(current, prompt_length)
     return real_BS
+
+
+def _from_the_end(places: Tensor, current: Pass, prompt_length: int | None) -> Tensor:
+    """bool [B, S]: tokens of the prompt by negative numbers; -1 is its last."""
+    number_BS = current.is_real.cumsum(1)  # the first token is number 1
+    chosen_BS = torch.zeros_like(current.is_real)
+    for place in places.tolist():
+        if prompt_length is None:
+            raise ConfigurationError(
+                f"{place} counts from the end of the prompt, and nobody told how long that is; run "
+                "the model through vlm (vlm.run, vlm.generate, vlm.trace), or inside of "
+                "vlm.reading(layout, length=...)."
+            )
+        if place < -prompt_length:
+            raise ConfigurationError(f"there is no token {place}: the prompt has {prompt_length}.")
+        chosen_BS |= number_BS == prompt_length + 1 + place
+    return chosen_BS
 
 
 def _last(current: Pass, prompt_length: int | None) -> Tensor:

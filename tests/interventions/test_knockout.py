@@ -261,6 +261,30 @@ def test_behind_padding_the_last_token_is_the_prompts_too() -> None:
         assert on_picture.nonzero().squeeze(1).tolist() == list(range(first, length - 1))
 
 
+def test_places_from_the_end_of_the_prompt() -> None:
+    vlm = VLMS["llavit"]
+    vlm.model.set_attn_implementation({"text_config": "sdpa"})
+    image = tiny_image()
+    length = vlm.prepare(image, PROMPT).length
+    scores = []
+    for places in ([-1, -3, 2], [length - 1, length - 3, 2], [-2, -3, 2]):
+        with ll.knock_out(vlm, (places, "visual")):
+            said = vlm.generate(image, PROMPT, max_new_tokens=3)
+            scores.append((ll.answer_log_prob(vlm, image, PROMPT, " red square"), said))
+    assert scores[0] == scores[1] and scores[0][0] != scores[2][0]
+    inputs = vlm.prepare(image, PROMPT).inputs
+    with (
+        ll.knock_out(vlm, ([-1], "visual")),
+        pytest.raises(ll.ConfigurationError, match="nobody told how long that is"),
+    ):
+        vlm.model(**inputs)
+    with (
+        ll.knock_out(vlm, ([-length - 1], "visual")),
+        pytest.raises(ll.ConfigurationError, match=f"no token -{length + 1}: the prompt has"),
+    ):
+        vlm.run(image, PROMPT)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_object_of_the_picture(family: str) -> None:
     vlm = VLMS[family]
@@ -413,7 +437,6 @@ def test_a_token_without_any_key_gets_no_update() -> None:
         (([],), "no edge to cut"),
         ((([0.5], "all"),), "no places in the sequence"),
         ((([], "all"),), "no places in the sequence"),
-        ((([-1], "all"),), "-1 is no place in the sequence"),
         (((np.ones(4, dtype=bool), "all"),), "bool .height, width., not bool"),
         ((([True, False], "all"),), "not a mask"),
         ((([10, 20, 30, 40], "all"),), "could be a box or four places"),
