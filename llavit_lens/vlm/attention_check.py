@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from llavit_lens.model.decoders import add_hook_points
 from llavit_lens.vlm.attended import Attended, changed_states, look_at_attention
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource, Prompt
 
-Mode = Literal["causal", "bidirectional", "none"]
+Mode = Literal["causal", "bidirectional", "self", "none"]
+"""What visual tokens attend to among themselves: see `expected_mask`."""
 
 
 class _Kind(NamedTuple):
@@ -40,8 +41,9 @@ class VisualAttentionReport:
     Attributes:
         model: its name.
         implementation: what the decoder attends by, such as "sdpa".
-        visual_attention: what the config says visual tokens attend to: "causal", "bidirectional"
-            (Eq. 8) or "none" (Eq. 5).
+        visual_attention: what visual tokens should attend to: "causal", "bidirectional" (Eq. 8),
+            "self" or "none" (Eq. 5).
+        by_config: whether it is the config that says so, and not who called.
         n_layers, n_heads, n_tokens, n_visual: what was looked at: every pair of tokens, in every
             head of every layer.
         failures: one line for each layer and kind of pair that is wrong, empty if all is right.
@@ -50,6 +52,7 @@ class VisualAttentionReport:
     model: str
     implementation: str
     visual_attention: Mode
+    by_config: bool
     n_layers: int
     n_heads: int
     n_tokens: int
@@ -68,8 +71,9 @@ class VisualAttentionReport:
         """
         if self.failures:
             more = len(self.failures) - 1
+            source = "its config says" if self.by_config else "asked"
             raise ConfigurationError(
-                f"{self.model} does not attend as its config says (visual_attention="
+                f"{self.model} does not attend as {source} (visual_attention="
                 f"{self.visual_attention!r}) by {self.implementation!r}: {self.failures[0]}"
                 + (f" (and {more} more: see the report's failures)" if more else "")
                 + "; do not trust what is measured on it"
@@ -92,6 +96,7 @@ def check_visual_attention(
     image: ImageSource,
     prompt: str = DEFAULT_PROMPT,
     *,
+    mode: Mode | None = None,
     raise_on_failure: bool = True,
 ) -> VisualAttentionReport:
     """Verify who attends to whom: Eq. 8 exactly on the visual tokens, nothing from later text.
@@ -105,24 +110,34 @@ def check_visual_attention(
       picture), and no state that must not depend on it changes by a bit. This finds leaks outside
       of attention, too.
 
-    Whatever is set on the model when this is called, such as a knockout, is checked with it.
+    Whatever is set on the model when this is called, such as a knockout, is checked with it:
+
+        with ll.visual_attention(vlm, "self"):
+            ll.check_visual_attention(vlm, "scene.png", mode="self")
+
+    Args:
+        mode: what visual tokens should attend to in all layers; None is what the config says.
 
     Raises:
-        ImageError, ConfigurationError: as `VLM.trace`; with `raise_on_failure`, what is wrong.
+        ImageError, ConfigurationError: as `VLM.trace`; there is no such mode; with
+            `raise_on_failure`, what is wrong.
     """
+    if mode is not None and mode not in get_args(Mode):
+        raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join(get_args(Mode))}.")
     prepared = vlm.prepare(image, prompt)
     config = vlm.model.config
-    mode: Mode = getattr(config, "visual_attention", "causal")
+    wanted: Mode = getattr(config, "visual_attention", "causal") if mode is None else mode
     is_visual = _is_visual(prepared)
-    wrong = _WrongPairs(is_visual, mode, _windows(vlm))
+    wrong = _WrongPairs(is_visual, wanted, _windows(vlm))
     look_at_attention(vlm, prepared, wrong.look)
     failures = wrong.lines()
     for token in _changed_tokens(is_visual):
-        failures += _leaks(changed_states(vlm, prepared, token), token, is_visual, mode)
+        failures += _leaks(changed_states(vlm, prepared, token), token, is_visual, wanted)
     report = VisualAttentionReport(
         model=vlm.name,
         implementation=vlm.model.model.language_model.config._attn_implementation,
-        visual_attention=mode,
+        visual_attention=wanted,
+        by_config=mode is None,
         n_layers=len(wrong.windows),
         n_heads=wrong.n_heads,
         n_tokens=prepared.length,
@@ -136,15 +151,19 @@ def expected_mask(is_visual: Tensor, mode: Mode, window: int | None = None) -> T
     """bool [L, L], whether query i attends to key j.
 
     "causal": j <= i, and i - window < j in a sliding window; "bidirectional": or both are visual
-    (Eq. 8); "none": causal for text, and nothing for visual tokens, which have no update (Eq. 5).
+    (Eq. 8); "self": causal, but of visual tokens each sees only itself; "none": causal for text,
+    and nothing for visual tokens, which have no update (Eq. 5).
     """
     token = torch.arange(len(is_visual))
     query, key = token[:, None], token[None]
     allowed = key <= query
     if window is not None:
         allowed = allowed & (key > query - window)
+    among = is_visual[:, None] & is_visual[None]
     if mode == "bidirectional":
-        return allowed | (is_visual[:, None] & is_visual[None])
+        return allowed | among
+    if mode == "self":
+        return allowed & (~among | (query == key))
     return allowed & ~is_visual[:, None] if mode == "none" else allowed
 
 
@@ -173,7 +192,7 @@ class _WrongPairs:
         self._examples: dict[_Kind, tuple[int, int]] = {}
 
     def look(self, seen: Attended) -> None:
-        """Compare with what the config says."""
+        """Compare with what should be."""
         self.n_heads = len(seen.pairs)
         found_HLW, keys = seen.pairs, slice(seen.first, seen.first + seen.pairs.shape[-1])
         wanted_LW = expected_mask(self.is_visual, self.mode, self.windows[seen.layer])[:, keys]

@@ -135,6 +135,21 @@ def test_patches_that_see_themselves_alone() -> None:
         assert (cache["pattern", layer][0][:, visual, : visual[0]] > 0).any()
 
 
+@pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
+@pytest.mark.parametrize("mode", ["causal", "bidirectional", "self", "none"])
+def test_the_check_of_attention_confirms_it(mode: Any, implementation: str) -> None:
+    vlm, image = tiny_vlm("llavit"), tiny_image()
+    vlm.model.set_attn_implementation({"text_config": implementation})
+    with ll.visual_attention(vlm, mode):
+        report = ll.check_visual_attention(vlm, image, mode=mode)
+        assert report.passed and report.visual_attention == mode
+        for other in {"causal", "bidirectional", "self", "none"} - {mode}:
+            with pytest.raises(ll.ConfigurationError, match=f"as asked .*{other}"):
+                ll.check_visual_attention(vlm, image, mode=other)
+    with pytest.raises(ll.ConfigurationError, match="mode='both': pass one of"):
+        ll.check_visual_attention(vlm, image, mode="both")
+
+
 def test_layers() -> None:
     vlm, image = tiny_vlm("llava"), tiny_image()
     positions = vlm.prepare(image).layout.positions

@@ -97,7 +97,7 @@ def test_low_precision_passes(dtype: torch.dtype) -> None:
 
 def test_the_expected_mask_is_equation_8_written_out() -> None:
     is_visual = torch.tensor([0, 1, 1, 0, 1, 0], dtype=torch.bool)
-    for mode in ("causal", "bidirectional", "none"):
+    for mode in ("causal", "bidirectional", "self", "none"):
         for window in (None, 2):
             mask = expected_mask(is_visual, mode, window)
             for i in range(6):
@@ -105,6 +105,7 @@ def test_the_expected_mask_is_equation_8_written_out() -> None:
                     wanted = j <= i and (window is None or i - j < window)
                     both = bool(is_visual[i] and is_visual[j])
                     wanted = wanted or (mode == "bidirectional" and both)
+                    wanted = wanted and not (mode == "self" and both and i != j)
                     wanted = wanted and not (mode == "none" and bool(is_visual[i]))
                     assert bool(mask[i, j]) == wanted, (mode, i, j)
 
