@@ -52,6 +52,19 @@ def test_the_patch_with_most_attention_has_the_darkest_tint(head: object) -> Non
     assert frames == [pytest.approx(box[:2])] * 2
 
 
+def test_the_attention_map_says_the_numbers_of_its_data() -> None:
+    found = attention_patterns(tiny_vlm("llavit"), tiny_image(1), PROMPT)
+    figure = found.plot()
+    said = " ".join(texts(figure).split())
+    share = found.share_on_visual[-1, :, 0].mean()
+    assert f"{share:.0%} of its attention goes to the picture" in said
+    tokens = found.n_tokens
+    assert f"evenly over all {tokens} tokens it would be {100 / tokens:.1f}%" in said
+    bar = [tick.get_text() for tick in figure.axes[-1].get_xticklabels()]
+    most = 100 * float(found.weights[-1, :, 0].mean(0).max())
+    assert float(bar[-1].rstrip("%")) == pytest.approx(most, abs=0.5)
+
+
 def test_attention_on_tiles_is_drawn_whole_and_in_tiles() -> None:
     found = attention_patterns(tiled_vlm("spatial_unpad"), tiny_image(0, 60, 30), PROMPT)
     whole, tiles = tints(found.plot())
