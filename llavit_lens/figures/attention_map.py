@@ -29,7 +29,7 @@ _PALETTE = colormaps["YlOrRd"]
 
 def draw_attention(
     patterns: AttentionPatterns,
-    query: Query = "last",
+    query: Query | None = None,
     layer: int = -1,
     head: Head = "mean",
     *,
@@ -89,11 +89,12 @@ def draw_attention(
         draw_values(ax, picture, layout, weights, scale, _PALETTE, tile)
         if token.cell >= 0 and token.cell in layout.of_tile(tile):
             outline(ax, layout.boxes[token.cell])
-    even = share / max(1, len(layout))
+    even = _percent(1 / patterns.n_tokens)
     most = scale.vmax or 0.0
     ticks = {0.0: "0", most / 2: _percent(most / 2), most: _percent(most)}
     meaning = wrap(
-        f"share of the token's attention on the patch (spread evenly it would be {_percent(even)})",
+        "share of the token's attention on the patch (spread evenly over all "
+        f"{patterns.n_tokens} tokens it would be {even})",
         room,
         10,
     )

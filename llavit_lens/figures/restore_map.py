@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 # Blue took the answer further away, white did nothing, red brought it back: apart for people with
 # any color vision.
 _PALETTE = colormaps["RdBu_r"]
-_SCALE = Normalize(-1.0, 1.0, clip=True)
 
 # Inches.
 _EDGE, _GAP, _PICTURE, _PANEL, _ROW = 0.35, 0.3, 2.3, 2.3, 0.3
+_LABELS, _CELL, _BAR, _BAR_BLOCK = 1.75, 0.42, 3.4, 0.95
 _LARGEST = 6  # layers drawn on the picture, unless they are named
+_LONGEST = 40  # characters of an answer in the title
 
 _POINTS = {
     "resid_pre": "the input of a decoder layer",
@@ -49,6 +50,9 @@ def draw_restore_map(
     corrupted_image: Image.Image | None = None,
 ) -> Figure:
     """Draw the two pictures, each patch's effect at some layers, and layers x all other places.
+
+    Patches and table have a scale of colors of their own: one patch brings back a few percent of
+    what the whole picture does.
 
     Args:
         layers: those drawn on the picture, from 0; default: at most 6, evenly spread.
@@ -71,19 +75,17 @@ def draw_restore_map(
         for tile, name in tiles
         for start in range(0, len(panels), 3)
     ]
-    labels = [_label(found, i) for i in others]
-    cell = 0.42
-    label_width = 1.75
-    table_width = label_width + cell * len(found.layers)
-    page_width = 2 * _EDGE + max(
-        _PICTURE + 0.45 + 3 * _PANEL + 2 * _GAP if panels else 2 * _PICTURE + _GAP,
-        2 * _PICTURE + _GAP + 0.6 + table_width if others and not panels else 0.0,
-        table_width,
-        6.5,
+    right = _EDGE + _PICTURE + 0.45
+    table_left = _EDGE if panels else right
+    table_width = _LABELS + _CELL * len(found.layers)
+    page_width = _EDGE + max(
+        right + 3 * _PANEL + 2 * _GAP if panels else 0.0,
+        table_left + max(table_width, _BAR + 1.0) if others else 0.0,
+        6.5 + _EDGE,
     )
     room = (page_width - 2 * _EDGE) * 70  # points, and a little air
     point = _POINTS.get(found.point, f"{found.point} of a decoder layer")
-    title = wrap(f"What brings the answer '{drawable(found.answer)}' back?", room / 1.15, 17)
+    title = wrap(f"What brings the answer '{_short_answer(found)}' back?", room / 1.15, 17)
     subtitle = wrap(
         f"{drawable(found.model)} is asked: {drawable(found.question)} It reads "
         "picture 2, but one piece of what it computed for picture 1 is put in its place: the state "
@@ -95,11 +97,21 @@ def draw_restore_map(
 
     panel_height, picture_height = _PANEL * ratio, _PICTURE * ratio
     left_height = 2 * (picture_height + 0.65)
-    panel_block = len(rows_of_panels) * (panel_height + 0.45) + (0.3 if panels else 0)
-    upper = max(left_height, panel_block)
-    table_top = head + upper + 0.35
-    table_height = (0.75 + _ROW * len(others)) if others else 0.0
-    page = Page(page_width, table_top + table_height + 1.05 + _EDGE)
+    panel_block = len(rows_of_panels) * (panel_height + 0.45) + 0.3 + _BAR_BLOCK if panels else 0.0
+    meaning, note = (
+        wrap(text, (page_width - _EDGE - table_left) * 70, 10)
+        for text in (
+            "how far log p(answer) comes back, as a share of the way from picture 2 to picture 1",
+            "Of an answer of several tokens, effects that run through its own tokens are not among "
+            "these places.",
+        )
+    )
+    table_height = _ROW * len(others)
+    table_block = 0.55 + table_height + 0.2 + _BAR_BLOCK + 0.4 + 0.2 * meaning.count("\n")
+    table_block = table_block + 0.2 * note.count("\n") if others else 0.0
+    table_top = head + max(left_height, panel_block) + 0.35 if panels else head
+    bottom = max(head + left_height, head + panel_block, table_top + table_block)
+    page = Page(page_width, bottom + _EDGE)
     page.text(_EDGE, _EDGE - 0.02, title, size=17, weight="bold")
     page.text(_EDGE, _EDGE + 0.36 * len(title.splitlines()) + 0.04, subtitle, size=11, color=MUTED)
 
@@ -115,61 +127,77 @@ def draw_restore_map(
         page.text(
             _EDGE,
             top + 0.31 + picture_height,
-            f"p(answer) = {100 * np.exp(value):.3g}%",
+            f"log p(answer) = {value:.4g} nats",
             size=10,
             color=MUTED,
         )
 
-    left = _EDGE + _PICTURE + 0.45
     if panels:
         what = (
             "patch" if found.window == 1 else f"window of {found.window} x {found.window} patches"
         )
-        page.text(left, head, f"One {what} restored, drawn on picture 1", size=11, weight="bold")
-    for number, (tile, name, chosen) in enumerate(rows_of_panels):
-        top = head + 0.3 + number * (panel_height + 0.45)
-        for column, layer in enumerate(chosen):
-            at = left + column * (_PANEL + _GAP)
-            values = np.full(len(found.layout), np.nan)
-            cells = [found.places[i].cell for i in patches]
-            values[cells] = found.effect[found.layers.index(layer), patches]
-            page.text(at, top, f"layer {layer}{f', {name}' if name else ''}", size=10)
-            ax = page.axes(at, top + 0.2, _PANEL, panel_height)
-            draw_values(ax, clean, found.layout, values, _SCALE, _PALETTE, tile)
+        page.text(right, head, f"One {what} restored, drawn on picture 1", size=11, weight="bold")
+        of_panels = found.effect[[found.layers.index(layer) for layer in panels]][:, patches]
+        scale = _scale_of(of_panels)
+        for number, (tile, name, chosen) in enumerate(rows_of_panels):
+            top = head + 0.3 + number * (panel_height + 0.45)
+            for column, layer in enumerate(chosen):
+                at = right + column * (_PANEL + _GAP)
+                values = np.full(len(found.layout), np.nan)
+                cells = [found.places[i].cell for i in patches]
+                values[cells] = found.effect[found.layers.index(layer), patches]
+                page.text(at, top, f"layer {layer}{f', {name}' if name else ''}", size=10)
+                ax = page.axes(at, top + 0.2, _PANEL, panel_height)
+                draw_values(ax, clean, found.layout, values, scale, _PALETTE, tile)
+        _draw_bar(page, right, head + panel_block - _BAR_BLOCK + 0.1, scale, meaning)
 
     if others:
-        page.text(_EDGE, table_top, "Other places restored, effect in %", size=11, weight="bold")
-        ax = page.axes(
-            _EDGE + label_width, table_top + 0.55, cell * len(found.layers), _ROW * len(others)
+        scale = _scale_of(found.effect[:, others])
+        page.text(
+            table_left,
+            table_top,
+            "Other places restored, effect in %" if panels else "Places restored, effect in %",
+            size=11,
+            weight="bold",
         )
-        _draw_table(ax, found, others)
-        page.text(_EDGE + label_width - 0.5, table_top + 0.345, "layer", size=9.5, color=MUTED)
-        for row, label in enumerate(labels):
+        ax = page.axes(
+            table_left + _LABELS, table_top + 0.55, _CELL * len(found.layers), table_height
+        )
+        _draw_table(ax, found, others, scale)
+        page.text(table_left + _LABELS - 0.5, table_top + 0.345, "layer", size=9.5, color=MUTED)
+        for row, index in enumerate(others):
             page.text(
-                _EDGE,
+                table_left,
                 table_top + 0.55 + _ROW * (row + 0.68),
-                shorten(label, (label_width - 0.12) * 72 / 10),
+                shorten(_label(found, index), (_LABELS - 0.12) * 72 / 10),
                 size=10,
                 baseline=True,
             )
-    draw_color_scale(
-        page,
-        _EDGE + 0.15,
-        table_top + table_height + 0.2,
-        3.4,
-        _SCALE,
-        _PALETTE,
-        "how far log p(answer) comes back, as a share of the way from picture 2 to picture 1",
-        {-1.0: "-100%", 0.0: "no effect", 1.0: "100%: all of it"},
-    )
+        under = table_top + 0.55 + table_height + 0.2
+        _draw_bar(page, table_left, under, scale, meaning)
+        lines = 1 + meaning.count("\n")
+        page.text(table_left, under + 0.5 + 0.2 * lines, note, size=10, color=MUTED)
     return page.figure
 
 
-def _draw_table(ax: Axes, found: RestoreMap, places: list[int]) -> None:
+def _scale_of(effect: np.ndarray) -> Normalize:
+    """Colors up to ±100%, or up to the next whole percent where all effects are smaller."""
+    limit = min(max(np.ceil(100 * abs(effect).max()), 1), 100) / 100
+    return Normalize(-limit, limit, clip=True)
+
+
+def _draw_bar(page: Page, left: float, top: float, scale: Normalize, meaning: str) -> None:
+    limit = scale.vmax or 1.0
+    ends = f"-{limit:.0%}", "100%: all of it" if limit == 1 else f"{limit:.0%}"
+    ticks = {-limit: ends[0], 0.0: "no effect", limit: ends[1]}
+    draw_color_scale(page, left + 0.15, top, _BAR, scale, _PALETTE, meaning, ticks)
+
+
+def _draw_table(ax: Axes, found: RestoreMap, places: list[int], scale: Normalize) -> None:
     """Places down, layers across, the effect in each cell as color and in percent."""
     effect = found.effect[:, places].T
     ax.imshow(
-        _SCALE(effect),
+        scale(effect),
         cmap=_PALETTE,
         vmin=0,
         vmax=1,
@@ -185,7 +213,7 @@ def _draw_table(ax: Axes, found: RestoreMap, places: list[int]) -> None:
             fontsize=8,
             ha="center",
             va="center_baseline",
-            color=ink(_PALETTE(_SCALE(effect[row, column]))),
+            color=ink(_PALETTE(scale(effect[row, column]))),
             **LITERAL,
         )
     ax.xaxis.tick_top()
@@ -207,6 +235,11 @@ def _panel_layers(found: RestoreMap, layers: Sequence[int] | None) -> list[int]:
             f"layer {missing[0]} was not computed, only {', '.join(map(str, found.layers))}"
         )
     return list(layers)
+
+
+def _short_answer(found: RestoreMap) -> str:
+    answer = drawable(found.answer)
+    return answer if len(answer) <= _LONGEST else f"{answer[: _LONGEST - 1].rstrip()}…"
 
 
 def _label(found: RestoreMap, index: int) -> str:

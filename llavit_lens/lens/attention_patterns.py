@@ -75,24 +75,28 @@ class AttentionPatterns:
     model: str
     prompt: str
 
-    def at(self, query: Query = "last", layer: int = -1, head: Head = "mean") -> np.ndarray:
-        """float32 [n], weights on each patch. A negative layer counts from the model's last.
+    def at(self, query: Query | None = None, layer: int = -1, head: Head = "mean") -> np.ndarray:
+        """float32 [n], weights on each patch, of a query that was kept; None is the first of them.
+
+        A negative layer counts from the model's last.
 
         Raises:
             ConfigurationError: a query, layer or head that was not asked for.
         """
         return self._reduced(self.weights, query, layer, head)
 
-    def share(self, query: Query = "last", layer: int = -1, head: Head = "mean") -> float:
+    def share(self, query: Query | None = None, layer: int = -1, head: Head = "mean") -> float:
         """`share_on_visual` of a query; with "max" the largest of any head."""
         return float(self._reduced(self.share_on_visual, query, layer, head))
 
-    def query(self, asked: Query) -> QueryToken:
-        """The token of a query as it was asked for, or by its position.
+    def query(self, asked: Query | None = None) -> QueryToken:
+        """The token of a query as it was asked for, or by its position; None is the first.
 
         Raises:
             ConfigurationError: it was not asked for.
         """
+        if asked is None:
+            return self.queries[0]
         for token in self.queries:
             if type(asked) is type(token.asked) and asked == token.asked:
                 return token
@@ -122,9 +126,9 @@ class AttentionPatterns:
         return pd.DataFrame(columns)
 
     def plot(
-        self, query: Query = "last", layer: int = -1, head: Head = "mean", **options: Any
+        self, query: Query | None = None, layer: int = -1, head: Head = "mean", **options: Any
     ) -> Figure:
-        """The picture with each patch colored by its weight.
+        """The picture with each patch colored by its weight, for a query (the first, if None).
 
         Options are those of `llavit_lens.figures.attention_map.draw_attention`.
 
@@ -148,7 +152,7 @@ class AttentionPatterns:
             )
         return number
 
-    def _reduced(self, values: np.ndarray, query: Query, layer: int, head: Head) -> Any:
+    def _reduced(self, values: np.ndarray, query: Query | None, layer: int, head: Head) -> Any:
         """Of [layers, heads, queries, ...] one layer and query, and one head or all reduced."""
         which = self.queries.index(self.query(query))
         of_heads = values[self.layers.index(self.layer_number(layer)), :, which]

@@ -1,10 +1,12 @@
-"""Hooks on activations by name, and caches of them, with TransformerLens's names and shapes."""
+"""Hooks on activations by name, with TransformerLens's names and shapes."""
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
@@ -16,8 +18,12 @@ from llavit_lens.model.decoders import add_hook_points
 from llavit_lens.model.hook_points import ATTENTION_HOOKS, BLOCK_HOOKS, PATTERN_HOOKS, HookPoint
 
 Names = str | Sequence[str] | Callable[[str], bool] | None
-"""Names of hook points: one, several, shell patterns such as `blocks.*.hook_resid_post`, or a
-function that says which; None is all of them."""
+"""Names of hook points: one, several, shell patterns such as `blocks.*.hook_resid_post`, short
+names such as `resid_post` for one kind of them at all layers, or a function that says which; None
+is all of them."""
+
+SHORT_NAMES = tuple(name.removeprefix("hook_") for name in (*ATTENTION_HOOKS, *BLOCK_HOOKS))
+"""Kinds of hook points, such as `q` and `resid_post`."""
 
 Hook = Callable[[Tensor, "NamedHook"], Tensor | None]
 """Is called with an activation and where it is from; what it returns, if anything, takes the
@@ -39,39 +45,36 @@ class NamedHook:
         return int(self.name.split(".")[1])
 
 
-class ActivationCache(dict[str, Tensor]):
-    """Activations by name.
-
-    `cache["pattern", 2]` is short for `cache["blocks.2.attn.hook_pattern"]`; negative layers count
-    from the end.
-    """
-
-    n_layers: int
-
-    def __getitem__(self, key: str | tuple[str, int]) -> Tensor:
-        if isinstance(key, tuple):
-            short, layer = key
-            key = full_name(short, range(self.n_layers)[layer])
-        if key not in self:
-            raise KeyError(f"{key} is not in this cache; it has {_some(self)}")
-        return super().__getitem__(key)
-
-
 def full_name(short: str, layer: int) -> str:
     """`("q", 3)` -> `blocks.3.attn.hook_q`, `("resid_mid", 3)` -> `blocks.3.hook_resid_mid`.
 
     Raises:
         ConfigurationError: there is no such hook point in any model.
     """
-    name = f"hook_{short.removeprefix('attn.').removeprefix('hook_')}"
+    name = _point_name(short)
     if name in ATTENTION_HOOKS:
         return f"blocks.{layer}.attn.{name}"
     if name in BLOCK_HOOKS:
         return f"blocks.{layer}.{name}"
     raise ConfigurationError(
-        f"there is no hook point {short!r}; there are "
-        f"{', '.join(hook.removeprefix('hook_') for hook in (*ATTENTION_HOOKS, *BLOCK_HOOKS))}"
+        f"there is no hook point {short!r}; {did_you_mean(short, SHORT_NAMES)}"
     )
+
+
+def _point_name(short: str) -> str:
+    """`q`, `hook_q` and `attn.hook_q` -> `hook_q`."""
+    return f"hook_{str(short).removeprefix('attn.').removeprefix('hook_')}"
+
+
+def did_you_mean(wanted: object, names: Iterable[str], also: Iterable[str] = ()) -> str:
+    """Which names (or `also` others) are like one that is not there; if none is, which kinds of
+    names there are."""
+    known = list(names)
+    near = difflib.get_close_matches(str(wanted), [*also, *known], n=3)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    kinds = dict.fromkeys(re.sub(r"\.\d+\.", ".*.", name) for name in known)
+    return f"there are {', '.join(kinds) or 'none'}"
 
 
 def hook_points(model: Any) -> dict[str, HookPoint]:
@@ -96,21 +99,38 @@ def select(names: Names, known: dict[str, HookPoint]) -> dict[str, HookPoint]:
     """Those of the hook points that are named.
 
     Raises:
-        ConfigurationError: a name or pattern that fits none of them.
+        ConfigurationError: a name, pattern or function that fits none of them.
     """
     if names is None:
         return known
     if callable(names):
-        return {name: point for name, point in known.items() if names(name)}
-    chosen: dict[str, HookPoint] = {}
+        chosen = {name: point for name, point in known.items() if names(name)}
+        if not chosen:
+            raise ConfigurationError(
+                "the function given as names of hook points chooses none of them; it is asked "
+                f"about names as they are in full, and {did_you_mean('', known)}"
+            )
+        return chosen
+    if not isinstance(names, str | Iterable):
+        raise ConfigurationError(
+            f"{names!r} is no name of hook points; give one such as 'blocks.3.attn.hook_z' or "
+            "'resid_post', a list of them, or a function"
+        )
+    chosen = {}
     for wanted in [names] if isinstance(names, str) else names:
-        fitting = {name: point for name, point in known.items() if fnmatchcase(name, wanted)}
+        fitting = {name: point for name, point in known.items() if _fits(name, wanted)}
         if not fitting:
-            near = difflib.get_close_matches(wanted, known, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"it has {_some(known)}"
+            hint = did_you_mean(wanted, known, SHORT_NAMES)
             raise ConfigurationError(f"the model has no hook point {wanted!r}; {hint}")
         chosen |= fitting
     return {name: point for name, point in known.items() if name in chosen}
+
+
+def _fits(name: str, wanted: object) -> bool:
+    """Whether a full name is what a full name, a pattern or a short name asks for."""
+    if not isinstance(wanted, str):
+        return False
+    return fnmatchcase(name, wanted) or name.rsplit(".", 1)[-1] == _point_name(wanted)
 
 
 @contextmanager
@@ -121,10 +141,12 @@ def hooks(model: Any, fwd_hooks: Sequence[tuple[Names, Hook]]) -> Iterator[None]
     them.
 
     Raises:
-        ConfigurationError: a name that fits no hook point.
+        ConfigurationError: a name that fits no hook point; no list of pairs of names and a
+            function of two arguments. In a pass: a hook returned what cannot take the
+            activation's place.
     """
     known = hook_points(model)
-    chosen = [(select(names, known), hook) for names, hook in fwd_hooks]
+    chosen = [(select(names, known), hook) for names, hook in _pairs(fwd_hooks)]
     shown = {name for points, _ in chosen for name in points}
     with attention_of(model, "eager" if any(map(_shows_pattern, shown)) else None):
         handles = [
@@ -153,9 +175,35 @@ def attention_of(model: Any, implementation: str | None) -> Iterator[None]:
         model.set_attn_implementation({"text_config": before})
 
 
+def _pairs(fwd_hooks: Any) -> list[tuple[Names, Hook]]:
+    """The hooks, once they are known to be pairs of names and a function of two arguments."""
+    pairs = list(fwd_hooks) if isinstance(fwd_hooks, list | tuple) else [fwd_hooks]
+    for pair in pairs:
+        if not (isinstance(pair, list | tuple) and len(pair) == 2 and callable(pair[1])):
+            raise ConfigurationError(
+                "hooks are a list of pairs of names and a function, such as "
+                f"[('blocks.3.attn.hook_z', edit)]; there is {reprlib.repr(pair)} instead of a pair"
+            )
+        try:
+            inspect.signature(pair[1]).bind(None, None)
+        except TypeError:
+            raise ConfigurationError(
+                f"the hook at {reprlib.repr(pair[0])} must take two arguments, "
+                "the activation and where it is from: def edit(activation, hook)"
+            ) from None
+        except ValueError:  # some functions written in C do not say what they take
+            pass
+    return pairs
+
+
 def _call(hook: Hook, where: NamedHook) -> Callable[[nn.Module, tuple[Any, ...], Tensor], Any]:
     def call(module: nn.Module, args: tuple[Any, ...], activation: Tensor) -> Tensor | None:
         new = hook(activation, where)
+        if new is not None and not isinstance(new, Tensor):
+            raise ConfigurationError(
+                f"the hook at {where.name} returned a {type(new).__name__}; return a tensor of "
+                f"shape {list(activation.shape)}, or None to leave the activation as it is"
+            )
         if new is not None and new.shape != activation.shape:
             raise ConfigurationError(
                 f"the hook at {where.name} returned a tensor of shape {list(new.shape)}; the "
@@ -168,8 +216,3 @@ def _call(hook: Hook, where: NamedHook) -> Callable[[nn.Module, tuple[Any, ...],
 
 def _shows_pattern(name: str) -> bool:
     return name.rsplit(".", 1)[-1] in PATTERN_HOOKS
-
-
-def _some(names: Any) -> str:
-    kinds = dict.fromkeys(re.sub(r"\.\d+\.", ".*.", name) for name in names)
-    return ", ".join(kinds) or "none"

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.processing import check_tiles
+from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.anatomy import LanguageParts, language_parts
-from llavit_lens.vlm.hooks import ActivationCache, Hook, NamedHook, Names, hook_points, hooks
+from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_points, hooks
 from llavit_lens.vlm.images import open_image, pixel_sha256
 from llavit_lens.vlm.layout import VisualLayout, layout_of
 from llavit_lens.vlm.trace import Trace, record_residual_stream
@@ -191,7 +192,7 @@ class VLM:
 
     @torch.no_grad()
     def run_with_cache(
-        self, image: ImageSource, prompt: str = DEFAULT_PROMPT, names: Names = None
+        self, image: ImageSource, prompt: str = DEFAULT_PROMPT, names_filter: Names = None
     ) -> tuple[Tensor, ActivationCache]:
         """Logits [1, seq, vocab] of a prompt, and the activations at the named hook points.
 
@@ -207,7 +208,7 @@ class VLM:
         def keep(activation: Tensor, where: NamedHook) -> None:
             cache[where.name] = activation.detach().clone()
 
-        with self.hooks([(names, keep)]):
+        with self.hooks([(names_filter, keep)]):
             logits = self.run(image, prompt)
         return logits, cache
 

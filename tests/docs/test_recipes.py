@@ -27,6 +27,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = ROOT / "llavit_lens" / "assets" / "scenes"
 PAGES = sorted((ROOT / "docs" / "recipes").glob("[a-z]*.md"))  # all but the list in README.md
+EXPECTED = {"hooks", "eq5", "knockouts", "patching", "attention", "transformer_lens", "nnsight"}
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NEEDS = re.compile(r"^Needs: (.+)$", re.MULTILINE)
 
@@ -69,6 +70,12 @@ def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
         timeout=300,
         check=False,
     )
+
+
+def test_no_recipe_is_missing() -> None:
+    assert {page.stem for page in PAGES} >= EXPECTED
+    listed = (ROOT / "docs" / "recipes" / "README.md").read_text()
+    assert [name for name in sorted(EXPECTED) if f"({name}.md)" not in listed] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

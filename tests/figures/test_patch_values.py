@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib import colormaps
@@ -52,6 +54,19 @@ def test_the_patch_with_most_attention_has_the_darkest_tint(head: object) -> Non
     assert frames == [pytest.approx(box[:2])] * 2
 
 
+def test_the_attention_map_says_the_numbers_of_its_data() -> None:
+    found = attention_patterns(tiny_vlm("llavit"), tiny_image(1), PROMPT)
+    figure = found.plot()
+    said = " ".join(texts(figure).split())
+    share = found.share_on_visual[-1, :, 0].mean()
+    assert f"{share:.0%} of its attention goes to the picture" in said
+    tokens = found.n_tokens
+    assert f"evenly over all {tokens} tokens it would be {100 / tokens:.1f}%" in said
+    bar = [tick.get_text() for tick in figure.axes[-1].get_xticklabels()]
+    most = 100 * float(found.weights[-1, :, 0].mean(0).max())
+    assert float(bar[-1].rstrip("%")) == pytest.approx(most, abs=0.5)
+
+
 def test_attention_on_tiles_is_drawn_whole_and_in_tiles() -> None:
     found = attention_patterns(tiled_vlm("spatial_unpad"), tiny_image(0, 60, 30), PROMPT)
     whole, tiles = tints(found.plot())
@@ -66,7 +81,8 @@ def test_a_restore_map_shows_patches_and_other_places() -> None:
     figure = found.plot()
     panels = tints(figure)
     assert len(panels) == len(found.layers) and all(len(p.get_paths()) == 16 for p in panels)
-    strongest = abs(found.effect[1, :16]).clip(0, 1)
+    limit = min(1, np.ceil(100 * abs(found.effect[:, :16]).max()) / 100)
+    strongest = abs(found.effect[1, :16]).clip(0, limit)
     alphas = panels[1].get_facecolor()[:, 3]
     assert np.array_equal(np.argsort(alphas, kind="stable"), np.argsort(strongest, kind="stable"))
     said = texts(figure)
@@ -83,6 +99,50 @@ def test_any_choice_of_places_can_be_drawn(places: list[str], tmp_path: object) 
     figure = map_of(tiny_vlm("llava"), 40, places=places, layers=[1]).plot()
     assert len(tints(figure)) == ("patches" in places)
     figure.savefig(tmp_path / "map.png", dpi=30)
+
+
+def bar_ends(figure: Figure) -> list[tuple[str, str]]:
+    """What the two ends of each scale of colors say."""
+    bars = [[tick.get_text() for tick in ax.get_xticklabels()] for ax in figure.axes]
+    return [(bar[0], bar[-1]) for bar in bars if "no effect" in bar]
+
+
+def with_effects(found: RestoreMap, effect: np.ndarray) -> RestoreMap:
+    """As if the answer's log-probability were -4 and -2, with these effects [layers, places]."""
+    return replace(found, corrupted=-4.0, clean=-2.0, restored=-4.0 + 2.0 * effect)
+
+
+def test_a_restore_map_draws_the_numbers_of_its_data() -> None:
+    found = map_of(tiny_vlm("llavit"), 40, places=["patches", "visual", "last"], layers=[0, 1])
+    effect = np.zeros((2, 18))
+    effect[0, 5], effect[1, 6] = 0.213, -0.1
+    effect[:, 16:] = [[1.0, -0.04], [0.5, 3.0]]
+    figure = with_effects(found, effect).plot()
+    assert bar_ends(figure) == [("-22%", "22%"), ("-100%", "100%: all of it")]
+    for panel, values in zip(tints(figure), effect[:, :16], strict=True):
+        drawn = panel.get_facecolor()
+        expected = colormaps["RdBu_r"]((values / 0.22 + 1) / 2)
+        np.testing.assert_allclose(drawn[:, :3], expected[:, :3], atol=1 / 128)
+        assert int(drawn[:, 3].argmax()) == int(abs(values).argmax())
+    table = next(ax for ax in figure.axes if ax.images and len(ax.texts) == 4)
+    assert [text.get_text() for text in table.texts] == ["100", "50", "-4", "300"]
+    said = texts(figure)
+    assert "log p(answer) = -2 nats" in said and "log p(answer) = -4 nats" in said
+    assert "its own tokens are not among these places" in " ".join(said.split())
+
+
+def test_a_table_alone_stands_beside_the_pictures_and_a_long_answer_is_cut() -> None:
+    found = map_of(tiny_vlm("llavit"), 40, places=["rows", "last"], layers=[0])
+    found = with_effects(replace(found, answer=" word" * 30), np.full((1, 5), 0.004))
+    figure = found.plot()
+    table = next(ax for ax in figure.axes if ax.images and len(ax.texts) == 5)
+    pictures = [ax for ax in figure.axes if ax.images and not ax.texts]
+    box = table.get_position()
+    assert all(box.x0 > picture.get_position().x1 for picture in pictures[:2])
+    assert box.y1 > pictures[0].get_position().y0
+    assert bar_ends(figure) == [("-1%", "1%")]
+    title = figure.texts[0].get_text()
+    assert "…' back?" in title and title.count("word") == 8
 
 
 def test_a_restore_map_of_tiles() -> None:

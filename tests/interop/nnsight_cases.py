@@ -36,7 +36,7 @@ def zero_at(positions: Tensor) -> Any:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_residual_stream_of_visual_tokens(family: str) -> None:
     vlm = tiny_vlm(family)
-    logits, cache = vlm.run_with_cache(IMAGE, names="blocks.*.hook_resid_post")
+    logits, cache = vlm.run_with_cache(IMAGE, names_filter="blocks.*.hook_resid_post")
     wrapped, inputs, visual = wrap(vlm)
     layers = wrapped.model.language_model.layers
     with torch.no_grad(), wrapped.trace(**inputs):
@@ -96,7 +96,9 @@ def test_every_hook_point(family: str, implementation: str) -> None:
         for name in order(names):
             seen[name] = getattr(attention, name).output
         logits = wrapped.lm_head.output.save()
-    expected, cache = vlm.run_with_cache(IMAGE, names=[f"blocks.1.attn.{name}" for name in names])
+    expected, cache = vlm.run_with_cache(
+        IMAGE, names_filter=[f"blocks.1.attn.{name}" for name in names]
+    )
     assert torch.equal(logits, expected)
     for name in names:
         assert torch.equal(seen[name], cache[f"blocks.1.attn.{name}"]), name
@@ -116,4 +118,4 @@ def test_the_wrapped_model_works_without_nnsight() -> None:
     before = vlm.run(IMAGE)
     wrap(vlm)
     assert torch.equal(vlm.run(IMAGE), before)
-    assert torch.equal(vlm.run_with_cache(IMAGE, names="*.hook_z")[0], before)
+    assert torch.equal(vlm.run_with_cache(IMAGE, names_filter="*.hook_z")[0], before)

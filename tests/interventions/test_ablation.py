@@ -129,7 +129,7 @@ def test_tokens_that_end_rows_of_tiles_are_visual_tokens(kind: str) -> None:
     layout = vlm.prepare(tiny_image()).layout
     assert len(layout.off_picture) > 0
     with ll.ablate_visual_attention(vlm):
-        _, cache = vlm.run_with_cache(tiny_image(), names="*.hook_attn_out")
+        _, cache = vlm.run_with_cache(tiny_image(), names_filter="*.hook_attn_out")
     for update in cache.values():
         silent = (update[0] == 0).all(-1).nonzero().squeeze(1).tolist()
         assert silent == sorted([*layout.positions, *layout.off_picture])
@@ -141,9 +141,9 @@ def test_layers_and_heads(implementation: str) -> None:
     vlm.model.set_attn_implementation({"text_config": implementation})
     image, names = tiny_image(), ["*.hook_z", "*.hook_attn_out"]
     visual = torch.as_tensor(vlm.prepare(image).layout.positions)
-    _, own = vlm.run_with_cache(image, names=names)
+    _, own = vlm.run_with_cache(image, names_filter=names)
     with ll.ablate_visual_attention(vlm, layers=[1]):
-        _, one_layer = vlm.run_with_cache(image, names=names)
+        _, one_layer = vlm.run_with_cache(image, names_filter=names)
     assert torch.equal(one_layer["attn_out", 0], own["attn_out", 0])
     silent = (one_layer["attn_out", 1] == 0).all(-1)[0]
     assert silent.nonzero().squeeze(1).tolist() == visual.tolist()
@@ -188,7 +188,7 @@ def test_all_heads_are_the_whole_update() -> None:
 def test_layers_as_a_user_names_them(layers: Any, expected: set[int]) -> None:
     vlm = tiny_vlm("llava")
     with ll.ablate_visual_attention(vlm, layers):
-        _, cache = vlm.run_with_cache(tiny_image(), names="*.hook_attn_out")
+        _, cache = vlm.run_with_cache(tiny_image(), names_filter="*.hook_attn_out")
     silent = [layer for layer in range(LAYERS) if (cache["attn_out", layer] == 0).all(-1).any()]
     assert set(silent) == expected
 

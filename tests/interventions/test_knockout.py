@@ -360,7 +360,7 @@ def test_tiles(kind: str) -> None:
         ("all->visual", columns.numpy()),
     ):
         with ll.knock_out(vlm, edge):
-            _, cache = vlm.run_with_cache(image, names="*.hook_pattern")
+            _, cache = vlm.run_with_cache(image, names_filter="*.hook_pattern")
         for pattern in cache.values():
             none = (pattern[0] == 0).all(0).all(0).nonzero().squeeze(1)
             assert none.tolist() == sorted(cut)
@@ -423,7 +423,7 @@ def test_a_token_without_any_key_gets_no_update() -> None:
         vlm = VLMS["llava"]
         vlm.model.set_attn_implementation({"text_config": implementation})
         with ll.knock_out(vlm, "last->all", layers=1):
-            _, cache = vlm.run_with_cache(tiny_image(), names="blocks.1.*_out")
+            _, cache = vlm.run_with_cache(tiny_image(), names_filter="blocks.1.*_out")
         assert (cache["attn_out", 1][0, -1] == 0).all()
         assert (cache["attn_out", 1][0, :-1] != 0).any(-1).all()
 

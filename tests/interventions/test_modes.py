@@ -127,7 +127,7 @@ def test_patches_that_see_themselves_alone() -> None:
     layout = vlm.prepare(tiny_image()).layout
     visual = torch.as_tensor(sorted([*layout.positions, *layout.off_picture]))
     with ll.visual_attention(vlm, "self", layers=1):
-        _, cache = vlm.run_with_cache(tiny_image(), names="*.hook_pattern")
+        _, cache = vlm.run_with_cache(tiny_image(), names_filter="*.hook_pattern")
     for layer, alone in enumerate((False, True, False)):
         among = cache["pattern", layer][0][:, visual][:, :, visual]
         off_diagonal = among - torch.diag_embed(among.diagonal(dim1=1, dim2=2))
@@ -154,7 +154,7 @@ def test_layers() -> None:
     vlm, image = tiny_vlm("llava"), tiny_image()
     positions = vlm.prepare(image).layout.positions
     with ll.visual_attention(vlm, "bidirectional", layers=[0, -1]):
-        _, cache = vlm.run_with_cache(image, names="*.hook_pattern")
+        _, cache = vlm.run_with_cache(image, names_filter="*.hook_pattern")
     for layer, later in enumerate((True, False, True)):
         among = cache["pattern", layer][0][:, positions][:, :, positions]
         assert bool((among.triu(1) > 0).any()) is later

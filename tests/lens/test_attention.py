@@ -97,6 +97,14 @@ def test_reading_and_tables() -> None:
     assert set(chosen.share_on_visual) == {found.share_on_visual[1, 2, 0]}
 
 
+def test_the_first_query_is_the_default() -> None:
+    found = attention_patterns(tiny_vlm("llavit"), IMAGE, PROMPT, queries=[(2, 3), "last"])
+    assert found.query() == found.query((2, 3)) and found.share() == found.share((2, 3))
+    assert np.array_equal(found.at(), found.at((2, 3)))
+    assert found.share() != found.share("last")
+    assert any("patch at row 2, column 3" in text.get_text() for text in found.plot().texts)
+
+
 def test_tiles_and_newlines() -> None:
     vlm = tiled_vlm("spatial_unpad")
     wide = tiny_image(0, 60, 30)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny import DECODER_FAMILIES, tiny_inputs, tiny_llava, tiny_llavit, tiny_text_config
@@ -15,7 +17,7 @@ from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.model import LlavitProcessor
 from llavit_lens.model.decoders import add_hook_points
 from llavit_lens.model.hook_points import ATTENTION_HOOKS, BLOCK_HOOKS
-from llavit_lens.vlm.hooks import NamedHook, full_name
+from llavit_lens.vlm.hooks import SHORT_NAMES, NamedHook, full_name, hook_points, select
 from llavit_lens.vlm.vlm import VLM
 
 PICTURE = torch.randint(0, 255, (28, 28, 3), generator=torch.Generator().manual_seed(0))
@@ -109,7 +111,7 @@ def test_what_is_shown_is_what_is_computed(family: str) -> None:
 def test_causal_and_bidirectional_patterns() -> None:
     for family, later in (("llava", False), ("llavit", True)):
         vlm = tiny_vlm(family)
-        _, cache = vlm.run_with_cache(IMAGE, names="*.hook_pattern")
+        _, cache = vlm.run_with_cache(IMAGE, names_filter="*.hook_pattern")
         positions = vlm.prepare(IMAGE).layout.positions
         among = cache["pattern", 1][0][:, positions][:, :, positions]
         assert bool((among.triu(1) > 0).any()) is later
@@ -163,11 +165,55 @@ def test_hooks_take_part_in_generation_and_in_traces() -> None:
     assert len(logit_lens(trace).layers) == LAYERS + 1
 
 
+def keep(activation: Tensor, hook: NamedHook) -> None:
+    """A hook that changes nothing."""
+
+
+@pytest.mark.parametrize("short", SHORT_NAMES)
+def test_short_names_mean_all_layers(short: str) -> None:
+    vlm = tiny_vlm("llavit")
+    full = [full_name(short, layer) for layer in range(LAYERS)]
+    for name in (short, f"hook_{short}"):
+        assert list(select(name, hook_points(vlm.model))) == full
+    _, cache = vlm.run_with_cache(IMAGE, names_filter=[short, "blocks.1.hook_mlp_out"])
+    assert set(cache) == {*full, "blocks.1.hook_mlp_out"}
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (("resid_post", LAYERS), r"no layer 3; layers are numbered 0 to 2"),
+        (("resid_post", -LAYERS - 1), "no layer -4"),
+        (("resid_post", "1"), "no layer '1'"),
+        (("resid_post",), "no layer None"),
+        (("resid_pots", 1), "did you mean resid_post"),
+        (("resid_post", 1, "mlp"), "is no key of a cache"),
+        (("z", 1), r"^'blocks.1.attn.hook_z' is not in this cache; .*hook_resid_post"),
+        ("resid_post", r"say of which layer: cache\['resid_post', 0\]"),
+        ("unknown", "'unknown' is not in this cache; there are blocks"),
+    ],
+)
+@pytest.mark.parametrize("kind", [ConfigurationError, KeyError])
+def test_what_a_cache_does_not_hold(key: Any, message: str, kind: type[Exception]) -> None:
+    _, cache = tiny_vlm("llavit").run_with_cache(IMAGE, names_filter="resid_post")
+    with pytest.raises(kind, match=message):
+        cache[key]
+
+
+def test_keys_of_a_cache() -> None:
+    _, cache = tiny_vlm("llavit").run_with_cache(IMAGE, names_filter="pattern")
+    last = cache[f"blocks.{LAYERS - 1}.attn.hook_pattern"]
+    assert cache["pattern", -1] is cache["pattern", np.int64(LAYERS - 1), "attn"] is last
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda vlm: vlm.run_with_cache(IMAGE, names="blocks.0.hook_resid_mdi"), "did you mean"),
-        (lambda vlm: vlm.run_with_cache(IMAGE, names="blocks.9.*"), "has no hook point"),
+        (
+            lambda vlm: vlm.run_with_cache(IMAGE, names_filter="blocks.0.hook_resid_mdi"),
+            "did you mean",
+        ),
+        (lambda vlm: vlm.run_with_cache(IMAGE, names_filter="blocks.9.*"), "has no hook point"),
         (
             lambda vlm: vlm.run_with_hooks(
                 IMAGE, fwd_hooks=[("blocks.0.*", lambda x, _: x[:, :1])]
@@ -175,6 +221,20 @@ def test_hooks_take_part_in_generation_and_in_traces() -> None:
             "returned a tensor of shape",
         ),
         (lambda vlm: full_name("queries", 0), "there is no hook point"),
+        (lambda vlm: full_name("patern", 0), "did you mean pattern"),
+        (lambda vlm: vlm.run_with_cache(IMAGE, names_filter="resid_pots"), "mean resid_post"),
+        (lambda vlm: vlm.run_with_cache(IMAGE, names_filter=lambda _: False), "chooses none"),
+        (lambda vlm: vlm.run_with_cache(IMAGE, names_filter=["z", 3]), "no hook point 3"),
+        (lambda vlm: vlm.run_with_cache(IMAGE, names_filter=3), "3 is no name"),
+        (lambda vlm: vlm.hooks({"z": keep}).__enter__(), "are a list of pairs"),
+        (lambda vlm: vlm.hooks(("z", keep)).__enter__(), "are a list of pairs"),
+        (lambda vlm: vlm.hooks([(keep, "z")]).__enter__(), "are a list of pairs"),
+        (lambda vlm: vlm.hooks([("z", lambda z: z)]).__enter__(), "must take two arguments"),
+        (lambda vlm: vlm.hooks([("z", [].append)]).__enter__(), "must take two arguments"),
+        (
+            lambda vlm: vlm.run_with_hooks(IMAGE, fwd_hooks=[("z", lambda z, hook: 0)]),
+            "returned a int; return a tensor",
+        ),
     ],
 )
 def test_mistakes_are_named_and_leave_nothing_behind(
