@@ -188,10 +188,10 @@ def test_the_processor_follows_the_select_strategy(saved: Path) -> None:
     patches, with_class = (
         load(saved, vision_feature_select_strategy=strategy) for strategy in ("default", "full")
     )
-    ids = [vlm._inputs(tiny_image(), "What?")[1]["input_ids"] for vlm in (patches, with_class)]
+    ids = [vlm.prepare(tiny_image(), "What?").inputs["input_ids"] for vlm in (patches, with_class)]
     counts = [int((row == patches.image_token_id).sum()) for row in ids]
     assert counts == [PATCHES, PATCHES + 1]
-    assert with_class.model(**with_class._inputs(tiny_image(), "What?")[1]).logits.isfinite().all()
+    assert with_class.run(tiny_image(), "What?").isfinite().all()
 
 
 def test_a_processor_that_cannot_follow_the_resolution_is_named(copy: Path) -> None:
