@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llavit_lens.explorer.ablation import Ablation, applied
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from llavit_lens.vlm.trace import Trace
     from llavit_lens.vlm.vlm import VLM
 
-MOST_MODELS = 2
 MOST_BYTES = 1024**3
-"""Of finished readings, not counting the models."""
+"""Of finished readings, with what they hold on to of models that are not loaded any more."""
 MOST_ANSWERS = 200
 ANSWER_TOKENS = 64
 
@@ -73,12 +73,17 @@ class Bench:
 
     One lock for all work: an intervention changes the model while it lasts, so no other pass may
     run meanwhile. Another for the books, so that who asks for what is there already need not wait
-    for somebody's model to load. A model is dropped before another one is loaded, and its readings,
-    which hold on to its weights, go with it.
+    for somebody's model to load. Models that find no room beside another one are dropped before
+    that one is loaded; their readings stay, and so do their vocabulary's matrices, which readings
+    hold on to.
+
+    Attributes:
+        most_bytes: of readings.
+        most_model_bytes: of loaded models, of which one may be larger; None: half of the memory.
     """
 
-    most_models: int = MOST_MODELS
     most_bytes: int = MOST_BYTES
+    most_model_bytes: int | None = None
     _models: OrderedDict[Source, VLM] = field(default_factory=OrderedDict)
     _readings: OrderedDict[Key, Reading] = field(default_factory=OrderedDict)
     _answers: OrderedDict[Key, str] = field(default_factory=OrderedDict)
@@ -169,25 +174,56 @@ class Bench:
             if source in self._models:
                 self._models.move_to_end(source)
                 return self._models[source]
-            while len(self._models) >= self.most_models:
-                gone, _ = self._models.popitem(last=False)
-                for key in [key for key in self._readings if key[0] == gone]:
-                    del self._readings[key]
         progress(f"Loading {source.name}")
-        from llavit_lens.vlm.load import load
+        from llavit_lens.explorer.memory import expected_bytes
+        from llavit_lens.vlm.load import checkpoint_folder, load
 
+        folder = checkpoint_folder(source.name)  # a name that leads nowhere costs nobody a model
+        expected = expected_bytes(folder, source.dtype, _on_cpu(source.device))
+        if self._loaded_bytes() + expected > self._room():
+            _check(folder)
+            self._drop_models(expected)
         vlm = load(source.name, device=source.device, dtype=source.dtype)
         with self._books:
             self._models[source] = vlm
+        self._drop_models(0)
         return vlm
+
+    def _room(self) -> int:
+        from llavit_lens.explorer.memory import room_for_models
+
+        return room_for_models() if self.most_model_bytes is None else self.most_model_bytes
+
+    def _loaded_bytes(self) -> int:
+        from llavit_lens.explorer.memory import model_bytes
+
+        return sum(model_bytes(vlm) for vlm in self._models.values())
+
+    def _drop_models(self, expected: int) -> None:
+        """Make room for so many bytes. The model used last goes last; one that is there stays, if
+        nothing else is to come, whatever its size."""
+        with self._books:
+            least = 0 if expected else 1
+            while len(self._models) > least and self._loaded_bytes() + expected > self._room():
+                self._models.popitem(last=False)
+            self._forget_readings()
 
     def _forget_readings(self) -> None:
         """The oldest go first; the newest stays, whatever its size."""
-        while (
-            len(self._readings) > 1
-            and sum(r.nbytes for r in self._readings.values()) > self.most_bytes
-        ):
+        while len(self._readings) > 1 and self._held_bytes() > self.most_bytes:
             self._readings.popitem(last=False)
+
+    def _held_bytes(self) -> int:
+        """Of readings, and of vocabularies that they alone keep in memory."""
+        from llavit_lens.explorer.memory import vocabularies
+
+        held: dict[int, int] = {}
+        for reading in self._readings.values():
+            held |= vocabularies(reading.trace)
+        for vlm in self._models.values():
+            for weight in vlm.model.parameters():
+                held.pop(weight.data_ptr(), None)
+        return sum(held.values()) + sum(reading.nbytes for reading in self._readings.values())
 
 
 def _key(source: Source, picture: Picture, prompt: str, ablation: Ablation | None) -> Key:
@@ -198,6 +234,25 @@ def _question(prompt: str) -> str:
     from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
     return prompt or DEFAULT_PROMPT
+
+
+def _on_cpu(device: str) -> bool:
+    import torch
+
+    return device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+
+
+def _check(folder: Path) -> None:
+    """Whether a folder holds a model, as far as that can be told before its weights are read.
+
+    Raises:
+        LlavitLensError: it does not.
+    """
+    from llavit_lens.model.checkpoints.detect import is_llava
+    from llavit_lens.model.checkpoints.source import open_source
+
+    if is_llava(folder):
+        open_source(folder)
 
 
 def _depth(vlm: VLM) -> int:

@@ -46,9 +46,10 @@ def show_sidebar(public: bool, offered: list[str]) -> None:
                 "Choose one, or type a folder or a name on the Hugging Face Hub such as "
                 "llava-hf/llava-1.5-7b-hf."
             )
-        with st.expander("Device, precision, words"):
-            st.selectbox("Device", DEVICES, key="device")
-            st.selectbox("Precision", DTYPES, key="dtype")
+        with st.expander("Words" if public else "Device, precision, words"):
+            if not public:  # each of them is one more model in memory
+                st.selectbox("Device", DEVICES, key="device")
+                st.selectbox("Precision", DTYPES, key="dtype")
             st.slider("Words of each patch", 1, MOST_WORDS, key="k")
         if st.session_state["model"].startswith("demo:"):
             st.caption(

@@ -1,6 +1,7 @@
 """Nothing is read twice, and what is kept is bounded."""
 
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -12,6 +13,7 @@ from llavit_lens.explorer import bench as module
 from llavit_lens.explorer.ablation import Ablation, applied
 from llavit_lens.explorer.bench import Bench, Source
 from llavit_lens.explorer.choices import ABLATIONS
+from llavit_lens.explorer.memory import model_bytes, vocabularies
 from llavit_lens.explorer.pictures import OWN, Picture
 from llavit_lens.vlm.images import pixel_sha256
 
@@ -22,7 +24,7 @@ def picture(image):
 
 
 @pytest.fixture
-def loaded(monkeypatch):
+def loaded(monkeypatch, tmp_path):
     """Names of the models that were loaded, in order."""
     names = []
 
@@ -34,6 +36,10 @@ def loaded(monkeypatch):
         return tiny_vlm("llava")
 
     monkeypatch.setattr(import_module("llavit_lens.vlm.load"), "load", load)
+    folder = tmp_path / "nothing in it"
+    monkeypatch.setattr(
+        import_module("llavit_lens.vlm.load"), "checkpoint_folder", lambda _: folder
+    )
     return names
 
 
@@ -47,15 +53,48 @@ def test_a_reading_is_made_once(picture, loaded):
     assert loaded == ["a"]
 
 
-def test_only_so_many_models_are_held_and_their_readings_go_with_them(picture, loaded):
-    bench = Bench(most_models=2)
+def test_small_models_all_stay(picture, loaded):
+    bench = Bench()
+    for name in ("a", "b", "c", "a", "b", "c"):
+        bench.read(Source(name), picture, "")
+        bench.read(Source(name), picture, "What?")
+    assert loaded == ["a", "b", "c"]
+
+
+def test_models_are_bounded_by_bytes_and_their_readings_outlive_them(picture, loaded):
+    size = model_bytes(tiny_vlm("llava"))
+    bench = Bench(most_model_bytes=2 * size + size // 2)
     for name in ("a", "b", "a", "c"):
         bench.read(Source(name), picture, "")
+    assert set(bench._models) == {Source("a"), Source("c")}
+    for name in ("a", "b", "c") * 2:  # three tabs that move their sliders
+        bench.read(Source(name), picture, "")
     assert loaded == ["a", "b", "c"]
-    assert bench.known_reading(Source("a"), picture, "")  # used after b
-    assert not bench.known_reading(Source("b"), picture, "")
-    bench.read(Source("b"), picture, "")
+    bench.read(Source("b"), picture, "What?")
     assert loaded == ["a", "b", "c", "b"]
+    alone = Bench(most_model_bytes=1)
+    alone.read(Source("a"), picture, "")
+    assert list(alone._models) == [Source("a")]
+
+
+def test_a_name_that_leads_nowhere_costs_no_model(picture, loaded, tmp_path, monkeypatch):
+    monkeypatch.setattr(import_module("llavit_lens.vlm.load"), "checkpoint_folder", Path)
+    bench = Bench(most_model_bytes=1)
+    bench.read(Source("a"), picture, "")
+    (tmp_path / "model.safetensors").write_bytes(bytes(9))  # and no config.json
+    with pytest.raises(LlavitLensError, match="config"):
+        bench.read(Source(str(tmp_path)), picture, "")
+    assert loaded == ["a"] and list(bench._models) == [Source("a")]
+
+
+def test_vocabularies_of_dropped_models_count(picture, loaded, monkeypatch):
+    monkeypatch.setattr(module, "_check", lambda folder: None)
+    bench = Bench(most_model_bytes=1)
+    first = bench.read(Source("a"), picture, "")
+    assert bench._held_bytes() == first.nbytes
+    second = bench.read(Source("b"), picture, "")
+    kept = sum(vocabularies(first.trace).values())
+    assert bench._held_bytes() == first.nbytes + second.nbytes + kept
 
 
 def test_finished_readings_are_bounded_by_bytes(picture, loaded):
