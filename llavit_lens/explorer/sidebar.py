@@ -34,6 +34,8 @@ def show_sidebar(public: bool, offered: list[str]) -> None:
             on_change=state.take_upload,
             max_upload_size=MOST_UPLOADED // 2**20,
         )
+        if (fault := st.session_state.get(state.UPLOAD_FAULT)) is not None:
+            st.error(plain(fault))
         component.show_paste(state.take_paste)
 
         compared = st.session_state["mode"] == "compare"

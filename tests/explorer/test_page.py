@@ -1,5 +1,6 @@
 """The page's logic, with Streamlit's own AppTest: the whole script runs, without a browser."""
 
+import io
 import json
 
 import pytest
@@ -9,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from llavit_lens.explorer import component, sidebar
 from llavit_lens.explorer.choices import ABLATIONS, demo_models
 from llavit_lens.explorer.first_view import first_view
-from llavit_lens.explorer.view import View
+from llavit_lens.explorer.view import OWN, View
 from llavit_lens.miniature.scenes import example_names
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
@@ -219,3 +220,36 @@ def test_a_wrong_command_line_is_said_on_the_page(page, shown, monkeypatch):
     monkeypatch.setattr("sys.argv", ["explorer.py", "--pubilc"])
     page.run()
     assert not page.exception and "pubilc" in page.error[0].value and not shown
+
+
+class _File:
+    def __init__(self, name, data):
+        self.name, self.getvalue = name, lambda: data
+
+
+def test_a_bad_upload_leaves_the_good_picture_and_says_which_file(monkeypatch, image):
+    from llavit_lens.explorer import state
+
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    session = {"picture": example_names()[2], "patch": 3, state.NOTES: []}
+    monkeypatch.setattr(state.st, "session_state", session)
+
+    def upload(file):
+        session["upload"] = file
+        state.take_upload()
+
+    upload(_File("bad.png", b"no picture"))
+    assert session["picture"] == example_names()[2] and session["patch"] == 3
+    assert session[state.UPLOAD_FAULT].startswith("bad.png: not an image")
+    upload(None)
+    assert session["picture"] == example_names()[2] and state.UPLOAD_FAULT not in session
+    upload(_File("good.png", buffer.getvalue()))
+    assert session["picture"] == OWN and session["patch"] is None
+    upload(None)  # a browser that replaces a file takes the first one out
+    upload(_File("bad.png", b"no picture"))
+    assert session["picture"] == OWN and session[state.OWN_BYTES] == buffer.getvalue()
+    upload(None)
+    upload(_File("good.png", buffer.getvalue()))
+    upload(None)
+    assert session["picture"] == example_names()[0] and session.get(state.OWN_BYTES) is None
