@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ Key = tuple[Any, ...]
 """What a reading or an answer is known by: the model, then all else that it depends on."""
 
 
+Stamp = tuple[tuple[str, int, int], ...]
+
+
 @dataclass(frozen=True)
 class Source:
     """A model and how it is loaded, as `load` takes it."""
@@ -35,6 +39,21 @@ class Source:
     name: str
     device: str = "auto"
     dtype: str = "auto"
+    stamp: Stamp = ()
+    """Of the folder's files, which a training may write anew: see `stamped`."""
+
+
+def stamped(source: Source) -> Source:
+    """With the names, times and sizes of the files in its folder, if it is one: when they change,
+    it is another model."""
+    folder = Path(source.name).expanduser()
+    found = []
+    with suppress(OSError):
+        for file in folder.iterdir():
+            if file.suffix in (".safetensors", ".bin", ".json", ".jinja", ".model"):
+                about = file.stat()
+                found.append((file.name, about.st_mtime_ns, about.st_size))
+    return replace(source, stamp=tuple(sorted(found)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +193,9 @@ class Bench:
             if source in self._models:
                 self._models.move_to_end(source)
                 return self._models[source]
+            for other in list(self._models):  # nobody can ask for what the folder held before
+                if replace(other, stamp=source.stamp) == source:
+                    del self._models[other]
         progress(f"Loading {source.name}")
         from llavit_lens.explorer.memory import expected_bytes
         from llavit_lens.vlm.load import checkpoint_folder, load

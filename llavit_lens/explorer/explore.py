@@ -11,7 +11,7 @@ import streamlit as st
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import panels, pictures, state
 from llavit_lens.explorer.ablation import Ablation
-from llavit_lens.explorer.bench import Bench, Reading, Source
+from llavit_lens.explorer.bench import Bench, Reading, Source, stamped
 from llavit_lens.explorer.choices import ABLATIONS, model_title
 from llavit_lens.explorer.compare import difference
 from llavit_lens.explorer.downloads import truth_of
@@ -125,7 +125,7 @@ def _sides(
 def _read(
     name: str, ablation: Ablation | None, prompt: str, picture: pictures.Picture
 ) -> tuple[Source, Reading]:
-    source = Source(name, st.session_state["device"], st.session_state["dtype"])
+    source = stamped(Source(name, st.session_state["device"], st.session_state["dtype"]))
     bench = _bench()
     if (known := bench.known_reading(source, picture, prompt, ablation)) is not None:
         return source, known

@@ -11,7 +11,7 @@ from tiny_vlm import LAYERS, tiny_vlm
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import bench as module
 from llavit_lens.explorer.ablation import Ablation, applied
-from llavit_lens.explorer.bench import Bench, Source
+from llavit_lens.explorer.bench import Bench, Source, stamped
 from llavit_lens.explorer.choices import ABLATIONS
 from llavit_lens.explorer.memory import model_bytes, vocabularies
 from llavit_lens.explorer.pictures import OWN, Picture
@@ -172,3 +172,17 @@ def test_titles_of_ablations():
     assert Ablation("visual_attention").title(6).endswith(", all layers")
     assert Ablation("visual_attention", 1, 6).title(6).endswith(", all layers")
     assert Ablation("text->visual", 2, 0).title(6).endswith(", layers 2 to 6")
+
+
+def test_a_folder_that_was_written_anew_is_read_anew(picture, loaded, tmp_path):
+    bench, weights = Bench(), tmp_path / "model.safetensors"
+    weights.write_bytes(b"old")
+    first = stamped(Source(str(tmp_path)))
+    bench.read(first, picture, "")
+    assert bench.known_reading(stamped(Source(str(tmp_path))), picture, "")
+    weights.write_bytes(b"newer")
+    second = stamped(Source(str(tmp_path)))
+    assert not bench.known_reading(second, picture, "")
+    bench.read(second, picture, "")
+    assert loaded == [str(tmp_path)] * 2 and list(bench._models) == [second]
+    assert stamped(Source("demo:llavit")) == Source("demo:llavit")
