@@ -196,7 +196,7 @@ class Bench:
             for other in list(self._models):  # nobody can ask for what the folder held before
                 if replace(other, stamp=source.stamp) == source:
                     del self._models[other]
-        progress(f"Loading {source.name}")
+        progress("Loading the model")
         from llavit_lens.explorer.memory import expected_bytes
         from llavit_lens.vlm.load import checkpoint_folder, load
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from llavit_lens.explorer import component, state
@@ -67,7 +69,7 @@ def _model(label: str, key: str, public: bool, offered: list[str]) -> None:
         label,
         options,
         key=key,
-        format_func=model_title,
+        format_func=partial(model_title, public=public),
         accept_new_options=not public,
         on_change=state.forget_patch,
     )

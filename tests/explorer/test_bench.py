@@ -46,7 +46,7 @@ def loaded(monkeypatch, tmp_path):
 def test_a_reading_is_made_once(picture, loaded):
     bench, steps = Bench(), []
     first = bench.read(Source("a"), picture, "", progress=steps.append)
-    assert steps[0] == "Loading a" and len(steps) == 3
+    assert steps[0] == "Loading the model" and len(steps) == 3
     assert bench.known_reading(Source("a"), picture, "")
     assert bench.read(Source("a"), picture, "") is first
     assert bench.read(Source("a"), picture, "What?") is not first

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import pytest
 from browser import EXPLORER
@@ -12,6 +13,7 @@ from llavit_lens.explorer.choices import ABLATIONS, demo_models
 from llavit_lens.explorer.first_view import first_view
 from llavit_lens.explorer.view import OWN, View
 from llavit_lens.miniature.scenes import example_names
+from llavit_lens.vlm.load import checkpoint_folder
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
 SECONDS = 120
@@ -160,6 +162,19 @@ def test_a_public_page_offers_no_folder(shown, tmp_path):
     assert "not among the models of this page" in page.warning[0].value
     assert not [button for button in page.button if "Load" in button.label]
     assert page.selectbox(key="model").options[0] == "owner/name"
+
+
+def test_a_public_page_shows_no_path(shown, tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(checkpoint_folder("demo:llavit"), folder)
+    script = PUBLIC.replace("owner/name", str(folder))
+    page = AppTest.from_string(script, default_timeout=SECONDS)
+    page.query_params["model"] = str(folder)
+    page.run()
+    assert not page.exception and not page.error and not page.warning
+    assert page.selectbox(key="model").options[0] == "mine"
+    assert not [box for box in page.selectbox if box.key in ("device", "dtype")]
+    assert [pane["name"] for pane in still_of(shown[-1])["panes"]] == ["mine"]
 
 
 def test_a_public_page_loads_no_folder_whatever_a_browser_sends(shown, tmp_path, monkeypatch):
