@@ -159,6 +159,15 @@ class Bench:
                 self._forget_readings()
             return reading
 
+    def again(self, key: Key, picture: Picture) -> Reading:
+        """The reading that had this key, made anew if it was forgotten since.
+
+        Raises:
+            LlavitLensError: as `read`.
+        """
+        source, _, prompt, ablation = key
+        return self.read(source, picture, prompt, ablation)
+
     def known_answer(
         self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
     ) -> str | None:

@@ -80,7 +80,9 @@ def explore(
         panels.show_answers(_bench(), sides, picture, view.prompt)
     panels.show_trajectories(sides, patch, layer, found)
     start = {"slot": layer + 1, "pin": patch, "color": view.color}
-    panels.show_downloads(sides, picture, layer, patch, still, {"start": start, "search": searched})
+    panels.show_downloads(
+        _bench(), sides, picture, layer, patch, still, {"start": start, "search": searched}
+    )
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,8 +1,10 @@
 """Nothing is read twice, and what is kept is bounded."""
 
+import gc
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
+from weakref import ref
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from tiny_vlm import LAYERS, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import bench as module
+from llavit_lens.explorer import component, panels
 from llavit_lens.explorer.ablation import Ablation, applied
 from llavit_lens.explorer.bench import Bench, Source, stamped
 from llavit_lens.explorer.choices import ABLATIONS
@@ -186,3 +189,29 @@ def test_a_folder_that_was_written_anew_is_read_anew(picture, loaded, tmp_path):
     bench.read(second, picture, "")
     assert loaded == [str(tmp_path)] * 2 and list(bench._models) == [second]
     assert stamped(Source("demo:llavit")) == Source("demo:llavit")
+
+
+def test_downloads_hold_no_reading_and_make_a_forgotten_one_anew(picture, loaded, monkeypatch):
+    offered = {}
+    monkeypatch.setattr(
+        panels.st, "download_button", lambda label, data, **_: offered.update({label: data})
+    )
+    bench = Bench()
+    reading = bench.read(Source("a"), picture, "What?")
+    table = panels.downloads.table_csv([("a", reading)])
+    panels.show_downloads(bench, [("a", Source("a"), None, reading)], picture, 1, 0, b"0\n{}\n", {})
+    bench._readings.clear()
+    gone = ref(reading)
+    del reading
+    gc.collect()
+    assert gone() is None
+    assert offered["Words (CSV)"]() == table
+    assert offered["Figure (PNG)"]().startswith(b"\x89PNG")
+
+
+def test_a_pasted_text_that_is_too_long_is_not_decoded(monkeypatch):
+    asked = {"picture": "data:image/png;base64," + "A" * 4000}
+    monkeypatch.setattr(component.st, "session_state", {component.PASTE_KEY: asked})
+    assert component.pasted_bytes() == bytes(3000)
+    monkeypatch.setattr(component, "MOST_PASTED", 2000)
+    assert component.pasted_bytes() == b""
