@@ -62,6 +62,7 @@ def test_small_models_all_stay(picture, loaded):
         bench.read(Source(name), picture, "")
         bench.read(Source(name), picture, "What?")
     assert loaded == ["a", "b", "c"]
+    assert len(bench._models) == 3
 
 
 def test_models_are_bounded_by_bytes_and_their_readings_outlive_them(picture, loaded):
