@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llavit_lens.explorer.ablation import Ablation, applied
@@ -17,15 +19,17 @@ if TYPE_CHECKING:
     from llavit_lens.vlm.trace import Trace
     from llavit_lens.vlm.vlm import VLM
 
-MOST_MODELS = 2
 MOST_BYTES = 1024**3
-"""Of finished readings, not counting the models."""
+"""Of finished readings, with what they hold on to of models that are not loaded any more."""
 MOST_ANSWERS = 200
 ANSWER_TOKENS = 64
 
 Progress = Callable[[str], None]
 Key = tuple[Any, ...]
 """What a reading or an answer is known by: the model, then all else that it depends on."""
+
+
+Stamp = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,21 @@ class Source:
     name: str
     device: str = "auto"
     dtype: str = "auto"
+    stamp: Stamp = ()
+    """Of the folder's files, which a training may write anew: see `stamped`."""
+
+
+def stamped(source: Source) -> Source:
+    """With the names, times and sizes of the files in its folder, if it is one: when they change,
+    it is another model."""
+    folder = Path(source.name).expanduser()
+    found = []
+    with suppress(OSError):
+        for file in folder.iterdir():
+            if file.suffix in (".safetensors", ".bin", ".json", ".jinja", ".model"):
+                about = file.stat()
+                found.append((file.name, about.st_mtime_ns, about.st_size))
+    return replace(source, stamp=tuple(sorted(found)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +92,17 @@ class Bench:
 
     One lock for all work: an intervention changes the model while it lasts, so no other pass may
     run meanwhile. Another for the books, so that who asks for what is there already need not wait
-    for somebody's model to load. A model is dropped before another one is loaded, and its readings,
-    which hold on to its weights, go with it.
+    for somebody's model to load. Models that find no room beside another one are dropped before
+    that one is loaded; their readings stay, and so do their vocabulary's matrices, which readings
+    hold on to.
+
+    Attributes:
+        most_bytes: of readings.
+        most_model_bytes: of loaded models, of which one may be larger; None: half of the memory.
     """
 
-    most_models: int = MOST_MODELS
     most_bytes: int = MOST_BYTES
+    most_model_bytes: int | None = None
     _models: OrderedDict[Source, VLM] = field(default_factory=OrderedDict)
     _readings: OrderedDict[Key, Reading] = field(default_factory=OrderedDict)
     _answers: OrderedDict[Key, str] = field(default_factory=OrderedDict)
@@ -135,6 +159,15 @@ class Bench:
                 self._forget_readings()
             return reading
 
+    def again(self, key: Key, picture: Picture) -> Reading:
+        """The reading that had this key, made anew if it was forgotten since.
+
+        Raises:
+            LlavitLensError: as `read`.
+        """
+        source, _, prompt, ablation = key
+        return self.read(source, picture, prompt, ablation)
+
     def known_answer(
         self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
     ) -> str | None:
@@ -169,25 +202,59 @@ class Bench:
             if source in self._models:
                 self._models.move_to_end(source)
                 return self._models[source]
-            while len(self._models) >= self.most_models:
-                gone, _ = self._models.popitem(last=False)
-                for key in [key for key in self._readings if key[0] == gone]:
-                    del self._readings[key]
-        progress(f"Loading {source.name}")
-        from llavit_lens.vlm.load import load
+            for other in list(self._models):  # nobody can ask for what the folder held before
+                if replace(other, stamp=source.stamp) == source:
+                    del self._models[other]
+        progress("Loading the model")
+        from llavit_lens.explorer.memory import expected_bytes
+        from llavit_lens.vlm.load import checkpoint_folder, load
 
+        folder = checkpoint_folder(source.name)  # a name that leads nowhere costs nobody a model
+        expected = expected_bytes(folder, source.dtype, _on_cpu(source.device))
+        if self._loaded_bytes() + expected > self._room():
+            _check(folder)
+            self._drop_models(expected)
         vlm = load(source.name, device=source.device, dtype=source.dtype)
         with self._books:
             self._models[source] = vlm
+        self._drop_models(0)
         return vlm
+
+    def _room(self) -> int:
+        from llavit_lens.explorer.memory import room_for_models
+
+        return room_for_models() if self.most_model_bytes is None else self.most_model_bytes
+
+    def _loaded_bytes(self) -> int:
+        from llavit_lens.explorer.memory import model_bytes
+
+        return sum(model_bytes(vlm) for vlm in self._models.values())
+
+    def _drop_models(self, expected: int) -> None:
+        """Make room for so many bytes. The model used last goes last; one that is there stays, if
+        nothing else is to come, whatever its size."""
+        with self._books:
+            least = 0 if expected else 1
+            while len(self._models) > least and self._loaded_bytes() + expected > self._room():
+                self._models.popitem(last=False)
+            self._forget_readings()
 
     def _forget_readings(self) -> None:
         """The oldest go first; the newest stays, whatever its size."""
-        while (
-            len(self._readings) > 1
-            and sum(r.nbytes for r in self._readings.values()) > self.most_bytes
-        ):
+        while len(self._readings) > 1 and self._held_bytes() > self.most_bytes:
             self._readings.popitem(last=False)
+
+    def _held_bytes(self) -> int:
+        """Of readings, and of vocabularies that they alone keep in memory."""
+        from llavit_lens.explorer.memory import vocabularies
+
+        held: dict[int, int] = {}
+        for reading in self._readings.values():
+            held |= vocabularies(reading.trace)
+        for vlm in self._models.values():
+            for weight in vlm.model.parameters():
+                held.pop(weight.data_ptr(), None)
+        return sum(held.values()) + sum(reading.nbytes for reading in self._readings.values())
 
 
 def _key(source: Source, picture: Picture, prompt: str, ablation: Ablation | None) -> Key:
@@ -198,6 +265,25 @@ def _question(prompt: str) -> str:
     from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
     return prompt or DEFAULT_PROMPT
+
+
+def _on_cpu(device: str) -> bool:
+    import torch
+
+    return device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+
+
+def _check(folder: Path) -> None:
+    """Whether a folder holds a model, as far as that can be told before its weights are read.
+
+    Raises:
+        LlavitLensError: it does not.
+    """
+    from llavit_lens.model.checkpoints.detect import is_llava
+    from llavit_lens.model.checkpoints.source import open_source
+
+    if is_llava(folder):
+        open_source(folder)
 
 
 def _depth(vlm: VLM) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 
 MODES = {
     "look": "One model",
@@ -38,6 +39,9 @@ def demo_models() -> list[str]:
     return [f"demo:{name}" for name in sorted(f.name for f in found)]
 
 
-def model_title(name: str) -> str:
-    """A model's name as people read it."""
-    return f"{_TITLES[name]} ({name})" if name in _TITLES else name
+def model_title(name: str, public: bool = False) -> str:
+    """A model's name as people read it; to the public, of a folder no more than its own name."""
+    if name in _TITLES:
+        return f"{_TITLES[name]} ({name})"
+    path = Path(name).expanduser()
+    return path.name if public and path.is_dir() else name

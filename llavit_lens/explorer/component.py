@@ -17,6 +17,8 @@ import streamlit as st
 from llavit_lens.explorer.downloads import SCRIPTS, static
 
 KEY, PASTE_KEY = "explorer_view", "explorer_paste"
+MOST_PASTED = 12 * 1024 * 1024
+"""Bytes, as in paste.js, which sends no more."""
 
 _view = st.components.v2.component(
     "llavit_lens_explorer",
@@ -64,6 +66,8 @@ def pasted_bytes() -> bytes | None:
     if not isinstance(url, str) or not url.startswith("data:image/"):
         return None
     try:
+        if len(url) > MOST_PASTED * 4 // 3 + 100:  # before it is in memory twice
+            return b""
         return base64.b64decode(url.partition(",")[2], validate=True)
     except (binascii.Error, ValueError):
         return b""

@@ -11,7 +11,7 @@ import streamlit as st
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import panels, pictures, state
 from llavit_lens.explorer.ablation import Ablation
-from llavit_lens.explorer.bench import Bench, Reading, Source
+from llavit_lens.explorer.bench import Bench, Reading, Source, stamped
 from llavit_lens.explorer.choices import ABLATIONS, model_title
 from llavit_lens.explorer.compare import difference
 from llavit_lens.explorer.downloads import truth_of
@@ -80,7 +80,9 @@ def explore(
         panels.show_answers(_bench(), sides, picture, view.prompt)
     panels.show_trajectories(sides, patch, layer, found)
     start = {"slot": layer + 1, "pin": patch, "color": view.color}
-    panels.show_downloads(sides, picture, layer, patch, still, {"start": start, "search": searched})
+    panels.show_downloads(
+        _bench(), sides, picture, layer, patch, still, {"start": start, "search": searched}
+    )
 
 
 @st.cache_resource(show_spinner=False)
@@ -107,14 +109,14 @@ def _sides(
     def side(title: str, name: str, ablation: Ablation | None = None) -> panels.Side:
         if public and name not in offered:
             raise ConfigurationError(f"{name}: not among the models of this page; choose one")
-        source, reading = _read(name, ablation, view.prompt, picture)
+        source, reading = _read(name, model_title(name, public), ablation, view.prompt, picture)
         return title, source, ablation, reading
 
     if view.mode == "compare":
         if view.other == view.model:
             raise ConfigurationError("both models are the same: choose another second model")
-        return [side(model_title(name), name) for name in (view.other, view.model)]
-    whole = side(model_title(view.model), view.model)
+        return [side(model_title(name, public), name) for name in (view.other, view.model)]
+    whole = side(model_title(view.model, public), view.model)
     if view.mode == "look":
         return [whole]
     ablation = _choose_ablation(view, whole[3].depth)
@@ -123,14 +125,14 @@ def _sides(
 
 
 def _read(
-    name: str, ablation: Ablation | None, prompt: str, picture: pictures.Picture
+    name: str, title: str, ablation: Ablation | None, prompt: str, picture: pictures.Picture
 ) -> tuple[Source, Reading]:
-    source = Source(name, st.session_state["device"], st.session_state["dtype"])
+    source = stamped(Source(name, st.session_state["device"], st.session_state["dtype"]))
     bench = _bench()
     if (known := bench.known_reading(source, picture, prompt, ablation)) is not None:
         return source, known
     place = st.empty()
-    with place.status(f"Reading with {plain(name)}") as status:
+    with place.status(f"Reading with {plain(title)}") as status:
         reading = bench.read(
             source, picture, prompt, ablation, lambda step: status.update(label=plain(step))
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from llavit_lens.explorer.bench import Bench, Reading, Source
     from llavit_lens.explorer.pictures import Picture
     from llavit_lens.explorer.search import Found
+    from llavit_lens.vlm.layout import Tile
 
 Side = tuple[str, "Source", "Ablation | None", "Reading"]
 """A title, and where the reading came from."""
@@ -68,6 +69,7 @@ def show_trajectories(
 
 
 def show_downloads(
+    bench: Bench,
     sides: Sequence[Side],
     picture: Picture,
     layer: int,
@@ -80,7 +82,13 @@ def show_downloads(
     Of a picture in tiles the figure shows the tiles if the pinned patch is one of theirs.
     """
     st.subheader("Take it with you", anchor=False)
-    panes = [(title, reading) for title, _, _, reading in sides]
+    keys = [(title, reading.key) for title, _, _, reading in sides]
+
+    def made(make: Callable[..., bytes], *args: Any, **options: Any) -> bytes:
+        # Streamlit keeps what is called here as long as the session: it must hold no reading
+        panes = [(title, bench.again(key, picture)) for title, key in keys]
+        return make(panes, *args, **options)
+
     layer_name = "input" if layer < 0 else f"layer-{layer}"
     stem = f"llavit-lens-{picture.name}"
 
@@ -88,17 +96,23 @@ def show_downloads(
         body = json.loads(still.split(b"\n")[1])
         return downloads.page(body, moving["start"], moving["search"])
 
-    layouts = [reading.words.layout for _, reading in panes]
+    layouts = [side[3].words.layout for side in sides]
     in_tiles = layouts[0].tile[patch] > 0 and all(len(layout.grid) > 1 for layout in layouts)
-    figure = partial(downloads.figure, panes, picture, layer, tile="grid" if in_tiles else 0)
+    tile: Tile = "grid" if in_tiles else 0
+    figure = partial(made, downloads.figure, picture, layer, tile=tile)
     offers: list[tuple[str, Callable[[], str | bytes], str, str]] = [
         ("Web page (HTML)", saved_page, f"{stem}.html", "text/html"),
-        ("Figure (PNG)", partial(figure, "png"), f"{stem}-{layer_name}.png", "image/png"),
-        ("Figure (PDF)", partial(figure, "pdf"), f"{stem}-{layer_name}.pdf", "application/pdf"),
-        ("Words (CSV)", partial(downloads.table_csv, panes), f"{stem}.csv", "text/csv"),
+        ("Figure (PNG)", partial(figure, kind="png"), f"{stem}-{layer_name}.png", "image/png"),
+        (
+            "Figure (PDF)",
+            partial(figure, kind="pdf"),
+            f"{stem}-{layer_name}.pdf",
+            "application/pdf",
+        ),
+        ("Words (CSV)", partial(made, downloads.table_csv), f"{stem}.csv", "text/csv"),
         (
             "Words (Parquet)",
-            partial(downloads.table_parquet, panes),
+            partial(made, downloads.table_parquet),
             f"{stem}.parquet",
             "application/vnd.apache.parquet",
         ),

@@ -75,7 +75,7 @@ def uploaded(data: bytes, name: str = "the picture") -> Picture:
             f"{name}: {len(data) / 2**20:.0f} MB are more than the limit of "
             f"{MOST_UPLOADED // 2**20} MB; scale it down first"
         )
-    image = open_image(data, max_pixels=MOST_PIXELS, max_bytes=MOST_UPLOADED)
+    image = open_image(data, max_pixels=MOST_PIXELS, max_bytes=MOST_UPLOADED, name=name)
     return Picture(OWN, image, image, pixel_sha256(image))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from llavit_lens.explorer import component, state
@@ -34,6 +36,8 @@ def show_sidebar(public: bool, offered: list[str]) -> None:
             on_change=state.take_upload,
             max_upload_size=MOST_UPLOADED // 2**20,
         )
+        if (fault := st.session_state.get(state.UPLOAD_FAULT)) is not None:
+            st.error(plain(fault))
         component.show_paste(state.take_paste)
 
         compared = st.session_state["mode"] == "compare"
@@ -46,9 +50,10 @@ def show_sidebar(public: bool, offered: list[str]) -> None:
                 "Choose one, or type a folder or a name on the Hugging Face Hub such as "
                 "llava-hf/llava-1.5-7b-hf."
             )
-        with st.expander("Device, precision, words"):
-            st.selectbox("Device", DEVICES, key="device")
-            st.selectbox("Precision", DTYPES, key="dtype")
+        with st.expander("Words" if public else "Device, precision, words"):
+            if not public:  # each of them is one more model in memory
+                st.selectbox("Device", DEVICES, key="device")
+                st.selectbox("Precision", DTYPES, key="dtype")
             st.slider("Words of each patch", 1, MOST_WORDS, key="k")
         if st.session_state["model"].startswith("demo:"):
             st.caption(
@@ -64,7 +69,7 @@ def _model(label: str, key: str, public: bool, offered: list[str]) -> None:
         label,
         options,
         key=key,
-        format_func=model_title,
+        format_func=partial(model_title, public=public),
         accept_new_options=not public,
         on_change=state.forget_patch,
     )

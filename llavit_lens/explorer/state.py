@@ -13,6 +13,8 @@ from llavit_lens.explorer.view import OWN, View
 
 _FIELDS = tuple(field.name for field in fields(View))
 OWN_BYTES, NOTES, PENDING = "own_bytes", "notes", "pending_models"
+UPLOAD_FAULT, _LAST_GOOD = "upload_fault", "last_good_bytes"
+"""What is wrong with the file in the uploader; the picture that one before it was."""
 
 
 def begin(public: bool, offered: list[str]) -> None:
@@ -110,29 +112,44 @@ def _whole(value: Any) -> int:
 def take_upload() -> None:
     """A picture was chosen in the uploader, or taken out of it."""
     file = st.session_state["upload"]
+    fault = st.session_state.pop(UPLOAD_FAULT, None)
     if file is None:
-        st.session_state["picture"] = pictures.example_names()[0]
-        st.session_state.pop(OWN_BYTES, None)
-    else:
-        _take(file.getvalue(), file.name)
+        if fault is None and st.session_state["picture"] == OWN:
+            st.session_state["picture"] = pictures.example_names()[0]
+            st.session_state[_LAST_GOOD] = st.session_state.pop(OWN_BYTES, None)
+            st.session_state["patch"] = None
+        return
+    # a file that replaces another one is taken out first, and may be none that can be shown
+    last_good = st.session_state.pop(_LAST_GOOD, None)
+    fault = _take(file.getvalue(), file.name)
+    if fault is not None:
+        st.session_state[UPLOAD_FAULT] = fault
+        if last_good is not None:
+            st.session_state[OWN_BYTES] = last_good
+            st.session_state["picture"] = OWN
+        return
     st.session_state["patch"] = None
 
 
 def take_paste() -> None:
     """A picture was pasted."""
     if (data := component.pasted_bytes()) is not None:
-        _take(data, "the pasted picture")
+        fault = _take(data, "the pasted picture")
+        if fault is not None:
+            st.session_state[NOTES] = [*st.session_state[NOTES], fault]
+            return
         st.session_state["patch"] = None
 
 
-def _take(data: bytes, name: str) -> None:
+def _take(data: bytes, name: str) -> str | None:
+    """Show a picture from outside; or what is wrong with it."""
     try:
         pictures.uploaded(data, name)
     except LlavitLensError as error:
-        st.session_state[NOTES] = [*st.session_state[NOTES], str(error)]
-        return
+        return str(error)
     st.session_state[OWN_BYTES] = data
     st.session_state["picture"] = OWN
+    return None
 
 
 def forget_patch() -> None:

@@ -29,6 +29,7 @@ def open_image(
     *,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
+    name: str | None = None,
 ) -> Image.Image:
     """The picture as an upright RGB image, every pixel decoded; the first frame of an animation.
 
@@ -39,6 +40,7 @@ def open_image(
         source: a file, the bytes of one, a Pillow image, or a uint8 array [height, width(, 1|3|4)].
         max_pixels: largest width x height, checked in the header before anything is decoded.
         max_bytes: largest file.
+        name: what messages call a picture that is given as bytes.
 
     Raises:
         ImageError: one line that names the file and what is wrong with it.
@@ -48,7 +50,7 @@ def open_image(
     if isinstance(source, Image.Image):
         return _upright_rgb(source, _name_of(source), max_pixels)
     if isinstance(source, bytes):
-        name, data = f"the {len(source)} bytes given", source
+        name, data = name or f"the {len(source)} bytes given", source
         if len(data) > max_bytes:
             raise ImageError(f"{name}: larger than the limit of {max_bytes} bytes")
     elif isinstance(source, (str, Path)):

@@ -1,7 +1,10 @@
 """Nothing is read twice, and what is kept is bounded."""
 
+import gc
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
+from weakref import ref
 
 import pytest
 import torch
@@ -9,9 +12,11 @@ from tiny_vlm import LAYERS, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import bench as module
+from llavit_lens.explorer import component, panels
 from llavit_lens.explorer.ablation import Ablation, applied
-from llavit_lens.explorer.bench import Bench, Source
+from llavit_lens.explorer.bench import Bench, Source, stamped
 from llavit_lens.explorer.choices import ABLATIONS
+from llavit_lens.explorer.memory import model_bytes, vocabularies
 from llavit_lens.explorer.pictures import OWN, Picture
 from llavit_lens.vlm.images import pixel_sha256
 
@@ -22,7 +27,7 @@ def picture(image):
 
 
 @pytest.fixture
-def loaded(monkeypatch):
+def loaded(monkeypatch, tmp_path):
     """Names of the models that were loaded, in order."""
     names = []
 
@@ -34,28 +39,66 @@ def loaded(monkeypatch):
         return tiny_vlm("llava")
 
     monkeypatch.setattr(import_module("llavit_lens.vlm.load"), "load", load)
+    folder = tmp_path / "nothing in it"
+    monkeypatch.setattr(
+        import_module("llavit_lens.vlm.load"), "checkpoint_folder", lambda _: folder
+    )
     return names
 
 
 def test_a_reading_is_made_once(picture, loaded):
     bench, steps = Bench(), []
     first = bench.read(Source("a"), picture, "", progress=steps.append)
-    assert steps[0] == "Loading a" and len(steps) == 3
+    assert steps[0] == "Loading the model" and len(steps) == 3
     assert bench.known_reading(Source("a"), picture, "")
     assert bench.read(Source("a"), picture, "") is first
     assert bench.read(Source("a"), picture, "What?") is not first
     assert loaded == ["a"]
 
 
-def test_only_so_many_models_are_held_and_their_readings_go_with_them(picture, loaded):
-    bench = Bench(most_models=2)
+def test_small_models_all_stay(picture, loaded):
+    bench = Bench()
+    for name in ("a", "b", "c", "a", "b", "c"):
+        bench.read(Source(name), picture, "")
+        bench.read(Source(name), picture, "What?")
+    assert loaded == ["a", "b", "c"]
+    assert len(bench._models) == 3
+
+
+def test_models_are_bounded_by_bytes_and_their_readings_outlive_them(picture, loaded):
+    size = model_bytes(tiny_vlm("llava"))
+    bench = Bench(most_model_bytes=2 * size + size // 2)
     for name in ("a", "b", "a", "c"):
         bench.read(Source(name), picture, "")
+    assert set(bench._models) == {Source("a"), Source("c")}
+    for name in ("a", "b", "c") * 2:  # three tabs that move their sliders
+        bench.read(Source(name), picture, "")
     assert loaded == ["a", "b", "c"]
-    assert bench.known_reading(Source("a"), picture, "")  # used after b
-    assert not bench.known_reading(Source("b"), picture, "")
-    bench.read(Source("b"), picture, "")
+    bench.read(Source("b"), picture, "What?")
     assert loaded == ["a", "b", "c", "b"]
+    alone = Bench(most_model_bytes=1)
+    alone.read(Source("a"), picture, "")
+    assert list(alone._models) == [Source("a")]
+
+
+def test_a_name_that_leads_nowhere_costs_no_model(picture, loaded, tmp_path, monkeypatch):
+    monkeypatch.setattr(import_module("llavit_lens.vlm.load"), "checkpoint_folder", Path)
+    bench = Bench(most_model_bytes=1)
+    bench.read(Source("a"), picture, "")
+    (tmp_path / "model.safetensors").write_bytes(bytes(9))  # and no config.json
+    with pytest.raises(LlavitLensError, match="config"):
+        bench.read(Source(str(tmp_path)), picture, "")
+    assert loaded == ["a"] and list(bench._models) == [Source("a")]
+
+
+def test_vocabularies_of_dropped_models_count(picture, loaded, monkeypatch):
+    monkeypatch.setattr(module, "_check", lambda folder: None)
+    bench = Bench(most_model_bytes=1)
+    first = bench.read(Source("a"), picture, "")
+    assert bench._held_bytes() == first.nbytes
+    second = bench.read(Source("b"), picture, "")
+    kept = sum(vocabularies(first.trace).values())
+    assert bench._held_bytes() == first.nbytes + second.nbytes + kept
 
 
 def test_finished_readings_are_bounded_by_bytes(picture, loaded):
@@ -133,3 +176,43 @@ def test_titles_of_ablations():
     assert Ablation("visual_attention").title(6).endswith(", all layers")
     assert Ablation("visual_attention", 1, 6).title(6).endswith(", all layers")
     assert Ablation("text->visual", 2, 0).title(6).endswith(", layers 2 to 6")
+
+
+def test_a_folder_that_was_written_anew_is_read_anew(picture, loaded, tmp_path):
+    bench, weights = Bench(), tmp_path / "model.safetensors"
+    weights.write_bytes(b"old")
+    first = stamped(Source(str(tmp_path)))
+    bench.read(first, picture, "")
+    assert bench.known_reading(stamped(Source(str(tmp_path))), picture, "")
+    weights.write_bytes(b"newer")
+    second = stamped(Source(str(tmp_path)))
+    assert not bench.known_reading(second, picture, "")
+    bench.read(second, picture, "")
+    assert loaded == [str(tmp_path)] * 2 and list(bench._models) == [second]
+    assert stamped(Source("demo:llavit")) == Source("demo:llavit")
+
+
+def test_downloads_hold_no_reading_and_make_a_forgotten_one_anew(picture, loaded, monkeypatch):
+    offered = {}
+    monkeypatch.setattr(
+        panels.st, "download_button", lambda label, data, **_: offered.update({label: data})
+    )
+    bench = Bench()
+    reading = bench.read(Source("a"), picture, "What?")
+    table = panels.downloads.table_csv([("a", reading)])
+    panels.show_downloads(bench, [("a", Source("a"), None, reading)], picture, 1, 0, b"0\n{}\n", {})
+    bench._readings.clear()
+    gone = ref(reading)
+    del reading
+    gc.collect()
+    assert gone() is None
+    assert offered["Words (CSV)"]() == table
+    assert offered["Figure (PNG)"]().startswith(b"\x89PNG")
+
+
+def test_a_pasted_text_that_is_too_long_is_not_decoded(monkeypatch):
+    asked = {"picture": "data:image/png;base64," + "A" * 4000}
+    monkeypatch.setattr(component.st, "session_state", {component.PASTE_KEY: asked})
+    assert component.pasted_bytes() == bytes(3000)
+    monkeypatch.setattr(component, "MOST_PASTED", 2000)
+    assert component.pasted_bytes() == b""

@@ -1,6 +1,8 @@
 """The page's logic, with Streamlit's own AppTest: the whole script runs, without a browser."""
 
+import io
 import json
+import shutil
 
 import pytest
 from browser import EXPLORER
@@ -9,8 +11,9 @@ from streamlit.testing.v1 import AppTest
 from llavit_lens.explorer import component, sidebar
 from llavit_lens.explorer.choices import ABLATIONS, demo_models
 from llavit_lens.explorer.first_view import first_view
-from llavit_lens.explorer.view import View
+from llavit_lens.explorer.view import OWN, View
 from llavit_lens.miniature.scenes import example_names
+from llavit_lens.vlm.load import checkpoint_folder
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
 SECONDS = 120
@@ -161,6 +164,19 @@ def test_a_public_page_offers_no_folder(shown, tmp_path):
     assert page.selectbox(key="model").options[0] == "owner/name"
 
 
+def test_a_public_page_shows_no_path(shown, tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(checkpoint_folder("demo:llavit"), folder)
+    script = PUBLIC.replace("owner/name", str(folder))
+    page = AppTest.from_string(script, default_timeout=SECONDS)
+    page.query_params["model"] = str(folder)
+    page.run()
+    assert not page.exception and not page.error and not page.warning
+    assert page.selectbox(key="model").options[0] == "mine"
+    assert not [box for box in page.selectbox if box.key in ("device", "dtype")]
+    assert [pane["name"] for pane in still_of(shown[-1])["panes"]] == ["mine"]
+
+
 def test_a_public_page_loads_no_folder_whatever_a_browser_sends(shown, tmp_path, monkeypatch):
     monkeypatch.setattr(sidebar, "show_sidebar", lambda public, offered: None)
     page = AppTest.from_string(PUBLIC, default_timeout=SECONDS)
@@ -219,3 +235,36 @@ def test_a_wrong_command_line_is_said_on_the_page(page, shown, monkeypatch):
     monkeypatch.setattr("sys.argv", ["explorer.py", "--pubilc"])
     page.run()
     assert not page.exception and "pubilc" in page.error[0].value and not shown
+
+
+class _File:
+    def __init__(self, name, data):
+        self.name, self.getvalue = name, lambda: data
+
+
+def test_a_bad_upload_leaves_the_good_picture_and_says_which_file(monkeypatch, image):
+    from llavit_lens.explorer import state
+
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    session = {"picture": example_names()[2], "patch": 3, state.NOTES: []}
+    monkeypatch.setattr(state.st, "session_state", session)
+
+    def upload(file):
+        session["upload"] = file
+        state.take_upload()
+
+    upload(_File("bad.png", b"no picture"))
+    assert session["picture"] == example_names()[2] and session["patch"] == 3
+    assert session[state.UPLOAD_FAULT].startswith("bad.png: not an image")
+    upload(None)
+    assert session["picture"] == example_names()[2] and state.UPLOAD_FAULT not in session
+    upload(_File("good.png", buffer.getvalue()))
+    assert session["picture"] == OWN and session["patch"] is None
+    upload(None)  # a browser that replaces a file takes the first one out
+    upload(_File("bad.png", b"no picture"))
+    assert session["picture"] == OWN and session[state.OWN_BYTES] == buffer.getvalue()
+    upload(None)
+    upload(_File("good.png", buffer.getvalue()))
+    upload(None)
+    assert session["picture"] == example_names()[0] and session.get(state.OWN_BYTES) is None
