@@ -60,9 +60,7 @@ def main(arguments: Sequence[str]) -> None:
         first = first_view(view) if state.on_its_own_device() else None
         if first is not None:
             with view_place:
-                layer = first.layer if view.layer is None else view.layer
-                patch = first.patch if view.patch is None else view.patch
-                state.show_view(first.still, layer, patch, view.color, None)
+                state.show_view(first.still, first.start(view), None)
         with st.spinner("Loading PyTorch" if first else "Reading", show_time=False):
             from llavit_lens.explorer.explore import explore
         explore(view, first, options.public, offered, above, view_place)

@@ -18,6 +18,7 @@ from llavit_lens.explorer.trajectories import trajectory_figure
 
 if TYPE_CHECKING:
     from llavit_lens.explorer.bench import Bench, Reading, Source
+    from llavit_lens.explorer.opening import Start
     from llavit_lens.explorer.pictures import Picture
     from llavit_lens.explorer.search import Found
 
@@ -44,10 +45,13 @@ def show_answers(bench: Bench, sides: Sequence[Side], picture: Picture, prompt: 
                     st.error(plain(str(error)))
 
 
-def show_trajectories(
-    sides: Sequence[Side], patch: int, layer: int, found: Sequence[Found | None]
-) -> None:
+def show_trajectories(sides: Sequence[Side], start: Start, found: Sequence[Found | None]) -> None:
     """The pinned patch's words through the layers, for each side."""
+    patch, layer = start.patch, start.layer
+    if patch is None:
+        st.subheader("A patch through the layers", anchor=False)
+        st.caption("Click a patch: its words are followed here through the layers.")
+        return
     lead = sides[0][3]
     layout = lead.words.layout
     row, col, tile = (int(axis[patch]) for axis in (layout.row, layout.col, layout.tile))
@@ -70,26 +74,30 @@ def show_trajectories(
 def show_downloads(
     sides: Sequence[Side],
     picture: Picture,
-    layer: int,
-    patch: int,
+    start: Start,
     still: bytes,
-    moving: dict[str, Any],
+    searched: dict[str, Any] | None,
 ) -> None:
     """Figures, tables, the page, the link; each is made when it is asked for.
 
     Of a picture in tiles the figure shows the tiles if the pinned patch is one of theirs.
     """
     st.subheader("Take it with you", anchor=False)
+    layer, patch = start.layer, start.patch
     panes = [(title, reading) for title, _, _, reading in sides]
     layer_name = "input" if layer < 0 else f"layer-{layer}"
     stem = f"llavit-lens-{picture.name}"
 
     def saved_page() -> str:
         body = json.loads(still.split(b"\n")[1])
-        return downloads.page(body, moving["start"], moving["search"])
+        return downloads.page(body, start.payload(), searched)
 
     layouts = [reading.words.layout for _, reading in panes]
-    in_tiles = layouts[0].tile[patch] > 0 and all(len(layout.grid) > 1 for layout in layouts)
+    in_tiles = (
+        patch is not None
+        and layouts[0].tile[patch] > 0
+        and all(len(layout.grid) > 1 for layout in layouts)
+    )
     figure = partial(downloads.figure, panes, picture, layer, tile="grid" if in_tiles else 0)
     offers: list[tuple[str, Callable[[], str | bytes], str, str]] = [
         ("Web page (HTML)", saved_page, f"{stem}.html", "text/html"),

@@ -9,7 +9,8 @@ import streamlit as st
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import component, pictures
-from llavit_lens.explorer.view import OWN, View
+from llavit_lens.explorer.opening import Start
+from llavit_lens.explorer.view import OWN, UNPINNED, View
 
 _FIELDS = tuple(field.name for field in fields(View))
 OWN_BYTES, NOTES, PENDING = "own_bytes", "notes", "pending_models"
@@ -75,12 +76,15 @@ def on_its_own_device() -> bool:
     return (st.session_state["device"], st.session_state["dtype"]) == ("auto", "auto")
 
 
-def show_view(
-    still: bytes, layer: int, patch: int, color: str, search: dict[str, Any] | None
-) -> None:
+def show_view(still: bytes, start: Start, search: dict[str, Any] | None) -> None:
     """Mount the view, starting there."""
-    start = {"slot": layer + 1, "pin": patch, "color": color}
-    component.show_view(still, {"start": start, "search": search}, take_choice)
+    component.show_view(still, {"start": start.payload(), "search": search}, take_choice)
+
+
+def correct(start: Start) -> None:
+    """A layer or patch that is not there gives way to what is shown instead."""
+    if start.fault:
+        st.session_state["layer"], st.session_state["patch"] = start.asked_layer, start.asked_patch
 
 
 def take_layers(key: str, depth: int) -> None:
@@ -94,7 +98,10 @@ def take_choice() -> None:
     said = component.choice()
     slot, pin, color = said.get("slot"), said.get("pin"), said.get("color")
     try:
-        view = View(layer=_whole(slot) - 1, patch=None if pin is None else _whole(pin), color=color)  # type: ignore[arg-type]
+        patch = UNPINNED if pin is None else _whole(pin)
+        if pin is not None and patch < 0:
+            return
+        view = View(layer=_whole(slot) - 1, patch=patch, color=color)  # type: ignore[arg-type]
     except (ConfigurationError, TypeError):
         return
     for name in ("layer", "patch", "color"):

@@ -6,10 +6,10 @@ import pytest
 from browser import EXPLORER
 from streamlit.testing.v1 import AppTest
 
-from llavit_lens.explorer import component, sidebar
+from llavit_lens.explorer import component, downloads, panels, sidebar
 from llavit_lens.explorer.choices import ABLATIONS, demo_models
 from llavit_lens.explorer.first_view import first_view
-from llavit_lens.explorer.view import View
+from llavit_lens.explorer.view import UNPINNED, View
 from llavit_lens.miniature.scenes import example_names
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
@@ -116,6 +116,7 @@ def test_a_layer_beyond_the_last_is_the_last(page, shown):
     "said",
     [
         {"slot": 3, "pin": 12, "color": "entropy"},
+        {"slot": 3, "pin": None, "color": "entropy"},
         {"slot": "3", "pin": 12, "color": "entropy"},
         {"slot": True, "pin": None, "color": "entropy"},
         {"slot": 3, "pin": -1, "color": "entropy"},
@@ -132,8 +133,9 @@ def test_what_the_browser_says_is_checked(monkeypatch, said):
     monkeypatch.setattr(state.st, "session_state", session)
     monkeypatch.setattr(component, "choice", lambda: said)
     state.take_choice()
-    if said == {"slot": 3, "pin": 12, "color": "entropy"}:
-        assert session == {"layer": 2, "patch": 12, "color": "entropy"}
+    if said.get("slot") == 3 and said["pin"] in (12, None):
+        patch = UNPINNED if said["pin"] is None else 12
+        assert session == {"layer": 2, "patch": patch, "color": "entropy"}
     else:
         assert session == {"layer": None, "patch": None, "color": "probability"}
 
@@ -219,3 +221,67 @@ def test_a_wrong_command_line_is_said_on_the_page(page, shown, monkeypatch):
     monkeypatch.setattr("sys.argv", ["explorer.py", "--pubilc"])
     page.run()
     assert not page.exception and "pubilc" in page.error[0].value and not shown
+
+
+def agreed_pin(page, shown):
+    """The pin, as (row, column), once all parts of the page have named the same one."""
+    still, moving = still_of(shown[-1]), shown[-1][1]
+    assert all(view[1]["start"] == moving["start"] for view in shown)  # the early view as well
+    places = [s.value for s in page.subheader if "through the layers" in s.value]
+    assert len(places) == 1
+    columns = still["panes"][0]["grids"][0][1]
+    pin = moving["start"]["pin"]
+    if pin is None:
+        assert places == ["A patch through the layers"]
+        return None
+    row, col = divmod(pin, columns)
+    assert places == [f"The patch at row {row}, column {col}, through the layers"]
+    return row, col
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{}, {"layer": "5"}, {"layer": "similarity"}, {"layer": "5", "model": "demo:baseline"},
+     {"layer": "4", "mode": "compare"}, {"layer": "5", "word": "red"}, {"patch": "none"}],
+)  # fmt: skip
+def test_all_parts_of_the_page_show_one_pin(page, shown, monkeypatch, query):
+    saved = []
+    monkeypatch.setattr(
+        downloads, "page", lambda still, start, search: saved.append(start) or "<html>"
+    )
+    monkeypatch.setattr(
+        panels.st, "download_button", lambda label, data, **_: "HTML" in label and data()
+    )
+    page.query_params.update(query)
+    page.run()
+    assert not page.exception and not page.error and not page.warning
+    pin = agreed_pin(page, shown)
+    assert (pin is None) == (query.get("patch") == "none")
+    assert saved == [shown[-1][1]["start"]]
+    assert link_of(page) == {"picture": example_names()[0], **query}
+
+
+@pytest.mark.parametrize("model", ["demo:llavit", "demo:baseline"])
+def test_what_a_link_names_and_is_not_there_is_said_and_corrected(page, shown, model):
+    page.query_params.update(layer="999", patch="999999", model=model)
+    page.run()
+    assert not page.exception and len(page.warning) == 1
+    assert "6 is the last one" in page.warning[0].value
+    assert "63 is the last one" in page.warning[0].value
+    assert agreed_pin(page, shown) and shown[-1][1]["start"]["slot"] == 7
+    assert link_of(page)["layer"] == "6" and "patch" not in link_of(page)
+    page.run()
+    assert not page.warning
+
+
+def test_a_pin_that_was_taken_away_stays_away(page, shown):
+    page.run()
+    for name, value in (("layer", 2), ("patch", UNPINNED), ("color", "entropy")):
+        page.session_state[name] = value
+    shown.clear()
+    page.run()
+    assert not page.exception and agreed_pin(page, shown) is None
+    assert link_of(page)["patch"] == "none"
+    page.selectbox(key="model").set_value("demo:baseline").run()
+    shown_now = still_of(shown[-1])["panes"][0]["name"]
+    assert "baseline" in shown_now and shown[-1][1]["start"]["pin"] is not None
