@@ -55,7 +55,7 @@ def explore(
     readings = [reading for *_, reading in sides]
     apart = _apart_of(sides)
     start = _start(view, readings, apart)
-    if start.fault:
+    if start.fault and not st.session_state[state.PENDING]:  # it may be right for that model
         above.warning(plain(start.fault))
         state.correct(start)
         view = state.current()
@@ -68,9 +68,9 @@ def explore(
     if first is None:
         with view_place:
             state.show_view(still, start, searched)
-    query = view.to_query()
-    if st.query_params.to_dict() != query:
-        st.query_params.from_dict(query)
+    if not public:
+        state.remember_loaded(view)
+    state.tell_link(view)
     ablated = view.mode == "ablate"
     if ablated and apart is not None and apart.max() < UNCHANGED:
         above.caption("No word on any patch changes: this is about what others read off patches.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import streamlit as st
@@ -13,7 +13,7 @@ from llavit_lens.explorer.opening import Start
 from llavit_lens.explorer.view import OWN, UNPINNED, View
 
 _FIELDS = tuple(field.name for field in fields(View))
-OWN_BYTES, NOTES, PENDING = "own_bytes", "notes", "pending_models"
+OWN_BYTES, NOTES, PENDING, TOLD = "own_bytes", "notes", "pending_models", "told_link"
 
 
 def begin(public: bool, offered: list[str]) -> None:
@@ -30,7 +30,7 @@ def begin(public: bool, offered: list[str]) -> None:
     pending: dict[str, str] = {}
     for name in ("model", "other"):
         asked = getattr(view, name)
-        if not known(asked, offered):
+        if not known(asked, offered) and (public or asked not in _loaded()):
             pending[name] = asked
     for name in _FIELDS:
         value = getattr(View(), name) if name in pending else getattr(view, name)
@@ -62,6 +62,42 @@ def agree(name: str) -> None:
     st.session_state[name] = st.session_state[PENDING].pop(name)
 
 
+def decline(name: str) -> None:
+    """Do not load a model that the link asks for."""
+    st.session_state[PENDING].pop(name)
+
+
+def take_model(name: str) -> None:
+    """A model was chosen or typed, whatever the link asks for."""
+    st.session_state[name] = st.session_state[name].strip()
+    st.session_state[PENDING].pop(name, None)
+    forget_patch()
+
+
+@st.cache_resource(show_spinner=False)
+def _loaded() -> set[str]:
+    """Models that a user of this server had loaded: a link, or this page loaded anew, may ask for
+    them again."""
+    return set()
+
+
+def remember_loaded(view: View) -> None:
+    """The models of a view that works."""
+    _loaded().update({view.model, view.other} if view.mode == "compare" else {view.model})
+
+
+def tell_link(view: View) -> None:
+    """Let the browser's address be the link to this view.
+
+    A model that waits for the user's consent stays in it. What a run hears of the address may be
+    older than what the run before it has said, so both are looked at.
+    """
+    query = replace(view, **st.session_state[PENDING]).to_query()
+    if not query == st.session_state.get(TOLD) == st.query_params.to_dict():
+        st.query_params.from_dict(query)
+        st.session_state[TOLD] = query
+
+
 def current() -> View:
     """The view as the page stands.
 
@@ -83,8 +119,7 @@ def show_view(still: bytes, start: Start, search: dict[str, Any] | None) -> None
 
 def correct(start: Start) -> None:
     """A layer or patch that is not there gives way to what is shown instead."""
-    if start.fault:
-        st.session_state["layer"], st.session_state["patch"] = start.asked_layer, start.asked_patch
+    st.session_state["layer"], st.session_state["patch"] = start.asked_layer, start.asked_patch
 
 
 def take_layers(key: str, depth: int) -> None:

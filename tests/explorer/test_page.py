@@ -1,12 +1,14 @@
 """The page's logic, with Streamlit's own AppTest: the whole script runs, without a browser."""
 
 import json
+from importlib.resources import files
 
 import pytest
 from browser import EXPLORER
+from streamlit.runtime.state.query_params_proxy import QueryParamsProxy
 from streamlit.testing.v1 import AppTest
 
-from llavit_lens.explorer import component, downloads, panels, sidebar
+from llavit_lens.explorer import component, downloads, panels, sidebar, state
 from llavit_lens.explorer.choices import ABLATIONS, demo_models
 from llavit_lens.explorer.first_view import first_view
 from llavit_lens.explorer.view import UNPINNED, View
@@ -127,8 +129,6 @@ def test_a_layer_beyond_the_last_is_the_last(page, shown):
     ],
 )
 def test_what_the_browser_says_is_checked(monkeypatch, said):
-    from llavit_lens.explorer import state
-
     session = {"layer": None, "patch": None, "color": "probability"}
     monkeypatch.setattr(state.st, "session_state", session)
     monkeypatch.setattr(component, "choice", lambda: said)
@@ -285,3 +285,59 @@ def test_a_pin_that_was_taken_away_stays_away(page, shown):
     page.selectbox(key="model").set_value("demo:baseline").run()
     shown_now = still_of(shown[-1])["panes"][0]["name"]
     assert "baseline" in shown_now and shown[-1][1]["start"]["pin"] is not None
+
+
+def test_a_link_keeps_the_model_that_waits_until_it_is_declined(page, shown, tmp_path):
+    page.query_params.update(model=str(tmp_path), layer="30")
+    page.run()
+    page.text_input(key="word").set_value("red").run()
+    assert link_of(page)["model"] == str(tmp_path) and link_of(page)["layer"] == "30"
+    assert len(page.warning) == 1  # of the model; the layer may be right for it
+    page.button(key="decline_model").click().run()
+    assert not page.exception and "model" not in link_of(page)
+    assert [warning.value for warning in page.warning] == [
+        "Layer 30 is not there: 6 is the last one\\."
+    ]
+
+
+def test_ones_own_model_survives_a_reload(page, shown):
+    folder = str(files("llavit_lens") / "assets" / "checkpoints" / "no_visual_attention")
+    page.session_state["model"] = folder  # as if typed: AppTest cannot
+    page.run()
+    assert not page.exception and not page.error
+    assert link_of(page)["model"] == folder
+    again = AppTest.from_file(str(EXPLORER), default_timeout=SECONDS)
+    again.query_params["model"] = folder
+    again.run()
+    assert not again.exception and not again.warning
+    assert still_of(shown[-1])["panes"][0]["name"] == folder
+    public = AppTest.from_string(PUBLIC, default_timeout=SECONDS)
+    public.query_params["model"] = folder
+    public.run()
+    assert "not among the models of this page" in public.warning[0].value
+
+
+def test_the_link_is_told_anew_when_what_a_run_hears_of_it_is_old(page, shown, monkeypatch):
+    told = []
+    page.run()
+    from_dict = QueryParamsProxy.from_dict
+    monkeypatch.setattr(
+        QueryParamsProxy,
+        "from_dict",
+        lambda self, query: (told.append(query), from_dict(self, query)),
+    )
+    before = link_of(page)
+    page.run()
+    assert not told
+    page.selectbox(key="picture").set_value(example_names()[1]).run()
+    assert [query["picture"] for query in told] == [example_names()[1]]
+    page.query_params.update(before)  # the browser's next run left before it had heard of that
+    page.selectbox(key="picture").set_value(example_names()[0]).run()
+    assert [query["picture"] for query in told[1:]] == [example_names()[0]]
+
+
+def test_blanks_around_a_typed_folder_are_dropped(monkeypatch):
+    session = {"model": " /a/folder ", state.PENDING: {"model": "/of/the/link"}}
+    monkeypatch.setattr(state.st, "session_state", session)
+    state.take_model("model")
+    assert session == {"model": "/a/folder", state.PENDING: {}, "patch": None}
