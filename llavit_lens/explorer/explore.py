@@ -36,6 +36,7 @@ def explore(
     public: bool,
     offered: list[str],
     above: DeltaGenerator,
+    answer_place: DeltaGenerator,
     view_place: DeltaGenerator,
 ) -> None:
     """Fill the page.
@@ -44,7 +45,7 @@ def explore(
         view: what is asked for.
         first: the first view, if that is what the page shows already.
         public, offered: see `page.main`.
-        above, view_place: where more controls and the view stand.
+        above, answer_place, view_place: where more controls, the answers and the view stand.
 
     Raises:
         LlavitLensError: a model, picture or setting that does not work.
@@ -58,7 +59,7 @@ def explore(
     if start.fault and not st.session_state[state.PENDING]:  # it may be right for that model
         above.warning(plain(start.fault))
         state.correct(start)
-        view = state.current()
+    view = state.current()  # with what was corrected
     with above:
         found = _search(view.word, readings)
     searched = moving_payload(
@@ -71,13 +72,18 @@ def explore(
     if not public:
         state.remember_loaded(view)
     state.tell_link(view)
-    ablated = view.mode == "ablate"
-    if ablated and apart is not None and apart.max() < UNCHANGED:
-        above.caption("No word on any patch changes: this is about what others read off patches.")
-    with above if ablated else st.container():
+    if view.mode == "ablate" and apart is not None and apart.max() < UNCHANGED:
+        above.caption(f"No word on any patch changes: {_why_unchanged(view.ablation)}.")
+    with answer_place.container():
         panels.show_answers(_bench(), sides, picture, view.prompt)
     panels.show_trajectories(sides, start, found)
     panels.show_downloads(sides, picture, start, still, searched)
+
+
+def _why_unchanged(ablation: str) -> str:
+    if ablation in ("text->visual", "last->visual"):
+        return "this is about what others read off patches"
+    return "this model already does that"
 
 
 def _start(view: View, readings: list[Reading], apart: np.ndarray | None) -> Start:
@@ -163,6 +169,12 @@ def _choose_ablation(view: View, depth: int) -> Ablation:
     left.selectbox("Change", list(ABLATIONS), key="ablation", format_func=ABLATIONS.__getitem__)
     last = min(view.last or depth, depth)
     first = min(view.first, last)
+    if view.first > last or view.last > depth:
+        st.warning(
+            f"Layers {view.first} to {view.last or depth} are not all there: the model has layers "
+            f"1 to {depth}, and here they are {first} to {last}."
+        )
+        st.session_state["first"], st.session_state["last"] = first, 0 if last == depth else last
     if depth > 1:
         key = f"layers of {depth}"
         st.session_state[key] = (first, last)

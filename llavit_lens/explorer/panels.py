@@ -1,4 +1,4 @@
-"""What stands under the view: answers, the pinned patch through the layers, and downloads."""
+"""What stands around the view: answers, the pinned patch through the layers, and downloads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ Side = tuple[str, "Source", "Ablation | None", "Reading"]
 
 def show_answers(bench: Bench, sides: Sequence[Side], picture: Picture, prompt: str) -> None:
     """What each side answers; a large model on a CPU is only asked when the user says so."""
-    st.subheader("The answer" if len(sides) == 1 else "The answers", anchor=False)
     asked = prompt or "What is in the picture?"
     for column, (title, source, ablation, reading) in zip(
         st.columns(len(sides)), sides, strict=True

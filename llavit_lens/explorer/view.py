@@ -64,7 +64,8 @@ class View:
         for name, known in (("mode", MODES), ("color", COLORS), ("ablation", ABLATIONS)):
             if getattr(self, name) not in known:
                 raise ConfigurationError(
-                    f"{name} is {getattr(self, name)!r}, but must be one of: {', '.join(known)}"
+                    f"{name} is {_cut(getattr(self, name))!r}, but must be one of: "
+                    f"{', '.join(known)}"
                 )
         bounds = {
             "layer": (-1, _MOST_LAYERS),
@@ -105,6 +106,12 @@ class View:
         return view, faults
 
 
+def _cut(value: Any, most: int = 40) -> str:
+    """A value as a message quotes it."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def _parsed(name: str, text: str, default: Any) -> Any:
     if default is not None and not isinstance(default, int):
         if not text.isprintable():
@@ -114,5 +121,5 @@ def _parsed(name: str, text: str, default: Any) -> Any:
         if (name, text) == (known, word):
             return number
     if not re.fullmatch(r"[0-9]{1,7}", text):  # int() takes underscores and other digits as well
-        raise ConfigurationError(f"{name} is {text[:20]!r}, but must be a whole number")
+        raise ConfigurationError(f"{name} is {_cut(text)!r}, but must be a whole number")
     return int(text)
