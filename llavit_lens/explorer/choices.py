@@ -29,7 +29,11 @@ ABLATIONS = {
 }
 """Interventions by the names that llavit_lens.interventions gives them."""
 
-_TITLES = {"demo:baseline": "LLaVA baseline", "demo:llavit": "LLaViT"}
+_TITLES = {
+    "demo:baseline": "LLaVA baseline",
+    "demo:llavit": "LLaViT",
+    "demo:no_visual_attention": "LLaVA baseline without visual attention",
+}
 
 
 def demo_models() -> list[str]:

@@ -16,7 +16,7 @@ from llavit_lens.explorer.choices import ABLATIONS, model_title
 from llavit_lens.explorer.compare import difference
 from llavit_lens.explorer.downloads import truth_of
 from llavit_lens.explorer.first_view import FirstView, first_view
-from llavit_lens.explorer.opening import opening_layer, opening_patch
+from llavit_lens.explorer.opening import Start, opening_layer, opening_patch, start_of
 from llavit_lens.explorer.payload import encoded, still_payload
 from llavit_lens.explorer.plain import plain
 from llavit_lens.explorer.search import Found, moving_payload, search
@@ -36,6 +36,7 @@ def explore(
     public: bool,
     offered: list[str],
     above: DeltaGenerator,
+    answer_place: DeltaGenerator,
     view_place: DeltaGenerator,
 ) -> None:
     """Fill the page.
@@ -44,7 +45,7 @@ def explore(
         view: what is asked for.
         first: the first view, if that is what the page shows already.
         public, offered: see `page.main`.
-        above, view_place: where more controls and the view stand.
+        above, answer_place, view_place: where more controls, the answers and the view stand.
 
     Raises:
         LlavitLensError: a model, picture or setting that does not work.
@@ -53,14 +54,12 @@ def explore(
     with above:
         sides = _sides(view, picture, public, offered)
     readings = [reading for *_, reading in sides]
-    lead = readings[0]
     apart = _apart_of(sides)
-    # of two models the one on the right is what one looks for
-    layer = opening_layer(readings[-1]) if view.layer is None else view.layer
-    layer = min(layer, lead.depth)
-    patch = view.patch
-    if patch is None or patch >= len(lead.words.layout):
-        patch = opening_patch(lead, max(layer, 0), None if apart is None else apart[layer + 1])
+    start = _start(view, readings, apart)
+    if start.fault and not st.session_state[state.PENDING]:  # it may be right for that model
+        above.warning(plain(start.fault))
+        state.correct(start)
+    view = state.current()  # with what was corrected
     with above:
         found = _search(view.word, readings)
     searched = moving_payload(
@@ -69,20 +68,44 @@ def explore(
     still = _still_of(view, sides, picture, apart)
     if first is None:
         with view_place:
-            state.show_view(still, layer, patch, view.color, searched)
-    query = view.to_query()
-    if st.query_params.to_dict() != query:
-        st.query_params.from_dict(query)
-    ablated = view.mode == "ablate"
-    if ablated and apart is not None and apart.max() < UNCHANGED:
-        above.caption("No word on any patch changes: this is about what others read off patches.")
-    with above if ablated else st.container():
+            state.show_view(still, start, searched)
+    if not public:
+        state.remember_loaded(view)
+    state.tell_link(view)
+    if view.mode == "ablate" and apart is not None and apart.max() < UNCHANGED:
+        above.caption(f"No word on any patch changes: {_why_unchanged(view.ablation)}.")
+    with answer_place.container():
         panels.show_answers(_bench(), sides, picture, view.prompt)
-    panels.show_trajectories(sides, patch, layer, found)
-    start = {"slot": layer + 1, "pin": patch, "color": view.color}
-    panels.show_downloads(
-        _bench(), sides, picture, layer, patch, still, {"start": start, "search": searched}
+    panels.show_trajectories(sides, start, found)
+    panels.show_downloads(_bench(), sides, picture, start, still, searched)
+
+
+def _why_unchanged(ablation: str) -> str:
+    if ablation in ("text->visual", "last->visual"):
+        return "this is about what others read off patches"
+    return "this model already does that"
+
+
+def _start(view: View, readings: list[Reading], apart: np.ndarray | None) -> Start:
+    """Where the view starts; what was shown before the model was there still holds then."""
+    if (stored := _stored(view)) is not None:
+        return stored.start(view)
+    lead = readings[0]
+    return start_of(
+        view,
+        lead.depth,
+        len(lead.words.layout),
+        # of two models the one on the right is what one looks for
+        opening_layer(readings[-1]),
+        lambda layer: opening_patch(
+            lead, max(layer, 0), None if apart is None else apart[layer + 1]
+        ),
     )
+
+
+def _stored(view: View) -> FirstView | None:
+    """The first view, if that is what is shown, with a searched word or without."""
+    return first_view(replace(view, word="")) if state.on_its_own_device() else None
 
 
 @st.cache_resource(show_spinner=False)
@@ -146,6 +169,12 @@ def _choose_ablation(view: View, depth: int) -> Ablation:
     left.selectbox("Change", list(ABLATIONS), key="ablation", format_func=ABLATIONS.__getitem__)
     last = min(view.last or depth, depth)
     first = min(view.first, last)
+    if view.first > last or view.last > depth:
+        st.warning(
+            f"Layers {view.first} to {view.last or depth} are not all there: the model has layers "
+            f"1 to {depth}, and here they are {first} to {last}."
+        )
+        st.session_state["first"], st.session_state["last"] = first, 0 if last == depth else last
     if depth > 1:
         key = f"layers of {depth}"
         st.session_state[key] = (first, last)
@@ -184,8 +213,7 @@ def _still_of(
     view: View, sides: list[panels.Side], picture: pictures.Picture, apart: np.ndarray | None
 ) -> bytes:
     # a search leaves the picture and its words as they are: the view in the browser may stay
-    stored = first_view(replace(view, word="")) if state.on_its_own_device() else None
-    if stored is not None:
+    if (stored := _stored(view)) is not None:
         return stored.still
     key = repr([(side[0], side[3].key) for side in sides])
     return _still(key, view.k, sides, picture, apart)

@@ -18,6 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from llavit_lens.explorer.opening import Start, start_of
 from llavit_lens.explorer.view import View
 from llavit_lens.miniature.scenes import example_path, sharper_path
 
@@ -30,12 +31,22 @@ class FirstView:
 
     Attributes:
         still: see `payload.encoded`.
-        layer, patch: where it starts.
+        layer: where it starts.
+        patches: where it starts at each layer.
+        n_patches: how many there are.
     """
 
     still: bytes
     layer: int
-    patch: int
+    patches: tuple[int, ...]
+    n_patches: int
+
+    def start(self, view: View) -> Start:
+        """Where the view starts, before a model is loaded."""
+        depth = len(self.patches) - 1
+        return start_of(
+            view, depth, self.n_patches, self.layer, lambda layer: self.patches[max(layer, 0)]
+        )
 
 
 def first_view(view: View) -> FirstView | None:
@@ -60,7 +71,10 @@ def _stored() -> FirstView | None:
     image = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     body = json.dumps({**stored["still"], "image": image}, separators=(",", ":")).encode()
     identity = hashlib.sha256(body).hexdigest()[:16].encode()
-    return FirstView(identity + b"\n" + body + b"\n", stored["layer"], stored["patch"])
+    (pane,) = stored["still"]["panes"]
+    n_patches = sum(rows * columns for rows, columns in pane["grids"])
+    still = identity + b"\n" + body + b"\n"
+    return FirstView(still, stored["layer"], tuple(stored["patches"]), n_patches)
 
 
 def made_of() -> dict[str, str]:
@@ -88,11 +102,10 @@ def read_first_view() -> dict[str, Any]:
     reading = Bench().read(Source(name, device="cpu", dtype="float32"), picture, "")
     truth = picture.truth(reading.words.layout)
     still = still_payload([(model_title(name), reading)], picture.shown, View().k, truth)
-    layer = opening_layer(reading)
     return {
         "made_of": made_of(),
-        "layer": layer,
-        "patch": opening_patch(reading, layer),
+        "layer": opening_layer(reading),
+        "patches": [opening_patch(reading, layer) for layer in range(reading.depth + 1)],
         "still": {key: value for key, value in still.items() if key != "image"},
     }
 

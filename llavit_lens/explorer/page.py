@@ -50,7 +50,8 @@ def main(arguments: Sequence[str]) -> None:
         "Every patch is one visual token. Its word is the one that the model would say if it "
         "stopped at this layer (logit lens). Move the slider; click a patch."
     )
-    notes, above, view_place = st.container(), st.container(), st.container()
+    notes, above = st.container(), st.container()
+    answer_place, view_place = st.empty(), st.container()
     _show_controls(above)
     for note in st.session_state[state.NOTES]:
         notes.warning(plain(note))
@@ -59,13 +60,13 @@ def main(arguments: Sequence[str]) -> None:
         view = state.current()
         first = first_view(view) if state.on_its_own_device() else None
         if first is not None:
+            # as high as the answer, so that the view does not jump
+            answer_place.info("The model is being loaded.\n\nIts answer will stand here.")
             with view_place:
-                layer = first.layer if view.layer is None else view.layer
-                patch = first.patch if view.patch is None else view.patch
-                state.show_view(first.still, layer, patch, view.color, None)
+                state.show_view(first.still, first.start(view), None)
         with st.spinner("Loading PyTorch" if first else "Reading", show_time=False):
             from llavit_lens.explorer.explore import explore
-        explore(view, first, options.public, offered, above, view_place)
+        explore(view, first, options.public, offered, above, answer_place, view_place)
     except LlavitLensError as error:
         notes.error(plain(str(error)))
 

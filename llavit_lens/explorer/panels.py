@@ -1,4 +1,4 @@
-"""What stands under the view: answers, the pinned patch through the layers, and downloads."""
+"""What stands around the view: answers, the pinned patch through the layers, and downloads."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from llavit_lens.explorer.trajectories import trajectory_figure
 
 if TYPE_CHECKING:
     from llavit_lens.explorer.bench import Bench, Reading, Source
+    from llavit_lens.explorer.opening import Start
     from llavit_lens.explorer.pictures import Picture
     from llavit_lens.explorer.search import Found
     from llavit_lens.vlm.layout import Tile
@@ -28,7 +29,6 @@ Side = tuple[str, "Source", "Ablation | None", "Reading"]
 
 def show_answers(bench: Bench, sides: Sequence[Side], picture: Picture, prompt: str) -> None:
     """What each side answers; a large model on a CPU is only asked when the user says so."""
-    st.subheader("The answer" if len(sides) == 1 else "The answers", anchor=False)
     asked = prompt or "What is in the picture?"
     for column, (title, source, ablation, reading) in zip(
         st.columns(len(sides)), sides, strict=True
@@ -45,10 +45,13 @@ def show_answers(bench: Bench, sides: Sequence[Side], picture: Picture, prompt: 
                     st.error(plain(str(error)))
 
 
-def show_trajectories(
-    sides: Sequence[Side], patch: int, layer: int, found: Sequence[Found | None]
-) -> None:
+def show_trajectories(sides: Sequence[Side], start: Start, found: Sequence[Found | None]) -> None:
     """The pinned patch's words through the layers, for each side."""
+    patch, layer = start.patch, start.layer
+    if patch is None:
+        st.subheader("A patch through the layers", anchor=False)
+        st.caption("Click a patch: its words are followed here through the layers.")
+        return
     lead = sides[0][3]
     layout = lead.words.layout
     row, col, tile = (int(axis[patch]) for axis in (layout.row, layout.col, layout.tile))
@@ -72,10 +75,9 @@ def show_downloads(
     bench: Bench,
     sides: Sequence[Side],
     picture: Picture,
-    layer: int,
-    patch: int,
+    start: Start,
     still: bytes,
-    moving: dict[str, Any],
+    searched: dict[str, Any] | None,
 ) -> None:
     """Figures, tables, the page, the link; each is made when it is asked for.
 
@@ -89,15 +91,20 @@ def show_downloads(
         panes = [(title, bench.again(key, picture)) for title, key in keys]
         return make(panes, *args, **options)
 
+    layer, patch = start.layer, start.patch
     layer_name = "input" if layer < 0 else f"layer-{layer}"
     stem = f"llavit-lens-{picture.name}"
 
     def saved_page() -> str:
         body = json.loads(still.split(b"\n")[1])
-        return downloads.page(body, moving["start"], moving["search"])
+        return downloads.page(body, start.payload(), searched)
 
-    layouts = [side[3].words.layout for side in sides]
-    in_tiles = layouts[0].tile[patch] > 0 and all(len(layout.grid) > 1 for layout in layouts)
+    layouts = [reading.words.layout for *_, reading in sides]
+    in_tiles = (
+        patch is not None
+        and layouts[0].tile[patch] > 0
+        and all(len(layout.grid) > 1 for layout in layouts)
+    )
     tile: Tile = "grid" if in_tiles else 0
     figure = partial(made, downloads.figure, picture, layer, tile=tile)
     offers: list[tuple[str, Callable[[], str | bytes], str, str]] = [

@@ -71,8 +71,10 @@ def _model(label: str, key: str, public: bool, offered: list[str]) -> None:
         key=key,
         format_func=partial(model_title, public=public),
         accept_new_options=not public,
-        on_change=state.forget_patch,
+        on_change=state.take_model,
+        args=(key,),
     )
     if (asked := st.session_state[state.PENDING].get(key)) is not None:
         st.warning(f"This link asks for the model {plain(asked)}.")
         st.button(f"Load {plain(asked)}", key=f"load_{key}", on_click=state.agree, args=(key,))
+        st.button("Leave it", key=f"decline_{key}", on_click=state.decline, args=(key,))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import streamlit as st
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import component, pictures
-from llavit_lens.explorer.view import OWN, View
+from llavit_lens.explorer.opening import Start
+from llavit_lens.explorer.view import OWN, UNPINNED, View
 
 _FIELDS = tuple(field.name for field in fields(View))
-OWN_BYTES, NOTES, PENDING = "own_bytes", "notes", "pending_models"
+OWN_BYTES, NOTES, PENDING, TOLD = "own_bytes", "notes", "pending_models", "told_link"
 UPLOAD_FAULT, _LAST_GOOD = "upload_fault", "last_good_bytes"
 """What is wrong with the file in the uploader; the picture that one before it was."""
 
@@ -31,7 +32,7 @@ def begin(public: bool, offered: list[str]) -> None:
     pending: dict[str, str] = {}
     for name in ("model", "other"):
         asked = getattr(view, name)
-        if not known(asked, offered):
+        if not known(asked, offered) and (public or asked not in _loaded()):
             pending[name] = asked
     for name in _FIELDS:
         value = getattr(View(), name) if name in pending else getattr(view, name)
@@ -63,6 +64,42 @@ def agree(name: str) -> None:
     st.session_state[name] = st.session_state[PENDING].pop(name)
 
 
+def decline(name: str) -> None:
+    """Do not load a model that the link asks for."""
+    st.session_state[PENDING].pop(name)
+
+
+def take_model(name: str) -> None:
+    """A model was chosen or typed, whatever the link asks for."""
+    st.session_state[name] = st.session_state[name].strip()
+    st.session_state[PENDING].pop(name, None)
+    forget_patch()
+
+
+@st.cache_resource(show_spinner=False)
+def _loaded() -> set[str]:
+    """Models that a user of this server had loaded: a link, or this page loaded anew, may ask for
+    them again."""
+    return set()
+
+
+def remember_loaded(view: View) -> None:
+    """The models of a view that works."""
+    _loaded().update({view.model, view.other} if view.mode == "compare" else {view.model})
+
+
+def tell_link(view: View) -> None:
+    """Let the browser's address be the link to this view.
+
+    A model that waits for the user's consent stays in it. What a run hears of the address may be
+    older than what the run before it has said, so both are looked at.
+    """
+    query = replace(view, **st.session_state[PENDING]).to_query()
+    if not query == st.session_state.get(TOLD) == st.query_params.to_dict():
+        st.query_params.from_dict(query)
+        st.session_state[TOLD] = query
+
+
 def current() -> View:
     """The view as the page stands.
 
@@ -77,12 +114,14 @@ def on_its_own_device() -> bool:
     return (st.session_state["device"], st.session_state["dtype"]) == ("auto", "auto")
 
 
-def show_view(
-    still: bytes, layer: int, patch: int, color: str, search: dict[str, Any] | None
-) -> None:
+def show_view(still: bytes, start: Start, search: dict[str, Any] | None) -> None:
     """Mount the view, starting there."""
-    start = {"slot": layer + 1, "pin": patch, "color": color}
-    component.show_view(still, {"start": start, "search": search}, take_choice)
+    component.show_view(still, {"start": start.payload(), "search": search}, take_choice)
+
+
+def correct(start: Start) -> None:
+    """A layer or patch that is not there gives way to what is shown instead."""
+    st.session_state["layer"], st.session_state["patch"] = start.asked_layer, start.asked_patch
 
 
 def take_layers(key: str, depth: int) -> None:
@@ -96,7 +135,10 @@ def take_choice() -> None:
     said = component.choice()
     slot, pin, color = said.get("slot"), said.get("pin"), said.get("color")
     try:
-        view = View(layer=_whole(slot) - 1, patch=None if pin is None else _whole(pin), color=color)  # type: ignore[arg-type]
+        patch = UNPINNED if pin is None else _whole(pin)
+        if pin is not None and patch < 0:
+            return
+        view = View(layer=_whole(slot) - 1, patch=patch, color=color)  # type: ignore[arg-type]
     except (ConfigurationError, TypeError):
         return
     for name in ("layer", "patch", "color"):

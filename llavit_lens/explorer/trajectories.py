@@ -92,7 +92,7 @@ def trajectory_figure(
         type="log",
         range=[np.log10(FLOOR) - 0.1, 0.1],
         tickvals=[10.0**-e for e in range(6)],
-        ticktext=["100 %", "10 %", "1 %", "0.1 %", "0.01 %", "0.001 %"],
+        ticktext=["100%", "10%", "1%", "0.1%", "0.01%", "0.001%"],
         fixedrange=True,
     )
     return figure

@@ -12,9 +12,13 @@ from llavit_lens.explorer.choices import ABLATIONS, COLORS, MODES
 
 SIMILARITY = "similarity"
 """The layer's name in a link for the input similarity (Eq. 4)."""
+UNPINNED = -1
+"""The patch if the user wants none to be pinned; "none" in a link."""
 OWN = "own"
 """The picture's name in a link if it is the user's own, which no link holds."""
 MOST_WORDS = 10
+_WORDS = {("layer", -1): SIMILARITY, ("patch", UNPINNED): "none"}
+"""Numbers that are words in a link."""
 _LENGTHS = {"prompt": 500, "word": 64, "model": 200, "other": 200, "picture": 80}
 _MOST_LAYERS = 1000
 _MOST_PATCHES = 1_000_000
@@ -30,7 +34,7 @@ class View:
         mode: "look" at one model, "compare" it with `other`, or "ablate" it.
         other: the second model.
         layer: number of the layer, -1 for the input similarity.
-        patch: index of the pinned patch among the visual tokens.
+        patch: index of the pinned patch among the visual tokens; `UNPINNED`: none.
         color: what the colors show.
         k: how many words of a patch.
         word: the word that is searched.
@@ -60,11 +64,12 @@ class View:
         for name, known in (("mode", MODES), ("color", COLORS), ("ablation", ABLATIONS)):
             if getattr(self, name) not in known:
                 raise ConfigurationError(
-                    f"{name} is {getattr(self, name)!r}, but must be one of: {', '.join(known)}"
+                    f"{name} is {_cut(getattr(self, name))!r}, but must be one of: "
+                    f"{', '.join(known)}"
                 )
         bounds = {
             "layer": (-1, _MOST_LAYERS),
-            "patch": (0, _MOST_PATCHES),
+            "patch": (UNPINNED, _MOST_PATCHES),
             "k": (1, MOST_WORDS),
             "first": (1, _MOST_LAYERS),
             "last": (0, _MOST_LAYERS),
@@ -80,9 +85,7 @@ class View:
         for field in fields(self):
             value = getattr(self, field.name)
             if value != field.default:
-                query[field.name] = (
-                    SIMILARITY if field.name == "layer" and value < 0 else str(value)
-                )
+                query[field.name] = _WORDS.get((field.name, value), str(value))
         return query
 
     @classmethod
@@ -103,13 +106,20 @@ class View:
         return view, faults
 
 
+def _cut(value: Any, most: int = 40) -> str:
+    """A value as a message quotes it."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def _parsed(name: str, text: str, default: Any) -> Any:
     if default is not None and not isinstance(default, int):
         if not text.isprintable():
             raise ConfigurationError(f"{name} holds characters that cannot be shown; leave it out")
         return text
-    if name == "layer" and text == SIMILARITY:
-        return -1
+    for (known, number), word in _WORDS.items():
+        if (name, text) == (known, word):
+            return number
     if not re.fullmatch(r"[0-9]{1,7}", text):  # int() takes underscores and other digits as well
-        raise ConfigurationError(f"{name} is {text[:20]!r}, but must be a whole number")
+        raise ConfigurationError(f"{name} is {_cut(text)!r}, but must be a whole number")
     return int(text)

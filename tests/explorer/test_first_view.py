@@ -25,7 +25,7 @@ def test_it_equals_a_new_reading():
     assert stored.keys() == new.keys()
     (old_pane,), (new_pane,) = stored["still"].pop("panes"), new["still"].pop("panes")
     assert stored["still"] == new["still"], RENEW
-    assert (stored["layer"], stored["patch"]) == (new["layer"], new["patch"]), RENEW
+    assert (stored["layer"], stored["patches"]) == (new["layer"], new["patches"]), RENEW
     numbers = {"ids", "strings", "values", "entropy"}
     assert {k: v for k, v in old_pane.items() if k not in numbers} == {
         k: v for k, v in new_pane.items() if k not in numbers

@@ -95,7 +95,9 @@ def is_foreign(url, address):
 
 def center_of(page, row, col, pane=0, grid=8):
     """Where a patch of a square picture that is wholly shown lies on the screen."""
-    box = page.locator("canvas.picture").nth(pane).bounding_box()
+    canvas = page.locator("canvas.picture").nth(pane)
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
     side = min(box["width"], box["height"])
     left = box["x"] + (box["width"] - side) / 2
     return left + (col + 0.5) * side / grid, box["y"] + (row + 0.5) * side / grid

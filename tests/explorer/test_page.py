@@ -3,15 +3,17 @@
 import io
 import json
 import shutil
+from importlib.resources import files
 
 import pytest
 from browser import EXPLORER
+from streamlit.runtime.state.query_params_proxy import QueryParamsProxy
 from streamlit.testing.v1 import AppTest
 
-from llavit_lens.explorer import component, sidebar
-from llavit_lens.explorer.choices import ABLATIONS, demo_models
+from llavit_lens.explorer import component, downloads, panels, sidebar, state
+from llavit_lens.explorer.choices import ABLATIONS, demo_models, model_title
 from llavit_lens.explorer.first_view import first_view
-from llavit_lens.explorer.view import OWN, View
+from llavit_lens.explorer.view import OWN, UNPINNED, View
 from llavit_lens.miniature.scenes import example_names
 from llavit_lens.vlm.load import checkpoint_folder
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT
@@ -119,6 +121,7 @@ def test_a_layer_beyond_the_last_is_the_last(page, shown):
     "said",
     [
         {"slot": 3, "pin": 12, "color": "entropy"},
+        {"slot": 3, "pin": None, "color": "entropy"},
         {"slot": "3", "pin": 12, "color": "entropy"},
         {"slot": True, "pin": None, "color": "entropy"},
         {"slot": 3, "pin": -1, "color": "entropy"},
@@ -129,14 +132,13 @@ def test_a_layer_beyond_the_last_is_the_last(page, shown):
     ],
 )
 def test_what_the_browser_says_is_checked(monkeypatch, said):
-    from llavit_lens.explorer import state
-
     session = {"layer": None, "patch": None, "color": "probability"}
     monkeypatch.setattr(state.st, "session_state", session)
     monkeypatch.setattr(component, "choice", lambda: said)
     state.take_choice()
-    if said == {"slot": 3, "pin": 12, "color": "entropy"}:
-        assert session == {"layer": 2, "patch": 12, "color": "entropy"}
+    if said.get("slot") == 3 and said["pin"] in (12, None):
+        patch = UNPINNED if said["pin"] is None else 12
+        assert session == {"layer": 2, "patch": patch, "color": "entropy"}
     else:
         assert session == {"layer": None, "patch": None, "color": "probability"}
 
@@ -243,8 +245,6 @@ class _File:
 
 
 def test_a_bad_upload_leaves_the_good_picture_and_says_which_file(monkeypatch, image):
-    from llavit_lens.explorer import state
-
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     session = {"picture": example_names()[2], "patch": 3, state.NOTES: []}
@@ -268,3 +268,152 @@ def test_a_bad_upload_leaves_the_good_picture_and_says_which_file(monkeypatch, i
     upload(_File("good.png", buffer.getvalue()))
     upload(None)
     assert session["picture"] == example_names()[0] and session.get(state.OWN_BYTES) is None
+
+
+def agreed_pin(page, shown):
+    """The pin, as (row, column), once all parts of the page have named the same one."""
+    still, moving = still_of(shown[-1]), shown[-1][1]
+    assert all(view[1]["start"] == moving["start"] for view in shown)  # the early view as well
+    places = [s.value for s in page.subheader if "through the layers" in s.value]
+    assert len(places) == 1
+    columns = still["panes"][0]["grids"][0][1]
+    pin = moving["start"]["pin"]
+    if pin is None:
+        assert places == ["A patch through the layers"]
+        return None
+    row, col = divmod(pin, columns)
+    assert places == [f"The patch at row {row}, column {col}, through the layers"]
+    return row, col
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{}, {"layer": "5"}, {"layer": "similarity"}, {"layer": "5", "model": "demo:baseline"},
+     {"layer": "4", "mode": "compare"}, {"layer": "5", "word": "red"}, {"patch": "none"}],
+)  # fmt: skip
+def test_all_parts_of_the_page_show_one_pin(page, shown, monkeypatch, query):
+    saved = []
+    monkeypatch.setattr(
+        downloads, "page", lambda still, start, search: saved.append(start) or "<html>"
+    )
+    monkeypatch.setattr(
+        panels.st, "download_button", lambda label, data, **_: "HTML" in label and data()
+    )
+    page.query_params.update(query)
+    page.run()
+    assert not page.exception and not page.error and not page.warning
+    pin = agreed_pin(page, shown)
+    assert (pin is None) == (query.get("patch") == "none")
+    assert saved == [shown[-1][1]["start"]]
+    assert link_of(page) == {"picture": example_names()[0], **query}
+
+
+@pytest.mark.parametrize("model", ["demo:llavit", "demo:baseline"])
+def test_what_a_link_names_and_is_not_there_is_said_and_corrected(page, shown, model):
+    page.query_params.update(layer="999", patch="999999", model=model)
+    page.run()
+    assert not page.exception and len(page.warning) == 1
+    assert "6 is the last one" in page.warning[0].value
+    assert "63 is the last one" in page.warning[0].value
+    assert agreed_pin(page, shown) and shown[-1][1]["start"]["slot"] == 7
+    assert link_of(page)["layer"] == "6" and "patch" not in link_of(page)
+    page.run()
+    assert not page.warning
+
+
+def test_a_pin_that_was_taken_away_stays_away(page, shown):
+    page.run()
+    for name, value in (("layer", 2), ("patch", UNPINNED), ("color", "entropy")):
+        page.session_state[name] = value
+    shown.clear()
+    page.run()
+    assert not page.exception and agreed_pin(page, shown) is None
+    assert link_of(page)["patch"] == "none"
+    page.selectbox(key="model").set_value("demo:baseline").run()
+    shown_now = still_of(shown[-1])["panes"][0]["name"]
+    assert "baseline" in shown_now and shown[-1][1]["start"]["pin"] is not None
+
+
+def test_a_link_keeps_the_model_that_waits_until_it_is_declined(page, shown, tmp_path):
+    page.query_params.update(model=str(tmp_path), layer="30")
+    page.run()
+    page.text_input(key="word").set_value("red").run()
+    assert link_of(page)["model"] == str(tmp_path) and link_of(page)["layer"] == "30"
+    assert len(page.warning) == 1  # of the model; the layer may be right for it
+    page.button(key="decline_model").click().run()
+    assert not page.exception and "model" not in link_of(page)
+    assert len(page.warning) == 1 and "6 is the last one" in page.warning[0].value
+
+
+def test_ones_own_model_survives_a_reload(page, shown):
+    folder = str(files("llavit_lens") / "assets" / "checkpoints" / "no_visual_attention")
+    page.session_state["model"] = folder  # as if typed: AppTest cannot
+    page.run()
+    assert not page.exception and not page.error
+    assert link_of(page)["model"] == folder
+    again = AppTest.from_file(str(EXPLORER), default_timeout=SECONDS)
+    again.query_params["model"] = folder
+    again.run()
+    assert not again.exception and not again.warning
+    assert still_of(shown[-1])["panes"][0]["name"] == folder
+    public = AppTest.from_string(PUBLIC, default_timeout=SECONDS)
+    public.query_params["model"] = folder
+    public.run()
+    assert "not among the models of this page" in public.warning[0].value
+
+
+def test_the_link_is_told_anew_when_what_a_run_hears_of_it_is_old(page, shown, monkeypatch):
+    told = []
+    page.run()
+    from_dict = QueryParamsProxy.from_dict
+    monkeypatch.setattr(
+        QueryParamsProxy,
+        "from_dict",
+        lambda self, query: (told.append(query), from_dict(self, query)),
+    )
+    before = link_of(page)
+    page.run()
+    assert not told
+    page.selectbox(key="picture").set_value(example_names()[1]).run()
+    assert [query["picture"] for query in told] == [example_names()[1]]
+    page.query_params.update(before)  # the browser's next run left before it had heard of that
+    page.selectbox(key="picture").set_value(example_names()[0]).run()
+    assert [query["picture"] for query in told[1:]] == [example_names()[0]]
+
+
+def test_blanks_around_a_typed_folder_are_dropped(monkeypatch):
+    session = {"model": " /a/folder ", state.PENDING: {"model": "/of/the/link"}}
+    monkeypatch.setattr(state.st, "session_state", session)
+    state.take_model("model")
+    assert session == {"model": "/a/folder", state.PENDING: {}, "patch": None}
+
+
+def test_a_model_that_does_it_already_says_so(page, shown):
+    page.query_params.update(mode="ablate", ablation="causal", model="demo:baseline")
+    page.run()
+    assert not page.exception and not page.error
+    assert any("this model already does that" in caption.value for caption in page.caption)
+
+
+def test_layers_of_an_ablation_that_are_not_there_are_said(page, shown):
+    page.query_params.update(mode="ablate", first="9", last="3")
+    page.run()
+    assert not page.exception and len(page.warning) == 1
+    assert "1 to 6, and here they are 3 to 3" in page.warning[0].value
+    assert (link_of(page)["first"], link_of(page)["last"]) == ("3", "3")
+
+
+@pytest.mark.parametrize("mode", ["look", "compare", "ablate"])
+def test_the_answer_stands_above_the_view(page, shown, monkeypatch, mode):
+    monkeypatch.setattr(component, "show_view", lambda *_: panels.st.code("the view"))
+    page.query_params["mode"] = mode
+    page.run()
+    assert not page.exception and not page.error and not page.info
+    order = [type(element).__name__ for element in page.main]
+    answers = [place for place, kind in enumerate(order) if kind == "Text"]
+    assert len(answers) == (1 if mode == "look" else 2)
+    assert order.index("TextInput") < min(answers) and max(answers) < order.index("Code")
+
+
+def test_titles_of_the_demo_models_are_words():
+    assert all(model_title(name) != name for name in demo_models())

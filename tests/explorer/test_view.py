@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.explorer.choices import ABLATIONS, COLORS, MODES, demo_models, model_title
-from llavit_lens.explorer.view import MOST_WORDS, View
+from llavit_lens.explorer.view import MOST_WORDS, UNPINNED, View
 from llavit_lens.vlm.load import demo_names
 
 texts = st.text(st.characters(exclude_categories=("C", "Z")), max_size=64)
@@ -81,3 +81,15 @@ def test_a_view_checks_itself():
 def test_models_that_are_offered_are_those_that_load():
     assert demo_models() == demo_names()
     assert all(name in model_title(name) for name in [*demo_names(), "owner/name"])
+
+
+@pytest.mark.parametrize("name", ["mode", "color", "ablation", "layer"])
+def test_a_long_value_does_not_fill_the_page(name):
+    _, faults = View.from_query({name: "x" * 18_000})
+    assert len(faults) == 1 and len(faults[0]) < 300
+
+
+def test_no_pin_is_a_word_in_the_link():
+    assert View(patch=UNPINNED).to_query() == {"patch": "none"}
+    assert View.from_query({"patch": "none"}) == (View(patch=UNPINNED), [])
+    assert View.from_query({"layer": "none"})[1]

@@ -39,7 +39,9 @@ def local_folder(name: str | Path, what: str) -> Path:
     if path.exists():
         raise CheckpointError(f"{name}: is a file; give the checkpoint's folder")
     if not _HUB_NAME.fullmatch(str(name)):
-        raise CheckpointError(f"{name}: no such folder, and not a Hub name (owner/name): {what}")
+        raise CheckpointError(
+            f"{name}: no such folder, and not a Hub name (owner/name), for {what}"
+        )
     try:
         # Asked first: without a connection this fails at once, and not file by file.
         listed = HfApi().model_info(str(name), timeout=_HUB_TIMEOUT_SECONDS).siblings or []
