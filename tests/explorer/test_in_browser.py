@@ -448,3 +448,20 @@ def test_a_redraw_is_quick(visit):
         }"""
     )
     assert took < 150
+
+
+def test_a_layer_change_does_not_send_the_picture_again(visit):
+    page = visit()
+    received = []
+    take = lambda frame: received.append(len(frame))  # noqa: E731  (Playwright marks what it calls)
+    page.on("websocket", lambda socket: socket.on("framereceived", take))
+    page.reload()
+    page.get_by_text("Take it with you").wait_for()
+    settle(page)
+    assert sum(received) > 100_000  # the first view itself
+    page.locator("canvas.picture").focus()
+    for key in ("PageDown", "PageDown", "ArrowLeft"):
+        received.clear()
+        page.keyboard.press(key)
+        settle(page)
+        assert 0 < sum(received) < 50_000
