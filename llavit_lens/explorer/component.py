@@ -17,6 +17,7 @@ import streamlit as st
 from llavit_lens.explorer.downloads import SCRIPTS, static
 
 KEY, PASTE_KEY = "explorer_view", "explorer_paste"
+STARTED = "explorer_view_started"
 MOST_PASTED = 12 * 1024 * 1024
 """Bytes, as in paste.js, which sends no more."""
 
@@ -43,6 +44,13 @@ def show_view(still: bytes, moving: dict[str, Any], chosen: Callable[[], None]) 
         moving: where to start, and the search.
         chosen: called when a person has chosen a layer, patch or color; `choice` then has it.
     """
+    # While the words stay, the browser knows better where it is. The start it was first given is
+    # repeated, so that the data stays the same and Streamlit sends a reference in its place.
+    identity = still.partition(b"\n")[0]
+    started = st.session_state.get(STARTED)
+    if started is None or started[0] != identity:
+        started = st.session_state[STARTED] = (identity, moving["start"])
+    moving = {**moving, "start": started[1]}
     data = still + json.dumps(moving, separators=(",", ":")).encode()
     _view(key=KEY, data=data, on_view_change=chosen)
 

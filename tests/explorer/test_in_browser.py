@@ -434,3 +434,20 @@ def test_it_listens_on_this_machine_only_and_tells_nobody(address):
         if line.split()[3] == "0A" and int(line.split()[1].rpartition(":")[2], 16) == port
     ]
     assert listening == [f"0100007F:{port:04X}"]
+
+
+def test_a_layer_change_does_not_send_the_picture_again(visit):
+    page = visit()
+    received = []
+    take = lambda frame: received.append(len(frame))  # noqa: E731  (Playwright marks what it calls)
+    page.on("websocket", lambda socket: socket.on("framereceived", take))
+    page.reload()
+    page.get_by_text("Take it with you").wait_for()
+    settle(page)
+    assert sum(received) > 100_000  # the first view itself
+    page.locator("canvas.picture").focus()
+    for key in ("PageDown", "PageDown", "ArrowLeft"):
+        received.clear()
+        page.keyboard.press(key)
+        settle(page)
+        assert 0 < sum(received) < 50_000

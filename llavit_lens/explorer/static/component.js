@@ -3,6 +3,7 @@
 // change while the identity stays.
 
 const mounted = new WeakMap();
+let last = {}; // identity and choice: a view that comes back is where the person left it
 
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".llavit-explorer");
@@ -12,12 +13,17 @@ export default function ({ data, parentElement, setStateValue }) {
   const second = text.indexOf("\n", first + 1);
   const identity = text.slice(0, first);
   const moving = text.slice(second + 1);
+  const tell = (chosen) => {
+    last = { identity, chosen };
+    setStateValue("view", chosen);
+  };
   const known = mounted.get(root);
   if (!known || known.identity !== identity) {
     if (known) known.view.close();
     const { start, search } = JSON.parse(moving);
     const still = JSON.parse(text.slice(first + 1, second));
-    const view = new PatchExplorer(root, still, start, (chosen) => setStateValue("view", chosen));
+    if (last.identity !== identity) last = { identity, chosen: start };
+    const view = new PatchExplorer(root, still, last.chosen, tell);
     mounted.set(root, { identity, view, search: JSON.stringify(search) });
     view.setSearch(search, true);
   } else {
@@ -26,7 +32,7 @@ export default function ({ data, parentElement, setStateValue }) {
     if (found === known.search) known.view.render(); // the theme may have changed
     else known.view.setSearch(search);
     known.search = found;
-    known.view.tell = (chosen) => setStateValue("view", chosen);
+    known.view.tell = tell;
   }
   return () => {
     mounted.get(root)?.view.close();
