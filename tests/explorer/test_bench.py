@@ -17,6 +17,7 @@ from llavit_lens.explorer.ablation import Ablation, applied
 from llavit_lens.explorer.bench import Bench, Source, stamped
 from llavit_lens.explorer.choices import ABLATIONS
 from llavit_lens.explorer.memory import model_bytes, vocabularies
+from llavit_lens.explorer.opening import Start
 from llavit_lens.explorer.pictures import OWN, Picture
 from llavit_lens.vlm.images import pixel_sha256
 
@@ -200,7 +201,9 @@ def test_downloads_hold_no_reading_and_make_a_forgotten_one_anew(picture, loaded
     bench = Bench()
     reading = bench.read(Source("a"), picture, "What?")
     table = panels.downloads.table_csv([("a", reading)])
-    panels.show_downloads(bench, [("a", Source("a"), None, reading)], picture, 1, 0, b"0\n{}\n", {})
+    start = Start(1, 0, "probability", 1, 0, "")
+    sides = [("a", Source("a"), None, reading)]
+    panels.show_downloads(bench, sides, picture, start, b"0\n{}\n", None)
     bench._readings.clear()
     gone = ref(reading)
     del reading
