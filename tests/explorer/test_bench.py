@@ -206,7 +206,7 @@ def test_downloads_hold_no_reading_and_make_a_forgotten_one_anew(picture, loaded
     panels.show_downloads(bench, sides, picture, start, b"0\n{}\n", None)
     bench._readings.clear()
     gone = ref(reading)
-    del reading
+    del reading, sides
     gc.collect()
     assert gone() is None
     assert offered["Words (CSV)"]() == table
