@@ -13,7 +13,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from types import SimpleNamespace
 from typing import Annotated, Any
 from unittest.mock import patch
 
@@ -27,6 +26,7 @@ from torch import Tensor
 
 import llavit_lens as ll
 from llavit_lens.model import attention
+from llavit_lens.vlm.vlm import VLM
 
 
 def main(
@@ -48,10 +48,17 @@ def main(
             Console().print(table(seconds, f"{name}, {layers} layers, {visual} visual tokens"))
 
 
+class _Decoder(VLM):
+    """What interventions need of a VLM; there is no picture and no processor."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.image_token_id = model, model.config.image_token_id
+        self.layouts, self.prompt_length = (), None
+
+
 def measure(model: Any, visual: int, width: int, repeats: int) -> dict[str, list[float]]:
     """Seconds of a forward pass in each turn, by intervention; the first is none."""
-    # what interventions need of a VLM; there is no picture and no processor
-    vlm: Any = SimpleNamespace(model=model, image_token_id=model.config.image_token_id, layouts=())
+    vlm = _Decoder(model)
     length = TEXT_BEFORE + visual + TEXT_AFTER
     types = torch.zeros(1, length, dtype=torch.long, device=model.device)
     types[:, TEXT_BEFORE : TEXT_BEFORE + visual] = 1

@@ -122,7 +122,7 @@ def test_tiles_and_newlines() -> None:
         ({"layers": 3}, "numbered 0 to 2"),
         ({"heads": [-5]}, "numbered 0 to 3"),
         ({"layers": []}, "no layer is chosen"),
-        ({"heads": "all"}, "a head is a whole number"),
+        ({"heads": ["first"]}, "a head is a whole number"),
         ({"queries": []}, "queries is empty"),
         ({"queries": "dog"}, "says 'dog' nowhere"),
         ({"queries": "i"}, "says 'i' nowhere as whole tokens|at tokens"),
