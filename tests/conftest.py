@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("WANDB_MODE", "disabled")
@@ -33,3 +37,22 @@ def processor() -> LlavitProcessor:
 def image() -> Image.Image:
     """A picture of noise."""
     return tiny_image()
+
+
+@pytest.fixture
+def script(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a script of `analyses/` as a program; returns exit code, stdout and stderr."""
+
+    def call(name: str, *arguments: object) -> tuple[int, str, str]:
+        path = Path(__file__).parent.parent / "analyses" / name
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        code = 0
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capsys.readouterr()
+
+    return call

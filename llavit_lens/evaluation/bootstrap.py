@@ -1,4 +1,4 @@
-"""Confidence intervals of shares, by drawing pictures again.
+"""Confidence intervals of shares and means, by drawing pictures again.
 
 Patches and questions of one picture are alike, so pictures are what is drawn, not patches.
 """
@@ -13,7 +13,7 @@ DRAWS = 2000
 
 
 class Estimate(NamedTuple):
-    """A share with its 95 % interval; NaN where nothing was counted."""
+    """A share or mean with its 95 % interval; NaN where nothing was counted."""
 
     value: float
     low: float
@@ -41,6 +41,10 @@ class Bootstrap:
             reach = 1 - 0.025 ** (1 / np.count_nonzero(asked))
             return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
         return found
+
+    def mean(self, sums: np.ndarray, counts: np.ndarray) -> Estimate:
+        """Mean of a measure that is no share: its sum over each picture, and of how many values."""
+        return _estimate(*self._shares(sums, counts))
 
     def change(
         self, before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]

@@ -127,8 +127,8 @@ def check_visual_attention(
     prepared = vlm.prepare(image, prompt)
     config = vlm.model.config
     wanted: Mode = getattr(config, "visual_attention", "causal") if mode is None else mode
-    is_visual = _is_visual(prepared)
-    wrong = _WrongPairs(is_visual, wanted, _windows(vlm))
+    is_visual = visual_mask(prepared)
+    wrong = _WrongPairs(is_visual, wanted, sliding_windows(vlm))
     look_at_attention(vlm, prepared, wrong.look)
     failures = wrong.lines()
     for token in _changed_tokens(is_visual):
@@ -167,15 +167,15 @@ def expected_mask(is_visual: Tensor, mode: Mode, window: int | None = None) -> T
     return allowed & ~is_visual[:, None] if mode == "none" else allowed
 
 
-def _is_visual(prompt: Prompt) -> Tensor:
+def visual_mask(prompt: Prompt) -> Tensor:
     """bool [L], those off the picture included."""
     is_visual = torch.zeros(prompt.length, dtype=torch.bool)
     is_visual[np.concatenate([prompt.layout.positions, prompt.layout.off_picture])] = True
     return is_visual
 
 
-def _windows(vlm: VLM) -> list[int | None]:
-    """The sliding window of every layer."""
+def sliding_windows(vlm: VLM) -> list[int | None]:
+    """The sliding window of every layer, None where it has none."""
     add_hook_points(vlm.model)  # before it, not every family's attention knows its window
     layers: Any = vlm.model.model.language_model.layers
     return [getattr(layer.self_attn, "sliding_window", None) for layer in layers]

@@ -1,0 +1,46 @@
+"""How far visual tokens look: mean attention distance, layer by layer and head by head.
+
+    python analyses/attention_distance.py --out distance
+    python analyses/attention_distance.py --image photos/ --out distance \\
+        --model llava-hf/llava-1.5-7b-hf --baseline ''
+
+After Figure 7 of Dosovitskiy et al. 2021 (ViT), which the paper does not have: LLaViT makes the
+LLM a vision encoder, so how far does it look? Without options it reads scenes of the miniature
+world with the demo models; that needs the font Noto Color Emoji to draw them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llavit_lens import cli
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command(help="Measure how far visual tokens attend, for one model or two.")
+def main(
+    model: cli.ModelOption = "demo:llavit",
+    baseline: cli.BaselineOption = "demo:baseline",
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A picture, or a folder of them; may be repeated. Default: scenes of the "
+            "miniature world."
+        ),
+    ] = None,
+    scenes: Annotated[int, typer.Option(help="How many scenes.")] = 100,
+    seed: Annotated[int, typer.Option(help="Which set of scenes.")] = 12345,
+    out: cli.FolderOption = None,
+) -> None:
+    from llavit_lens.attention_reports import attention_distance_report
+
+    models = [model] if not baseline else [baseline, model]
+    attention_distance_report(models, image or [], scenes, seed, out)
+
+
+if __name__ == "__main__":
+    cli.run(app)
