@@ -1,0 +1,47 @@
+"""What a VLM still knows without a picture, beside the LLM that it was trained from.
+
+    python analyses/text_only.py --out text
+    python analyses/text_only.py --base runs/shared/llm --out text
+    python analyses/text_only.py --model llavit-7b --baseline llava-hf/llava-1.5-7b-hf \\
+        --base lmsys/vicuna-7b-v1.5 --questions questions.jsonl --out text
+
+Questions and answers: one JSON object a line, {"question": …, "answer": …}; by default those about
+new passages of the text that the miniature's language model was pretrained on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llavit_lens import cli
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command(help="Ask models in text alone, before and after they learned to see.")
+def main(
+    model: cli.ModelOption = "demo:llavit",
+    baseline: cli.BaselineOption = "demo:baseline",
+    base: Annotated[
+        str | None,
+        typer.Option(help="The language model that they were trained from: a folder or name."),
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="Questions and answers, a JSON object on each line."),
+    ] = None,
+    documents: Annotated[int, typer.Option(help="Without --questions: how many passages.")] = 200,
+    seed: Annotated[int, typer.Option(help="Which set of passages.")] = 12345,
+    out: cli.FolderOption = None,
+) -> None:
+    from llavit_lens.text_reports import text_only_report
+
+    models = [model] if not baseline else [baseline, model]
+    text_only_report(models, base, questions, documents, seed, out)
+
+
+if __name__ == "__main__":
+    cli.run(app)

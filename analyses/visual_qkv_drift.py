@@ -1,0 +1,39 @@
+"""How far LLaViT's visual Q, K and V have moved from the text ones, layer by layer.
+
+    python analyses/visual_qkv_drift.py --out drift
+    python analyses/visual_qkv_drift.py --model llavit-7b --base lmsys/vicuna-7b-v1.5 --out drift
+
+For Eq. 6 of the paper: visual projections start as copies of the text ones, so the distance between
+them is what training has made different. With --base, both are compared with that start.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llavit_lens import cli
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command(help="Measure how far visual projections have moved from the text ones.")
+def main(
+    model: cli.ModelOption = "demo:llavit",
+    base: Annotated[
+        str | None,
+        typer.Option(help="The language model that it was trained from: a folder or name."),
+    ] = None,
+    directions: Annotated[
+        int, typer.Option(help="Singular directions of the change that count as the top ones.")
+    ] = 8,
+    out: cli.FolderOption = None,
+) -> None:
+    from llavit_lens.drift_reports import qkv_drift_report
+
+    qkv_drift_report(model, base, directions, out)
+
+
+if __name__ == "__main__":
+    cli.run(app)

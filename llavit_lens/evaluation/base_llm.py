@@ -1,0 +1,48 @@
+"""The language model that a VLM was trained from, asked in the VLM's chat format."""
+
+from __future__ import annotations
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
+from llavit_lens.evaluation.text_only import TextModel
+from llavit_lens.model.checkpoints.base_model import base_folder
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+
+
+def load_base(base: str, like: TextModel) -> TextModel:
+    """Its own tokenizer where its folder has one, else that of `like`; as for device and dtype.
+
+    Raises:
+        CheckpointError, ConfigurationError: it cannot be read whole, is a VLM, or has no tokenizer
+            and another vocabulary.
+    """
+    folder = base_folder(base)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=like.model.dtype, trust_remote_code=False, output_loading_info=True
+        )
+        has_own = any((folder / name).is_file() for name in _TOKENIZER_FILES)
+        tokenizer = AutoTokenizer.from_pretrained(folder) if has_own else like.tokenizer
+    except Exception as error:  # whatever transformers may raise
+        raise CheckpointError(f"--base {base}: cannot be loaded ({one_line(error)})") from None
+    finally:
+        logging.set_verbosity(verbosity)
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise CheckpointError(
+            f"--base {base}: lacks {len(missing)} weights, such as {missing[0]}; fetch it again"
+        )
+    own, wanted = model.config.vocab_size, like.model.config.get_text_config().vocab_size
+    if not has_own and own != wanted:
+        raise ConfigurationError(
+            f"--base {base}: has no tokenizer, and its vocabulary of {own} is not the model's of "
+            f"{wanted}; put its tokenizer into the folder"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return TextModel(base, model.to(like.model.device).eval(), tokenizer, like.prompt)
