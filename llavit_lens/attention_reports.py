@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from PIL import Image
@@ -26,7 +27,6 @@ from llavit_lens.vlm.load import load
 
 _Opener = Callable[[], Image.Image]
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"}
-_NUMBERS = ["value", "low", "high", "uniform"]
 
 
 def attention_distance_report(
@@ -104,19 +104,20 @@ def _print(table: pd.DataFrame) -> None:
     for model, own in table.groupby("model", sort=False):
         shown = Table("layer", *headings, title=f"{model}: distance and shares", box=SIMPLE)
         for layer, rows in own.groupby("layer"):
-            mean = rows[rows["head"].isna()].set_index("measure")
+            mean = {row.measure: row for row in rows[rows["head"].isna()].itertuples()}
             heads = rows[rows["head"].notna() & rows["measure"].eq("patches")]["value"]
             shown.add_row(
                 str(layer),
-                _cell(mean.loc["patches"]),
+                _cell(mean["patches"]),
                 f"{heads.min():.2f} to {heads.max():.2f}",
-                f"{mean.loc['width', 'value']:.2f}",
-                _cell(100 * mean.loc["visual", _NUMBERS], 1),
-                _cell(100 * mean.loc["self", _NUMBERS], 1),
+                f"{mean['width'].value:.2f}",
+                _cell(mean["visual"], 100, 1),
+                _cell(mean["self"], 100, 1),
             )
         console.print(shown)
 
 
-def _cell(row: pd.Series, decimals: int = 2) -> str:
-    value, half, uniform = row["value"], (row["high"] - row["low"]) / 2, row["uniform"]
-    return f"{value:.{decimals}f} ±{half:.{decimals}f} ({uniform:.{decimals}f})"
+def _cell(row: Any, scale: float = 1.0, decimals: int = 2) -> str:
+    numbers = row.value, (row.high - row.low) / 2, row.uniform
+    value, half, uniform = (f"{scale * number:.{decimals}f}" for number in numbers)
+    return f"{value} ±{half} ({uniform})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -117,8 +118,8 @@ def _print(table: pd.DataFrame, model: str, base: str | None, directions: int) -
     for pair, own in whole.groupby("pair", sort=False):
         shown = Table("layer", *_HEADINGS, title=f"{model}: {pair}", box=SIMPLE)
         for layer, rows in own.groupby("layer"):
-            by_name = rows.set_index("projection")
-            cells = [_cells(by_name.loc[name]) for name in PROJECTIONS]
+            by_name = {row.projection: row for row in rows.itertuples()}
+            cells = [_cells(by_name[name]) for name in PROJECTIONS]
             shown.add_row(str(layer), *(cell[i] for i in range(3) for cell in cells))
         console.print(shown)
     console.print(
@@ -140,16 +141,17 @@ def _print(table: pd.DataFrame, model: str, base: str | None, directions: int) -
 _HEADINGS = [f"{name} {measure}" for measure in ("dist", "rank", "top") for name in PROJECTIONS]
 
 
-def _cells(row: pd.Series) -> tuple[str, str, str]:
-    if pd.isna(row["effective_rank"]):
-        return f"{row['relative']:.3f}", "-", "-"
-    rank = row["effective_rank"] / row["full_rank"]
-    return f"{row['relative']:.3f}", f"{rank:.2f}", f"{row['top']:.2f}"
+def _cells(row: Any) -> tuple[str, str, str]:
+    if math.isnan(row.effective_rank):
+        return f"{row.relative:.3f}", "-", "-"
+    rank = row.effective_rank / row.full_rank
+    return f"{row.relative:.3f}", f"{rank:.2f}", f"{row.top:.2f}"
 
 
 def _noise(whole: pd.DataFrame) -> str:
     first = whole.drop_duplicates("projection")
+    share = first["noise_rank"] / first["full_rank"]
     return ", ".join(
-        f"{row.projection} rank {row.noise_rank / row.full_rank:.2f}, top {row.noise_top:.2f}"
-        for row in first.itertuples()
+        f"{name} rank {rank:.2f}, top {top:.2f}"
+        for name, rank, top in zip(first["projection"], share, first["noise_top"], strict=True)
     )

@@ -43,7 +43,7 @@ def text_only_report(
     """What models answer without a picture: accuracy, and how likely the right answer is to them.
 
     Args:
-        models: VLMs, as `load` takes them; at most 3.
+        models: VLMs, as `load` takes them; at most 2.
         base: folder or Hub name of the language model that they were trained from.
         questions: a file of questions and answers, see `read_questions`; None for those about
             passages of the miniature's general text.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
@@ -13,7 +15,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 def load_base(base: str, like: TextModel) -> TextModel:
-    """Its own tokenizer where its folder has one, else that of `like`; as for device and dtype.
+    """With the tokenizer of `like`, unless its own has other tokens; on its device, in its dtype.
 
     Raises:
         CheckpointError, ConfigurationError: it cannot be read whole, is a VLM, or has no tokenizer
@@ -23,7 +25,7 @@ def load_base(base: str, like: TextModel) -> TextModel:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=like.model.dtype, trust_remote_code=False, output_loading_info=True
         )
         has_own = any((folder / name).is_file() for name in _TOKENIZER_FILES)
@@ -32,6 +34,7 @@ def load_base(base: str, like: TextModel) -> TextModel:
         raise CheckpointError(f"--base {base}: cannot be loaded ({one_line(error)})") from None
     finally:
         logging.set_verbosity(verbosity)
+    model, report = loaded
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
         raise CheckpointError(
@@ -43,6 +46,9 @@ def load_base(base: str, like: TextModel) -> TextModel:
             f"--base {base}: has no tokenizer, and its vocabulary of {own} is not the model's of "
             f"{wanted}; put its tokenizer into the folder"
         )
+    if tokenizer.get_vocab().items() <= like.tokenizer.get_vocab().items():
+        # the same tokens, and read as the VLM reads them: AutoTokenizer goes by the model's type
+        tokenizer = like.tokenizer
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return TextModel(base, model.to(like.model.device).eval(), tokenizer, like.prompt)

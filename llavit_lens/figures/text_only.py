@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 # Inches.
 _WIDTH, _EDGE, _TOP, _LEFT, _GAP, _PANEL, _ROW = 11.0, 0.35, 1.95, 1.75, 0.5, 4.2, 0.36
-_COLORS = ("#444444", "#0072b2", "#d55e00", "#009e73")  # Okabe-Ito
+_COLORS = ("#444444", "#0072b2", "#d55e00")  # Okabe-Ito: base LLM, baseline, LLaViT
 _TITLES = {"accuracy": "Right answers", "nll": "-log p(right answer), in nats: less is better"}
 
 
 def draw_text_only(table: pd.DataFrame) -> Figure:
-    """Draw `evaluation.text_table.text_table()` with 95 % intervals."""
+    """Draw `evaluation.text_table.text_table()` of at most 3 models, with 95 % intervals."""
     models = list(dict.fromkeys(table["model"]))
     categories = list(dict.fromkeys(table["category"]))
-    colors = dict(zip(models, _COLORS[-len(models) :] if len(models) < 4 else _COLORS, strict=True))
+    colors = dict(zip(models, _COLORS[-len(models) :], strict=True))
     high = _ROW * (len(categories) + 0.5)
     page = Page(_WIDTH, _TOP + high + 0.6)
     page.text(_EDGE, 0.26, "Asked in text alone, without a picture", size=17, weight="bold")

@@ -10,14 +10,13 @@ Shape letters: B batch, H heads, L tokens that attend, S tokens attended to, V p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.attention_check import expected_mask, sliding_windows, visual_mask
+from llavit_lens.vlm.attention_check import Mode, expected_mask, sliding_windows, visual_mask
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.vlm import VLM, ImageSource
@@ -78,7 +77,7 @@ def attention_distances(vlm: VLM, image: ImageSource) -> AttentionDistances:
         ImageError, ConfigurationError: as `VLM.trace`; a model whose visual tokens attend to
             nothing (Eq. 5); weights that are not those of the mask that the config tells.
     """
-    mode = getattr(vlm.model.config, "visual_attention", "causal")
+    mode: Mode = getattr(vlm.model.config, "visual_attention", "causal")
     if mode == "none":
         raise ConfigurationError(
             f"{vlm.name} has no visual attention (Eq. 5): its visual tokens attend to nothing; "
@@ -137,7 +136,7 @@ def _sums(
     return torch.stack(sums, 1).cpu(), torch.stack(counts, 1)
 
 
-def _check(weights_HVS: Tensor, allowed_VS: Tensor, where: str, mode: Any) -> None:
+def _check(weights_HVS: Tensor, allowed_VS: Tensor, where: str, mode: Mode) -> None:
     """Raise ConfigurationError unless rows are distributions over what the mask allows."""
     tolerance = 4 * torch.finfo(weights_HVS.dtype).eps + 1e-4
     off = (weights_HVS.float().sum(-1) - 1).abs().max().item()
