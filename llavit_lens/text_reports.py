@@ -23,7 +23,7 @@ from llavit_lens.evaluation.text_only import (
     plain_words,
     text_model,
 )
-from llavit_lens.evaluation.text_table import text_table
+from llavit_lens.evaluation.text_table import ALL, text_table
 from llavit_lens.figures.text_only import draw_text_only
 from llavit_lens.miniature.text_questions import text_questions
 from llavit_lens.report_files import make_folder, write_report
@@ -133,6 +133,13 @@ def _print(table: pd.DataFrame, notes: Sequence[str]) -> None:
                 category.replace("_", " "), str(of_models[0]["n"]), *map(_cell, of_models)
             )
         console.print(shown)
+    whole = table[table["category"].eq(ALL) & table["model"].ne(models[0])]
+    for row in whole.itertuples():
+        console.print(
+            f"{row.model} against {models[0]}, all questions, {row.measure}: {row.change:+.3f} "
+            f"({row.change_low:+.3f} to {row.change_high:+.3f})",
+            markup=False,
+        )
     for note in notes:
         console.print(note, markup=False)
 

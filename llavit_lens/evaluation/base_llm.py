@@ -22,8 +22,9 @@ def load_base(base: str, like: TextModel) -> TextModel:
             and another vocabulary.
     """
     folder = base_folder(base)
-    verbosity = logging.get_verbosity()
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=like.model.dtype, trust_remote_code=False, output_loading_info=True
@@ -34,6 +35,8 @@ def load_base(base: str, like: TextModel) -> TextModel:
         raise CheckpointError(f"--base {base}: cannot be loaded ({one_line(error)})") from None
     finally:
         logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
     model, report = loaded
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])

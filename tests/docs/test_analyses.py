@@ -1,6 +1,6 @@
 """analyses/README.md: every command names a script and options that are there.
 
-Scripts that others are still to write stand in PLANNED, and leave it as they come.
+Scripts that are still to come stand in PLANNED, and leave it when they are there.
 """
 
 from __future__ import annotations

@@ -47,3 +47,14 @@ def test_nothing_is_certain_because_all_was_right() -> None:
 def test_nothing_asked_is_nothing_known() -> None:
     found = Bootstrap(3).share(np.zeros(3, dtype=int), np.zeros(3, dtype=int))
     assert np.isnan(found).all()
+
+
+def test_a_mean_is_no_share() -> None:
+    """A mean that happens to be 1 has the interval of its draws, not that of a proportion."""
+    counts = np.full(30, 4)
+    assert Bootstrap(30).mean(4.0 * np.ones(30), counts) == (1, 1, 1)
+    sums = np.random.default_rng(0).normal(8, 2, 30)
+    found = Bootstrap(30).mean(sums, counts)
+    assert found.value == pytest.approx(sums.mean() / 4)
+    half = 1.96 * sums.std() / 4 / np.sqrt(30)
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.1)
