@@ -53,6 +53,27 @@ class Bootstrap:
         (old, old_draws), (new, new_draws) = self._shares(*before), self._shares(*after)
         return _estimate(new - old, new_draws - old_draws)
 
+    def ratio(
+        self, over: tuple[np.ndarray, np.ndarray], under: tuple[np.ndarray, np.ndarray]
+    ) -> Estimate:
+        """One share divided by another, each (right, asked) as in `share`.
+
+        NaN where the lower share is 0: nothing is known but that the ratio is large. Where all or
+        nothing was right above, the interval is at least as wide as that of `share`.
+        """
+        (top, top_draws), (bottom, bottom_draws) = self._shares(*over), self._shares(*under)
+        if not bottom > 0:
+            return Estimate(np.nan, np.nan, np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            draws = top_draws / bottom_draws
+        draws = draws[~np.isnan(draws)]
+        # draws, not points between them: a draw whose lower share is 0 is infinite
+        low, high = np.quantile(draws, [0.025, 0.975], method="inverted_cdf")
+        if top in (0.0, 1.0):
+            reach = self.share(*over)
+            low, high = min(low, reach.low / bottom), max(high, reach.high / bottom)
+        return Estimate(top / bottom, float(low), float(high))
+
     def _shares(self, right: np.ndarray, asked: np.ndarray) -> tuple[float, np.ndarray]:
         with np.errstate(invalid="ignore"):  # nothing was asked: NaN
             draws = self._times @ right / (self._times @ asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,11 @@ class Tokens:
 
 
 def tokens_of(word: str, trace: Trace) -> Tokens:
+    """The tokens to follow for `word`: `tokens_in` the vocabulary of the model that was traced."""
+    return tokens_in(word, trace.tokenizer)
+
+
+def tokens_in(word: str, tokenizer: Any) -> Tokens:
     """The tokens to follow for `word`.
 
     Many vocabularies have a word twice, with and without a space before it; both are taken. A word
@@ -40,13 +46,13 @@ def tokens_of(word: str, trace: Trace) -> Tokens:
     text = word.strip()
     if not text:
         raise ConfigurationError("there is no word to look for: type one")
-    table = token_strings(trace.tokenizer)
+    table = token_strings(tokenizer)
     forms = [form for form in (text, f" {text}") if form in table]
     if forms:
         ids = tuple(table.index(form) for form in forms)
         return Tokens(text, ids, tuple(forms), ())
-    pieces = trace.tokenizer(f" {text}", add_special_tokens=False)["input_ids"]
-    unknown = trace.tokenizer.unk_token_id
+    pieces = tokenizer(f" {text}", add_special_tokens=False)["input_ids"]
+    unknown = tokenizer.unk_token_id
     # a bare space is no piece of the word
     pieces = [piece for piece in pieces if table[piece].strip()]
     if not pieces or unknown in pieces:
