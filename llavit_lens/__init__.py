@@ -16,6 +16,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError, LlavitLensError
+    from llavit_lens.evaluation.coco import coco_pictures
+    from llavit_lens.evaluation.labelled import LabelledObject, LabelledPicture
+    from llavit_lens.evaluation.readability import readability
     from llavit_lens.interop.bridge import to_transformer_lens
     from llavit_lens.interventions.ablation import ablate_visual_attention
     from llavit_lens.interventions.knockout import knock_out, visual_attention
@@ -39,6 +42,8 @@ _HOME = {
     "ConfigurationError": "llavit_lens.errors",
     "ImageError": "llavit_lens.errors",
     "LlavitLensError": "llavit_lens.errors",
+    "LabelledObject": "llavit_lens.evaluation.labelled",
+    "LabelledPicture": "llavit_lens.evaluation.labelled",
     "Pixels": "llavit_lens.vlm.regions",
     "Trace": "llavit_lens.vlm.trace",
     "VLM": "llavit_lens.vlm.vlm",
@@ -48,11 +53,13 @@ _HOME = {
     "answer_log_prob": "llavit_lens.vlm.answers",
     "attention_patterns": "llavit_lens.lens.attention",
     "check_visual_attention": "llavit_lens.vlm.attention_check",
+    "coco_pictures": "llavit_lens.evaluation.coco",
     "input_similarity": "llavit_lens.lens.input_similarity",
     "knock_out": "llavit_lens.interventions.knockout",
     "load": "llavit_lens.vlm.load",
     "logit_lens": "llavit_lens.lens.logit_lens",
     "patch": "llavit_lens.interventions.patching",
+    "readability": "llavit_lens.evaluation.readability",
     "restore_map": "llavit_lens.interventions.restore",
     "to_transformer_lens": "llavit_lens.interop.bridge",
     "visual_attention": "llavit_lens.interventions.knockout",
@@ -64,6 +71,8 @@ __all__ = [
     "CheckpointError",
     "ConfigurationError",
     "ImageError",
+    "LabelledObject",
+    "LabelledPicture",
     "LlavitLensError",
     "Pixels",
     "Trace",
@@ -74,11 +83,13 @@ __all__ = [
     "answer_log_prob",
     "attention_patterns",
     "check_visual_attention",
+    "coco_pictures",
     "input_similarity",
     "knock_out",
     "load",
     "logit_lens",
     "patch",
+    "readability",
     "restore_map",
     "to_transformer_lens",
     "visual_attention",

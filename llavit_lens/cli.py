@@ -160,6 +160,47 @@ def lens(
 
 
 @app.command()
+def readability(
+    model: Annotated[
+        list[str],
+        typer.Option(
+            "--model", help="demo:NAME, a folder, or owner/name on the Hub; may be repeated."
+        ),
+    ] = ["demo:llavit"],  # noqa: B006  # typer copies it
+    scenes: Annotated[int, typer.Option(min=2, help="How many pictures to read.")] = 100,
+    seed: Annotated[
+        int, typer.Option(min=0, max=899_999, help="Which scenes, or the order of --coco.")
+    ] = 12345,
+    coco: Annotated[
+        Path | None,
+        typer.Option(help="Annotations in COCO's format, to read pictures and not scenes."),
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the pictures of --coco.")] = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(help='JSON of more true words for --coco: {"person": ["man", "woman"]}.'),
+    ] = None,
+    probe: Annotated[
+        int, typer.Option(min=0, help="Other pictures to train the linear probe on; 0: no probe.")
+    ] = 400,
+    floor: Annotated[
+        bool, typer.Option(help="Read each architecture with untrained weights, too.")
+    ] = True,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Where to write: .csv or .parquet (table), .png, .pdf or .svg (picture); may be "
+            "repeated."
+        ),
+    ] = None,
+) -> None:
+    """Measure whether words name what patches show, with chance, ceiling and floor."""
+    from llavit_lens.readability_report import readability_report
+
+    readability_report(model, scenes, seed, coco, images, words, probe, floor, out or [])
+
+
+@app.command()
 def convert(
     src: Annotated[
         str,

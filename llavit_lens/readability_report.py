@@ -1,0 +1,181 @@
+"""What `llavit-lens readability` does: measure models, print, draw and save."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.coco import coco_pictures
+from llavit_lens.evaluation.labelled import LabelledPicture, LazyPictures
+from llavit_lens.evaluation.readability import readability
+from llavit_lens.evaluation.untrained import untrained
+from llavit_lens.figures.readability import draw_readability
+from llavit_lens.miniature.labelled import demo_pictures
+from llavit_lens.vlm.load import load
+
+TABLES, PICTURES = (".csv", ".parquet"), (".png", ".pdf", ".svg")
+_PROBE_SCENES = 500_000  # scenes of the probe start here, far from those that are read
+# What is printed: measure, k, heading. The table has more.
+_SHOWN = (
+    ("hit", 3, "hit@3"),
+    ("name", 1, "name@1"),
+    ("probe", None, "probe"),
+    ("localisation", None, "where (AP)"),
+    ("binding_color", None, "color bound"),
+    ("leak_object", 3, "leak@3"),
+    ("replace_switch", None, "replaced"),
+    ("recolour_switch", None, "recoloured"),
+    ("non_word", None, "no word"),
+)
+
+
+def readability_report(
+    models: Sequence[str],
+    scenes: int,
+    seed: int,
+    coco: Path | None,
+    images: Path | None,
+    words: Path | None,
+    probe: int,
+    floor: bool,
+    out: Sequence[Path],
+) -> None:
+    """Readability of one model or several, beside their ceiling and floor.
+
+    Args:
+        models: as `load` takes them.
+        scenes: how many pictures are read: of the miniature world, or of `coco`.
+        seed: which scenes; the order of `coco`.
+        coco, images: annotations in COCO's format, and the folder of their pictures.
+        words: JSON of more true words of categories, {"person": ["man", "woman"]}.
+        probe: how many other pictures the linear probe is trained on; 0 for no probe.
+        floor: also read each architecture with untrained weights.
+        out: tables and pictures to write, in the formats of their suffixes.
+
+    Raises:
+        LlavitLensError: a model or file that cannot be read, or arguments that make no sense.
+    """
+    for path in out:
+        if path.suffix.lower() not in TABLES + PICTURES:
+            raise ConfigurationError(
+                f"{path}: name a file ending in {', '.join(TABLES + PICTURES)}"
+            )
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"cannot write {path}: there is no folder {path.parent}")
+    read, trained, what = _pictures(scenes, seed, coco, images, words, probe)
+    tables = []
+    for name in models:
+        vlm = load(name)
+        learned = _watched(trained, f"training the probe on {name}")
+        tables.append(readability(vlm, _watched(read, f"reading {name}"), name=name, probe=learned))
+        _print_notes(name, tables[-1])
+        if floor:
+            empty = untrained(vlm)
+            del vlm
+            tables.append(readability(empty, _watched(read, f"reading {name}, untrained")))
+    table = pd.concat(tables, ignore_index=True)
+    _print(table, what)
+    for path in out:
+        _write(table, what, path)
+
+
+def _pictures(
+    scenes: int, seed: int, coco: Path | None, images: Path | None, words: Path | None, probe: int
+) -> tuple[LazyPictures, LazyPictures, str]:
+    """Pictures to read, pictures to train the probe on, and what the former are."""
+    if coco is None:
+        if images is not None or words is not None:
+            raise ConfigurationError("--images and --words belong to --coco annotations.json")
+        others = demo_pictures(probe, seed, _PROBE_SCENES, changes=False)
+        return demo_pictures(scenes, seed), others, f"{scenes} scenes of the miniature world"
+    if images is None:
+        raise ConfigurationError("--coco needs --images, the folder of its pictures")
+    more = None if words is None else _words(words)
+    pictures = coco_pictures(coco, images, more, seed)
+    others = coco_pictures(coco, images, more, seed, changes=False)
+    if len(pictures) < scenes + probe:
+        raise ConfigurationError(
+            f"{coco}: has {len(pictures)} pictures with objects, not {scenes} to read and {probe} "
+            "for the probe; choose --scenes and --probe so that both fit"
+        )
+    return pictures[:scenes], others[scenes : scenes + probe], f"{scenes} pictures of {coco.name}"
+
+
+def _words(path: Path) -> dict[str, list[str]]:
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}") from None
+    if not isinstance(found, dict) or not all(
+        isinstance(own, list) and all(isinstance(word, str) for word in own)
+        for own in found.values()
+    ):
+        raise ConfigurationError(f'{path}: write {{"category": ["word", "word"]}}')
+    return found
+
+
+def _watched(pictures: LazyPictures, doing: str) -> Iterable[LabelledPicture]:
+    if not len(pictures):
+        return ()
+    return track(pictures, doing, total=len(pictures), console=Console(stderr=True))
+
+
+def _print(table: pd.DataFrame, what: str) -> None:
+    """A table for each model, a row for each state."""
+    console = Console()
+    console.print(f"{what} (± half a 95 % interval; layer 0 is the projector's output)")
+    for model, own in table.groupby("model", sort=False):
+        columns = {}
+        for measure, k, heading in _SHOWN:
+            rows = own[own["measure"].eq(measure) & (own["k"].eq(k) if k else own["k"].isna())]
+            if len(rows):
+                columns[heading] = rows
+        shown = Table("layer", *columns, title=str(model), box=SIMPLE)
+        for layer in range(int(own["layer"].max()) + 1):
+            cells = (_cell(rows[rows["layer"].eq(layer)].iloc[0]) for rows in columns.values())
+            shown.add_row(str(layer), *cells)
+        chances = (float(rows["chance"].mean()) for rows in columns.values())
+        shown.add_row("chance", *("" if np.isnan(c) else f"{c:.2f}" for c in chances), style="dim")
+        console.print(shown)
+
+
+def _cell(row: pd.Series) -> str:
+    return f"{row['value']:.2f} ±{(row['high'] - row['low']) / 2:.2f}"
+
+
+def _print_notes(name: str, table: pd.DataFrame) -> None:
+    """Words that count for less than they seem to."""
+    console = Console()
+    for key, meaning in (
+        ("left_out", "cannot be said by this model and are left out"),
+        ("by_first_piece", "are several tokens and are looked for by their first"),
+    ):
+        if words := table.attrs[key]:
+            console.print(Text(f"{name}: {len(words)} words {meaning}: {', '.join(words)}"))
+
+
+def _write(table: pd.DataFrame, what: str, path: Path) -> None:
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".csv":
+            table.to_csv(path, index=False)
+        elif suffix == ".parquet":
+            table.to_parquet(path, index=False)
+        else:
+            # without the date, so that the same numbers give the same file
+            metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(suffix)
+            draw_readability(table, what).savefig(path, metadata=metadata)
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from None
+    kind = "table" if suffix in TABLES else "picture"
+    print(f"The {kind} is {path.resolve()}")

@@ -1,0 +1,114 @@
+"""`llavit-lens readability`, end to end on tiny models and a COCO-style file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from tiny import tiny_image, tiny_llavit, tiny_processor
+
+from llavit_lens import cli
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tiny models, and eight labelled pictures of noise."""
+    place = tmp_path_factory.mktemp("readability")
+    for name, seed in (("one", 0), ("two", 1)):
+        tiny_llavit(seed=seed).save_pretrained(place / name)
+        tiny_processor().save_pretrained(place / name)
+    names = ("red", "blue circle", "zebra")
+    rng = np.random.default_rng(0)
+    images, annotations = [], []
+    for number in range(8):
+        tiny_image(number, 60, 50).save(place / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "width": 60, "height": 50})
+        for left, category in zip((0, 30), rng.permutation(3)[:2], strict=True):
+            annotations.append(
+                {"image_id": number, "category_id": int(category), "bbox": [left, 5, 25, 30]}
+            )
+    categories = [{"id": i, "name": name} for i, name in enumerate(names)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (place / "coco.json").write_text(json.dumps(content))
+    (place / "words.json").write_text('{"zebra": ["square"]}')
+    (place / "bad.json").write_text('{"zebra": "square"}')
+    return place
+
+
+@pytest.fixture
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(sys, "argv", ["llavit-lens", "readability", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+COCO = ("--coco", "coco.json", "--images", ".")
+
+
+def test_tables_and_pictures_of_two_models(run: Any, folder: Path) -> None:
+    models = ("--model", "one", "--model", "two")
+    sizes = ("--scenes", 5, "--probe", 3, "--words", "words.json")
+    files = ("table.csv", "table.parquet", "picture.png", "picture.pdf")
+    outs = [part for name in files for part in ("--out", name)]
+    code, out, err = run(*models, *COCO, *sizes, *outs)
+    assert code == 0, err
+    assert "5 pictures of coco.json" in out and "several tokens" in out and "zebra" in out
+    table = pd.read_csv(folder / "table.csv")
+    assert ",".join(table.columns) == "model,measure,layer,k,value,low,high,chance,n"
+    assert set(table["model"]) == {
+        name + end for name in ("one", "two") for end in ("", " (untrained)")
+    }
+    assert {"hit", "name_lift", "localisation", "leak_object", "probe"} <= set(table["measure"])
+    assert set(table.loc[table["model"].str.endswith(")"), "measure"]).isdisjoint({"probe"})
+    again = pd.read_parquet(folder / "table.parquet")
+    pd.testing.assert_frame_equal(table, again, check_dtype=False)
+    with Image.open(folder / "picture.png") as picture:
+        assert picture.width > 1500 and picture.height > 900
+    first = (folder / "picture.pdf").read_bytes()
+    code, _, _ = run(*models, *COCO, *sizes, "--out", "picture.pdf")
+    assert code == 0 and (folder / "picture.pdf").read_bytes() == first
+
+
+def test_floor_and_probe_can_be_left_out(run: Any, folder: Path) -> None:
+    code, _, err = run(
+        "--model", "one", *COCO, "--scenes", 8, "--probe", 0, "--no-floor", "--out", "small.csv"
+    )
+    assert code == 0, err
+    table = pd.read_csv(folder / "small.csv")
+    assert set(table["model"]) == {"one"} and "probe" not in set(table["measure"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--images", "."), "belong to --coco"),
+        (("--coco", "coco.json"), "needs --images"),
+        ((*COCO, "--scenes", "7", "--probe", "2"), "has 8 pictures with objects"),
+        ((*COCO, "--scenes", "2", "--probe", "2", "--words", "bad.json"), "bad.json"),
+        ((*COCO, "--scenes", "2", "--probe", "2", "--words", "none.json"), "none.json"),
+        ((*COCO, "--scenes", "2", "--probe", "0", "--out", "table.txt"), "table.txt"),
+        ((*COCO, "--scenes", "2", "--probe", "0", "--out", "no/where.csv"), "no/where.csv"),
+        (("--coco", "none.json", "--images", "."), "none.json"),
+    ],
+)
+def test_mistakes_give_one_line(run: Any, arguments: tuple, message: str) -> None:
+    code, _, err = run("--model", "one", "--no-floor", *arguments)
+    assert code == 2
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("llavit-lens: error:") and message in last and "Traceback" not in err
