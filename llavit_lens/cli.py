@@ -195,7 +195,7 @@ def readability(
     ] = None,
 ) -> None:
     """Measure whether words name what patches show, with chance, ceiling and floor."""
-    from llavit_lens.readability_report import readability_report
+    from llavit_lens.readability_reports import readability_report
 
     readability_report(model, scenes, seed, coco, images, words, probe, floor, out or [])
 

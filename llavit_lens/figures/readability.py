@@ -80,7 +80,7 @@ def draw_readability(table: pd.DataFrame, what: str) -> Figure:
         _EDGE,
         0.64,
         f"{what}, read by the logit lens at each state of the residual stream (0: the projector's "
-        "output).\nBands: 95 % intervals over pictures; none where nothing was seen in any picture.",
+        "output).\nBands: 95 % intervals over pictures; none where nothing was seen at all.",
         size=11,
         color=MUTED,
     )
