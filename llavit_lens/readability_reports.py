@@ -133,7 +133,7 @@ def _watched(pictures: LazyPictures, doing: str) -> Iterable[LabelledPicture]:
 def _print(table: pd.DataFrame, what: str) -> None:
     """A table for each model, a row for each state."""
     console = Console()
-    console.print(f"{what} (± half a 95 % interval; layer 0 is the projector's output)")
+    console.print(f"{what} (± the longer arm of a 95 % interval; layer 0: projector's output)")
     for model, own in table.groupby("model", sort=False):
         columns = {}
         for measure, k, heading in _SHOWN:
@@ -150,7 +150,8 @@ def _print(table: pd.DataFrame, what: str) -> None:
 
 
 def _cell(row: pd.Series) -> str:
-    return f"{row['value']:.2f} ±{(row['high'] - row['low']) / 2:.2f}"
+    arm = max(row["value"] - row["low"], row["high"] - row["value"])
+    return f"{row['value']:.2f} ±{arm:.2f}"
 
 
 def _print_notes(name: str, table: pd.DataFrame) -> None:

@@ -1,7 +1,7 @@
 """Labelled pictures from COCO-style files: a JSON of annotations, and a folder of pictures.
 
-Such files come from COCO itself, from LVIS and from most annotation tools. An object's name is its
-category; attributes that are words (`"attributes": {"color": "red"}`, as CVAT writes them) are its
+Such files come from COCO itself and from most annotation tools. An object's name is its category;
+attributes that are words (`"attributes": {"color": "red"}`, as CVAT writes them) are its
 attributes. Crowd regions are neither object nor background. Categories that a data set does not
 label everywhere count as background: leaks onto it then are an upper bound.
 """

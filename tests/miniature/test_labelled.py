@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from fonts import needs_font
 
 from llavit_lens.evaluation.labelled import BACKGROUND, owners_of
-from llavit_lens.evaluation.readability import readability
+from llavit_lens.evaluation.readability import hit_rate, readability
 from llavit_lens.evaluation.recolour import main_hue
+from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.miniature.concepts import CONCEPTS
 from llavit_lens.miniature.corpus import held_out_seed
 from llavit_lens.miniature.labelled import demo_pictures
@@ -55,9 +57,20 @@ def test_changes_are_of_the_thing_alone() -> None:
 
 
 def test_the_demo_reads_far_above_chance() -> None:
-    table = readability(load("demo:baseline"), demo_pictures(6, seed=3))
+    vlm = load("demo:baseline")
+    table = readability(vlm, demo_pictures(6, seed=3))
+    read, true = [], []  # by the words' texts, as `demo score` counts
+    for number in range(6):
+        scene = sample_scene(held_out_seed(3, number))
+        image, labels = render(scene)
+        words = logit_lens(vlm.trace(image), k=3, layers=2)
+        for (row, col), owner in np.ndenumerate(patch_owners(labels)):
+            if owner >= 0:
+                read.append([word.word.strip() for word in words.at(2, row, col)])
+                true.append(scene.things[owner].words)
     rows = table[table["layer"].eq(2)].set_index(["measure", "k"])
     assert rows.loc[("hit", 3), "low"].item() > 3 * rows.loc[("hit", 3), "chance"].item()
+    assert rows.loc[("hit", 3), "value"].item() == pytest.approx(hit_rate(read, true, 3))
     plain = table[table["layer"].eq(2)].set_index("measure")
     assert plain.loc["localisation", "value"] > 0.8
     assert plain.loc["replace_follow", "value"] > 0.9
