@@ -18,7 +18,7 @@ from PIL import Image
 
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.miniature.corpus import held_out_seed
-from llavit_lens.miniature.language import Question, questions
+from llavit_lens.miniature.questions import Question, questions
 from llavit_lens.miniature.render import render
 from llavit_lens.miniature.scenes import PATCH, Truth, patch_owners, sample_scene
 from llavit_lens.vlm.layout import VisualLayout

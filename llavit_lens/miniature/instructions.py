@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from llavit_lens.miniature.captions import DESCRIBE, caption
 from llavit_lens.miniature.corpus import Corpus, pick
 from llavit_lens.miniature.general_text import general_document
-from llavit_lens.miniature.language import DESCRIBE, caption, questions
 from llavit_lens.miniature.pretrain_tower import to_pixel_values
+from llavit_lens.miniature.questions import questions
 from llavit_lens.miniature.scenes import GRID
 from llavit_lens.training.collate import pad_examples
 from llavit_lens.training.conversations import (

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
+from llavit_lens.miniature.captions import DESCRIBE, caption
 from llavit_lens.miniature.concepts import COLORS, CONCEPTS, NUMBERS, POSITIONS, SIGN_WORDS
 from llavit_lens.miniature.corpus import Corpus, pick
 from llavit_lens.miniature.files import save_whole
 from llavit_lens.miniature.general_text import general_document, lexicon_words
-from llavit_lens.miniature.language import DESCRIBE, INVERSE, Question, caption, questions
+from llavit_lens.miniature.questions import ALWAYS_TOLD, TOLD_WITH_PLACE, Question, questions
 from llavit_lens.miniature.runs import Schedule, run
 from llavit_lens.miniature.scenes import Scene, sample_scene
 from llavit_lens.miniature.word_maps import PLACE_WEIGHT, add_places, map_places, word_map
@@ -35,7 +36,7 @@ from llavit_lens.training.conversations import (
 )
 
 CONTEXT_SHARE = 0.15  # of the tokens that are no answer, the share that is a target
-MAP_QUESTIONS = 6
+MAP_QUESTIONS = 8
 DRILL_PHASE = 0.25  # of the run, how long look-ups are most of the text
 
 # Shares of the kinds of documents, in the first phase and after it.
@@ -43,13 +44,13 @@ MIX = {
     "repetition": (0.15, 0.03),
     "table": (0.2, 0.05),
     "places": (0.1, 0.04),
-    "quiz": (0.1, 0.08),
-    "chat": (0.0, 0.12),
-    "paraphrase": (0.0, 0.05),
-    "general": (0.1, 0.2),
+    "quiz": (0.1, 0.07),
+    "chat": (0.0, 0.09),
+    "paraphrase": (0.0, 0.04),
+    "general": (0.1, 0.17),
     "map, places": (0.2, 0.08),
-    "map, chat": (0.1, 0.23),
-    "map, caption": (0.05, 0.12),
+    "map, chat": (0.1, 0.33),
+    "map, caption": (0.05, 0.1),
 }
 TEXT_RECIPE = {
     "shares": MIX,
@@ -112,7 +113,7 @@ class Documents(Dataset):
         if kind == "general":
             return Document(self._general(rng))
         if kind.startswith("map"):
-            return self._map(kind.removeprefix("map, "), index, 3 if phase else 2, rng)
+            return self._map(kind.removeprefix("map, "), index, 6 if phase else 2, rng)
         number = pick(self.corpus.count, "llm", index)
         scene = sample_scene(number, max_things=3 if phase else 2)
         text = caption(scene, rng)
@@ -132,7 +133,7 @@ class Documents(Dataset):
     def _map(self, kind: str, index: int, max_things: int, rng: random.Random) -> Document:
         """A scene's word map, then what follows a picture too: a caption, a chat; or notes.
 
-        `max_things` counts signs too, so that maps are of four scenes in five.
+        `max_things` counts signs too: the first phase is about simple scenes.
         """
         tries = (pick(self.corpus.count, "map", index, i) for i in range(20))
         number = next((n for n in tries if len(self.corpus.scene(n).things) <= max_things), 0)
@@ -229,12 +230,11 @@ def places(scene: Scene, said: Collection[str], rng: random.Random) -> str:
 
 def answerable(asked: Question, text: str) -> bool:
     """Whether a caption says enough: captions tell the place or size of some things only."""
-    said = set(text.split())
-    if asked.answer in PLACES | {"small", "large"}:
-        return asked.answer in said
-    if asked.kind.endswith("relation"):
-        return any(f"is {how} the" in text for how in INVERSE)
-    return all(word in said for word in asked.question.split() if word in PLACES)
+    if asked.kind in ALWAYS_TOLD:
+        return True
+    words = f"{asked.question} {asked.answer}".split()
+    needed = [word for word in words if word in PLACES | {"small", "large"}]
+    return asked.kind in TOLD_WITH_PLACE and all(word in text.split() for word in needed)
 
 
 @torch.no_grad()

@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 from transformers import CLIPVisionModel, PreTrainedTokenizerBase
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from llavit_lens.miniature.captions import caption
 from llavit_lens.miniature.concepts import BACKGROUNDS, CONCEPTS, SIGN_WORDS
 from llavit_lens.miniature.corpus import Corpus, pick
 from llavit_lens.miniature.files import save_whole
-from llavit_lens.miniature.language import caption
 from llavit_lens.miniature.runs import Schedule, run
 from llavit_lens.miniature.tower import ContrastiveTower, tower_config
 

@@ -26,6 +26,7 @@ GRID = SIZE // PATCH
 BACKGROUND_TOP, BACKGROUND_BOTTOM, MIXED = -1, -2, -3
 OBJECT_COVER = 0.25  # a patch belongs to a thing that covers at least this share of it
 BACKGROUND_COVER = 0.9
+PLACE_MARGIN = 6  # pixels from the edges of its ninth that make a thing's place clear
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,17 @@ class Thing:
     def position(self) -> str:
         """The ninth of the picture that holds the center, e.g. `top-left`."""
         return POSITIONS[min(2, self.y * 3 // SIZE)][min(2, self.x * 3 // SIZE)]
+
+    @property
+    def place_is_clear(self) -> bool:
+        """Whether the center lies well inside of its ninth, so that its patches agree on it."""
+        edges = (SIZE / 3, 2 * SIZE / 3)
+        return min(abs(at - edge) for at in (self.x, self.y) for edge in edges) >= PLACE_MARGIN
+
+    @property
+    def called(self) -> str:
+        """What questions call it: `dog`, `stop sign`."""
+        return f"{self.word} sign" if self.kind == "sign" else self.name
 
     @property
     def words(self) -> frozenset[str]:
@@ -132,7 +144,7 @@ def patch_owners(labels: np.ndarray) -> np.ndarray:
 
 
 def sample_scene(seed: int, max_things: int = 3) -> Scene:
-    """A random scene: 1 to `max_things` different objects and, in 45 % of scenes, one or two signs.
+    """A random scene: 1 to `max_things` different objects, and up to three signs in 60 % of scenes.
 
     Things do not overlap by more than a few pixels. The same seed gives the same scene.
     """
@@ -143,7 +155,7 @@ def sample_scene(seed: int, max_things: int = 3) -> Scene:
         bottom = rng.choice([b for b in BACKGROUNDS if b != top])
         horizon = rng.choice([42, 56, 70])
     things: list[Thing] = []
-    for _ in range(rng.choices([0, 1, 2], [0.55, 0.33, 0.12])[0]):
+    for _ in range(rng.choices([0, 1, 2, 3], [0.4, 0.18, 0.27, 0.15])[0]):
         _place(rng, things, _sample_sign)
     for _ in range(rng.choice([1, 2, 2, 3, 3][: 1 + 2 * (max_things - 1)])):
         _place(rng, things, _sample_object)

@@ -20,7 +20,7 @@ from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.words import Words
 from llavit_lens.miniature.corpus import held_out_seed
-from llavit_lens.miniature.language import CATEGORIES_OF_QUESTIONS, questions
+from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS, questions
 from llavit_lens.miniature.render import render
 from llavit_lens.miniature.scenes import GRID, Scene, Truth, patch_owners, sample_scene
 from llavit_lens.vlm.vlm import VLM

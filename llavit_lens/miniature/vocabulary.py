@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import random
+
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from llavit_lens.miniature.captions import DESCRIBE, caption
+from llavit_lens.miniature.concepts import (
+    BACKGROUNDS,
+    CONCEPTS,
+    NUMBERS,
+    SIGN_WORDS,
+)
 from llavit_lens.miniature.general_text import FUNCTION_WORDS, lexicon_words
-from llavit_lens.miniature.language import world_words
+from llavit_lens.miniature.questions import questions
+from llavit_lens.miniature.scenes import sample_scene
 from llavit_lens.training.conversations import CHAT_TEMPLATE, IMAGE, SYSTEM
 
 SPECIAL = ("<unk>", "<pad>", "<|endoftext|>", "<|im_start|>", "<|im_end|>", IMAGE)
@@ -41,3 +51,19 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
+
+
+def world_words() -> set[str]:
+    """Every word that `caption`, `questions` or DESCRIBE can produce.
+
+    Collected from many scenes rather than listed by hand: templates can change freely.
+    """
+    words = {*BACKGROUNDS, *SIGN_WORDS, *SIGN_WORDS.values(), *NUMBERS}
+    words = words.union(*(concept.words for concept in CONCEPTS.values()))
+    texts = list(DESCRIBE)
+    rng = random.Random("world words")
+    for seed in range(2000):
+        scene = sample_scene(seed)
+        texts.append(caption(scene, rng))
+        texts += [f"{q.question} {q.answer}" for q in questions(scene, rng)]
+    return words.union(*(text.split() for text in texts))
