@@ -74,6 +74,31 @@ class Bootstrap:
             low, high = min(low, reach.low / bottom), max(high, reach.high / bottom)
         return Estimate(top / bottom, float(low), float(high))
 
+    def runs(self, right: np.ndarray, asked: np.ndarray) -> Estimate:
+        """Mean share over trained runs; both are [runs, pictures].
+
+        Runs are drawn again as pictures are, so that what the seed of a training does is part of
+        the interval. Of one run the interval is that of its pictures alone.
+        """
+        return _estimate(*self._mean_of_runs(right, asked))
+
+    def change_of_runs(
+        self, before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]
+    ) -> Estimate:
+        """Mean share after minus before; run i of one is of the same seed as run i of the other."""
+        (old, old_draws), (new, new_draws) = (
+            self._mean_of_runs(*before),
+            self._mean_of_runs(*after),
+        )
+        return _estimate(new - old, new_draws - old_draws)
+
+    def _mean_of_runs(self, right: np.ndarray, asked: np.ndarray) -> tuple[float, np.ndarray]:
+        shares = [self._shares(r, a) for r, a in zip(right, asked, strict=True)]
+        draws = np.stack([drawn for _, drawn in shares])
+        chosen = np.random.default_rng(len(draws)).integers(len(draws), size=(len(draws), DRAWS))
+        drawn = np.take_along_axis(draws, chosen, axis=0).mean(0)
+        return float(np.mean([value for value, _ in shares])), drawn
+
     def _shares(self, right: np.ndarray, asked: np.ndarray) -> tuple[float, np.ndarray]:
         with np.errstate(invalid="ignore"):  # nothing was asked: NaN
             draws = self._times @ right / (self._times @ asked)

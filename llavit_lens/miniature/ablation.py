@@ -15,7 +15,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.interventions.ablation import ablate_visual_attention
 from llavit_lens.interventions.knockout import visual_attention
-from llavit_lens.miniature.examine import Exam, Result, examine
+from llavit_lens.miniature.examine import Exam, Result, examine, of_category
 from llavit_lens.vlm.vlm import VLM
 
 AS_TRAINED, NO_UPDATE, SELF_ONLY, WINDOW = "as trained", "Eq. 5", "only self", "Eq. 5 in"
@@ -108,12 +108,10 @@ _Measure = tuple[str, str | None, int | None]
 def _counts(results: list[Result]) -> dict[_Measure, tuple[np.ndarray, np.ndarray]]:
     """(right, asked) of each picture, by measure, category and state."""
     found: dict[_Measure, tuple[np.ndarray, np.ndarray]] = {}
-    for category in sorted({name for result in results for name in result.asked}):
-        right = np.array([result.right[category] for result in results])
-        found["accuracy", category, None] = (
-            right,
-            np.array([result.asked[category] for result in results]),
-        )
+    for category in sorted({name for result in results for name, _ in result.asked}):
+        right = np.array([of_category(result.right, category) for result in results])
+        asked = np.array([of_category(result.asked, category) for result in results])
+        found["accuracy", category, None] = (right, asked)
     patches = np.array([result.patches for result in results])
     for state in range(len(results[0].read)):
         found["hit3", None, state] = (np.array([r.read[state] for r in results]), patches)

@@ -20,12 +20,12 @@ from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.miniature.corpus import held_out_seed
 from llavit_lens.miniature.questions import Question, questions
 from llavit_lens.miniature.render import render
-from llavit_lens.miniature.scenes import PATCH, Truth, patch_owners, sample_scene
+from llavit_lens.miniature.scenes import PATCH, Scene, Truth, patch_owners, sample_scene
 from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.vlm import VLM
 
 K = 3
-QUESTIONS_PER_CATEGORY = 3
+QUESTIONS_PER_CATEGORY = 4
 _ANSWER_TOKENS = 5  # an answer is one word
 
 
@@ -43,13 +43,18 @@ def exams(scenes: int, seed: int) -> list[Exam]:
     for number in range(scenes):
         scene = sample_scene(held_out_seed(seed, number))
         picture, labels = render(scene)
-        count, asked = Counter[str](), []
-        for question in questions(scene, random.Random(f"score {scene.seed}")):
-            count[question.category] += 1
-            if count[question.category] <= QUESTIONS_PER_CATEGORY:
-                asked.append(question)
-        found.append(Exam(picture, Truth(scene, patch_owners(labels)), asked))
+        found.append(Exam(picture, Truth(scene, patch_owners(labels)), asked_of(scene)))
     return found
+
+
+def asked_of(scene: Scene) -> list[Question]:
+    """The questions of a held-out scene: a few of each category, the same for every model."""
+    count, asked = Counter[str](), []
+    for question in questions(scene, random.Random(f"score {scene.seed}")):
+        count[question.category] += 1
+        if count[question.category] <= QUESTIONS_PER_CATEGORY:
+            asked.append(question)
+    return asked
 
 
 @dataclass(frozen=True)
@@ -57,17 +62,22 @@ class Result:
     """Counts of one scene.
 
     Attributes:
-        right: answers that were right, by category.
-        asked: questions, by category.
+        right: answers that were right, by (category, kind of question).
+        asked: questions, by (category, kind of question).
         read: patches of objects and signs with a true word among the top 3, by state of the
             residual stream (layers + 1).
         patches: patches of objects and signs.
     """
 
-    right: Counter[str]
-    asked: Counter[str]
+    right: Counter[tuple[str, str]]
+    asked: Counter[tuple[str, str]]
     read: np.ndarray
     patches: int
+
+
+def of_category(counts: Counter[tuple[str, str]], category: str) -> int:
+    """Sum of the counts of a category of questions, over its kinds."""
+    return sum(n for (own, _), n in counts.items() if own == category)
 
 
 def examine(vlm: VLM, exam: Exam) -> Result:
@@ -81,10 +91,11 @@ def examine(vlm: VLM, exam: Exam) -> Result:
         for i in things:
             tops = (words.strings[token].strip() for token in words.ids[state, i].tolist())
             read[state] += any(word in true[i] for word in tops)
-    right, asked = Counter[str](), Counter[str]()
+    right, asked = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for question, answer in zip(exam.asked, _answers(vlm, exam), strict=True):
-        asked[question.category] += 1
-        right[question.category] += answer == question.answer
+        template = (question.category, question.kind)
+        asked[template] += 1
+        right[template] += answer == question.answer
     return Result(right, asked, read, len(things))
 
 

@@ -39,7 +39,7 @@ def _preset(
 # on two, or 20 to 28 on one core beside another run. gpu: not run yet. smoke: checks in seconds
 # that everything runs; it learns nothing.
 PRESETS = {
-    "cpu": _preset(40_000, (6_000, 5_000, 1_000, 2_000)),
+    "cpu": _preset(40_000, (6_000, 4_000, 800, 1_600)),
     "gpu": _preset(200_000, (40_000, 40_000, 4_000, 12_000), scale=4, width=256),
     "smoke": _preset(60, (4, 4, 3, 3)),
 }

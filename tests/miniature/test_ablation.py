@@ -15,7 +15,7 @@ from llavit_lens.figures.ablation import draw_ablation
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.miniature import ablation
 from llavit_lens.miniature.examine import Exam, examine
-from llavit_lens.miniature.language import questions
+from llavit_lens.miniature.questions import questions
 from llavit_lens.miniature.scenes import example_names, example_path, example_truth
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.vlm import VLM

@@ -1,0 +1,39 @@
+"""What each part of LLaViT adds: its variants beside the baseline, in miniature.
+
+    python analyses/table_3.py --out tables
+    python analyses/table_3.py --train runs --results my_results --seeds 0,1,2
+
+After Table 3 of the paper. The first command compares the results of our runs, kept in
+`analyses/results`; the second trains every model anew (hours) and needs the font Noto Color Emoji.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llavit_lens import cli
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command(help="Table 3 of the paper in miniature, beside the paper's numbers.")
+def main(
+    results: cli.ResultsOption = Path(__file__).parent / "results",
+    train: cli.TrainOption = None,
+    seeds: cli.SeedsOption = "0,1,2",
+    preset: Annotated[cli.Preset, typer.Option(help="How large.")] = cli.Preset.cpu,
+    scenes: Annotated[int, typer.Option(help="Held-out scenes to examine new runs on.")] = 500,
+    out: cli.FolderOption = None,
+) -> None:
+    from llavit_lens.evaluation.paper_accuracy import TABLE_3
+    from llavit_lens.table_reports import table_report
+
+    numbers = cli.seed_numbers(seeds)
+    table_report("table_3", TABLE_3, results, train, numbers, preset.value, out, scenes)
+
+
+if __name__ == "__main__":
+    cli.run(app)

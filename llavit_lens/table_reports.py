@@ -1,0 +1,143 @@
+"""What `analyses/table_1.py` and `table_3.py` do: train what is missing, examine, compare."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.paper_accuracy import BASE_LLMS, CATEGORIES
+from llavit_lens.figures.study import draw_study
+from llavit_lens.miniature.comparison import PaperTable, compare, orderings
+from llavit_lens.miniature.examine import Exam, exams
+from llavit_lens.miniature.study import Run, examine_run, guessed, load_runs, save_run
+from llavit_lens.miniature.train import train_demo
+from llavit_lens.report_files import make_folder, write_report
+from llavit_lens.vlm.load import load
+
+SCENES, SCENE_SET = 500, 12345
+MADE = ("preset", "minutes", "machine", "precision", "versions")  # what a run's result keeps of it
+
+
+def table_report(
+    name: str,
+    paper: PaperTable,
+    results: Path,
+    train: Path | None,
+    seeds: Sequence[int],
+    preset: str,
+    out: Path | None,
+    scenes: int = SCENES,
+) -> None:
+    """A table of the paper in miniature, beside the paper's own numbers.
+
+    Args:
+        name: of the files in `out`: name.csv, .png and .pdf.
+        paper: its rows by variant, its values in percent by base LLM.
+        results: folder of the runs' results, one small JSON file each.
+        train: folder of trained models (`llavit-lens demo train --out`); what is missing there is
+            trained, and its result written to `results`. None compares the results that are there.
+        seeds: of the runs to train; all that `results` holds are compared.
+
+    Raises:
+        LlavitLensError: no result of a variant, results that cannot be compared, a folder that
+            cannot be read or written, or nothing to draw scenes with.
+    """
+    make_folder(out)
+    if scenes < 2:
+        raise ConfigurationError(f"--scenes {scenes}: intervals need at least 2 scenes")
+    if train is not None:
+        make_folder(results)
+        _train_and_examine(list(paper), results, train, seeds, preset, scenes)
+    runs = load_runs(results, list(paper))
+    table = compare(runs, paper)
+    guess = guessed(runs["baseline"][0])
+    _print(name, table, guess, runs)
+    _print_orderings(runs, paper)
+    write_report(name, table, draw_study(table, guess, len(runs["baseline"][0].patches)), out)
+
+
+def _train_and_examine(
+    variants: Sequence[str],
+    results: Path,
+    train: Path,
+    seeds: Sequence[int],
+    preset: str,
+    scenes: int,
+) -> None:
+    asked: list[Exam] = []
+    for seed in seeds:
+        for variant in variants:
+            if (results / f"{variant}-seed{seed}.json").is_file():
+                continue
+            folder = train_demo(variant, seed, train, preset)
+            made = json.loads((folder / "scores.json").read_text())
+            made = {
+                key: made[key] for key in ("preset", "minutes", "machine", "precision", "versions")
+            }
+            asked = asked or exams(scenes, SCENE_SET)
+            steps = track(asked, f"examining {folder.parent.name}", console=Console(stderr=True))
+            save_run(examine_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
+
+
+def _print(
+    name: str, table: pd.DataFrame, guess: Mapping[str, float], runs: Mapping[str, Sequence[Run]]
+) -> None:
+    run = next(iter(runs.values()))[0]
+    console = Console()
+    console.print(
+        f"{name.replace('_', ' ').capitalize()} in miniature: percent of right answers on "
+        f"{len(run.patches)} held-out scenes (± half a 95 % interval over scenes and seeds), "
+        f"beside the paper's ({', '.join(BASE_LLMS)}). World {run.world}."
+    )
+    shown = Table("variant", "seeds", *(c.replace("_", "-") for c in CATEGORIES), box=SIMPLE)
+    shown.add_row("guessing without looking", "", *(f"{100 * guess[c]:.1f}" for c in CATEGORIES))
+    answers = table[table["measure"].eq("accuracy")]
+    for variant, rows in answers.groupby("variant", sort=False):
+        cells = []
+        for _, row in rows.iterrows():
+            theirs = ", ".join(f"{row[f'paper {llm}']:.1f}" for llm in BASE_LLMS)
+            half = (row["high"] - row["low"]) / 2
+            cells.append(f"{100 * row['value']:.1f} ±{100 * half:.1f} ({theirs})")
+        shown.add_row(str(variant), str(rows["seeds"].iloc[0]), *cells)
+    console.print(shown)
+    words = table[table["measure"].eq("hit3")]
+    states = list(dict.fromkeys(words["state"]))
+    shown = Table("variant", *(str(state) for state in states), box=SIMPLE)
+    shown.title = "patches of things with a true word among the top 3, by state (0: projector)"
+    for variant, rows in words.groupby("variant", sort=False):
+        shown.add_row(str(variant), *(f"{value:.2f}" for value in rows["value"]))
+    console.print(shown)
+
+
+def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> None:
+    """How many pairs of the paper's rows come out in the same order, and which do not."""
+    found = orderings(runs, paper)
+    verdicts = Counter(ordering.verdict for ordering in found)
+    console = Console()
+    console.print(
+        f"Of the paper's {len(found)} orderings (two rows, a category, a base LLM) "
+        f"{verdicts['same']} are the same here, {verdicts['opposite']} are the opposite, and for "
+        f"{verdicts['undecided']} the interval holds both."
+    )
+    for category in CATEGORIES:
+        own = Counter(o.verdict for o in found if o.category == category)
+        console.print(
+            f"  {category.replace('_', '-')}: {own['same']} same, {own['opposite']} opposite, "
+            f"{own['undecided']} undecided"
+        )
+    for o in found:
+        if o.verdict == "opposite":
+            console.print(
+                f"  opposite: {o.category.replace('_', '-')}, {o.llm}: the paper has {o.higher} "
+                f"above {o.lower}, here it is {100 * o.change:+.1f} points "
+                f"({100 * o.low:+.1f} to {100 * o.high:+.1f})"
+            )

@@ -1,0 +1,161 @@
+"""The miniature study: results of runs, and tables made of them alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.bootstrap import Bootstrap
+from llavit_lens.evaluation.paper_accuracy import CATEGORIES, TABLE_1, TABLE_3
+from llavit_lens.figures.study import draw_study
+from llavit_lens.miniature.comparison import compare, orderings
+from llavit_lens.miniature.corpus import held_out_seed
+from llavit_lens.miniature.examine import Exam, asked_of
+from llavit_lens.miniature.fingerprint import world_fingerprint
+from llavit_lens.miniature.guess import is_guessed
+from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS
+from llavit_lens.miniature.scenes import (
+    example_names,
+    example_path,
+    example_truth,
+    sample_scene,
+)
+from llavit_lens.miniature.study import (
+    Run,
+    counts,
+    examine_run,
+    guessed,
+    load_runs,
+    reading,
+    save_run,
+)
+from llavit_lens.vlm.load import load
+
+SCENES = 40
+
+
+def made_up(variant: str, seed: int, share: float, category: str = "vision_centric") -> Run:
+    """A run that answers `share` of one category, and half of the others."""
+    rng = np.random.default_rng([seed, len(variant)])
+    asked = dict.fromkeys(CATEGORIES_OF_QUESTIONS, [4] * SCENES)
+    right = {
+        name: rng.binomial(4, share if name == category else 0.5, SCENES).tolist() for name in asked
+    }
+    return Run(
+        variant, seed, world_fingerprint(), {"minutes": 1.0}, 7, {}, right, asked,
+        rng.integers(0, 10, (SCENES, 3)).tolist(), [10] * SCENES,
+    )  # fmt: skip
+
+
+def test_a_run_holds_what_was_right_and_comes_back_equal(tmp_path: Path) -> None:
+    exams = []
+    for name in example_names()[:2]:
+        truth = example_truth(name)
+        picture = Image.open(example_path(name)).convert("RGB")
+        exams.append(Exam(picture, truth, asked_of(truth.scene)))
+    run = examine_run(load("demo:baseline"), "baseline", 3, {"preset": "cpu"}, exams, 12)
+    assert save_run(run, tmp_path).name == "baseline-seed3.json"
+    assert load_runs(tmp_path, ["baseline"]) == {"baseline": [run]}
+    right, asked = (np.array([*run.kinds.values()])[:, i].sum() for i in (0, 1))
+    assert asked == sum(len(exam.asked) for exam in exams) == np.sum([*run.asked.values()])
+    assert 0 < right == np.sum([*run.right.values()])
+    assert len(run.read) == len(run.patches) == 2
+    assert all(max(states) <= n for states, n in zip(run.read, run.patches, strict=True))
+
+
+def test_means_over_runs_and_their_paired_differences() -> None:
+    low = [made_up("baseline", seed, 0.4) for seed in range(3)]
+    high = [made_up("llavit", seed, 0.8) for seed in range(3)]
+    table = compare({"baseline": low, "llavit": high}, TABLE_3)
+    row = table[table["variant"].eq("llavit") & table["category"].eq("vision_centric")].iloc[0]
+    shares = [np.sum(run.right["vision_centric"]) / (4 * SCENES) for run in high]
+    base = [np.sum(run.right["vision_centric"]) / (4 * SCENES) for run in low]
+    assert row["value"] == pytest.approx(np.mean(shares), abs=1e-12)
+    assert row["change"] == pytest.approx(np.mean(shares) - np.mean(base), abs=1e-12)
+    assert (row["lowest"], row["highest"]) == (min(shares), max(shares))
+    assert row["low"] < row["value"] < row["high"] and row["change_low"] > 0
+    assert (row["paper Qwen2.5-3B"], row["seeds"]) == (47.6, 3)
+    words = table[table["variant"].eq("llavit") & table["state"].eq(1)].iloc[0]
+    assert words["value"] == pytest.approx(np.mean([np.array(r.read)[:, 1] / 10 for r in high]))
+    own = table[table["variant"].eq("baseline")]
+    assert (own[["change", "change_low", "change_high"]] == 0).all(axis=None)
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    alike = [made_up("llavit", 0, 0.5)] * 3
+    unlike = [made_up("llavit", seed, share) for seed, share in enumerate((0.2, 0.5, 0.8))]
+    bootstrap = Bootstrap(SCENES)
+    narrow, wide = (bootstrap.runs(*counts(runs, "vision_centric")) for runs in (alike, unlike))
+    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
+    one = bootstrap.share(*(part[0] for part in counts(alike, "vision_centric")))
+    assert narrow == pytest.approx(one)  # three times the same run is one run
+
+
+def test_orderings_are_held_to_the_paper() -> None:
+    runs = {
+        "baseline": [made_up("baseline", seed, 0.5) for seed in range(3)],
+        "no_visual_attention": [made_up("no_visual_attention", seed, 0.2) for seed in range(3)],
+    }
+    found = {(o.category, o.llm): o for o in orderings(runs, TABLE_1)}
+    assert len(found) == 2 * len(CATEGORIES)
+    one = found["vision_centric", "Qwen2.5-7B"]
+    assert (one.lower, one.higher, one.verdict) == ("no_visual_attention", "baseline", "same")
+    swapped = {"baseline": runs["no_visual_attention"], "no_visual_attention": runs["baseline"]}
+    verdicts = {o.category: o.verdict for o in orderings(swapped, TABLE_1)}
+    assert verdicts["vision_centric"] == "opposite"
+    assert "undecided" in verdicts.values()
+
+
+def test_guessing_is_scored_on_the_questions_that_were_asked() -> None:
+    run = made_up("baseline", 0, 0.5)
+    hits = [
+        is_guessed(q)
+        for i in range(SCENES)
+        for q in asked_of(sample_scene(held_out_seed(run.scene_set, i)))
+        if q.category == "general"
+    ]
+    assert guessed(run)["general"] == np.mean(hits)
+
+
+def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no result of baseline; train it with --train"):
+        load_runs(tmp_path, ["baseline"])
+    run = made_up("baseline", 0, 0.5)
+    save_run(run, tmp_path)
+    save_run(replace(run, seed=1, scene_set=8), tmp_path)
+    with pytest.raises(ConfigurationError, match="different worlds or scenes"):
+        load_runs(tmp_path, ["baseline"])
+    save_run(replace(run, seed=1), tmp_path)
+    assert len(load_runs(tmp_path, ["baseline"])["baseline"]) == 2
+    for seed in (0, 1):
+        save_run(replace(run, seed=seed, world="0" * 16), tmp_path)
+    with pytest.raises(ConfigurationError, match="train and examine the runs anew"):
+        load_runs(tmp_path, ["baseline"])
+    (tmp_path / "baseline-seed2.json").write_text(json.dumps({"variant": "baseline"}))
+    with pytest.raises(ConfigurationError, match=r"baseline-seed2\.json is no result"):
+        load_runs(tmp_path, ["baseline"])
+
+
+def test_the_figure_shows_every_variant(tmp_path: Path) -> None:
+    runs = {name: [made_up(name, seed, 0.5) for seed in range(3)] for name in TABLE_3}
+    guess = dict.fromkeys(CATEGORIES, 0.25)
+    figure = draw_study(compare(runs, TABLE_3), guess, SCENES)
+    legend = next(axes.get_legend() for axes in figure.axes if axes.get_legend())
+    assert [text.get_text() for text in legend.get_texts()] == [
+        name.replace("_", " ") for name in TABLE_3
+    ]
+    figure.savefig(tmp_path / "study.png")
+    assert (tmp_path / "study.png").stat().st_size > 10_000
+
+
+def test_states_are_counted_from_the_projector() -> None:
+    run = made_up("baseline", 0, 0.5)
+    read, patches = reading([run], 2)
+    assert read.tolist() == [[scene[2] for scene in run.read]]
+    assert patches.tolist() == [run.patches]
