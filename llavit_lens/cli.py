@@ -349,11 +349,15 @@ def train(
         Path | None,
         typer.Option(help="Folder of the pretrained tower and LLM that all variants share."),
     ] = None,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="Pretrain tower and LLM too, instead of taking ours (hours)."),
+    ] = False,
 ) -> None:
     """Train a miniature model by the paper's two stages; run again, it goes on where it stopped."""
     from llavit_lens.miniature.train import train_demo
 
-    folder = train_demo(variant.value, seed, out, preset=preset.value, shared=shared)
+    folder = train_demo(variant.value, seed, out, preset=preset.value, shared=shared, anew=anew)
     print(f"The model is {folder.resolve()}")
 
 

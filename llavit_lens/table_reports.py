@@ -24,6 +24,12 @@ from llavit_lens.report_files import make_folder, write_report
 from llavit_lens.vlm.load import load
 
 SCENES, SCENE_SET = 500, 12345
+ROWS = {
+    "no_visual_attention": "no visual attn.",
+    "separate_qkv": "separate QKV",
+    "separate_qkv_bidirectional": "  + bidirectional",
+    "separate_qkv_local_global": "  + local/global",
+}
 MADE = ("preset", "minutes", "machine", "precision", "versions")  # what a run's result keeps of it
 
 
@@ -92,29 +98,32 @@ def _print(
     name: str, table: pd.DataFrame, guess: Mapping[str, float], runs: Mapping[str, Sequence[Run]]
 ) -> None:
     run = next(iter(runs.values()))[0]
+    numbers = sorted({len(own) for own in runs.values()})
+    seeds = f"{' to '.join(map(str, numbers))} seed{'s' if numbers[-1] > 1 else ''}"
     console = Console()
     console.print(
         f"{name.replace('_', ' ').capitalize()} in miniature: percent of right answers on "
-        f"{len(run.patches)} held-out scenes (± half a 95 % interval over scenes and seeds), "
-        f"beside the paper's ({', '.join(BASE_LLMS)}). World {run.world}."
+        f"{len(run.patches)} held-out scenes (± half a 95 % interval over scenes and seeds; "
+        f"{seeds} each); below them the paper's own ({' / '.join(BASE_LLMS)}). World {run.world}."
     )
-    shown = Table("variant", "seeds", *(c.replace("_", "-") for c in CATEGORIES), box=SIMPLE)
-    shown.add_row("guessing without looking", "", *(f"{100 * guess[c]:.1f}" for c in CATEGORIES))
+    shown = Table("", *(c.replace("_", "-") for c in CATEGORIES), box=SIMPLE)
+    shown.add_row("by guessing", *(f"{100 * guess[c]:.1f}" for c in CATEGORIES))
     answers = table[table["measure"].eq("accuracy")]
     for variant, rows in answers.groupby("variant", sort=False):
         cells = []
         for _, row in rows.iterrows():
-            theirs = ", ".join(f"{row[f'paper {llm}']:.1f}" for llm in BASE_LLMS)
+            theirs = " / ".join(f"{row[f'paper {llm}']:.1f}" for llm in BASE_LLMS)
             half = (row["high"] - row["low"]) / 2
-            cells.append(f"{100 * row['value']:.1f} ±{100 * half:.1f} ({theirs})")
-        shown.add_row(str(variant), str(rows["seeds"].iloc[0]), *cells)
+            cells.append(f"{100 * row['value']:.1f} ±{100 * half:.1f}\n{theirs}")
+        shown.add_row(ROWS.get(str(variant), str(variant)), *cells)
     console.print(shown)
     words = table[table["measure"].eq("hit3")]
     states = list(dict.fromkeys(words["state"]))
-    shown = Table("variant", *(str(state) for state in states), box=SIMPLE)
+    shown = Table("", *(str(state) for state in states), box=SIMPLE)
     shown.title = "patches of things with a true word among the top 3, by state (0: projector)"
     for variant, rows in words.groupby("variant", sort=False):
-        shown.add_row(str(variant), *(f"{value:.2f}" for value in rows["value"]))
+        row = ROWS.get(str(variant), str(variant))
+        shown.add_row(row, *(f"{value:.2f}" for value in rows["value"]))
     console.print(shown)
 
 

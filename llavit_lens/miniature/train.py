@@ -1,4 +1,6 @@
-"""Train a demo model from nothing: world, tower, language model, then the paper's two stages.
+"""Train a demo model: the world, the tower and language model, then the paper's two stages.
+
+Tower and language model, the costly part, come with the package; `anew` pretrains them too.
 
     OUT/shared/            pictures, tokenizer, tower, llm: once, used by every variant and seed
     OUT/<variant>-seed<N>/ stage_1/, stage_2/ (runs), model/ (the result, a Hugging Face folder)
@@ -12,14 +14,18 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
+from importlib.resources import files
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer, CLIPVisionModel, Qwen2ForCausalLM
@@ -29,6 +35,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.card import write_card
 from llavit_lens.miniature.corpus import Corpus
 from llavit_lens.miniature.files import check_recipe, save_whole, sha256, write_whole
+from llavit_lens.miniature.fingerprint import world_fingerprint
 from llavit_lens.miniature.instructions import (
     CAPTION_SHARE,
     QUESTIONS,
@@ -59,13 +66,23 @@ ALLOCATOR = {
 }
 
 
+SHIPPED = Path(str(files("llavit_lens"))) / "assets" / "shared"
+PARTS = ("tokenizer", "tower", "llm")
+
+
 def train_demo(
-    variant: str, seed: int, out: Path, preset: str = "cpu", shared: Path | None = None
+    variant: str,
+    seed: int,
+    out: Path,
+    preset: str = "cpu",
+    shared: Path | None = None,
+    anew: bool = False,
 ) -> Path:
     """Train one variant; returns the folder of the finished model.
 
     variant: a name in `VARIANTS`. seed: of the projector's start and of the order of the data.
     shared: where the shared part is or goes, `out/shared` by default.
+    anew: pretrain tower and language model even where those that ship would do.
 
     Raises ConfigurationError for an unknown variant or preset, a folder that another recipe has
     begun, and without the emoji font or accelerate.
@@ -82,7 +99,7 @@ def train_demo(
             needed.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"cannot make the folder {needed}: {error.strerror}") from None
-    prepare_shared(shared, preset)
+    prepare_shared(shared, preset, anew)
     model = folder / "model"
     _check_variant(folder, variant, seed, shared, preset)
     if not model.is_dir():
@@ -90,11 +107,16 @@ def train_demo(
     return model
 
 
-def prepare_shared(shared: Path, preset: str) -> None:
-    """Draw the scenes, and pretrain tower and language model side by side, if not there yet."""
+def prepare_shared(shared: Path, preset: str, anew: bool = False) -> None:
+    """Draw the scenes, and take or pretrain tower and language model, if not there yet."""
     p = preset_named(preset)
-    made_by = ("scenes", "width", "layers", "tower", "llm")
-    check_recipe(shared, {**{name: asdict(p)[name] for name in made_by}, "text": TEXT_RECIPE})
+    recipe = shared_recipe(p)
+    check_recipe(shared, {**recipe, "pretrained anew": anew})
+    if not anew and is_shipped(recipe):
+        for part in PARTS:
+            copy = partial(shutil.copytree, SHIPPED / part, dirs_exist_ok=True)
+            if not (shared / part).is_dir():
+                save_whole(shared / part, copy)
     if not (shared / "tokenizer").is_dir():
         save_whole(shared / "tokenizer", build_tokenizer().save_pretrained)
     Corpus(shared, p.scenes)
@@ -106,13 +128,26 @@ def prepare_shared(shared: Path, preset: str) -> None:
     _in_processes(jobs)
 
 
+def shared_recipe(preset: Preset) -> dict[str, Any]:
+    """What tower and language model are functions of."""
+    made_by = ("scenes", "width", "layers", "tower", "llm")
+    recipe = {name: asdict(preset)[name] for name in made_by}
+    return {**recipe, "text": TEXT_RECIPE, "world": world_fingerprint()}
+
+
+def is_shipped(recipe: dict[str, Any]) -> bool:
+    """Whether the parts that come with the package were made by this recipe."""
+    file = SHIPPED / "recipe.json"
+    return file.is_file() and json.loads(file.read_text()) == json.loads(json.dumps(recipe))
+
+
 def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: str) -> None:
     """Both stages of one variant on the shared parts; writes `folder/model`."""
     p = preset_named(preset)
     tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizer")
     corpus = Corpus(shared, p.scenes)
-    tower = CLIPVisionModel.from_pretrained(shared / "tower")
-    llm = Qwen2ForCausalLM.from_pretrained(shared / "llm")
+    tower = CLIPVisionModel.from_pretrained(shared / "tower", dtype=torch.float32)
+    llm = Qwen2ForCausalLM.from_pretrained(shared / "llm", dtype=torch.float32)
     model = build_variant(variant_named(variant), tower, llm, tokenizer, seed)
     minutes = 0.0
     scores = {}

@@ -1,0 +1,31 @@
+"""Put a trained tower and language model among the package's assets, in bfloat16.
+
+python -m llavit_lens.miniature.ship runs/shared
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from transformers import AutoTokenizer, CLIPVisionModel, Qwen2ForCausalLM
+
+from llavit_lens.miniature.files import save_whole, write_whole
+from llavit_lens.miniature.presets import preset_named
+from llavit_lens.miniature.train import SHIPPED, shared_recipe
+
+
+def ship_shared(shared: Path, preset: str = "cpu") -> None:
+    """Copy tokenizer, tower and language model of `prepare_shared`, and their recipe."""
+    for name, kind in (("tower", CLIPVisionModel), ("llm", Qwen2ForCausalLM)):
+        model = kind.from_pretrained(shared / name).bfloat16()
+        save_whole(SHIPPED / name, model.save_pretrained)
+    tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizer")
+    save_whole(SHIPPED / "tokenizer", tokenizer.save_pretrained)
+    recipe = shared_recipe(preset_named(preset))
+    write_whole(SHIPPED / "recipe.json", json.dumps(recipe, indent=1))
+
+
+if __name__ == "__main__":
+    ship_shared(Path(sys.argv[1]))

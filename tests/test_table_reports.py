@@ -1,0 +1,91 @@
+"""analyses/table_1.py and table_3.py, end to end."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fonts import needs_font
+
+from llavit_lens.evaluation.paper_accuracy import CATEGORIES, TABLE_3
+from llavit_lens.miniature.fingerprint import world_fingerprint
+from llavit_lens.miniature.study import Run, save_run
+
+ANALYSES = Path(__file__).parent.parent / "analyses"
+
+
+def run_script(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(ANALYSES / name), run_name="__main__")
+    return int(stopped.value.code or 0)
+
+
+def test_results_that_are_there_are_compared_without_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, variant in enumerate(TABLE_3):
+        for seed in range(2):
+            rng = np.random.default_rng([number, seed])
+            right = {name: rng.binomial(4, 0.4 + number / 10, 30).tolist() for name in CATEGORIES}
+            run = Run(
+                variant, seed, world_fingerprint(), {}, 7, {}, right,
+                dict.fromkeys(CATEGORIES, [4] * 30), rng.integers(0, 9, (30, 3)).tolist(), [9] * 30,
+            )  # fmt: skip
+            save_run(run, tmp_path)
+    arguments = ["--results", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert run_script("table_3.py", arguments, monkeypatch) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "by guessing" in printed and "47.6 / 50.7" in printed
+    assert "2 seeds each" in printed
+    table = pd.read_csv(tmp_path / "out" / "table_3.csv")
+    assert list(dict.fromkeys(table["variant"])) == list(TABLE_3)
+    assert (table["seeds"] == 2).all()
+    for suffix in (".png", ".pdf"):
+        assert (tmp_path / "out" / f"table_3{suffix}").stat().st_size > 10_000
+
+
+@needs_font
+def test_what_is_missing_is_trained_and_examined_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "--results", str(tmp_path / "results"), "--train", str(tmp_path / "runs"),
+        "--seeds", "4", "--preset", "smoke", "--scenes", "2",
+    ]  # fmt: skip
+    assert run_script("table_1.py", arguments, monkeypatch) == 0
+    assert "no visual attn." in capsys.readouterr().out
+    files = sorted((tmp_path / "results").iterdir())
+    assert [f.name for f in files] == ["baseline-seed4.json", "no_visual_attention-seed4.json"]
+    record = json.loads(files[0].read_text())
+    assert record["world"] == world_fingerprint() and record["made"]["preset"] == "smoke"
+    assert len(record["patches"]) == 2 and set(record["made"]["versions"]) >= {"torch"}
+    written = [f.stat().st_mtime_ns for f in files]
+    assert run_script("table_1.py", arguments, monkeypatch) == 0
+    assert [f.stat().st_mtime_ns for f in files] == written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "a"], "give numbers from 0 on"),
+        (["--results", "/nowhere"], "no result of baseline; train it with --train"),
+        (["--train", "runs", "--scenes", "1"], "at least 2 scenes"),
+    ],
+)
+def test_mistakes_give_one_line(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_script("table_1.py", arguments, monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert message in said and "Traceback" not in said
