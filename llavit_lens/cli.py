@@ -384,8 +384,9 @@ def _print_scores(scores: dict[str, Any], name: str) -> None:
         table.add_row(*map(_cell, cells), style="bold" if best else None)
     console.print(table)
     console.print(f"best layer, chosen on other scenes: {scores['best_layer']['layer']}")
-    table = Table(*scores["accuracy"], title="share of questions answered rightly")
-    table.add_row(*map(_cell, scores["accuracy"].values()))
+    table = Table("", *scores["accuracy"], title="share of questions answered rightly")
+    table.add_row("model", *map(_cell, scores["accuracy"].values()))
+    table.add_row("by guessing", *map(_cell, scores["guess"].values()))
     console.print(table)
 
 

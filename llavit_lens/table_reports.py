@@ -122,8 +122,8 @@ def _print(
     shown = Table("", *(str(state) for state in states), box=SIMPLE)
     shown.title = "patches of things with a true word among the top 3, by state (0: projector)"
     for variant, rows in words.groupby("variant", sort=False):
-        row = ROWS.get(str(variant), str(variant))
-        shown.add_row(row, *(f"{value:.2f}" for value in rows["value"]))
+        label = ROWS.get(str(variant), str(variant))
+        shown.add_row(label, *(f"{value:.2f}" for value in rows["value"]))
     console.print(shown)
 
 

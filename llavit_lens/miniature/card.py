@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from llavit_lens.miniature.fingerprint import world_fingerprint
 from llavit_lens.miniature.presets import Preset
 from llavit_lens.miniature.pretrain_llm import MAP_SHARE
 from llavit_lens.miniature.variants import variant_named
@@ -27,7 +28,8 @@ Switches: separate_visual_qkv={separate_visual_qkv}, visual_attention={visual_at
 
 ## Recipe
 Made by `llavit-lens demo train --variant {variant} --seed {seed} --preset {preset}`
-({minutes} minutes after the shared part on {machine}, {precision}; {versions}).
+({minutes} minutes after the shared part on {machine}, {precision}; {versions}), in the world
+{world}.
 
 1. Vision tower (shared by all variants): a CLIP ViT trained on scene-caption pairs alone,
    contrastive (class token against caption) and multi-instance (each word of it on some patch);
@@ -57,7 +59,8 @@ After stage 1, where captions are all that the model has seen:
 
 {table_1}
 
-Accuracy of the answers: {accuracy} (after stage 1: {accuracy_1}).
+Accuracy of the answers: {accuracy} (after stage 1: {accuracy_1}; by guessing from the words of the
+question alone: {guess}).
 """
 
 
@@ -85,13 +88,15 @@ def write_card(folder: Path, record: dict[str, Any], preset: Preset) -> None:
         if variant.local_and_global
         else "features of tower layer 5",
         maps=MAP_SHARE,
+        world=world_fingerprint(),
         scenes=scores["scenes"],
         score_seed=scores["seed"],
         best=scores["best_layer"]["layer"],
         table=_table(scores),
         table_1=_table(first),
-        accuracy=_accuracy(scores),
-        accuracy_1=_accuracy(first),
+        accuracy=_accuracy(scores["accuracy"]),
+        accuracy_1=_accuracy(first["accuracy"]),
+        guess=_accuracy(scores["guess"]),
     )
     (folder / "README.md").write_text(text)
 
@@ -108,5 +113,5 @@ def _table(scores: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _accuracy(scores: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {share:.3f}" for name, share in scores["accuracy"].items())
+def _accuracy(shares: dict[str, float]) -> str:
+    return ", ".join(f"{name} {share:.3f}" for name, share in shares.items())

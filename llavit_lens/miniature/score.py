@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,14 +19,15 @@ from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.words import Words
 from llavit_lens.miniature.corpus import held_out_seed
-from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS, questions
+from llavit_lens.miniature.examine import asked_of
+from llavit_lens.miniature.guess import is_guessed
+from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS, Question
 from llavit_lens.miniature.render import render
 from llavit_lens.miniature.scenes import GRID, Scene, Truth, patch_owners, sample_scene
 from llavit_lens.vlm.vlm import VLM
 
 K = 3
 LAYER_CHOICE_SCENES = 100
-QUESTIONS_PER_CATEGORY = 3
 
 
 def score_model(
@@ -35,17 +35,19 @@ def score_model(
 ) -> dict[str, Any]:
     """Readability per layer and accuracy per category, on scenes that no demo model was trained on.
 
-    Returns {"layers": [...], "input_similarity": {...}, "accuracy": {...}, "best_layer": {...}}
-    with rates in [0, 1]. Layer 0 is the projector's output. An object patch is one that an object
-    or sign covers by at least a quarter; `name` counts objects only, as a sign has no name of its
-    own. `best_layer` was chosen by hit3 on other scenes than those that are scored.
+    Returns {"layers": [...], "input_similarity": {...}, "accuracy": {...}, "guess": {...},
+    "accuracy_of_kinds": {...}, "best_layer": {...}} with rates in [0, 1]. Layer 0 is the
+    projector's output. An object patch is one that an object or sign covers by at least a quarter;
+    `name` counts objects only, as a sign has no name of its own. `guess` is what the words of the
+    questions alone would have got. `best_layer` was chosen by hit3 on other scenes than those that
+    are scored.
 
     Raises ConfigurationError for fewer than two scenes (chance needs another one), or for a model
     whose visual tokens do not lie on the scenes' patch grid.
     """
     if scenes < 2:
         raise ConfigurationError(f"--scenes {scenes}: a score needs at least 2 scenes")
-    layers, cosines, accuracy = _measure(vlm, scenes, held_out_seed(seed, 0), progress)
+    layers, cosines, right = _measure(vlm, scenes, held_out_seed(seed, 0), progress)
     chosen, _, _ = _measure(
         vlm, min(scenes, LAYER_CHOICE_SCENES), held_out_seed(seed, 500_000), progress, ask=False
     )
@@ -56,7 +58,7 @@ def score_model(
         "seed": seed,
         "layers": layers,
         "input_similarity": cosines,
-        "accuracy": accuracy,
+        **right,
         "best_layer": next(row for row in layers if row["layer"] == best),
     }
 
@@ -116,6 +118,8 @@ def _measure(
 ) -> tuple[list[dict], dict, dict]:
     lens, cosine = _Patches(), _Patches()
     answers: dict[str, list[bool]] = defaultdict(list)
+    kinds: dict[str, list[bool]] = defaultdict(list)
+    guesses: dict[str, list[bool]] = defaultdict(list)
     numbers = range(scenes)
     bar = track(numbers, f"scoring {vlm.name}", console=Console(stderr=True))
     for number in bar if progress else numbers:
@@ -132,22 +136,24 @@ def _measure(
         lens.add(number, truth, words)
         cosine.add(number, truth, input_similarity(trace, k=K))
         if ask:
-            for category, right in _answers(vlm, scene, picture):
-                answers[category].append(right)
+            for question, right in _answers(vlm, scene, picture):
+                answers[question.category].append(right)
+                kinds[question.kind].append(right)
+                guesses[question.category].append(is_guessed(question))
     layers = [{"layer": layer, **lens.score(i)} for i, layer in enumerate(words.layers)]
-    accuracy = {c: float(np.mean(answers[c])) for c in CATEGORIES_OF_QUESTIONS if answers[c]}
-    return layers, cosine.score(0), accuracy
+    asked = [c for c in CATEGORIES_OF_QUESTIONS if answers[c]]
+    shares = {
+        "accuracy": {c: float(np.mean(answers[c])) for c in asked},
+        "guess": {c: float(np.mean(guesses[c])) for c in asked},
+        "accuracy_of_kinds": {kind: float(np.mean(kinds[kind])) for kind in sorted(kinds)},
+    }
+    return layers, cosine.score(0), shares
 
 
 @torch.no_grad()
-def _answers(vlm: VLM, scene: Scene, picture: Image.Image) -> list[tuple[str, bool]]:
-    """(category, whether right) of a few questions of each category; all answers are one token."""
-    rng = random.Random(f"score {scene.seed}")
-    asked, count = [], Counter[str]()
-    for question in questions(scene, rng):
-        count[question.category] += 1
-        if count[question.category] <= QUESTIONS_PER_CATEGORY:
-            asked.append(question)
+def _answers(vlm: VLM, scene: Scene, picture: Image.Image) -> list[tuple[Question, bool]]:
+    """The questions asked of a scene, and whether each answer was right; all are one token."""
+    asked = asked_of(scene)
     inputs = vlm.processor(
         images=[picture] * len(asked),
         text=[vlm.format_prompt(q.question) for q in asked],
@@ -156,7 +162,7 @@ def _answers(vlm: VLM, scene: Scene, picture: Image.Image) -> list[tuple[str, bo
     ).to(vlm.device, dtype=vlm.model.dtype)
     logits = vlm.model(**inputs, logits_to_keep=1).logits[:, -1]
     said = vlm.tokenizer.convert_ids_to_tokens(logits.argmax(-1).tolist())
-    return [(q.category, _bare(word) == q.answer) for q, word in zip(asked, said, strict=True)]
+    return [(q, _bare(word) == q.answer) for q, word in zip(asked, said, strict=True)]
 
 
 def _bare(word: str) -> str:
