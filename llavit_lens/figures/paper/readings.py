@@ -145,26 +145,30 @@ def check_places(places: Sequence[Place], probed: Sequence[Probed], picture: str
     Raises:
         ConfigurationError: says which patch, of which picture or model.
     """
-    for place in places:
-        if places.count(place) > 1:
-            raise ConfigurationError(f"{picture}: the patch {place[:2]} is named twice")
-    boxes = []
+    first = probed[0]
     for one in probed:
-        try:
-            chosen = [one.layout.index(*place) for place in places]
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{picture}, {one.model}: {error}") from None
-        for place, index in zip(places, chosen, strict=True):
-            if not one.layout.on_picture[index]:
-                raise ConfigurationError(
-                    f"{picture}: the patch at row {place[0]}, column {place[1]} lies in the padding"
-                )
-        boxes.append(one.layout.boxes[chosen])
-        if one.layout.grid != probed[0].layout.grid or not np.allclose(boxes[0], boxes[-1]):
+        if one.layout.grid != first.layout.grid:
             raise ConfigurationError(
-                f"{picture}: {one.model} sees a grid of {_grid(one.layout)} patches and "
-                f"{probed[0].model} one of {_grid(probed[0].layout)}, or other parts of the "
-                "picture; models side by side have to see the same patches"
+                f"{picture}: {one.model} sees {_grid(one.layout)} patches and {first.model} "
+                f"{_grid(first.layout)}; models side by side have to see the same ones"
+            )
+    try:
+        chosen = [[one.layout.index(*place) for place in places] for one in probed]
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{picture}: {error}") from None
+    if len(set(chosen[0])) < len(places):
+        raise ConfigurationError(f"{picture}: a patch is named twice")
+    boxes = [one.layout.boxes[own] for one, own in zip(probed, chosen, strict=True)]
+    for place, (left, top, right, bottom) in zip(places, boxes[0], strict=True):
+        if left == right or top == bottom:
+            raise ConfigurationError(
+                f"{picture}: the patch at row {place[0]}, column {place[1]} lies in the padding"
+            )
+    for one, own in zip(probed, boxes, strict=True):
+        if not np.allclose(own, boxes[0]):
+            raise ConfigurationError(
+                f"{picture}: {one.model} sees other parts of the picture than {first.model}; "
+                "models side by side have to see the same patches"
             )
 
 
@@ -231,4 +235,5 @@ def _rounded(value: float) -> float:
 
 
 def _grid(layout: VisualLayout) -> str:
-    return " and ".join(f"{rows} x {cols}" for rows, cols in dict.fromkeys(layout.grid))
+    (rows, cols), *others = layout.grid
+    return f"{rows} x {cols}" + (f" (and {len(others)} tiles more)" if others else "")

@@ -95,15 +95,16 @@ def open_subjects(
     if not images and not scenes:
         # those with enough things for all patches stand first
         enough = PATCHES - 1
-        names = sorted(example_names(), key=lambda n: len(example_truth(n).scene.things) < enough)
-        scenes = [names[number % len(names)] for number in spec.scenes if names]
+        shipped = example_names() or [example_path().stem]  # which says that there are none
+        names = sorted(shipped, key=lambda name: len(example_truth(name).scene.things) < enough)
+        scenes = [names[number % len(names)] for number in spec.scenes]
     if relevant and not images:
         raise ConfigurationError("--relevant is for pictures of --image: scenes have their truth")
     found = []
-    for name in scenes or [None] * (not images):  # no scenes ship: example_path says so
+    for name in scenes:
         path = example_path(name)
         drawn = open_image(sharper_path(path))
-        found.append(Subject(path.stem, open_image(path), drawn, example_truth(path.stem), None))
+        found.append(Subject(name, open_image(path), drawn, example_truth(name), None))
     lists = [_words(text) for text in relevant]
     for path, listed in zip(images, one_for_each(lists, images, "--relevant"), strict=True):
         image = open_image(path)
