@@ -236,7 +236,7 @@ def test_a_layer_between_is_called_so(
 ) -> None:
     figure_report(4, [folder / "noise.png"], **models, layer=1, out=tmp_path)
     assert {r["place"] for _, r in readings(drawn["data"])} == {"input", "layer 1"}
-    assert any("layer 1" in text.get_text() for text in drawn["figure"].texts)
+    assert any("Layer 1, llavit" in text.get_text() for text in drawn["figure"].texts)
 
 
 def test_places() -> None:

@@ -33,7 +33,7 @@ _ACROSS = 4  # cards in a row
 _CARD = (WIDTH - 2 * EDGE - _PICTURE - _GAP - (_ACROSS - 1) * _BETWEEN) / _ACROSS
 _PAD, _CROP, _HEAD, _LINE, _BELOW = 0.09, 0.62, 0.24, 0.222, 0.22
 _SIZE, _HEADING, _VALUE = 10.0, 8.5, 8.5  # points
-_RANK_WIDTH, _VALUE_WIDTH = 0.15, 0.48
+_RANK, _APART = 0.15, 0.06  # the rank's width, and what is between word and value
 
 
 def draw_cards(pictures: Sequence[PictureReadings], title: str, notes: list[str]) -> Figure:
@@ -84,7 +84,7 @@ def _draw_card(
     draw_numbered_crop(ax, picture.image, np.array(patch.box), patch.number - 1, size)
     at = top + _PAD + _CROP + 0.06
     for reading in patch.readings:
-        heading = _heading(reading, len(picture.models))
+        heading = _heading(reading, patch, len(picture.models))
         heading = shorten(heading, (_CARD - _PAD) * 72 / _HEADING / 1.15)  # bold is wider
         page.text(left + _PAD, at + 0.04, heading, size=_HEADING, weight="bold")
         for line, word in enumerate(reading.shown):
@@ -94,17 +94,19 @@ def _draw_card(
 
 
 def _draw_line(page: Page, left: float, foot: float, word: ReadWord, reading: Reading) -> None:
-    page.text(left, foot, str(word.rank), size=_VALUE, color=MUTED, baseline=True)
-    room = _CARD - 2 * _PAD - _RANK_WIDTH - _VALUE_WIDTH
-    draw_word(page, left + _RANK_WIDTH, foot, word, room - 0.05, _SIZE)
     value = f"{word.value:.3f}" if reading.measure == "cosine" else f"{word.value:.1%}"
-    right = left + _CARD - 2 * _PAD - text_width(value) * _VALUE / 72
-    page.text(right, foot, value, size=_VALUE, color=MUTED, baseline=True)
+    width = text_width(value) * _VALUE / 72
+    right = left + _CARD - 2 * _PAD
+    page.text(left, foot, str(word.rank), size=_VALUE, color=MUTED, baseline=True)
+    room = right - width - _APART - (left + _RANK)
+    draw_word(page, left + _RANK, foot, word, room, _SIZE)
+    page.text(right - width, foot, value, size=_VALUE, color=MUTED, baseline=True)
 
 
-def _heading(reading: Reading, models: int) -> str:
+def _heading(reading: Reading, patch: PatchReadings, models: int) -> str:
     measure = {"cosine": "cosine sim", "probability": "probability"}[reading.measure]
     if models == 1:
         return f"{reading.place.capitalize()} ({measure})"
     name = model_title(reading.model)
-    return name if reading.place == "output" else f"{name}, {reading.place}"
+    plain = all(other.place == "output" for other in patch.readings)
+    return name if plain else f"{reading.place.capitalize()}, {name}"

@@ -53,7 +53,8 @@ def draw_lists(
             size = _size(picture)
             draw_numbered_picture(page, picture, left + (_COLUMN - size[0]) / 2, top, size)
             under = top + picture_height + 0.18
-            page.text(left, under, f"({next(letters)})", size=10.5, weight="bold")
+            if len(pictures) > 1:
+                page.text(left, under, f"({next(letters)})", size=10.5, weight="bold")
             _draw_table(page, picture, left, under, spec)
         top += height
     draw_foot(page, notes, top)
@@ -73,13 +74,14 @@ def _draw_table(
 ) -> None:
     readings = picture.patches[0].readings
     room = (_COLUMN - _LISTS) / len(readings)
-    size = 10.5 if len(readings) < 3 else 8.5
+    narrow = len(readings) > 2
+    size = 8.5 if narrow else 10.5
     for number, reading in enumerate(readings):
-        name, measure = _heading(reading, len(picture.models))
+        name, measure = _heading(reading, len(picture.models), narrow)
         at = left + _LISTS + number * room
-        name = shorten(name, (room - 0.08) * 72 / size / 1.15)
+        name = shorten(name, (room - 0.08) * 72 / size / 1.15)  # bold is wider
         page.text(at, top, name, size=size, weight="bold")
-        page.text(at, top + 0.2, measure, size=size - 2, color=MUTED)
+        page.text(at, top + 0.2, measure, size=8.5, color=MUTED)
     for number, patch in enumerate(picture.patches):
         _draw_row(page, picture, patch, left, top + _TABLE_HEAD + number * _ROW, spec)
 
@@ -113,10 +115,9 @@ def _draw_row(
             )
 
 
-def _heading(reading: Reading, models: int) -> tuple[str, str]:
-    """Of a column: what is read, and how words were found."""
+def _heading(reading: Reading, models: int, narrow: bool) -> tuple[str, str]:
+    """Of a column: what is read, and where or how."""
     how = {"cosine": "nearest by cosine", "probability": "likeliest"}[reading.measure]
-    if reading.place == "output" and models > 1:
-        return model_title(reading.model), f"output, {how}"
-    name = reading.place.capitalize()
-    return (name, how) if models == 1 else (model_title(reading.model), f"{reading.place}, {how}")
+    if models == 1:
+        return reading.place.capitalize(), how
+    return model_title(reading.model), reading.place if narrow else f"{reading.place}, {how}"

@@ -18,7 +18,7 @@ WIDTH, EDGE = 10.0, 0.25
 _TITLE, _NOTE = 15.0, 9.5  # points
 _TITLE_LINE, _NOTE_LINE = 0.32, 0.178
 FILLED = "#8a8f94"  # a word that only fills a place
-_SMALLEST = 0.78  # of a word's size, where it is too long
+_SMALLEST = 0.74  # of a word's size, where it is too long
 
 _NAMES = {"demo:baseline": "Baseline", "demo:llavit": "LLaViT"}
 
