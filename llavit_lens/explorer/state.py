@@ -37,7 +37,8 @@ def begin(offer: Offer) -> None:
     for name in _MODELS:
         asked = getattr(view, name)
         if (model := offer.of_link(asked)) is not None:
-            view = replace(view, **{name: model})
+            known: dict[str, Any] = {name: model}
+            view = replace(view, **known)
         elif offer.public or asked not in _loaded():
             pending[name] = asked
     for name in _FIELDS:
