@@ -39,6 +39,7 @@ class PaneView {
     this.panel = make("div", pane.slots.length <= 10 ? "panel few" : "panel");
     this.left = make("div", "left", null, this.name, this.frame, this.strip);
     this.element = make("section", "column", null, this.left, this.panel);
+    this.element.lastChild.dataset.name = pane.name;
     this.thumbnails = pane.slots.map((slot, number) => this.makeThumbnail(slot, number));
     this.pointers = new Map();
     this.listen();
@@ -69,7 +70,11 @@ class PaneView {
     const end = (event) => {
       const known = this.pointers.delete(event.pointerId);
       if (event.type === "pointerup" && known && this.start && !this.start.moved) {
-        this.act.pin(this, this.patchAt(event));
+        const patch = this.patchAt(event);
+        this.act.pin(this, patch);
+        // a finger cannot hover: a tap shows the card, and the next one on the patch hides it
+        const shown = this.look.hovered === patch;
+        if (event.pointerType === "touch") this.act.hover(this, shown ? undefined : patch);
         canvas.focus({ preventScroll: true });
       }
       if (!this.pointers.size) this.start = null;
@@ -78,7 +83,7 @@ class PaneView {
     canvas.addEventListener("pointercancel", end);
     canvas.addEventListener("pointerleave", (event) => {
       this.pointers.delete(event.pointerId);
-      this.act.hover(this, undefined);
+      if (event.pointerType !== "touch") this.act.hover(this, undefined);
     });
     canvas.addEventListener("dblclick", (event) => {
       this.act.zoom(event.shiftKey ? 0.5 : 2, this.fraction(event));
@@ -115,7 +120,7 @@ class PaneView {
         return;
       }
     }
-    this.act.hover(this, this.patchAt(event));
+    if (event.pointerType !== "touch") this.act.hover(this, this.patchAt(event));
   }
 
   // Size of the whole picture in CSS pixels.
