@@ -18,6 +18,20 @@ COLORS = {
     "difference": "where two models differ",
 }
 
+SCALES = {
+    "": "as suits the color",
+    "fixed": "the same for all layers",
+    "layer": "fitted to the layer",
+    "log": "logarithmic",
+}
+
+LABELS = {
+    "": "as the patches are many or few",
+    "each": "a word on each patch",
+    "merged": "one word for neighbors that have the same",
+    "off": "no words",
+}
+
 ABLATIONS = {
     "visual_attention": "No visual attention (Eq. 5)",
     "text->visual": "Text does not see the picture",
