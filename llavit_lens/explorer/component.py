@@ -61,7 +61,12 @@ def show_view(still: bytes, moving: dict[str, Any], chosen: Callable[[], None]) 
     given = st.session_state[STANDS][2]
     _moving(
         key=MOVING_KEY,
-        data={"identity": identity.decode(), "turn": turn, "start": given, "search": moving["search"]},
+        data={
+            "identity": identity.decode(),
+            "turn": turn,
+            "start": given,
+            "search": moving["search"],
+        },
     )
     _view(key=KEY, data=identity + b"\n" + body.rstrip(b"\n"), on_view_change=chosen)
 

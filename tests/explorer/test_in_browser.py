@@ -15,7 +15,7 @@ from llavit_lens.miniature.scenes import example_names, sharper_path
 from llavit_lens.miniature.scenes import example_path as path_of
 from llavit_lens.vlm.load import checkpoint_folder
 
-MILLISECONDS = 30_000
+MILLISECONDS = 90_000
 # a server and a browser are not cheap: with pytest-xdist all of these run in one process
 pytestmark = pytest.mark.xdist_group("browser")
 

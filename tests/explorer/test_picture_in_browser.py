@@ -237,7 +237,9 @@ def test_the_legend_says_the_numbers_of_the_scale(visit, probabilities):
     assert page.get_by_label("Scale of the colors").input_value() == "layer"
     assert not page.get_by_role("button", name="Fit the scale").is_visible()
     choose(page, "Scale of the colors", "log")
-    assert "≤ 0.01 %100 %" in legend.text_content() and "1.0 % in the middle" in legend.text_content()
+    assert (
+        "≤ 0.01 %100 %" in legend.text_content() and "1.0 % in the middle" in legend.text_content()
+    )
     choose(page, "What the colors show", "entropy")
     assert page.get_by_label("Scale of the colors").input_value() == "fixed"
 
