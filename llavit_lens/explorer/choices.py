@@ -21,6 +21,20 @@ COLORS = {
     "difference": "where two models differ",
 }
 
+SCALES = {
+    "": "as suits the color",
+    "fixed": "the same for all layers",
+    "layer": "fitted to the layer",
+    "log": "logarithmic",
+}
+
+LABELS = {
+    "": "as the patches are many or few",
+    "each": "a word on each patch",
+    "merged": "one word for neighbors that have the same",
+    "off": "no words",
+}
+
 OF_PATCHES = {
     "visual_attention": "No visual attention (Eq. 5)",
     "visual->visual": "Patches see no patches, not even themselves",

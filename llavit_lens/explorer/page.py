@@ -22,6 +22,7 @@ _STYLE = """<style>
 .stMainBlockContainer { padding: 2.2rem 2rem 3rem; max-width: 92rem; }
 .stMainBlockContainer h1 { font-size: 1.7rem; padding: 0.4rem 0 0; }
 .stMainBlockContainer h3 { font-size: 1.25rem; padding: 0.8rem 0 0.2rem; }
+.st-key-explorer_moving { display: none; }  /* it only carries data */
 @media (max-width: 640px) {
   :root { --llavit-top: 3.75rem; }  /* Streamlit's own header; the layer slider stops below it */
   .stMainBlockContainer { padding: 3.9rem 0.8rem 3rem; }

@@ -149,17 +149,18 @@ def take_switches(depth: int) -> None:
 
 
 def take_choice() -> None:
-    """A layer, patch or color was chosen in the view. What the browser says is checked."""
+    """Something was chosen in the view. What the browser says is checked."""
     said = component.choice()
-    slot, pin, color = said.get("slot"), said.get("pin"), said.get("color")
+    slot, pin = said.get("slot"), said.get("pin")
+    shown: dict[str, Any] = {name: said.get(name) for name in ("color", "scale", "labels")}
     try:
         patch = UNPINNED if pin is None else _whole(pin)
         if pin is not None and patch < 0:
             return
-        view = View(layer=_whole(slot) - 1, patch=patch, color=color)  # type: ignore[arg-type]
+        view = View(layer=_whole(slot) - 1, patch=patch, **shown)
     except (ConfigurationError, TypeError):
         return
-    for name in ("layer", "patch", "color"):
+    for name in ("layer", "patch", *shown):
         st.session_state[name] = getattr(view, name)
 
 

@@ -232,7 +232,7 @@ def test_downloads_hold_no_reading_and_make_a_forgotten_one_anew(picture, loaded
     bench = Bench()
     reading = bench.read(Source("a"), picture, "What?")
     table = panels.downloads.table_csv([("a", reading)])
-    start = Start(1, 0, "probability", 1, 0, "")
+    start = Start(1, 0, "probability", "", "", 1, 0, "")
     sides = [Side("a", Source("a"), (), reading)]
     panels.show_downloads(bench, sides, picture, start, b"0\n{}\n", None)
     bench._readings.clear()

@@ -144,6 +144,10 @@ def link(page, *parts):
     return page.url[page.url.index("?") :]
 
 
+def color(page):
+    return page.get_by_label("What the colors show")
+
+
 def pinned(page):
     return page.locator(".live").text_content()
 
@@ -175,7 +179,7 @@ def test_open_hover_click_and_move_the_slider(visit, tops):
     assert page.locator(".layer").text_content() == "layer 2 of 6"
     page.locator(".go").nth(6).click()
     assert page.locator(".layer").text_content() == "layer 5 of 6"
-    page.locator(".llavit-explorer select").select_option("entropy")
+    color(page).select_option("entropy")
     assert "entropy" in page.locator(".meaning").text_content()
 
 
@@ -252,8 +256,8 @@ def test_search_a_word(visit, tops):
     box.press("Enter")
     found = page.locator(".found")
     found.get_by_text("likeliest at layer").wait_for()
-    assert page.locator(".llavit-explorer select").input_value() == "word"
-    assert f"log-probability of “{word}”" in page.locator(".meaning").text_content()
+    assert color(page).input_value() == "word"
+    assert f"probability of “{word}”" in page.locator(".meaning").text_content()
     said = re.search(r"layer (\d) of 6, row (\d), column (\d)", found.text_content())
     with rerun(page):
         found.get_by_role("button").click()
@@ -265,7 +269,7 @@ def test_search_a_word(visit, tops):
     box.fill("")
     box.press("Enter")
     page.locator(".found").wait_for(state="hidden")
-    assert page.locator(".llavit-explorer select").input_value() == "probability"
+    assert color(page).input_value() == "probability"
 
 
 def test_compare_two_models(visit):
@@ -282,7 +286,7 @@ def test_compare_two_models(visit):
     assert places == ["Patch at row 6, column 1"] * 2
     page.mouse.move(*center_of(page, 2, 2, pane=0))
     assert page.locator(".card:visible").count() == 2
-    page.locator(".llavit-explorer select").select_option("difference")
+    color(page).select_option("difference")
     assert "disagree" in page.locator(".meaning").text_content()
 
 
@@ -433,14 +437,19 @@ def test_a_link_restores_the_view(visit):
     page = visit()
     page.mouse.click(*center_of(page, 2, 5))
     page.locator(".slide input").fill("5")
-    page.locator(".llavit-explorer select").select_option("entropy")
-    again = visit(link(page, "layer=4", "patch=21", "color=entropy"))
+    color(page).select_option("entropy")
+    page.get_by_label("Scale of the colors").select_option("layer")
+    page.get_by_label("How words are shown").select_option("merged")
+    parts = ("layer=4", "patch=21", "color=entropy", "scale=layer", "labels=merged")
+    again = visit(link(page, *parts))
     assert again.locator(".layer").text_content() == "layer 4 of 6"
     assert "row 2, column 5" in pinned(again)
-    assert again.locator(".llavit-explorer select").input_value() == "entropy"
+    assert color(again).input_value() == "entropy"
+    assert again.get_by_label("Scale of the colors").input_value() == "layer"
+    assert again.get_by_label("How words are shown").input_value() == "merged"
     third = visit(link(again, "layer=4") + "&word=red")
     assert third.locator(".found").get_by_text("likeliest").is_visible()
-    assert third.locator(".llavit-explorer select").input_value() == "entropy"
+    assert color(third).input_value() == "entropy"
     again.reload()
     again.locator("canvas.picture").wait_for()
     assert "row 2, column 5" in pinned(again)
@@ -503,7 +512,27 @@ def test_it_listens_on_this_machine_only_and_tells_nobody(address):
     assert listening == [f"0100007F:{port:04X}"]
 
 
-def test_a_layer_change_does_not_send_the_picture_again(visit):
+def test_the_same_picture_again_has_no_pin_that_the_page_does_not_know(visit, tmp_path):
+    picture = tmp_path / "scene.png"
+    shutil.copy(sharper_path(path_of(example_names()[3])), picture)
+    page = visit()
+    page.locator("input[type=file]").set_input_files(str(picture))
+    link(page, "picture=own")
+    page.mouse.click(*center_of(page, 7, 0))
+    page.get_by_role("heading", name="The patch at row 7, column 0").wait_for()
+    link(page, "patch=56")
+    page.locator("input[type=file]").set_input_files(str(picture))
+    # the page forgets the pin, as for any other picture; the words stay the same
+    page.wait_for_function("!location.search.includes('patch=')")
+    settled(page)
+    place = page.locator("h4").text_content().removeprefix("Patch at ")
+    assert place != "row 7, column 0"
+    assert page.get_by_role("heading", name=f"The patch at {place}, through").is_visible()
+    page.mouse.click(*center_of(page, 7, 0))  # what one does next counts again
+    page.get_by_role("heading", name="The patch at row 7, column 0").wait_for()
+
+
+def test_a_layer_change_or_a_search_does_not_send_the_picture_again(visit):
     page = visit()
     received = []
     take = lambda frame: received.append(len(frame))  # noqa: E731  (Playwright marks what it calls)
@@ -518,6 +547,14 @@ def test_a_layer_change_does_not_send_the_picture_again(visit):
         with rerun(page):
             page.keyboard.press(key)
         assert 0 < sum(received) < 50_000
+    for word in ("sky", "red"):
+        received.clear()
+        with rerun(page):
+            box = page.get_by_label("Find a word")
+            box.fill(word)
+            box.press("Enter")
+        page.get_by_text(f"probability of “{word}”").wait_for()
+        assert 0 < sum(received) < 60_000
 
 
 def test_a_public_page(browser, tmp_path):

@@ -96,14 +96,16 @@ def test_another_question(page, shown):
 def test_a_link_restores_its_view(page, shown):
     page.query_params.update(
         picture=example_names()[2], model="demo:baseline", layer="4", patch="9", color="entropy",
-        k="3", word="sky",
+        scale="layer", labels="merged", k="3", word="sky",
     )  # fmt: skip
     before = link_of(page)
     page.run()
     assert not page.exception and not page.error and not page.warning
     still, moving = still_of(shown[-1]), shown[-1][1]
     assert "baseline" in still["panes"][0]["name"] and still["panes"][0]["k"] == 3
-    assert moving["start"] == {"slot": 5, "pin": 9, "color": "entropy"}
+    assert moving["start"] == {
+        "slot": 5, "pin": 9, "color": "entropy", "scale": "layer", "labels": "merged",
+    }  # fmt: skip
     assert moving["search"]["word"] == "sky"
     assert link_of(page) == before
 
@@ -117,30 +119,39 @@ def test_a_layer_beyond_the_last_is_the_last(page, shown):
     assert start["slot"] == len(pane["slots"]) - 1 and 0 <= start["pin"] < 64
 
 
+SAID = {"slot": 3, "pin": 12, "color": "entropy", "scale": "layer", "labels": "off"}
+
+
 @pytest.mark.parametrize(
-    "said",
+    "changed",
     [
-        {"slot": 3, "pin": 12, "color": "entropy"},
-        {"slot": 3, "pin": None, "color": "entropy"},
-        {"slot": "3", "pin": 12, "color": "entropy"},
-        {"slot": True, "pin": None, "color": "entropy"},
-        {"slot": 3, "pin": -1, "color": "entropy"},
-        {"slot": 10**9, "pin": 1, "color": "entropy"},
-        {"slot": 3, "pin": 1, "color": "<b>"},
-        {"slot": 3, "pin": 1, "color": []},
         {},
+        {"pin": None},
+        {"slot": "3"},
+        {"slot": True, "pin": None},
+        {"pin": -1},
+        {"slot": 10**9},
+        {"color": "<b>"},
+        {"color": []},
+        {"scale": "linear"},
+        {"labels": None},
+        {"labels": {}},
+        None,
     ],
 )
-def test_what_the_browser_says_is_checked(monkeypatch, said):
-    session = {"layer": None, "patch": None, "color": "probability"}
+def test_what_the_browser_says_is_checked(monkeypatch, changed):
+    before = {"layer": None, "patch": None, "color": "probability", "scale": "", "labels": ""}
+    session = dict(before)
     monkeypatch.setattr(state.st, "session_state", session)
-    monkeypatch.setattr(component, "choice", lambda: said)
+    monkeypatch.setattr(component, "choice", lambda: {} if changed is None else {**SAID, **changed})
     state.take_choice()
-    if said.get("slot") == 3 and said["pin"] in (12, None):
-        patch = UNPINNED if said["pin"] is None else 12
-        assert session == {"layer": 2, "patch": patch, "color": "entropy"}
+    if changed in ({}, {"pin": None}):
+        patch = UNPINNED if changed else 12
+        assert session == {
+            "layer": 2, "patch": patch, "color": "entropy", "scale": "layer", "labels": "off",
+        }  # fmt: skip
     else:
-        assert session == {"layer": None, "patch": None, "color": "probability"}
+        assert session == before
 
 
 def test_a_link_loads_no_model_by_itself(page, shown, tmp_path):
