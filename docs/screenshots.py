@@ -45,7 +45,8 @@ def main() -> None:
         page.wait_for_timeout(1500)
         save(page, "explorer-search")
 
-        page = opened(browser, address, "?mode=ablate", 1280, 1150)
+        switches = "visual_attention:0-2,last->visual"
+        page = opened(browser, address, f"?mode=ablate&ablation={switches}", 1280, 1550)
         save(page, "explorer-ablate")
 
 

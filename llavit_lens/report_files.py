@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -13,6 +14,8 @@ from llavit_lens.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_UNDATED: dict[str, Any] = {"CreationDate": None}  # so that the same numbers give the same file
 
 
 def make_folder(out: Path | None) -> None:
@@ -37,9 +40,23 @@ def write_report(name: str, table: pd.DataFrame, figure: Figure, out: Path | Non
     with _writing_to(out):
         table.to_csv(out / f"{name}.csv", index=False)
         figure.savefig(out / f"{name}.png")
-        # without the date, so that the same numbers give the same file
-        figure.savefig(out / f"{name}.pdf", metadata={"CreationDate": None})
+        figure.savefig(out / f"{name}.pdf", metadata=_UNDATED)
     print(f"The table and its figure are {(out / name).resolve()}.csv, .png and .pdf")
+
+
+def write_figure(name: str, figure: Figure, data: dict[str, Any], out: Path) -> None:
+    """Write name.png, .pdf and .json, what the figure draws as data, and say where they are.
+
+    The same figure and data give the same bytes.
+
+    Raises:
+        ConfigurationError: the folder cannot be written to.
+    """
+    with _writing_to(out):
+        figure.savefig(out / f"{name}.png")
+        figure.savefig(out / f"{name}.pdf", metadata=_UNDATED)
+        (out / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    print(f"The figure is {(out / name).resolve()}.png and .pdf, its data .json")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from llavit_lens.explorer.bench import Reading
 from llavit_lens.explorer.payload import CODES, NATS
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
+from llavit_lens.lens.words import Words
+from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.vlm import VLM
 
 
@@ -39,3 +42,34 @@ def decoded(pane: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     values = np.where(cosine, 2 * codes / CODES - 1, -NATS * codes / CODES)
     entropy = numbers(pane["entropy"], "<u2").reshape(shape[:2]) / CODES * pane["maxEntropy"]
     return strings, values, entropy
+
+
+def grid_reading(grid: np.ndarray, probabilities: np.ndarray, image: Image.Image) -> Reading:
+    """A made-up reading: the same words at all layers, with two words for each patch.
+
+    Args:
+        grid: [rows, cols], the top words.
+        probabilities: [layers, rows, cols] of the top words.
+    """
+    rows, cols = grid.shape
+    layers = len(probabilities)
+    row, col = (axis.ravel() for axis in np.indices(grid.shape))
+    width, height = image.width / cols, image.height / rows
+    boxes = np.stack([col * width, row * height, (col + 1) * width, (row + 1) * height], axis=1)
+    where = np.arange(grid.size)
+    layout = VisualLayout(where, 0 * where, row, col, (grid.shape,), image.size, boxes)
+    names, ids = np.unique(grid.ravel(), return_inverse=True)
+    strings = {**dict(enumerate(names.tolist())), len(names): "second"}
+    both = np.stack([ids, np.full_like(ids, len(names))], axis=1)
+    top = probabilities.reshape(layers, -1, 1)
+    values = np.log(np.concatenate([top, 0.5 * np.minimum(top, 1 - top)], axis=2))
+    words = Words(
+        "logit_lens", list(range(layers)), np.stack([both] * layers), values.astype(np.float32),
+        np.zeros((layers, grid.size)), np.ones((layers, grid.size)), strings, layout, {},
+    )  # fmt: skip
+    cosines = np.full((1, grid.size, 2), 0.1, np.float32)
+    similarity = Words(
+        "input_similarity", [0], both[None], cosines, None, None, strings, layout, {}
+    )
+    trace = SimpleNamespace(n_layers=layers - 1, unembedding=np.zeros((1000, 1)))
+    return Reading(("made up",), trace, words, similarity, "cpu")  # type: ignore[arg-type]

@@ -1,11 +1,12 @@
-"""The interventions that the page offers, behind one door."""
+"""The interventions that the page offers: any set of them at once, each with layers of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.explorer.choices import ABLATIONS
@@ -13,50 +14,126 @@ from llavit_lens.explorer.choices import ABLATIONS
 if TYPE_CHECKING:
     from llavit_lens.vlm.vlm import VLM
 
+NOTHING = "none"
+"""No intervention, in a link."""
+_MODES = ("causal", "bidirectional", "self")
+_PART = re.compile(r"([a-z_>-]+)(?::([0-9]{1,4})-([0-9]{1,4})?)?")
+
 
 @dataclass(frozen=True)
 class Ablation:
-    """An intervention on layers `first` to `last` of a model, counted from 1; 0: the last one."""
+    """An intervention on decoder layers `first` to `last`, both included, counted from 0 as in the
+    library (`llavit_lens.vlm.layers`); None: the model's last layer."""
 
     kind: str
-    first: int = 1
-    last: int = 0
+    first: int = 0
+    last: int | None = None
+
+    def layers(self, depth: int) -> range:
+        """Its layers in a model of `depth` decoder layers.
+
+        Raises:
+            ConfigurationError: they are not all there.
+        """
+        last = depth - 1 if self.last is None else self.last
+        if not 0 <= self.first <= last < depth:
+            raise ConfigurationError(
+                f"decoder layers {self.first} to {last} are not all there: the model has 0 to "
+                f"{depth - 1}"
+            )
+        return range(self.first, last + 1)
+
+    def within(self, depth: int) -> Ablation:
+        """The same as far as a model of `depth` decoder layers allows."""
+        last = depth - 1 if self.last is None else min(self.last, depth - 1)
+        first = min(self.first, last)
+        return Ablation(self.kind, first, None if last == depth - 1 else last)
 
     def title(self, depth: int) -> str:
-        """In words, for a model of `depth` layers."""
+        """In words, for a model of `depth` decoder layers."""
         name = ABLATIONS[self.kind]
         name = name[0].lower() + name[1:]
-        if (self.first, self.last or depth) == (1, depth):
+        layers = self.layers(depth)
+        if len(layers) == depth:
             return f"{name}, all layers"
-        return f"{name}, layers {self.first} to {self.last or depth}"
+        if len(layers) == 1:
+            return f"{name}, decoder layer {layers[0]}"
+        return f"{name}, decoder layers {layers[0]} to {layers[-1]}"
+
+    def code(self, depth: int) -> str:
+        """The library's call for it."""
+        layers = self.layers(depth)
+        where = "" if len(layers) == depth else f", layers=range({layers.start}, {layers.stop})"
+        if self.kind == "visual_attention":
+            return f"ll.ablate_visual_attention(vlm{where})"
+        if self.kind in _MODES:
+            return f'll.visual_attention(vlm, "{self.kind}"{where})'
+        return f'll.knock_out(vlm, "{self.kind}"{where})'
+
+
+def title_of(ablations: Sequence[Ablation], depth: int) -> str:
+    """All of them, in words."""
+    return "; ".join(ablation.title(depth) for ablation in ablations)
+
+
+def to_link(ablations: Sequence[Ablation]) -> str:
+    """As a link has them, such as `visual_attention,text->visual:2-4`; `:2-` is up to the last."""
+    parts = []
+    for ablation in ablations:
+        last = "" if ablation.last is None else ablation.last
+        all_layers = (ablation.first, ablation.last) == (0, None)
+        parts.append(ablation.kind + ("" if all_layers else f":{ablation.first}-{last}"))
+    return ",".join(parts) or NOTHING
+
+
+def of_link(text: str) -> tuple[Ablation, ...]:
+    """Inverse of `to_link`.
+
+    Raises:
+        ConfigurationError: there is no such intervention, one is there twice, or its layers make no
+            sense.
+    """
+    found: dict[str, Ablation] = {}
+    for part in text.split(",") if text != NOTHING else ():
+        match = _PART.fullmatch(part)
+        if match is None or match[1] not in ABLATIONS:
+            raise ConfigurationError(
+                f"ablation is {_cut(part)!r}, but must be one of: {', '.join(ABLATIONS)}; with "
+                "decoder layers such as text->visual:2-4, or none"
+            )
+        if match[1] in found:
+            raise ConfigurationError(f"ablation has {match[1]} twice; leave one out")
+        first, last = int(match[2] or 0), int(match[3]) if match[3] else None
+        if last is not None and last < first:
+            raise ConfigurationError(f"ablation has {part}: the layers end before they begin")
+        found[match[1]] = Ablation(match[1], first, last)
+    return tuple(found[kind] for kind in ABLATIONS if kind in found)
 
 
 @contextmanager
-def applied(vlm: VLM, ablation: Ablation | None, depth: int) -> Iterator[None]:
-    """Inside, the model runs with the intervention.
+def applied(vlm: VLM, ablations: Sequence[Ablation], depth: int) -> Iterator[None]:
+    """Inside, the model runs with all of the interventions.
 
     Raises:
         ConfigurationError: no such layers, or an intervention that this model does not allow.
     """
-    if ablation is None:
+    chosen = [(ablation.kind, ablation.layers(depth)) for ablation in ablations]
+    with ExitStack() as stack:
+        for kind, layers in chosen:
+            stack.enter_context(_intervention(vlm, kind, layers))
         yield
-        return
-    first, last = ablation.first, ablation.last or depth
-    if not 1 <= first <= last <= depth:
-        raise ConfigurationError(
-            f"layers {first} to {last} are not all there: the model has layers 1 to {depth}"
-        )
+
+
+def _intervention(vlm: VLM, kind: str, layers: range) -> Any:
     from llavit_lens.interventions.ablation import ablate_visual_attention
     from llavit_lens.interventions.knockout import knock_out, visual_attention
 
-    layers = range(first - 1, last)  # interventions count decoder layers from 0
-    if ablation.kind == "visual_attention":
-        intervention = ablate_visual_attention(vlm, layers)
-    elif ablation.kind == "causal":
-        intervention = visual_attention(vlm, "causal", layers)
-    elif ablation.kind == "bidirectional":
-        intervention = visual_attention(vlm, "bidirectional", layers)
-    else:
-        intervention = knock_out(vlm, ablation.kind, layers)
-    with intervention:
-        yield
+    if kind == "visual_attention":
+        return ablate_visual_attention(vlm, layers)
+    if kind in _MODES:
+        return visual_attention(vlm, kind, layers)  # type: ignore[arg-type]
+    return knock_out(vlm, kind, layers)
+
+
+def _cut(text: str, most: int = 40) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from llavit_lens.explorer.view import MOST_WORDS
 if TYPE_CHECKING:
     from llavit_lens.explorer.pictures import Picture
     from llavit_lens.lens.words import Words
+    from llavit_lens.model.progress import Watch
     from llavit_lens.vlm.trace import Trace
     from llavit_lens.vlm.vlm import VLM
 
@@ -24,9 +25,17 @@ MOST_BYTES = 1024**3
 MOST_ANSWERS = 200
 ANSWER_TOKENS = 64
 
-Progress = Callable[[str], None]
+FIND, LOOK, WORDS = "Finding the model", "Looking at the picture", "Reading words at every layer"
+"""Steps of a reading, beside those of the loading in between (`model.progress`)."""
+
+Ablations = Sequence[Ablation]
+
 Key = tuple[Any, ...]
 """What a reading or an answer is known by: the model, then all else that it depends on."""
+
+
+def _nobody(step: str, done: int, total: int) -> None:
+    """Watches nothing."""
 
 
 Stamp = tuple[tuple[str, int, int], ...]
@@ -110,11 +119,11 @@ class Bench:
     _books: threading.Lock = field(default_factory=threading.Lock)
 
     def known_reading(
-        self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
+        self, source: Source, picture: Picture, prompt: str, ablations: Ablations = ()
     ) -> Reading | None:
         """A reading that was made before and is still there."""
         with self._books:
-            reading = self._readings.get(_key(source, picture, prompt, ablation))
+            reading = self._readings.get(_key(source, picture, prompt, ablations))
             if reading is not None:
                 self._readings.move_to_end(reading.key)
                 if source in self._models:
@@ -126,8 +135,8 @@ class Bench:
         source: Source,
         picture: Picture,
         prompt: str,
-        ablation: Ablation | None = None,
-        progress: Progress = lambda step: None,
+        ablations: Ablations = (),
+        watch: Watch = _nobody,
     ) -> Reading:
         """One model's reading.
 
@@ -136,19 +145,19 @@ class Bench:
         """
         with self._work:
             # somebody else may have made it while this one waited
-            if (known := self.known_reading(source, picture, prompt, ablation)) is not None:
+            if (known := self.known_reading(source, picture, prompt, ablations)) is not None:
                 return known
-            vlm = self._model(source, progress)
+            vlm = self._model(source, watch)
             from llavit_lens.lens.input_similarity import input_similarity
             from llavit_lens.lens.logit_lens import logit_lens
 
-            progress("Looking at the picture")
-            with applied(vlm, ablation, _depth(vlm)):
+            watch(LOOK, 0, 0)
+            with applied(vlm, ablations, _depth(vlm)):
                 trace = vlm.trace(picture.image, _question(prompt))
-            progress("Reading words off every patch, at every layer")
+            watch(WORDS, 0, 0)
             k = min(MOST_WORDS, len(trace.unembedding), len(trace.embedding))
             reading = Reading(
-                _key(source, picture, prompt, ablation),
+                _key(source, picture, prompt, ablations),
                 trace,
                 logit_lens(trace, k),
                 input_similarity(trace, k),
@@ -165,18 +174,18 @@ class Bench:
         Raises:
             LlavitLensError: as `read`.
         """
-        source, _, prompt, ablation = key
-        return self.read(source, picture, prompt, ablation)
+        source, _, prompt, ablations = key
+        return self.read(source, picture, prompt, ablations)
 
     def known_answer(
-        self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
+        self, source: Source, picture: Picture, prompt: str, ablations: Ablations = ()
     ) -> str | None:
         """An answer that was given before."""
         with self._books:
-            return self._answers.get(_key(source, picture, prompt, ablation))
+            return self._answers.get(_key(source, picture, prompt, ablations))
 
     def answer(
-        self, source: Source, picture: Picture, prompt: str, ablation: Ablation | None = None
+        self, source: Source, picture: Picture, prompt: str, ablations: Ablations = ()
     ) -> str:
         """What the model answers.
 
@@ -184,20 +193,20 @@ class Bench:
             LlavitLensError: as `read`.
         """
         with self._work:
-            if (known := self.known_answer(source, picture, prompt, ablation)) is not None:
+            if (known := self.known_answer(source, picture, prompt, ablations)) is not None:
                 return known
-            vlm = self._model(source, lambda step: None)
-            with applied(vlm, ablation, _depth(vlm)):
+            vlm = self._model(source, _nobody)
+            with applied(vlm, ablations, _depth(vlm)):
                 answer = vlm.generate(
                     picture.image, _question(prompt), max_new_tokens=ANSWER_TOKENS
                 )
             with self._books:
-                self._answers[_key(source, picture, prompt, ablation)] = answer
+                self._answers[_key(source, picture, prompt, ablations)] = answer
                 while len(self._answers) > MOST_ANSWERS:
                     self._answers.popitem(last=False)
             return answer
 
-    def _model(self, source: Source, progress: Progress) -> VLM:
+    def _model(self, source: Source, watch: Watch) -> VLM:
         with self._books:
             if source in self._models:
                 self._models.move_to_end(source)
@@ -205,16 +214,18 @@ class Bench:
             for other in list(self._models):  # nobody can ask for what the folder held before
                 if replace(other, stamp=source.stamp) == source:
                     del self._models[other]
-        progress("Loading the model")
+        watch(FIND, 0, 0)
         from llavit_lens.explorer.memory import expected_bytes
+        from llavit_lens.model.progress import watching
         from llavit_lens.vlm.load import checkpoint_folder, load
 
-        folder = checkpoint_folder(source.name)  # a name that leads nowhere costs nobody a model
-        expected = expected_bytes(folder, source.dtype, _on_cpu(source.device))
-        if self._loaded_bytes() + expected > self._room():
-            _check(folder)
-            self._drop_models(expected)
-        vlm = load(source.name, device=source.device, dtype=source.dtype)
+        with watching(watch):
+            folder = checkpoint_folder(source.name)  # one that leads nowhere costs nobody a model
+            expected = expected_bytes(folder, source.dtype, _on_cpu(source.device))
+            if self._loaded_bytes() + expected > self._room():
+                _check(folder)
+                self._drop_models(expected)
+            vlm = load(source.name, device=source.device, dtype=source.dtype)
         with self._books:
             self._models[source] = vlm
         self._drop_models(0)
@@ -257,8 +268,8 @@ class Bench:
         return sum(held.values()) + sum(reading.nbytes for reading in self._readings.values())
 
 
-def _key(source: Source, picture: Picture, prompt: str, ablation: Ablation | None) -> Key:
-    return source, picture.sha256, prompt, ablation
+def _key(source: Source, picture: Picture, prompt: str, ablations: Ablations) -> Key:
+    return source, picture.sha256, prompt, tuple(ablations)
 
 
 def _question(prompt: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,22 +21,53 @@ COLORS = {
     "difference": "where two models differ",
 }
 
-ABLATIONS = {
+SCALES = {
+    "": "as suits the color",
+    "fixed": "the same for all layers",
+    "layer": "fitted to the layer",
+    "log": "logarithmic",
+}
+
+LABELS = {
+    "": "as the patches are many or few",
+    "each": "a word on each patch",
+    "merged": "one word for neighbors that have the same",
+    "off": "no words",
+}
+
+OF_PATCHES = {
     "visual_attention": "No visual attention (Eq. 5)",
-    "text->visual": "Text does not see the picture",
-    "last->visual": "The last token does not see the picture",
-    "visual->visual": "Patches do not see each other",
+    "visual->visual": "Patches see no patches, not even themselves",
+    "self": "Patches see themselves, but no other patches",
     "visual->text": "Patches do not see the text",
     "causal": "Patches see only patches before them",
     "bidirectional": "Patches see all patches (Eq. 8)",
 }
-"""Interventions by the names that llavit_lens.interventions gives them."""
+OF_TEXT = {
+    "text->visual": "Text does not see the patches",
+    "last->visual": "The last token does not see the patches",
+    "text->text": "Text does not see text, not even itself",
+    "last->text": "The last token does not see the text, not even itself",
+}
+ABLATIONS = OF_PATCHES | OF_TEXT
+"""Interventions by the names that llavit_lens.interventions gives them: those that change what
+patches read, which changes their words, and those that change what text reads alone."""
+
+PAIRS = {
+    "one": "{model}: before and after",
+    "model": "both models; words of {model}, before and after",
+    "other": "both models; words of {other}, before and after",
+    "after": "both models; words of both, after",
+}
+"""Which models are ablated, and of which the words are shown."""
 
 _TITLES = {
     "demo:baseline": "LLaVA baseline",
     "demo:llavit": "LLaViT",
     "demo:no_visual_attention": "LLaVA baseline without visual attention",
 }
+_HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+_FOLDERS = re.compile(r"(?<![\w.:/…])~?/(?:[^\s/:'\",;()]+/)+")
 
 
 def demo_models() -> list[str]:
@@ -43,9 +77,61 @@ def demo_models() -> list[str]:
     return [f"demo:{name}" for name in sorted(f.name for f in found)]
 
 
-def model_title(name: str, public: bool = False) -> str:
-    """A model's name as people read it; to the public, of a folder no more than its own name."""
-    if name in _TITLES:
-        return f"{_TITLES[name]} ({name})"
-    path = Path(name).expanduser()
-    return path.name if public and path.is_dir() else name
+def model_title(name: str) -> str:
+    """A model's name as people read it."""
+    return f"{_TITLES[name]} ({name})" if name in _TITLES else name
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The models that the page offers.
+
+    The public knows a folder by its own name alone: where it lies stands neither on the page nor in
+    a link, and a link cannot name any other folder.
+
+    Attributes:
+        names: as `load` takes them.
+        public: whether the page is for everybody, so that nothing else can be loaded.
+    """
+
+    names: tuple[str, ...]
+    public: bool = False
+
+    def title(self, name: str) -> str:
+        """A model as people read it."""
+        return model_title(self.to_link(name))
+
+    def to_link(self, name: str) -> str:
+        """A model as a link names it."""
+        return self._public_names.get(name, name) if self.public else name
+
+    def of_link(self, text: str) -> str | None:
+        """The model that a link names; None if the page does not offer it."""
+        named = {self.to_link(name): name for name in self.names}
+        return named.get(text)
+
+    def without_paths(self, message: str) -> str:
+        """An error as it may be shown: to the public without the folders of this machine."""
+        if not self.public:
+            return message
+        for name, shown in self._public_names.items():
+            if name != shown:
+                for path in (Path(name).expanduser().resolve(), Path(name).expanduser(), name):
+                    message = message.replace(str(path), shown)
+        return _FOLDERS.sub("…/", message)
+
+    @cached_property
+    def _public_names(self) -> dict[str, str]:
+        shown: dict[str, str] = {}
+        for name in self.names:
+            own = Path(name).expanduser().resolve().name if _is_folder(name) else name
+            same = sum(own == other.rpartition(" #")[0] or own == other for other in shown.values())
+            shown[name] = f"{own} #{same + 1}" if same else own
+        return shown
+
+
+def _is_folder(name: str) -> bool:
+    """Whether a model is a folder, be it there or not, and no demo model or name on the Hub."""
+    if name.startswith("demo:"):
+        return False
+    return Path(name).expanduser().is_dir() or not _HUB_NAME.fullmatch(name)

@@ -1,4 +1,4 @@
-"""The two parts of the page that Streamlit does not have: the view of the patches, and pasting.
+"""The parts of the page that Streamlit does not have: the view of the patches, and pasting.
 
 Their HTML, CSS and JavaScript are constants of this package; words and names travel as data and are
 shown as text only.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +15,9 @@ import streamlit as st
 
 from llavit_lens.explorer.downloads import SCRIPTS, static
 
-KEY, PASTE_KEY = "explorer_view", "explorer_paste"
-STARTED = "explorer_view_started"
+KEY, MOVING_KEY, PASTE_KEY = "explorer_view", "explorer_moving", "explorer_paste"
+STANDS = "explorer_view_stands"
+"""Where the view was last sent: the identity of its words, the turn, the start."""
 MOST_PASTED = 12 * 1024 * 1024
 """Bytes, as in paste.js, which sends no more."""
 
@@ -27,6 +27,7 @@ _view = st.components.v2.component(
     css=static("style.css"),
     js=static(*SCRIPTS, "component.js"),
 )
+_moving = st.components.v2.component("llavit_lens_moving", js=static("moving.js"))
 _paste = st.components.v2.component(
     "llavit_lens_paste",
     html='<div class="llavit-paste">or paste one: Ctrl+V</div>',
@@ -39,27 +40,46 @@ _paste = st.components.v2.component(
 def show_view(still: bytes, moving: dict[str, Any], chosen: Callable[[], None]) -> None:
     """Mount the view.
 
+    It is two components: Streamlit sends the data of one anew if any of it changes, and `still` is
+    large.
+
     Args:
         still: `payload.encoded`: the browser builds the view anew when it changes.
         moving: where to start, and the search.
-        chosen: called when a person has chosen a layer, patch or color; `choice` then has it.
+        chosen: called when a person has chosen something in the view; `choice` then has it.
     """
-    # While the words stay, the browser knows better where it is. The start it was first given is
-    # repeated, so that the data stays the same and Streamlit sends a reference in its place.
-    identity = still.partition(b"\n")[0]
-    started = st.session_state.get(STARTED)
-    if started is None or started[0] != identity:
-        started = st.session_state[STARTED] = (identity, moving["start"])
-    moving = {**moving, "start": started[1]}
-    data = still + json.dumps(moving, separators=(",", ":")).encode()
-    _view(key=KEY, data=data, on_view_change=chosen)
+    identity, _, body = still.partition(b"\n")
+    start = moving["start"]
+    known, turn, stands = st.session_state.get(STANDS, (None, 0, None))
+    if known == identity and (said := choice()):
+        stands = {name: said.get(name) for name in start}
+    if known != identity or stands != start:
+        # Elsewhere than where the browser is: it has to go there. Else the start that it was given
+        # is repeated, so that the data stays the same and Streamlit sends a reference in its place.
+        turn += 1
+        st.session_state[STANDS] = (identity, turn, start)
+    given = st.session_state[STANDS][2]
+    _moving(
+        key=MOVING_KEY,
+        data={
+            "identity": identity.decode(),
+            "turn": turn,
+            "start": given,
+            "search": moving["search"],
+        },
+    )
+    _view(key=KEY, data=identity + b"\n" + body.rstrip(b"\n"), on_view_change=chosen)
 
 
 def choice() -> dict[str, Any]:
-    """What the person chose last in the view, as the browser tells it: not to be trusted."""
+    """What the person chose last in the view, as the browser tells it: not to be trusted.
+
+    Empty if that was before the page sent the view elsewhere.
+    """
     state = st.session_state.get(KEY) or {}
     view = state.get("view")
-    return dict(view) if isinstance(view, dict) else {}
+    turn = st.session_state.get(STANDS, (None, 0, None))[1]
+    return dict(view) if isinstance(view, dict) and view.get("turn") == turn else {}
 
 
 def show_paste(pasted: Callable[[], None]) -> None:

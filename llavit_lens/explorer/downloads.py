@@ -17,7 +17,22 @@ if TYPE_CHECKING:
     from llavit_lens.explorer.pictures import Picture
     from llavit_lens.vlm.layout import Tile
 
-SCRIPTS = ("data.js", "colors.js", "paint.js", "pane_view.js", "controls.js", "explorer.js")
+SCRIPTS = (
+    "elements.js",
+    "data.js",
+    "colors.js",
+    "regions.js",
+    "words.js",
+    "paint.js",
+    "patch_panel.js",
+    "pane_view.js",
+    "controls.js",
+    "bars.js",
+    "zoom.js",
+    "keys.js",
+    "linked.js",
+    "explorer.js",
+)
 """The view, in the order in which its parts need each other."""
 
 Panes = Sequence[tuple[str, "Reading"]]

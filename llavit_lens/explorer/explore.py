@@ -12,29 +12,27 @@ from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import panels, pictures, state
 from llavit_lens.explorer.ablation import Ablation
 from llavit_lens.explorer.bench import Bench, Reading, Source, stamped
-from llavit_lens.explorer.choices import ABLATIONS, model_title
-from llavit_lens.explorer.compare import difference
+from llavit_lens.explorer.choices import Offer
 from llavit_lens.explorer.downloads import truth_of
 from llavit_lens.explorer.first_view import FirstView, first_view
 from llavit_lens.explorer.opening import Start, opening_layer, opening_patch, start_of
 from llavit_lens.explorer.payload import encoded, still_payload
 from llavit_lens.explorer.plain import plain
-from llavit_lens.explorer.search import Found, moving_payload, search
+from llavit_lens.explorer.search import moving_payload
+from llavit_lens.explorer.sides import Side, apart_of, sides_of, why_unchanged
+from llavit_lens.explorer.switches import show_switches
 from llavit_lens.explorer.view import OWN, View
+from llavit_lens.explorer.waiting import shown_waiting
+from llavit_lens.lens.search import Found, search
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 
-UNCHANGED = 1e-3
-"""A smaller difference (see `compare`) is rounding: another kernel of attention."""
-
-
 def explore(
     view: View,
     first: FirstView | None,
-    public: bool,
-    offered: list[str],
+    offer: Offer,
     above: DeltaGenerator,
     answer_place: DeltaGenerator,
     view_place: DeltaGenerator,
@@ -44,46 +42,49 @@ def explore(
     Args:
         view: what is asked for.
         first: the first view, if that is what the page shows already.
-        public, offered: see `page.main`.
+        offer: the models that may be loaded.
         above, answer_place, view_place: where more controls, the answers and the view stand.
 
     Raises:
         LlavitLensError: a model, picture or setting that does not work.
     """
     picture = _picture(view)
+
+    def read(name: str, ablations: tuple[Ablation, ...]) -> tuple[Source, Reading]:
+        return _read(name, offer, ablations, view.prompt, picture)
+
     with above:
-        sides = _sides(view, picture, public, offered)
-    readings = [reading for *_, reading in sides]
-    apart = _apart_of(sides)
+        if view.mode == "ablate":
+            _, whole = read(view.model, ())
+            show_switches(view, whole.depth, offer)
+            view = state.current()  # with what was corrected
+        answering, sides = sides_of(view, offer, read)
+    readings = [side.reading for side in sides]
+    apart = _apart(repr([r.key for r in readings]), *readings) if len(readings) == 2 else None
     start = _start(view, readings, apart)
     if start.fault and not st.session_state[state.PENDING]:  # it may be right for that model
         above.warning(plain(start.fault))
         state.correct(start)
-    view = state.current()  # with what was corrected
+    view = state.current()
     with above:
         found = _search(view.word, readings)
     searched = moving_payload(
-        view.word, [(s[0], s[3], f) for s, f in zip(sides, found, strict=True) if f is not None]
+        view.word,
+        [(s.title, s.reading, f) for s, f in zip(sides, found, strict=True) if f is not None],
     )
     still = _still_of(view, sides, picture, apart)
     if first is None:
         with view_place:
             state.show_view(still, start, searched)
-    if not public:
-        state.remember_loaded(view)
-    state.tell_link(view)
-    if view.mode == "ablate" and apart is not None and apart.max() < UNCHANGED:
-        above.caption(f"No word on any patch changes: {_why_unchanged(view.ablation)}.")
+    if not offer.public:
+        state.remember_loaded(side.source.name for side in answering)
+    state.tell_link(view, offer)
+    if view.mode == "ablate" and len(sides) == 2 and (why := why_unchanged(sides, apart)):
+        above.caption(f"No word on any patch changes: {why}.")
     with answer_place.container():
-        panels.show_answers(_bench(), sides, picture, view.prompt)
+        panels.show_answers(_bench(), answering, picture, view.prompt, offer)
     panels.show_trajectories(sides, start, found)
     panels.show_downloads(_bench(), sides, picture, start, still, searched)
-
-
-def _why_unchanged(ablation: str) -> str:
-    if ablation in ("text->visual", "last->visual"):
-        return "this is about what others read off patches"
-    return "this model already does that"
 
 
 def _start(view: View, readings: list[Reading], apart: np.ndarray | None) -> Start:
@@ -124,62 +125,24 @@ def _own(data: bytes) -> pictures.Picture:
     return pictures.uploaded(data)
 
 
-def _sides(
-    view: View, picture: pictures.Picture, public: bool, offered: list[str]
-) -> list[panels.Side]:
-    """One side, or the two that are compared: the baseline left, as in the paper."""
-
-    def side(title: str, name: str, ablation: Ablation | None = None) -> panels.Side:
-        if public and name not in offered:
-            raise ConfigurationError(f"{name}: not among the models of this page; choose one")
-        source, reading = _read(name, model_title(name, public), ablation, view.prompt, picture)
-        return title, source, ablation, reading
-
-    if view.mode == "compare":
-        if view.other == view.model:
-            raise ConfigurationError("both models are the same: choose another second model")
-        return [side(model_title(name, public), name) for name in (view.other, view.model)]
-    whole = side(model_title(view.model, public), view.model)
-    if view.mode == "look":
-        return [whole]
-    ablation = _choose_ablation(view, whole[3].depth)
-    title = ablation.title(whole[3].depth)
-    return [("As it is", *whole[1:]), side(title, view.model, ablation)]
-
-
 def _read(
-    name: str, title: str, ablation: Ablation | None, prompt: str, picture: pictures.Picture
+    name: str,
+    offer: Offer,
+    ablations: tuple[Ablation, ...],
+    prompt: str,
+    picture: pictures.Picture,
 ) -> tuple[Source, Reading]:
+    if offer.public and name not in offer.names:
+        raise ConfigurationError(f"{name}: not among the models of this page; choose one of those")
     source = stamped(Source(name, st.session_state["device"], st.session_state["dtype"]))
     bench = _bench()
-    if (known := bench.known_reading(source, picture, prompt, ablation)) is not None:
+    known = bench.known_reading(source, picture, prompt, ablations)
+    if known is not None:
         return source, known
-    place = st.empty()
-    with place.status(f"Reading with {plain(title)}") as status:
-        reading = bench.read(
-            source, picture, prompt, ablation, lambda step: status.update(label=plain(step))
-        )
-    place.empty()
-    return source, reading
-
-
-def _choose_ablation(view: View, depth: int) -> Ablation:
-    """What the user changes, and in which layers."""
-    left, right = st.columns([1, 1], vertical_alignment="bottom")
-    left.selectbox("Change", list(ABLATIONS), key="ablation", format_func=ABLATIONS.__getitem__)
-    last = min(view.last or depth, depth)
-    first = min(view.first, last)
-    if view.first > last or view.last > depth:
-        st.warning(
-            f"Layers {view.first} to {view.last or depth} are not all there: the model has layers "
-            f"1 to {depth}, and here they are {first} to {last}."
-        )
-        st.session_state["first"], st.session_state["last"] = first, 0 if last == depth else last
-    if depth > 1:
-        key = f"layers of {depth}"
-        st.session_state[key] = (first, last)
-        right.slider("in layers", 1, depth, key=key, on_change=state.take_layers, args=(key, depth))
-    return Ablation(view.ablation, first, 0 if last == depth else last)
+    return source, shown_waiting(
+        offer.title(name),
+        lambda notes: bench.read(source, picture, prompt, ablations, notes.watch),
+    )
 
 
 def _search(word: str, readings: list[Reading]) -> list[Found | None]:
@@ -193,29 +156,21 @@ def _search(word: str, readings: list[Reading]) -> list[Found | None]:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _found(key: str, word: str, _reading: Reading) -> Found:
-    return search(_reading, word)
-
-
-def _apart_of(sides: list[panels.Side]) -> np.ndarray | None:
-    """Where two sides differ; None for one side."""
-    if len(sides) == 1:
-        return None
-    left, right = (side[3] for side in sides)
-    return _apart(repr((left.key, right.key)), left, right)
+    return search(word, _reading.trace, _reading.words)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _apart(key: str, _left: Reading, _right: Reading) -> np.ndarray:
-    return difference(_left, _right)
+    return apart_of(_left, _right)
 
 
 def _still_of(
-    view: View, sides: list[panels.Side], picture: pictures.Picture, apart: np.ndarray | None
+    view: View, sides: list[Side], picture: pictures.Picture, apart: np.ndarray | None
 ) -> bytes:
     # a search leaves the picture and its words as they are: the view in the browser may stay
     if (stored := _stored(view)) is not None:
         return stored.still
-    key = repr([(side[0], side[3].key) for side in sides])
+    key = repr([(side.title, side.reading.key) for side in sides])
     return _still(key, view.k, sides, picture, apart)
 
 
@@ -223,9 +178,9 @@ def _still_of(
 def _still(
     key: str,
     k: int,
-    _sides: list[panels.Side],
+    _sides: list[Side],
     _picture: pictures.Picture,
     _apart: np.ndarray | None,
 ) -> bytes:
-    panes: list[tuple[str, Any]] = [(title, reading) for title, _, _, reading in _sides]
+    panes: list[tuple[str, Any]] = [(side.title, side.reading) for side in _sides]
     return encoded(still_payload(panes, _picture.shown, k, truth_of(_picture, panes), _apart))

@@ -53,7 +53,7 @@ def first_view(view: View) -> FirstView | None:
     """The stored words, if they are those of this view."""
     from llavit_lens.miniature.scenes import example_names
 
-    plain = replace(view, layer=None, patch=None, color="probability")
+    plain = replace(view, layer=None, patch=None, color="probability", scale="", labels="")
     if plain != View(picture=example_names()[0]):
         return None
     return _stored()

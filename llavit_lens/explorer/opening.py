@@ -22,7 +22,7 @@ class Start:
     Attributes:
         layer: number of the layer, -1 for the input similarity.
         patch: the pinned patch; None: none is pinned.
-        color: what the colors show.
+        color, scale, labels: see `View`.
         asked_layer, asked_patch: what was asked for, corrected; None: the page chose.
         fault: what was asked for and is not there, in words.
     """
@@ -30,13 +30,21 @@ class Start:
     layer: int
     patch: int | None
     color: str
+    scale: str
+    labels: str
     asked_layer: int | None
     asked_patch: int | None
     fault: str
 
     def payload(self) -> dict[str, Any]:
         """As the view in the browser takes it."""
-        return {"slot": self.layer + 1, "pin": self.patch, "color": self.color}
+        return {
+            "slot": self.layer + 1,
+            "pin": self.patch,
+            "color": self.color,
+            "scale": self.scale,
+            "labels": self.labels,
+        }
 
 
 def start_of(
@@ -64,6 +72,8 @@ def start_of(
         layer,
         None if patch == UNPINNED else patch,
         view.color,
+        view.scale,
+        view.labels,
         asked_layer,
         asked_patch,
         " ".join(faults),

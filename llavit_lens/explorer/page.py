@@ -13,7 +13,7 @@ import streamlit as st
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import sidebar, state
-from llavit_lens.explorer.choices import MODES, demo_models
+from llavit_lens.explorer.choices import MODES, Offer, demo_models
 from llavit_lens.explorer.first_view import first_view
 from llavit_lens.explorer.plain import plain
 
@@ -22,9 +22,14 @@ _STYLE = """<style>
 .stMainBlockContainer { padding: 2.2rem 2rem 3rem; max-width: 92rem; }
 .stMainBlockContainer h1 { font-size: 1.7rem; padding: 0.4rem 0 0; }
 .stMainBlockContainer h3 { font-size: 1.25rem; padding: 0.8rem 0 0.2rem; }
+.st-key-explorer_moving { display: none; }  /* it only carries data */
 @media (max-width: 640px) {
+  :root { --llavit-top: 3.75rem; }  /* Streamlit's own header; the layer slider stops below it */
   .stMainBlockContainer { padding: 3.9rem 0.8rem 3rem; }
-  .stMainBlockContainer h1 { font-size: 1.3rem; }
+  .stMainBlockContainer h1 { font-size: 1.15rem; }
+  /* the pictures first, then questions, switches and answers */
+  .stMainBlockContainer > .stVerticalBlock > :has(> .st-key-head) { order: -2; }
+  .stMainBlockContainer > .stVerticalBlock > :has(> .st-key-view) { order: -1; }
 }
 </style>"""
 
@@ -40,19 +45,20 @@ def main(arguments: Sequence[str]) -> None:
     except ConfigurationError as error:
         st.error(plain(str(error)))
         return
-    offered = list(dict.fromkeys([*options.model, *demo_models()]))
+    offer = Offer(tuple(dict.fromkeys([*options.model, *demo_models()])), options.public)
     st.set_page_config(page_title="llavit-lens explorer", page_icon="🔎", layout="wide")
     st.html(_STYLE)
-    state.begin(options.public, offered)
-    sidebar.show_sidebar(options.public, offered)
-    st.title("What does the model read in the picture?", anchor=False)
+    state.begin(offer)
+    sidebar.show_sidebar(offer)
+    head = st.container(key="head")
+    _show_head(head)
     st.caption(
         "Every patch is one visual token. Its word is the one that the model would say if it "
         "stopped at this layer (logit lens). Move the slider; click a patch."
     )
-    notes, above = st.container(), st.container()
-    answer_place, view_place = st.empty(), st.container()
-    _show_controls(above)
+    notes, above = head.container(), st.container()
+    answer_place, view_place = st.empty(), st.container(key="view")
+    _show_questions(above)
     for note in st.session_state[state.NOTES]:
         notes.warning(plain(note))
     st.session_state[state.NOTES] = []
@@ -66,9 +72,9 @@ def main(arguments: Sequence[str]) -> None:
                 state.show_view(first.still, first.start(view), None)
         with st.spinner("Loading PyTorch" if first else "Reading", show_time=False):
             from llavit_lens.explorer.explore import explore
-        explore(view, first, options.public, offered, above, answer_place, view_place)
+        explore(view, first, offer, above, answer_place, view_place)
     except LlavitLensError as error:
-        notes.error(plain(str(error)))
+        notes.error(plain(offer.without_paths(str(error))))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,10 +95,20 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _show_controls(place: st.delta_generator.DeltaGenerator) -> None:
-    left, middle, right = place.columns([5, 4, 6], vertical_alignment="bottom")
-    left.segmented_control(
-        "Mode", list(MODES), key="mode", format_func=MODES.__getitem__, required=True
+def _show_head(place: st.delta_generator.DeltaGenerator) -> None:
+    left, right = place.columns([9, 6], vertical_alignment="bottom")
+    left.title("What does the model read in the picture?", anchor=False)
+    right.segmented_control(
+        "Mode",
+        list(MODES),
+        key="mode",
+        format_func=MODES.__getitem__,
+        required=True,
+        label_visibility="collapsed",
     )
-    middle.text_input("Find a word", key="word", max_chars=64, placeholder="for example: sky")
+
+
+def _show_questions(place: st.delta_generator.DeltaGenerator) -> None:
+    left, right = place.columns(2)
+    left.text_input("Find a word", key="word", max_chars=64, placeholder="for example: sky")
     right.text_input("Ask", key="prompt", max_chars=500, placeholder="What is in the picture?")

@@ -11,38 +11,45 @@ import streamlit as st
 
 from llavit_lens.errors import LlavitLensError
 from llavit_lens.explorer import downloads
-from llavit_lens.explorer.ablation import Ablation
-from llavit_lens.explorer.compare import partners
+from llavit_lens.explorer.choices import Offer
+from llavit_lens.explorer.places import place_of
 from llavit_lens.explorer.plain import plain
+from llavit_lens.explorer.sides import Side
 from llavit_lens.explorer.trajectories import trajectory_figure
+from llavit_lens.lens.difference import partners
 
 if TYPE_CHECKING:
-    from llavit_lens.explorer.bench import Bench, Reading, Source
+    from llavit_lens.explorer.bench import Bench
     from llavit_lens.explorer.opening import Start
     from llavit_lens.explorer.pictures import Picture
-    from llavit_lens.explorer.search import Found
+    from llavit_lens.lens.search import Found
     from llavit_lens.vlm.layout import Tile
 
-Side = tuple[str, "Source", "Ablation | None", "Reading"]
-"""A title, and where the reading came from."""
 
-
-def show_answers(bench: Bench, sides: Sequence[Side], picture: Picture, prompt: str) -> None:
-    """What each side answers; a large model on a CPU is only asked when the user says so."""
+def show_answers(
+    bench: Bench, sides: Sequence[Side], picture: Picture, prompt: str, offer: Offer
+) -> None:
+    """What each side answers, two in a row; a large model on a CPU is only asked when the user says
+    so."""
     asked = prompt or "What is in the picture?"
-    for column, (title, source, ablation, reading) in zip(
-        st.columns(len(sides)), sides, strict=True
-    ):
-        with column, st.container(border=True):
-            st.caption(f"{plain(title)}, asked “{plain(asked)}”")
-            quick = source.name.startswith("demo:") or not reading.device.startswith("cpu")
-            known = bench.known_answer(source, picture, prompt, ablation) is not None
-            if quick or known or st.button("Ask", key=f"ask {title}"):
-                try:
-                    with st.spinner("Answering"):
-                        st.text(bench.answer(source, picture, prompt, ablation) or "(nothing)")
-                except LlavitLensError as error:
-                    st.error(plain(str(error)))
+    for row in range(0, len(sides), 2):
+        pair = sides[row : row + 2]
+        for column, side in zip(st.columns(len(pair)), pair, strict=True):
+            with column, st.container(border=True):
+                st.caption(f"{plain(side.title)}, asked “{plain(asked)}”")
+                _answer(bench, side, picture, prompt, offer)
+
+
+def _answer(bench: Bench, side: Side, picture: Picture, prompt: str, offer: Offer) -> None:
+    asked = side.source, picture, prompt, side.ablations
+    quick = side.source.name.startswith("demo:") or not side.reading.device.startswith("cpu")
+    known = bench.known_answer(*asked) is not None
+    if quick or known or st.button("Ask", key=f"ask {side.title}"):
+        try:
+            with st.spinner("Answering", show_time=True):
+                st.text(bench.answer(*asked) or "(nothing)")
+        except LlavitLensError as error:
+            st.error(plain(offer.without_paths(str(error))))
 
 
 def show_trajectories(sides: Sequence[Side], start: Start, found: Sequence[Found | None]) -> None:
@@ -52,22 +59,19 @@ def show_trajectories(sides: Sequence[Side], start: Start, found: Sequence[Found
         st.subheader("A patch through the layers", anchor=False)
         st.caption("Click a patch: its words are followed here through the layers.")
         return
-    lead = sides[0][3]
+    lead = sides[0].reading
     layout = lead.words.layout
-    row, col, tile = (int(axis[patch]) for axis in (layout.row, layout.col, layout.tile))
-    where = f"row {row}, column {col}" + (f", tile {tile}" if len(layout.grid) > 1 else "")
-    st.subheader(f"The patch at {where}, through the layers", anchor=False)
+    st.subheader(f"The patch at {place_of(layout, patch)}, through the layers", anchor=False)
     st.caption("Every word that comes first at some layer, and the word that you search.")
     columns = st.columns(len(sides))
-    for number, (column, (title, _, _, reading), each) in enumerate(
-        zip(columns, sides, found, strict=True)
-    ):
+    for number, (column, side, each) in enumerate(zip(columns, sides, found, strict=True)):
+        reading = side.reading
         own = patch if reading is lead else int(partners(layout, reading.words.layout)[patch])
         depth = round(max(layer, 0) * reading.depth / max(1, lead.depth))
         figure = trajectory_figure(reading, own, depth if layer >= 0 else None, each)
         with column:
             if len(sides) > 1:
-                st.markdown(f"**{plain(title)}**")
+                st.markdown(f"**{plain(side.title)}**")
             st.plotly_chart(figure, key=f"trajectory {number}", config={"displayModeBar": False})
 
 
@@ -84,7 +88,7 @@ def show_downloads(
     Of a picture in tiles the figure shows the tiles if the pinned patch is one of theirs.
     """
     st.subheader("Take it with you", anchor=False)
-    keys = [(title, reading.key) for title, _, _, reading in sides]
+    keys = [(side.title, side.reading.key) for side in sides]
 
     def made(make: Callable[..., bytes], *args: Any, **options: Any) -> bytes:
         # Streamlit keeps what is called here as long as the session: it must hold no reading
@@ -99,7 +103,7 @@ def show_downloads(
         body = json.loads(still.split(b"\n")[1])
         return downloads.page(body, start.payload(), searched)
 
-    layouts = [reading.words.layout for *_, reading in sides]
+    layouts = [side.reading.words.layout for side in sides]
     in_tiles = (
         patch is not None
         and layouts[0].tile[patch] > 0

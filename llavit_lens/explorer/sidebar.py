@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import streamlit as st
 
 from llavit_lens.explorer import component, state
-from llavit_lens.explorer.choices import model_title
+from llavit_lens.explorer.choices import Offer
 from llavit_lens.explorer.pictures import MOST_UPLOADED, example_names, title
 from llavit_lens.explorer.plain import plain
 from llavit_lens.explorer.view import MOST_WORDS, OWN
@@ -17,7 +15,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 _TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif"]
 
 
-def show_sidebar(public: bool, offered: list[str]) -> None:
+def show_sidebar(offer: Offer) -> None:
     """Picture, models, words; what is chosen lies in the session's state."""
     with st.sidebar:
         st.header("Picture", anchor=False)
@@ -40,18 +38,20 @@ def show_sidebar(public: bool, offered: list[str]) -> None:
             st.error(plain(fault))
         component.show_paste(state.take_paste)
 
-        compared = st.session_state["mode"] == "compare"
+        mode, pair = st.session_state["mode"], st.session_state["pair"]
+        compared = mode == "compare" or (mode == "ablate" and pair != "one")
         st.header("Models" if compared else "Model", anchor=False)
         if compared:
-            _model("On the left", "other", public, offered)
-        _model("On the right" if compared else "Model", "model", public, offered)
-        if not public:
+            _model("The first" if mode == "ablate" else "On the left", "other", offer)
+        second = "The second" if mode == "ablate" else "On the right"
+        _model(second if compared else "Model", "model", offer)
+        if not offer.public:
             st.caption(
                 "Choose one, or type a folder or a name on the Hugging Face Hub such as "
                 "llava-hf/llava-1.5-7b-hf."
             )
-        with st.expander("Words" if public else "Device, precision, words"):
-            if not public:  # each of them is one more model in memory
+        with st.expander("Words" if offer.public else "Device, precision, words"):
+            if not offer.public:  # each of them is one more model in memory
                 st.selectbox("Device", DEVICES, key="device")
                 st.selectbox("Precision", DTYPES, key="dtype")
             st.slider("Words of each patch", 1, MOST_WORDS, key="k")
@@ -62,15 +62,15 @@ def show_sidebar(public: bool, offered: list[str]) -> None:
             )
 
 
-def _model(label: str, key: str, public: bool, offered: list[str]) -> None:
+def _model(label: str, key: str, offer: Offer) -> None:
     chosen = st.session_state[key]
-    options = offered if chosen in offered else [*offered, chosen]
+    options = offer.names if chosen in offer.names else (*offer.names, chosen)
     st.selectbox(
         label,
         options,
         key=key,
-        format_func=partial(model_title, public=public),
-        accept_new_options=not public,
+        format_func=offer.title,
+        accept_new_options=not offer.public,
         on_change=state.take_model,
         args=(key,),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -9,20 +10,23 @@ import streamlit as st
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import component, pictures
+from llavit_lens.explorer.ablation import Ablation, to_link
+from llavit_lens.explorer.choices import ABLATIONS, Offer
 from llavit_lens.explorer.opening import Start
 from llavit_lens.explorer.view import OWN, UNPINNED, View
 
 _FIELDS = tuple(field.name for field in fields(View))
+_MODELS = ("model", "other")
 OWN_BYTES, NOTES, PENDING, TOLD = "own_bytes", "notes", "pending_models", "told_link"
 UPLOAD_FAULT, _LAST_GOOD = "upload_fault", "last_good_bytes"
 """What is wrong with the file in the uploader; the picture that one before it was."""
 
 
-def begin(public: bool, offered: list[str]) -> None:
+def begin(offer: Offer) -> None:
     """On the first run of a session: take the view from the link.
 
     A link cannot make the page load a folder or fetch a model from the Hub by itself: such names
-    wait until the user agrees.
+    wait until the user agrees, and to the public they are refused.
     """
     if PENDING in st.session_state:
         for name in _FIELDS:  # Streamlit forgets the values of widgets that a run did not show
@@ -30,9 +34,12 @@ def begin(public: bool, offered: list[str]) -> None:
         return
     view, faults = View.from_query(st.query_params.to_dict())
     pending: dict[str, str] = {}
-    for name in ("model", "other"):
+    for name in _MODELS:
         asked = getattr(view, name)
-        if not known(asked, offered) and (public or asked not in _loaded()):
+        if (model := offer.of_link(asked)) is not None:
+            known: dict[str, Any] = {name: model}
+            view = replace(view, **known)
+        elif offer.public or asked not in _loaded():
             pending[name] = asked
     for name in _FIELDS:
         value = getattr(View(), name) if name in pending else getattr(view, name)
@@ -45,18 +52,14 @@ def begin(public: bool, offered: list[str]) -> None:
         st.session_state["picture"] = ""
     if not st.session_state["picture"]:
         st.session_state["picture"] = pictures.example_names()[0]
-    if public and pending:
-        faults.append(f"{', '.join(pending.values())}: not among the models of this page.")
+    if offer.public and pending:
+        refused = ", ".join(dict.fromkeys(pending.values()))
+        faults.append(f"{refused}: not among the models of this page; choose one of those.")
         pending = {}
     st.session_state.setdefault("device", "auto")
     st.session_state.setdefault("dtype", "auto")
     st.session_state[PENDING] = pending
     st.session_state[NOTES] = faults
-
-
-def known(name: str, offered: list[str]) -> bool:
-    """Whether a model comes with the package or was named by whoever started the page."""
-    return name in offered
 
 
 def agree(name: str) -> None:
@@ -83,18 +86,19 @@ def _loaded() -> set[str]:
     return set()
 
 
-def remember_loaded(view: View) -> None:
+def remember_loaded(names: Iterable[str]) -> None:
     """The models of a view that works."""
-    _loaded().update({view.model, view.other} if view.mode == "compare" else {view.model})
+    _loaded().update(names)
 
 
-def tell_link(view: View) -> None:
+def tell_link(view: View, offer: Offer) -> None:
     """Let the browser's address be the link to this view.
 
     A model that waits for the user's consent stays in it. What a run hears of the address may be
     older than what the run before it has said, so both are looked at.
     """
-    query = replace(view, **st.session_state[PENDING]).to_query()
+    named = {name: offer.to_link(getattr(view, name)) for name in _MODELS}
+    query = replace(view, **named | st.session_state[PENDING]).to_query()
     if not query == st.session_state.get(TOLD) == st.query_params.to_dict():
         st.query_params.from_dict(query)
         st.session_state[TOLD] = query
@@ -124,24 +128,39 @@ def correct(start: Start) -> None:
     st.session_state["layer"], st.session_state["patch"] = start.asked_layer, start.asked_patch
 
 
-def take_layers(key: str, depth: int) -> None:
-    """Layers of an intervention were chosen."""
-    first, last = st.session_state[key]
-    st.session_state["first"], st.session_state["last"] = first, 0 if last == depth else last
+def switch_key(kind: str) -> str:
+    """The widget that switches an intervention on."""
+    return f"switch {kind}"
+
+
+def layers_key(kind: str, depth: int) -> str:
+    """The widget that chooses an intervention's layers in a model of so many."""
+    return f"layers of {kind}, {depth}"
+
+
+def take_switches(depth: int) -> None:
+    """An intervention was switched, or its layers were chosen."""
+    chosen = []
+    for kind in ABLATIONS:
+        if st.session_state.get(switch_key(kind)):
+            first, last = st.session_state.get(layers_key(kind, depth), (0, depth - 1))
+            chosen.append(Ablation(kind, first, None if last == depth - 1 else last))
+    st.session_state["ablation"] = to_link(chosen)
 
 
 def take_choice() -> None:
-    """A layer, patch or color was chosen in the view. What the browser says is checked."""
+    """Something was chosen in the view. What the browser says is checked."""
     said = component.choice()
-    slot, pin, color = said.get("slot"), said.get("pin"), said.get("color")
+    slot, pin = said.get("slot"), said.get("pin")
+    shown: dict[str, Any] = {name: said.get(name) for name in ("color", "scale", "labels")}
     try:
         patch = UNPINNED if pin is None else _whole(pin)
         if pin is not None and patch < 0:
             return
-        view = View(layer=_whole(slot) - 1, patch=patch, color=color)  # type: ignore[arg-type]
+        view = View(layer=_whole(slot) - 1, patch=patch, **shown)
     except (ConfigurationError, TypeError):
         return
-    for name in ("layer", "patch", "color"):
+    for name in ("layer", "patch", *shown):
         st.session_state[name] = getattr(view, name)
 
 

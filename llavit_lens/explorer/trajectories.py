@@ -14,7 +14,7 @@ from llavit_lens.lens.token_strings import string_of, token_strings
 
 if TYPE_CHECKING:
     from llavit_lens.explorer.bench import Reading
-    from llavit_lens.explorer.search import Found
+    from llavit_lens.lens.search import Found
 
 MOST_TRACKED, FEW = 8, 5
 FLOOR = 1e-5

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.explorer.choices import ABLATIONS, COLORS, MODES
+from llavit_lens.explorer.ablation import of_link
+from llavit_lens.explorer.choices import COLORS, LABELS, MODES, PAIRS, SCALES
 
 SIMILARITY = "similarity"
 """The layer's name in a link for the input similarity (Eq. 4)."""
@@ -19,7 +20,14 @@ OWN = "own"
 MOST_WORDS = 10
 _WORDS = {("layer", -1): SIMILARITY, ("patch", UNPINNED): "none"}
 """Numbers that are words in a link."""
-_LENGTHS = {"prompt": 500, "word": 64, "model": 200, "other": 200, "picture": 80}
+_LENGTHS = {"prompt": 500, "word": 64, "model": 200, "other": 200, "picture": 80, "ablation": 400}
+_CHOICES = {
+    "mode": MODES,
+    "color": COLORS,
+    "scale": SCALES,
+    "labels": LABELS,
+    "pair": PAIRS,
+}
 _MOST_LAYERS = 1000
 _MOST_PATCHES = 1_000_000
 
@@ -36,11 +44,13 @@ class View:
         layer: number of the layer, -1 for the input similarity.
         patch: index of the pinned patch among the visual tokens; `UNPINNED`: none.
         color: what the colors show.
+        scale: from which value to which they go; "" as suits the color.
+        labels: how the words are shown; "" as the patches are many or few.
         k: how many words of a patch.
         word: the word that is searched.
         prompt: the question; "" for the default.
-        ablation: which intervention.
-        first, last: its layers, counted from 1; 0 for the model's last.
+        ablation: which interventions, with their decoder layers (see `ablation.of_link`).
+        pair: of `PAIRS`: which models are ablated, and whose words are shown.
     """
 
     picture: str = ""
@@ -50,29 +60,29 @@ class View:
     layer: int | None = None
     patch: int | None = None
     color: str = "probability"
+    scale: str = ""
+    labels: str = ""
     k: int = 5
     word: str = ""
     prompt: str = ""
     ablation: str = "visual_attention"
-    first: int = 1
-    last: int = 0
+    pair: str = "one"
 
     def __post_init__(self) -> None:
         for name, most in _LENGTHS.items():
             if len(getattr(self, name)) > most:
                 raise ConfigurationError(f"{name} is longer than {most} characters; shorten it")
-        for name, known in (("mode", MODES), ("color", COLORS), ("ablation", ABLATIONS)):
+        for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ConfigurationError(
                     f"{name} is {_cut(getattr(self, name))!r}, but must be one of: "
-                    f"{', '.join(known)}"
+                    f"{', '.join(filter(None, known))}"
                 )
+        of_link(self.ablation)
         bounds = {
             "layer": (-1, _MOST_LAYERS),
             "patch": (UNPINNED, _MOST_PATCHES),
             "k": (1, MOST_WORDS),
-            "first": (1, _MOST_LAYERS),
-            "last": (0, _MOST_LAYERS),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)

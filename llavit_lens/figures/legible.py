@@ -33,6 +33,14 @@ def drawable(text: str) -> str:
     return "".join(c if ord(c) in _glyphs() else _escape(c) for c in printable(text))
 
 
+def escaped(text: str) -> str:
+    """`printable(text)` where every character beyond ASCII is escaped as well, as in the paper's
+    figures."""
+    return _with_visible_spaces(
+        "".join(_escape_unprintable(c) if ord(c) < 0x80 else _escape(c) for c in text)
+    )
+
+
 def _with_visible_spaces(text: str) -> str:
     core = text.strip(" ")
     if not core:

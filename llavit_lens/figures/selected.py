@@ -5,23 +5,21 @@ After the paper's Figures 1 and 4 (one model) and 5 and 6 (two models side by si
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from PIL import Image
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.fit import shorten, wrap
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.names import layer_name
+from llavit_lens.figures.numbered import draw_numbered_box, draw_numbered_crop
 from llavit_lens.figures.page import Page
 from llavit_lens.figures.patch_grid import draw_image, is_true, picture_of
-from llavit_lens.figures.style import BADGES, HIGHLIGHT, LITERAL, MUTED
+from llavit_lens.figures.style import BADGES, HIGHLIGHT, MUTED
 
 if TYPE_CHECKING:
     from llavit_lens.lens.words import Word, Words
@@ -100,12 +98,15 @@ def draw_selected_patches(
     ax = page.axes(_EDGE, head + table_head, _IMAGE, image_height)
     draw_image(ax, picture, layout)
     for number, box in enumerate(boxes):
-        _draw_box(ax, box, number, layout.image_size)
+        draw_numbered_box(ax, box, number, layout.image_size)
 
     for number, (patch, box) in enumerate(zip(patches, boxes, strict=True)):
         top = head + table_head + number * row_height
         page.rule(table, top - 0.12)
-        _draw_crop(page, table, top, picture, box, number, layout.image_size)
+        badge = BADGES[number % len(BADGES)]
+        page.text(table, top, str(number + 1), size=13, color=badge, weight="bold")
+        ax = page.axes(table + 0.3, top, _CROP, _CROP)
+        draw_numbered_crop(ax, picture, box, number, layout.image_size)
         marked = (highlight or {}).get(patch, ())
         left = table + _CROP + 0.45
         for _, before, after in columns:
@@ -130,77 +131,6 @@ def draw_selected_patches(
 def _place(words: Words, layer: int) -> str:
     """A layer's name, short enough for the head of a list."""
     return layer_name(words, layer).split(" (")[0]
-
-
-def _draw_box(ax: Axes, box: np.ndarray, number: int, size: tuple[int, int]) -> None:
-    left, top, right, bottom = box
-    color = BADGES[number % len(BADGES)]
-    for line, edge in ((3.2, "white"), (1.8, color)):
-        ax.add_patch(
-            Rectangle(
-                (left, top), right - left, bottom - top, fill=False, edgecolor=edge, linewidth=line
-            )
-        )
-    # Beside a corner, so that it hides neither the patch nor leaves the picture.
-    near_left, near_top = left < 0.05 * size[0], top < 0.05 * size[1]
-    ax.annotate(
-        str(number + 1),
-        (right if near_left else left, bottom if near_top else top),
-        xytext=(8 if near_left else -8, -8 if near_top else 8),
-        textcoords="offset points",
-        fontsize=9,
-        weight="bold",
-        color="white",
-        ha="center",
-        va="center_baseline",
-        bbox={
-            "boxstyle": "circle,pad=0.22",
-            "facecolor": color,
-            "edgecolor": "white",
-            "linewidth": 0.8,
-        },
-        **LITERAL,
-    )
-
-
-def _draw_crop(
-    page: Page,
-    left: float,
-    top: float,
-    picture: Image.Image,
-    box: np.ndarray,
-    number: int,
-    size: tuple[int, int],
-) -> None:
-    """The patch with as much around it on each side: a patch alone is hard to recognize."""
-    x0, y0, x1, y1 = (float(edge) for edge in box)
-    width, height = x1 - x0, y1 - y0
-    shown = (
-        max(0.0, x0 - width),
-        max(0.0, y0 - height),
-        min(size[0], x1 + width),
-        min(size[1], y1 + height),
-    )
-    scale = picture.width / size[0]
-    crop = picture.convert("RGB").crop(
-        (
-            math.floor(shown[0] * scale),
-            math.floor(shown[1] * scale),
-            math.ceil(shown[2] * scale),
-            math.ceil(shown[3] * scale),
-        )
-    )
-    ax = page.axes(left + 0.3, top, _CROP, _CROP)
-    ax.imshow(
-        np.asarray(crop), extent=(shown[0], shown[2], shown[3], shown[1]), interpolation="bicubic"
-    )
-    color = BADGES[number % len(BADGES)]
-    ax.add_patch(Rectangle((x0, y0), width, height, fill=False, edgecolor=color, linewidth=2))
-    ax.set_xlim(x0 - width, x1 + width)
-    ax.set_ylim(y1 + height, y0 - height)
-    ax.set_aspect("auto")
-    ax.set_axis_off()
-    page.text(left, top, str(number + 1), size=13, color=color, weight="bold")
 
 
 def _draw_word(page: Page, left: float, top: float, word: Word, marked: bool) -> None:

@@ -25,6 +25,7 @@ from transformers import (
 from transformers.utils import logging
 
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
+from llavit_lens.model import progress
 from llavit_lens.model.checkpoints.detect import is_llava
 from llavit_lens.model.checkpoints.layouts import refuse_faults
 from llavit_lens.model.checkpoints.places import local_folder
@@ -132,8 +133,8 @@ def checkpoint_folder(name: str | Path) -> Path:
 def _of_source(name: str, source: Source, options: dict[str, Any]) -> Any:
     """The model of a checkpoint whose weights are known to be exactly those of its own config."""
     model_class: Any = AutoModelForImageTextToText._model_mapping[type(source.config)]
-    weights = {key: tensor.read() for key, tensor in source.tensors.items()}
-    with _loading(name, None, "weights"), _quiet():
+    weights = _read(source)
+    with _loading(name, None, "weights"), _quiet(), progress.weights_bar():
         model, report = model_class.from_pretrained(
             None,
             config=source.config,
@@ -152,6 +153,15 @@ def _of_source(name: str, source: Source, options: dict[str, Any]) -> Any:
     return model
 
 
+def _read(source: Source) -> dict[str, torch.Tensor]:
+    total, done, weights = sum(tensor.nbytes for tensor in source.tensors.values()), 0, {}
+    for key, tensor in source.tensors.items():
+        progress.tell(progress.READ, done, total)
+        weights[key] = tensor.read()
+        done += tensor.nbytes
+    return weights
+
+
 def _config(name: str, folder: Path) -> Any:
     with _loading(name, folder, "configuration"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -162,7 +172,7 @@ def _config(name: str, folder: Path) -> Any:
 
 def _of_transformers(name: str, folder: Path, config: Any, options: dict[str, Any]) -> Any:
     """A model of another kind than LLaVA."""
-    with _loading(name, folder, "weights"), _quiet():
+    with _loading(name, folder, "weights"), _quiet(), progress.weights_bar():
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             folder,
             config=config,

@@ -10,15 +10,17 @@ import pytest
 import torch
 from tiny_vlm import LAYERS, tiny_vlm
 
+import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import bench as module
 from llavit_lens.explorer import component, panels
-from llavit_lens.explorer.ablation import Ablation, applied
-from llavit_lens.explorer.bench import Bench, Source, stamped
-from llavit_lens.explorer.choices import ABLATIONS
+from llavit_lens.explorer.ablation import Ablation, applied, of_link
+from llavit_lens.explorer.bench import FIND, LOOK, WORDS, Bench, Source, stamped
+from llavit_lens.explorer.choices import ABLATIONS, OF_PATCHES
 from llavit_lens.explorer.memory import model_bytes, vocabularies
 from llavit_lens.explorer.opening import Start
 from llavit_lens.explorer.pictures import OWN, Picture
+from llavit_lens.explorer.sides import Side
 from llavit_lens.vlm.images import pixel_sha256
 
 
@@ -49,8 +51,9 @@ def loaded(monkeypatch, tmp_path):
 
 def test_a_reading_is_made_once(picture, loaded):
     bench, steps = Bench(), []
-    first = bench.read(Source("a"), picture, "", progress=steps.append)
-    assert steps[0] == "Loading the model" and len(steps) == 3
+    watch = lambda step, done, total: steps.append(step)  # noqa: E731
+    first = bench.read(Source("a"), picture, "", watch=watch)
+    assert steps == [FIND, LOOK, WORDS]
     assert bench.known_reading(Source("a"), picture, "")
     assert bench.read(Source("a"), picture, "") is first
     assert bench.read(Source("a"), picture, "What?") is not first
@@ -153,9 +156,9 @@ def test_an_error_leaves_the_bench_usable(picture, loaded):
 
 
 def test_layers_of_an_ablation_must_be_there():
-    for first, last in ((3, 2), (1, 9), (0, 1)):
-        ablation = Ablation("visual_attention", first, last)
-        with pytest.raises(ConfigurationError, match="layers"), applied(None, ablation, 3):
+    for first, last in ((2, 1), (0, 3), (3, None), (-1, 0)):
+        chosen = [Ablation("visual_attention"), Ablation("causal", first, last)]
+        with pytest.raises(ConfigurationError, match="layers"), applied(None, chosen, 3):
             pass
 
 
@@ -163,20 +166,48 @@ def test_layers_of_an_ablation_must_be_there():
 def test_every_ablation_runs_and_leaves_no_trace(picture, kind):
     vlm = tiny_vlm("llavit")
     before = vlm.trace(picture.image).hidden
-    first = 2
-    with applied(vlm, Ablation(kind, first, 0), LAYERS):
+    with applied(vlm, [Ablation(kind, 1)], LAYERS):
         inside = vlm.trace(picture.image).hidden
     assert torch.equal(vlm.trace(picture.image).hidden, before)
-    # state l is what decoder layer l, counted from 1, puts out
-    assert torch.equal(inside[:first], before[:first])
-    changes = kind in ("visual_attention", "visual->visual", "visual->text", "causal")
-    assert torch.equal(inside[first], before[first]) != changes
+    # decoder layer l, counted from 0, puts out state l + 1
+    assert torch.equal(inside[:2], before[:2])
+    changes = kind in OF_PATCHES and kind != "bidirectional"  # which it is
+    assert torch.equal(inside[2], before[2]) != changes
+
+
+def test_several_interventions_are_those_of_the_library_at_once(picture):
+    vlm = tiny_vlm("llavit")
+    chosen = of_link("visual_attention:0-0,visual->text:1-2,text->visual:1-")
+    with applied(vlm, chosen, LAYERS):
+        found = vlm.run(picture.image)
+    with (
+        ll.ablate_visual_attention(vlm, layers=0),
+        ll.knock_out(vlm, "visual->text", layers=[1, 2]),
+        ll.knock_out(vlm, "text->visual", layers=range(1, LAYERS)),
+    ):
+        expected = vlm.run(picture.image)
+    assert torch.equal(found, expected)
+    for left_out in range(3):
+        some = [a for number, a in enumerate(chosen) if number != left_out]
+        with applied(vlm, some, LAYERS):
+            assert not torch.equal(vlm.run(picture.image), expected)
+
+
+@pytest.mark.parametrize("kind", ABLATIONS)
+def test_the_code_that_is_shown_does_the_same(picture, kind):
+    vlm = tiny_vlm("llavit")
+    for ablation in (Ablation(kind), Ablation(kind, 0, 1)):
+        with applied(vlm, [ablation], LAYERS):
+            found = vlm.run(picture.image)
+        with eval(ablation.code(LAYERS), {"ll": ll, "vlm": vlm}):
+            assert torch.equal(vlm.run(picture.image), found)
 
 
 def test_titles_of_ablations():
     assert Ablation("visual_attention").title(6).endswith(", all layers")
-    assert Ablation("visual_attention", 1, 6).title(6).endswith(", all layers")
-    assert Ablation("text->visual", 2, 0).title(6).endswith(", layers 2 to 6")
+    assert Ablation("visual_attention", 0, 5).title(6).endswith(", all layers")
+    assert Ablation("text->visual", 2).title(6).endswith(", decoder layers 2 to 5")
+    assert Ablation("text->visual", 2, 2).title(6).endswith(", decoder layer 2")
 
 
 def test_a_folder_that_was_written_anew_is_read_anew(picture, loaded, tmp_path):
@@ -201,8 +232,8 @@ def test_downloads_hold_no_reading_and_make_a_forgotten_one_anew(picture, loaded
     bench = Bench()
     reading = bench.read(Source("a"), picture, "What?")
     table = panels.downloads.table_csv([("a", reading)])
-    start = Start(1, 0, "probability", 1, 0, "")
-    sides = [("a", Source("a"), None, reading)]
+    start = Start(1, 0, "probability", "", "", 1, 0, "")
+    sides = [Side("a", Source("a"), (), reading)]
     panels.show_downloads(bench, sides, picture, start, b"0\n{}\n", None)
     bench._readings.clear()
     gone = ref(reading)

@@ -11,7 +11,8 @@ from PIL import Image
 from llavit_lens.explorer import downloads
 from llavit_lens.explorer.payload import still_payload
 from llavit_lens.explorer.pictures import OWN, Picture
-from llavit_lens.explorer.search import moving_payload, search
+from llavit_lens.explorer.search import moving_payload
+from llavit_lens.lens.search import search
 
 HOSTILE = "</script><script>window.hacked=1</script><!--"
 
@@ -45,7 +46,9 @@ def test_figures(readings, picture, layer):
 
 def saved(readings, image, name="one"):
     still = still_payload([(name, readings[0])], image, 2)
-    search_ = moving_payload("dog", [(name, readings[0], search(readings[0], "dog"))])
+    search_ = moving_payload(
+        "dog", [(name, readings[0], search("dog", readings[0].trace, readings[0].words))]
+    )
     start = {"slot": 1, "pin": 0, "color": "probability"}
     return still, downloads.page(still, start, search_)
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from llavit_lens.miniature.scenes import example_names, sharper_path
 from llavit_lens.miniature.scenes import example_path as path_of
 from llavit_lens.vlm.load import checkpoint_folder
 
-MILLISECONDS = 30_000
+MILLISECONDS = 90_000  # on a machine with other work, PyTorch alone may take half a minute
 # a server and a browser are not cheap: with pytest-xdist all of these run in one process
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -74,12 +75,14 @@ def visit(browser, address):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(MILLISECONDS)
+        page.add_init_script(COUNT_RUNS)
         page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda r: wrong.append(r.url) if is_foreign(r.url, address) else None)
         page.goto(f"{address}/{query}")
         page.locator("canvas.picture").first.wait_for()
         page.get_by_text("Take it with you").wait_for()
+        settled(page)
         return page
 
     yield open_page
@@ -103,10 +106,34 @@ def center_of(page, row, col, pane=0, grid=8):
     return left + (col + 0.5) * side / grid, box["y"] + (row + 0.5) * side / grid
 
 
-def settle(page):
-    """Until the server has heard of it and the page is still."""
-    page.wait_for_timeout(600)
+COUNT_RUNS = """(() => {
+    window.runs = 0;
+    const state = () => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState;
+    let before = state();
+    new MutationObserver(() => {
+        const now = state();
+        if (now === 'notRunning' && before !== now) window.runs += 1;
+        before = now;
+    }).observe(document, {
+        subtree: true, childList: true, attributeFilter: ['data-test-script-state'],
+    });
+})()"""
+"""How often the page's script came to its end."""
+
+
+def settled(page):
+    """Until the page's script does not run."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
+
+
+@contextmanager
+def rerun(page):
+    """Until the script has run once more than before what is done inside."""
+    settled(page)
+    before = page.evaluate("window.runs")
+    yield
+    page.wait_for_function("before => window.runs > before", arg=before)
+    settled(page)
 
 
 def link(page, *parts):
@@ -115,6 +142,10 @@ def link(page, *parts):
         "parts => parts.every((part) => location.search.includes(part))", arg=list(parts)
     )
     return page.url[page.url.index("?") :]
+
+
+def color(page):
+    return page.get_by_label("What the colors show")
 
 
 def pinned(page):
@@ -148,7 +179,7 @@ def test_open_hover_click_and_move_the_slider(visit, tops):
     assert page.locator(".layer").text_content() == "layer 2 of 6"
     page.locator(".go").nth(6).click()
     assert page.locator(".layer").text_content() == "layer 5 of 6"
-    page.locator(".llavit-explorer select").select_option("entropy")
+    color(page).select_option("entropy")
     assert "entropy" in page.locator(".meaning").text_content()
 
 
@@ -225,20 +256,20 @@ def test_search_a_word(visit, tops):
     box.press("Enter")
     found = page.locator(".found")
     found.get_by_text("likeliest at layer").wait_for()
-    assert page.locator(".llavit-explorer select").input_value() == "word"
-    assert f"log-probability of “{word}”" in page.locator(".meaning").text_content()
+    assert color(page).input_value() == "word"
+    assert f"probability of “{word}”" in page.locator(".meaning").text_content()
     said = re.search(r"layer (\d) of 6, row (\d), column (\d)", found.text_content())
-    found.get_by_role("button").click()
+    with rerun(page):
+        found.get_by_role("button").click()
     assert page.locator(".layer").text_content().startswith(("layer " + said[1], "input", "output"))
     assert f"row {said[2]}, column {said[3]}" in pinned(page)
     assert word in pinned(page)
-    settle(page)
     page.get_by_text(f"{word} (searched)").wait_for()
     link(page, "color=word")
     box.fill("")
     box.press("Enter")
     page.locator(".found").wait_for(state="hidden")
-    assert page.locator(".llavit-explorer select").input_value() == "probability"
+    assert color(page).input_value() == "probability"
 
 
 def test_compare_two_models(visit):
@@ -255,29 +286,71 @@ def test_compare_two_models(visit):
     assert places == ["Patch at row 6, column 1"] * 2
     page.mouse.move(*center_of(page, 2, 2, pane=0))
     assert page.locator(".card:visible").count() == 2
-    page.locator(".llavit-explorer select").select_option("difference")
+    color(page).select_option("difference")
     assert "disagree" in page.locator(".meaning").text_content()
+
+
+def switch(page, label):
+    """The switch of an intervention, pressed as a person does."""
+    with rerun(page):
+        page.get_by_test_id("stCheckbox").filter(has_text=label).locator("label").click()
 
 
 def test_ablate(visit):
     page = visit("?patch=27")
-    page.get_by_role("radio", name="Ablate").click()
+    with rerun(page):
+        page.get_by_role("radio", name="Ablate").click()
     page.locator("canvas.picture").nth(1).wait_for()
     assert "no visual attention (Eq. 5), all" in page.locator("h3.name").nth(1).text_content()
-    page.get_by_role("combobox", name="Change").click()
-    page.get_by_role("option", name="Patches do not see each other").click()
-    page.locator("h3.name").get_by_text("patches do not see each other").wait_for()
+    switch(page, "The last token does not see the patches")
     names = page.locator("h3.name").all_text_contents()
-    assert names == ["As it is", "patches do not see each other, all layers"]
-    settle(page)
+    assert names[1].startswith("no visual attention (Eq. 5), all layers; the last token")
+    assert page.get_by_text("lens layer 1 is what decoder layer 0 puts out").is_visible()
+    with rerun(page):
+        page.get_by_test_id("stSlider").get_by_role("slider").first.press("ArrowRight")
+    names = page.locator("h3.name").all_text_contents()
+    assert names[0] == "As it is"
+    assert names[1].startswith("no visual attention (Eq. 5), decoder layers 1 to 5; the last")
     assert page.locator("[data-testid=stText]").count() == 2
-    page.locator(".slide input").fill("1")  # the input: nothing has happened yet
+    page.locator(".slide input").fill("2")  # decoder layer 0 is as it was
     assert "hardly differ" in page.locator(".apart").text_content()
     page.locator(".slide input").fill("7")
     assert page.locator(".chip").count() >= 1
-    again = visit(link(page, "mode=ablate", "ablation=visual", "layer=6"))
+    again = visit(link(page, "mode=ablate", "visual_attention%3A1-", "layer=6"))
     again.locator("canvas.picture").nth(1).wait_for()
     assert again.locator("h3.name").all_text_contents() == names
+    with rerun(again):
+        again.get_by_role("combobox", name="Take attention away in").click()
+        again.get_by_role("option", name="words of both, after").click()
+    assert again.locator("[data-testid=stText]").count() == 4
+    titles = again.locator("h3.name").all_text_contents()
+    assert "baseline" in titles[0] and all("decoder layers 1 to 5" in title for title in titles)
+
+
+@pytest.mark.parametrize("mode", ["compare", "ablate"])
+def test_on_a_phone(visit, mode):
+    page = visit(f"?mode={mode}", viewport=PHONE, has_touch=True, is_mobile=True)
+    pictures = page.locator("canvas.picture")
+    tops = [pictures.nth(number).bounding_box()["y"] for number in range(2)]
+    assert tops[0] < PHONE["height"] / 2 + 60  # a good part of it is seen at once
+    others = [page.locator(".panel").first, page.get_by_label("Find a word")]
+    others += [page.locator("[data-testid=stText]").first]
+    assert all(other.bounding_box()["y"] > tops[1] for other in others)  # pictures first
+    pictures.nth(1).evaluate("canvas => canvas.scrollIntoView({ block: 'end' })")
+    box, slider = pictures.nth(1).bounding_box(), page.locator(".slide input")
+    tools = slider.bounding_box()
+    assert 0 < tools["y"] < box["y"] and tools["y"] < PHONE["height"]  # the slider is in reach
+    x, y = box["x"] + box["width"] * 5.5 / 8, box["y"] + box["height"] * 4.5 / 8
+    page.touchscreen.tap(x, y)
+    cards = page.locator(".card:visible")
+    assert cards.count() == 2 and "row 4, column 5" in cards.nth(1).text_content()
+    assert cards.nth(1).locator(".entry").count() == 5
+    before = cards.nth(1).text_content()
+    page.touchscreen.tap(tools["x"] + tools["width"] - 3, tools["y"] + tools["height"] / 2)
+    assert page.locator(".layer").text_content() == "output (layer 6 of 6)"
+    assert cards.nth(1).text_content() != before  # its words at that layer
+    page.touchscreen.tap(x, y)
+    assert page.locator(".card:visible").count() == 0
 
 
 def test_upload_a_picture_and_take_it_out_again(visit, tmp_path):
@@ -297,8 +370,7 @@ def test_upload_a_picture_and_take_it_out_again(visit, tmp_path):
 
 def test_paste_a_picture(visit):
     page = visit()
-    page.evaluate(
-        """async () => {
+    paste = """async () => {
             const canvas = document.createElement('canvas');
             canvas.width = 300; canvas.height = 100;
             canvas.getContext('2d').fillRect(0, 0, 150, 100);
@@ -307,9 +379,9 @@ def test_paste_a_picture(visit):
             data.items.add(new File([blob], 'image.png', { type: 'image/png' }));
             document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data }));
         }"""
-    )
+    with rerun(page):
+        page.evaluate(paste)
     page.locator(".truth").wait_for(state="detached")
-    settle(page)
     box = page.locator("canvas.picture").bounding_box()
     assert box["width"] / box["height"] == pytest.approx(3, rel=0.02)
 
@@ -365,14 +437,19 @@ def test_a_link_restores_the_view(visit):
     page = visit()
     page.mouse.click(*center_of(page, 2, 5))
     page.locator(".slide input").fill("5")
-    page.locator(".llavit-explorer select").select_option("entropy")
-    again = visit(link(page, "layer=4", "patch=21", "color=entropy"))
+    color(page).select_option("entropy")
+    page.get_by_label("Scale of the colors").select_option("layer")
+    page.get_by_label("How words are shown").select_option("merged")
+    parts = ("layer=4", "patch=21", "color=entropy", "scale=layer", "labels=merged")
+    again = visit(link(page, *parts))
     assert again.locator(".layer").text_content() == "layer 4 of 6"
     assert "row 2, column 5" in pinned(again)
-    assert again.locator(".llavit-explorer select").input_value() == "entropy"
+    assert color(again).input_value() == "entropy"
+    assert again.get_by_label("Scale of the colors").input_value() == "layer"
+    assert again.get_by_label("How words are shown").input_value() == "merged"
     third = visit(link(again, "layer=4") + "&word=red")
     assert third.locator(".found").get_by_text("likeliest").is_visible()
-    assert third.locator(".llavit-explorer select").input_value() == "entropy"
+    assert color(third).input_value() == "entropy"
     again.reload()
     again.locator("canvas.picture").wait_for()
     assert "row 2, column 5" in pinned(again)
@@ -380,16 +457,16 @@ def test_a_link_restores_the_view(visit):
 
 def test_words_that_are_markup_stay_words(visit, hostile_folder, tmp_path, browser):
     page = visit("?model=" + str(hostile_folder))
-    page.mouse.click(*center_of(page, 7, 7))
+    with rerun(page):
+        page.mouse.click(*center_of(page, 7, 7))
     assert IMAGE in page.locator("table.words").text_content()
     page.mouse.move(*center_of(page, 0, 0))
     assert SCRIPT in page.locator(".card").text_content()
-    settle(page)
     page.locator(".js-plotly-plot").get_by_text(IMAGE[:20]).first.wait_for()
     page.get_by_label("Find a word").fill(IMAGE)
-    page.get_by_label("Find a word").press("Enter")
+    with rerun(page):
+        page.get_by_label("Find a word").press("Enter")
     page.locator(".found").get_by_text("likeliest").wait_for()
-    settle(page)
     assert page.evaluate("window.hacked") is None
     assert page.locator("img[src=x]").count() == 0
     path = saved(page, "Web page (HTML)", tmp_path)
@@ -404,7 +481,6 @@ def test_words_that_are_markup_stay_words(visit, hostile_folder, tmp_path, brows
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_it_fits_the_screen_in_light_and_dark(visit, viewport, scheme):
     page = visit("?mode=compare&word=red", viewport=viewport, color_scheme=scheme)
-    settle(page)
     wide = page.evaluate(
         "document.querySelector('[data-testid=stMain]').scrollWidth - "
         "document.querySelector('[data-testid=stMain]').clientWidth"
@@ -436,18 +512,89 @@ def test_it_listens_on_this_machine_only_and_tells_nobody(address):
     assert listening == [f"0100007F:{port:04X}"]
 
 
-def test_a_layer_change_does_not_send_the_picture_again(visit):
+def test_the_same_picture_again_has_no_pin_that_the_page_does_not_know(visit, tmp_path):
+    picture = tmp_path / "scene.png"
+    shutil.copy(sharper_path(path_of(example_names()[3])), picture)
+    page = visit()
+    page.locator("input[type=file]").set_input_files(str(picture))
+    link(page, "picture=own")
+    page.mouse.click(*center_of(page, 7, 0))
+    page.get_by_role("heading", name="The patch at row 7, column 0").wait_for()
+    link(page, "patch=56")
+    page.locator("input[type=file]").set_input_files(str(picture))
+    # the page forgets the pin, as for any other picture; the words stay the same
+    page.wait_for_function("!location.search.includes('patch=')")
+    settled(page)
+    place = page.locator("h4").text_content().removeprefix("Patch at ")
+    assert place != "row 7, column 0"
+    assert page.get_by_role("heading", name=f"The patch at {place}, through").is_visible()
+    page.mouse.click(*center_of(page, 7, 0))  # what one does next counts again
+    page.get_by_role("heading", name="The patch at row 7, column 0").wait_for()
+
+
+def test_a_layer_change_or_a_search_does_not_send_the_picture_again(visit):
     page = visit()
     received = []
     take = lambda frame: received.append(len(frame))  # noqa: E731  (Playwright marks what it calls)
     page.on("websocket", lambda socket: socket.on("framereceived", take))
     page.reload()
     page.get_by_text("Take it with you").wait_for()
-    settle(page)
+    settled(page)
     assert sum(received) > 100_000  # the first view itself
     page.locator("canvas.picture").focus()
     for key in ("PageDown", "PageDown", "ArrowLeft"):
         received.clear()
-        page.keyboard.press(key)
-        settle(page)
+        with rerun(page):
+            page.keyboard.press(key)
         assert 0 < sum(received) < 50_000
+    for word in ("sky", "red"):
+        received.clear()
+        with rerun(page):
+            box = page.get_by_label("Find a word")
+            box.fill(word)
+            box.press("Enter")
+        page.get_by_text(f"probability of “{word}”").wait_for()
+        assert 0 < sum(received) < 60_000
+
+
+def test_a_public_page(browser, tmp_path):
+    folder = tmp_path / "kept-secret" / "mine"
+    shutil.copytree(checkpoint_folder("demo:llavit"), folder)
+    log = tmp_path / "log.txt"
+    with explorer_server("--public", "--model", str(folder), folder=tmp_path, log=log) as address:
+        page = browser.new_page(viewport=DESKTOP)
+        page.set_default_timeout(MILLISECONDS)
+        received = []
+        page.on(
+            "websocket",
+            lambda socket: socket.on("framereceived", lambda data: received.append(data)),
+        )
+        page.goto(f"{address}/?model=/etc&layer=4")
+        page.get_by_text("Take it with you").wait_for()
+        alerts = page.get_by_test_id("stAlert")
+        assert alerts.count() == 1
+        assert (
+            alerts.text_content() == "/etc: not among the models of this page; choose one of those."
+        )
+        assert "model" not in link(page, "layer=4")
+        assert page.get_by_text("type a folder").count() == 0
+        chosen = page.get_by_role("combobox", name="Model")
+        chosen.click()
+        assert page.get_by_role("option").first.text_content() == "mine"
+        chosen.fill("/etc")
+        page.get_by_text("No results").wait_for()
+        chosen.fill("")
+        page.get_by_role("option", name="mine").click()
+        page.locator("h3.name").get_by_text("mine").wait_for()
+        query = link(page, "model=mine")
+        again = browser.new_page()
+        again.set_default_timeout(MILLISECONDS)
+        again.goto(f"{address}/{query}")
+        again.get_by_text("Take it with you").wait_for()
+        assert again.locator("h3.name").text_content() == "mine"
+        assert again.locator(".layer").text_content() == "layer 4 of 6"
+        told = b"".join(data if isinstance(data, bytes) else data.encode() for data in received)
+        assert b"mine" in told and b"kept-secret" not in told
+        for each in (page, again):
+            assert "kept-secret" not in each.content() + each.url
+            each.close()

@@ -11,7 +11,7 @@ from streamlit.runtime.state.query_params_proxy import QueryParamsProxy
 from streamlit.testing.v1 import AppTest
 
 from llavit_lens.explorer import component, downloads, panels, sidebar, state
-from llavit_lens.explorer.choices import ABLATIONS, demo_models, model_title
+from llavit_lens.explorer.choices import ABLATIONS, Offer, demo_models, model_title
 from llavit_lens.explorer.first_view import first_view
 from llavit_lens.explorer.view import OWN, UNPINNED, View
 from llavit_lens.miniature.scenes import example_names
@@ -96,14 +96,16 @@ def test_another_question(page, shown):
 def test_a_link_restores_its_view(page, shown):
     page.query_params.update(
         picture=example_names()[2], model="demo:baseline", layer="4", patch="9", color="entropy",
-        k="3", word="sky",
+        scale="layer", labels="merged", k="3", word="sky",
     )  # fmt: skip
     before = link_of(page)
     page.run()
     assert not page.exception and not page.error and not page.warning
     still, moving = still_of(shown[-1]), shown[-1][1]
     assert "baseline" in still["panes"][0]["name"] and still["panes"][0]["k"] == 3
-    assert moving["start"] == {"slot": 5, "pin": 9, "color": "entropy"}
+    assert moving["start"] == {
+        "slot": 5, "pin": 9, "color": "entropy", "scale": "layer", "labels": "merged",
+    }  # fmt: skip
     assert moving["search"]["word"] == "sky"
     assert link_of(page) == before
 
@@ -117,30 +119,39 @@ def test_a_layer_beyond_the_last_is_the_last(page, shown):
     assert start["slot"] == len(pane["slots"]) - 1 and 0 <= start["pin"] < 64
 
 
+SAID = {"slot": 3, "pin": 12, "color": "entropy", "scale": "layer", "labels": "off"}
+
+
 @pytest.mark.parametrize(
-    "said",
+    "changed",
     [
-        {"slot": 3, "pin": 12, "color": "entropy"},
-        {"slot": 3, "pin": None, "color": "entropy"},
-        {"slot": "3", "pin": 12, "color": "entropy"},
-        {"slot": True, "pin": None, "color": "entropy"},
-        {"slot": 3, "pin": -1, "color": "entropy"},
-        {"slot": 10**9, "pin": 1, "color": "entropy"},
-        {"slot": 3, "pin": 1, "color": "<b>"},
-        {"slot": 3, "pin": 1, "color": []},
         {},
+        {"pin": None},
+        {"slot": "3"},
+        {"slot": True, "pin": None},
+        {"pin": -1},
+        {"slot": 10**9},
+        {"color": "<b>"},
+        {"color": []},
+        {"scale": "linear"},
+        {"labels": None},
+        {"labels": {}},
+        None,
     ],
 )
-def test_what_the_browser_says_is_checked(monkeypatch, said):
-    session = {"layer": None, "patch": None, "color": "probability"}
+def test_what_the_browser_says_is_checked(monkeypatch, changed):
+    before = {"layer": None, "patch": None, "color": "probability", "scale": "", "labels": ""}
+    session = dict(before)
     monkeypatch.setattr(state.st, "session_state", session)
-    monkeypatch.setattr(component, "choice", lambda: said)
+    monkeypatch.setattr(component, "choice", lambda: {} if changed is None else {**SAID, **changed})
     state.take_choice()
-    if said.get("slot") == 3 and said["pin"] in (12, None):
-        patch = UNPINNED if said["pin"] is None else 12
-        assert session == {"layer": 2, "patch": patch, "color": "entropy"}
+    if changed in ({}, {"pin": None}):
+        patch = UNPINNED if changed else 12
+        assert session == {
+            "layer": 2, "patch": patch, "color": "entropy", "scale": "layer", "labels": "off",
+        }  # fmt: skip
     else:
-        assert session == {"layer": None, "patch": None, "color": "probability"}
+        assert session == before
 
 
 def test_a_link_loads_no_model_by_itself(page, shown, tmp_path):
@@ -171,16 +182,48 @@ def test_a_public_page_shows_no_path(shown, tmp_path):
     shutil.copytree(checkpoint_folder("demo:llavit"), folder)
     script = PUBLIC.replace("owner/name", str(folder))
     page = AppTest.from_string(script, default_timeout=SECONDS)
-    page.query_params["model"] = str(folder)
+    page.query_params.update(model="mine", layer="4")
     page.run()
     assert not page.exception and not page.error and not page.warning
     assert page.selectbox(key="model").options[0] == "mine"
     assert not [box for box in page.selectbox if box.key in ("device", "dtype")]
-    assert [pane["name"] for pane in still_of(shown[-1])["panes"]] == ["mine"]
+    assert names_of(shown[-1]) == ["mine"]
+    assert link_of(page)["model"] == "mine" and str(tmp_path) not in str(link_of(page))
+    (folder / "config.json").write_text("{")
+    again = AppTest.from_string(script, default_timeout=SECONDS)
+    again.query_params["model"] = "mine"
+    again.run()
+    assert "mine" in again.error[0].value and tmp_path.name not in again.error[0].value
+    named = AppTest.from_string(script, default_timeout=SECONDS)
+    named.query_params["model"] = str(folder)  # no way to try which folders are there
+    named.run()
+    assert "not among the models of this page" in named.warning[0].value
+
+
+def test_names_for_the_public(tmp_path):
+    for place in ("a", "b"):
+        (tmp_path / place / "model").mkdir(parents=True)
+    names = (
+        str(tmp_path / "a/model"),
+        str(tmp_path / "b/model"),
+        "/gone/x",
+        "owner/name",
+        "demo:llavit",
+    )
+    offer = Offer(names, public=True)
+    links = [offer.to_link(name) for name in names]
+    assert links == ["model", "model #2", "x", "owner/name", "demo:llavit"]
+    assert [offer.of_link(link) for link in links] == list(names)
+    assert offer.of_link(names[0]) is None
+    said = offer.without_paths(f"{names[1]}/config.json and /srv/tower/x.bin: https://hub.co/a/b")
+    assert said == "model #2/config.json and …/x.bin: https://hub.co/a/b"
+    private = Offer(names)
+    assert [private.to_link(name) for name in names] == list(names)
+    assert private.without_paths(names[0]) == names[0]
 
 
 def test_a_public_page_loads_no_folder_whatever_a_browser_sends(shown, tmp_path, monkeypatch):
-    monkeypatch.setattr(sidebar, "show_sidebar", lambda public, offered: None)
+    monkeypatch.setattr(sidebar, "show_sidebar", lambda offer: None)
     page = AppTest.from_string(PUBLIC, default_timeout=SECONDS)
     page.session_state["model"] = str(tmp_path)
     page.run()
@@ -205,32 +248,57 @@ def test_a_model_that_does_not_exist(page, shown):
     assert "no such folder" in page.error[0].value
 
 
-def test_ablations_are_offered(page, shown):
+def names_of(view):
+    return [pane["name"] for pane in still_of(view)["panes"]]
+
+
+def test_interventions_combine(page, shown):
     page.run()
     page.segmented_control(key="mode").set_value("ablate").run()
     assert not page.exception and not page.error
-    assert page.selectbox(key="ablation").options == list(ABLATIONS.values())
-    assert "Eq. 5" in still_of(shown[-1])["panes"][1]["name"]
-    page.selectbox(key="ablation").set_value("visual->visual").run()
+    assert {toggle.label for toggle in page.toggle} == set(ABLATIONS.values())
+    assert [toggle.key for toggle in page.toggle if toggle.value] == ["switch visual_attention"]
+    assert "Eq. 5" in names_of(shown[-1])[1]
+    page.toggle(key="switch visual->visual").set_value(True).run()
+    (eq5, knockout) = (
+        page.slider(key=f"layers of {k}, 6") for k in ("visual_attention", "visual->visual")
+    )
+    assert eq5.value == knockout.value == (0, 5)
+    assert "decoder layers, of 0 to 5" in knockout.label
+    knockout.set_value((4, 5)).run()
+    eq5 = page.slider(key="layers of visual_attention, 6")
+    eq5.set_value((0, 1)).run()
     assert not page.exception and not page.error
-    assert [p["name"] for p in still_of(shown[-1])["panes"]] == [
+    assert names_of(shown[-1]) == [
         "As it is",
-        "patches do not see each other, all layers",
+        "no visual attention (Eq. 5), decoder layers 0 to 1; patches see no patches, not even "
+        "themselves, decoder layers 4 to 5",
     ]
-    page.slider(key="layers of 6").set_value((5, 6)).run()
-    assert still_of(shown[-1])["panes"][1]["name"].endswith("layers 5 to 6")
-    assert link_of(page)["first"] == "5" and "last" not in link_of(page)
-    page.selectbox(key="ablation").set_value("text->visual").run()
+    assert link_of(page)["ablation"] == "visual_attention:0-1,visual->visual:4-"
+    assert "layers=range(0, 2)" in page.code[0].value and "range(4, 6)" in page.code[0].value
+    for kind in ("visual_attention", "visual->visual"):
+        page.toggle(key=f"switch {kind}").set_value(False).run()
+    assert len(names_of(shown[-1])) == 1 and link_of(page)["ablation"] == "none"
+    page.toggle(key="switch text->visual").set_value(True).run()
     assert any("No word on any patch changes" in caption.value for caption in page.caption)
     assert len({text.value for text in page.text}) == 2  # the answers do
 
 
-def test_a_link_restores_an_ablation(page, shown):
-    page.query_params.update(mode="ablate", ablation="visual->visual", first="2", last="4")
+@pytest.mark.parametrize(
+    ("pair", "shows"), [("model", "LLaViT"), ("other", "LLaVA baseline"), ("after", None)]
+)
+def test_both_models_before_and_after(page, shown, pair, shows):
+    page.query_params.update(mode="ablate", pair=pair, ablation="visual->visual:2-4")
     page.run()
     assert not page.exception and not page.error
-    assert still_of(shown[-1])["panes"][1]["name"].endswith("layers 2 to 4")
-    assert page.slider(key="layers of 6").value == (2, 4)
+    assert len(page.text) == 4  # answers
+    names = names_of(shown[-1])
+    after = ["decoder layers 2 to 4" in name for name in names]
+    if shows is None:
+        assert after == [True, True] and "baseline" in names[0] and "LLaViT" in names[1]
+    else:
+        assert after == [False, True] and all(name.startswith(shows) for name in names)
+    assert page.slider(key="layers of visual->visual, 6").value == (2, 4)
 
 
 def test_a_wrong_command_line_is_said_on_the_page(page, shown, monkeypatch):
@@ -396,23 +464,23 @@ def test_a_model_that_does_it_already_says_so(page, shown):
 
 
 def test_layers_of_an_ablation_that_are_not_there_are_said(page, shown):
-    page.query_params.update(mode="ablate", first="9", last="3")
+    page.query_params.update(mode="ablate", ablation="causal:3-8,self:2-3")
     page.run()
-    assert not page.exception and len(page.warning) == 1
-    assert "1 to 6, and here they are 3 to 3" in page.warning[0].value
-    assert (link_of(page)["first"], link_of(page)["last"]) == ("3", "3")
+    assert not page.exception and not page.error and len(page.warning) == 1
+    assert "They are 0 to 5" in page.warning[0].value and "self" not in page.warning[0].value
+    assert link_of(page)["ablation"] == "self:2-3,causal:3-"
 
 
 @pytest.mark.parametrize("mode", ["look", "compare", "ablate"])
 def test_the_answer_stands_above_the_view(page, shown, monkeypatch, mode):
-    monkeypatch.setattr(component, "show_view", lambda *_: panels.st.code("the view"))
+    monkeypatch.setattr(component, "show_view", lambda *_: panels.st.latex("view"))
     page.query_params["mode"] = mode
     page.run()
     assert not page.exception and not page.error and not page.info
     order = [type(element).__name__ for element in page.main]
     answers = [place for place, kind in enumerate(order) if kind == "Text"]
     assert len(answers) == (1 if mode == "look" else 2)
-    assert order.index("TextInput") < min(answers) and max(answers) < order.index("Code")
+    assert order.index("TextInput") < min(answers) and max(answers) < order.index("Latex")
 
 
 def test_titles_of_the_demo_models_are_words():

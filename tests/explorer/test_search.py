@@ -1,31 +1,38 @@
-"""A searched word: its map, its best place, and what is said of it."""
+"""A searched word: what is said of it, and what the browser gets."""
 
 import numpy as np
-import pytest
-from explorer_readings import numbers
+from explorer_readings import numbers, reading_of
+from tiny_vlm import tiled_vlm
 
-from llavit_lens.errors import ConfigurationError
 from llavit_lens.explorer.payload import CODES, NATS
-from llavit_lens.explorer.search import moving_payload, search, sentence
-from llavit_lens.lens.logit_lens import logit_lens
-from llavit_lens.lens.token_strings import token_strings
+from llavit_lens.explorer.places import place_of
+from llavit_lens.explorer.search import moving_payload, sentence
+from llavit_lens.lens import search as lens
 
 
-def test_the_map_adds_both_forms_of_a_word(readings):
+def search(reading, word):
+    return lens.search(word, reading.trace, reading.words)
+
+
+def test_the_best_place_is_said(readings):
     reading = readings[0]
-    table = token_strings(reading.trace.tokenizer)
-    word = next(t for t in table if t and t.strip() == t and f" {t}" in table)
-    found = search(reading, word)
-    tracked = logit_lens(reading.trace, 1, tracked=[word, f" {word}"]).tracked
-    assert len(set(tracked.words)) == 2
-    both = np.log(np.exp(tracked.values.astype(np.float64)).sum(-1))
-    assert np.abs(found.values - both).max() < 1e-4
+    found = search(reading, "dog")
     layer, patch = found.best
-    assert found.values[layer, patch] == found.values.max()
     text = sentence(found, reading, "model")
     layout = reading.words.layout
     assert f"layer {layer} of {reading.depth}" in text
     assert f"row {layout.row[patch]}, column {layout.col[patch]}" in text
+
+
+def test_places_are_named_as_in_the_browser(image):
+    layout = reading_of(tiled_vlm("llava_next"), image).words.layout
+    at = {
+        number: int(np.flatnonzero((layout.tile == number) & (layout.col > layout.row))[0])
+        for number in (0, 2)
+    }
+    where = {n: f"row {layout.row[i]}, column {layout.col[i]}" for n, i in at.items()}
+    assert place_of(layout, at[0]) == f"{where[0]}, whole picture"
+    assert place_of(layout, at[2]) == f"{where[2]}, tile 2"
 
 
 def test_a_word_of_several_tokens_is_said_to_be_one(readings):
@@ -49,12 +56,3 @@ def test_what_the_browser_gets(readings):
 def test_nothing_searched():
     assert moving_payload("", None) is None
     assert moving_payload("", []) is None
-
-
-def test_a_word_that_no_token_can_spell(readings, monkeypatch):
-    tokenizer = readings[0].trace.tokenizer
-    monkeypatch.setattr(
-        type(tokenizer), "__call__", lambda *a, **k: {"input_ids": [tokenizer.unk_token_id]}
-    )
-    with pytest.raises(ConfigurationError, match="not in this model's vocabulary"):
-        search(readings[0], "zebrafishery")

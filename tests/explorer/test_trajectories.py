@@ -5,8 +5,8 @@ import pytest
 
 from llavit_lens.explorer import trajectories
 from llavit_lens.explorer.opening import opening_layer, opening_patch
-from llavit_lens.explorer.search import search
 from llavit_lens.explorer.trajectories import FEW, FLOOR, tracked_words, trajectory_figure
+from llavit_lens.lens.search import search
 
 
 def test_every_word_that_comes_first_somewhere_is_tracked(readings):
@@ -26,7 +26,7 @@ def test_of_too_many_the_likeliest_stay(readings, monkeypatch):
 
 def test_lines_are_the_lens(readings):
     reading, patch = readings[0], 2
-    figure = trajectory_figure(reading, patch, 1, search(reading, "dog"))
+    figure = trajectory_figure(reading, patch, 1, search("dog", reading.trace, reading.words))
     ids = tracked_words(reading, patch)
     assert len(figure.data) == len(ids) + 1
     words = reading.words

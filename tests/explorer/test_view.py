@@ -7,10 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.explorer.choices import ABLATIONS, COLORS, MODES, demo_models, model_title
+from llavit_lens.explorer.ablation import Ablation, of_link, to_link
+from llavit_lens.explorer.choices import ABLATIONS, COLORS, MODES, PAIRS, demo_models, model_title
 from llavit_lens.explorer.view import MOST_WORDS, UNPINNED, View
 from llavit_lens.vlm.load import demo_names
 
+ablations = st.builds(
+    Ablation,
+    st.sampled_from(sorted(ABLATIONS)),
+    st.integers(0, 40),
+    st.none() | st.integers(40, 80),
+)
 texts = st.text(st.characters(exclude_categories=("C", "Z")), max_size=64)
 views = st.builds(
     View,
@@ -24,9 +31,8 @@ views = st.builds(
     k=st.integers(1, MOST_WORDS),
     word=texts,
     prompt=texts,
-    ablation=st.sampled_from(sorted(ABLATIONS)),
-    first=st.integers(1, 80),
-    last=st.integers(0, 80),
+    ablation=st.lists(ablations, unique_by=lambda a: a.kind).map(to_link),
+    pair=st.sampled_from(sorted(PAIRS)),
 )
 
 
@@ -60,7 +66,12 @@ def test_any_link_gives_a_view(query):
         {"mode": "admin"},
         {"color": "<script>"},
         {"ablation": "__import__"},
-        {"first": "0"},
+        {"ablation": "visual_attention:3"},
+        {"ablation": "visual_attention:3-2"},
+        {"ablation": "visual_attention:-1-2"},
+        {"ablation": "causal,causal:1-2"},
+        {"ablation": "none,causal"},
+        {"ablation": ""},
         {"model": "a" * 201},
         {"model": "a\nb"},
         {"word": "\u202eevil"},
@@ -93,3 +104,11 @@ def test_no_pin_is_a_word_in_the_link():
     assert View(patch=UNPINNED).to_query() == {"patch": "none"}
     assert View.from_query({"patch": "none"}) == (View(patch=UNPINNED), [])
     assert View.from_query({"layer": "none"})[1]
+
+
+def test_interventions_in_a_link():
+    text = "visual_attention,visual->visual:0-2,text->visual:2-"
+    chosen = Ablation("visual_attention"), Ablation("visual->visual", 0, 2)
+    assert of_link(text) == (*chosen, Ablation("text->visual", 2, None))
+    assert to_link(of_link(text)) == text
+    assert of_link("none") == () and to_link(()) == "none"

@@ -1,46 +1,111 @@
-// What a patch's color stands for, on a scale from 0 to 1, and the colors themselves.
+// What a patch's color stands for, the scale that takes it to 0 to 1, and the colors themselves.
 
-const LOWEST_SEARCHED = -9; // nats; below it a searched word's patch has the first color
+const LOG_FLOOR = 1e-4; // where logarithmic scales begin
+const TAIL = 0.05; // of a layer's patches that may lie beyond either end of its own scale
 
-// 0 to 1, or null where there is nothing to show.
-function shade(pane, slot, patch, color) {
-  const cosine = pane.isCosine(slot);
-  const scaled = (values, value) => {
-    const [low, high] = pane.range(slot, values);
-    return (value - low) / (high - low);
-  };
-  if (color === "entropy") {
+const SCALES = [
+  ["fixed", "Fixed"],
+  ["layer", "This layer"],
+  ["log", "Log"],
+];
+
+const QUANTITIES = {
+  probability: (pane, slot, patch) => pane.value(slot, patch, 0),
+  entropy: (pane, slot, patch) => {
     const entropy = pane.entropy(slot, patch);
     return entropy === null ? null : 1 - entropy;
-  }
-  if (color === "word") {
-    if (!pane.search) return null;
-    const code = pane.search[slot * pane.n + patch];
-    if (cosine) return scaled(pane.search, toCosine(code));
-    return Math.max(0, 1 - toLogProbability(code) / LOWEST_SEARCHED);
-  }
-  if (color === "difference") return pane.difference ? pane.difference(slot, patch) : null;
-  const value = pane.value(slot, patch, 0);
-  return cosine ? scaled(pane.codes, value) : value;
+  },
+  word: (pane, slot, patch) => pane.searched(slot, patch),
+  difference: (pane, slot, patch) => (pane.difference ? pane.difference(slot, patch) : null),
+};
+
+// The scales that a color can have, its own first.
+function scalesOf(color) {
+  if (color === "word") return ["log", "fixed", "layer"];
+  return color === "probability" ? ["fixed", "layer", "log"] : ["fixed", "layer"];
 }
 
-// What stands at the ends of the scale, and its name.
-function scaleEnds(pane, slot, color, word) {
-  const cosine = pane.isCosine(slot);
-  const range = (values) => pane.range(slot, values).map((value) => value.toFixed(2));
-  if (color === "entropy") {
-    const name = cosine ? "certainty: not for cosines" : "certainty (entropy of all words)";
-    return [`${pane.maxEntropy.toFixed(1)} nats`, "0 nats: sure", name];
+// One layer's scale, the same for all the models that are shown.
+class Scale {
+  // parts: pairs of a pane and its slot.
+  constructor(parts, color, kind, word) {
+    const [[lead, slot]] = parts;
+    Object.assign(this, { color, word, maxEntropy: lead.maxEntropy, cosine: lead.isCosine(slot) });
+    this.read = QUANTITIES[color];
+    this.kind = scalesOf(color).includes(kind) ? kind : scalesOf(color)[0];
+    const isShare = color === "probability" || color === "word";
+    if (this.cosine && isShare && this.kind === "log") this.kind = "fixed";
+    const values = parts
+      .flatMap(([pane, own]) => pane.visible().map((patch) => this.read(pane, own, patch)))
+      .filter((value) => value !== null)
+      .sort((a, b) => a - b);
+    this.known = values.length > 0;
+    [this.least, this.most] = [values[0], values[values.length - 1]];
+    [this.from, this.to] = [0, 1];
+    if (this.kind === "log") this.from = LOG_FLOOR;
+    else if (this.kind === "layer" && this.known) {
+      const at = (share) => values[Math.round(share * (values.length - 1))];
+      [this.from, this.to] = [at(TAIL), at(1 - TAIL)];
+    } else if (this.cosine && isShare && this.known) {
+      // cosines have no natural bounds that any of them comes near
+      [this.from, this.to] = [Math.min(0, this.least), Math.max(0.05, this.most)];
+    }
   }
-  if (color === "word") {
-    const name = `${cosine ? "cosine with" : "log-probability of"} “${word}”`;
-    if (cosine) return [...range(pane.search), name];
-    return [percent(Math.exp(LOWEST_SEARCHED)), "100 %", name];
+
+  // 0 to 1, or null where there is nothing to show.
+  share(pane, slot, patch) {
+    const value = this.read(pane, slot, patch);
+    if (value === null) return null;
+    const bent = this.kind === "log" ? Math.log : (x) => x;
+    const [from, to] = [bent(this.from), bent(this.to)];
+    if (to <= from) return 0.5; // all alike
+    return Math.max(0, Math.min(1, (bent(Math.max(value, 1e-30)) - from) / (to - from)));
   }
-  if (color === "difference") return ["same", "opposed", "how far the two disagree"];
-  if (cosine) return [...range(pane.codes), "cosine of the top word"];
-  return ["0 %", "100 %", "probability of the top word"];
+
+  text(value) {
+    if (this.color === "entropy") return `${((1 - value) * this.maxEntropy).toFixed(1)} nats`;
+    return this.cosine || this.color === "difference" ? value.toFixed(2) : percent(value);
+  }
+
+  // What stands at the ends of the scale, and its name.
+  ends() {
+    const name = this.name();
+    if (!this.known) return ["", "", name];
+    if (this.kind === "layer") {
+      const low = this.text(this.from);
+      const ends = [low.startsWith("<") ? low : `≤ ${low}`, `≥ ${this.text(this.to)}`];
+      return [...ends, `${name}, fitted to this layer`];
+    }
+    if (this.color === "difference") return ["same", "opposed", name];
+    const ends = [this.text(this.from), this.text(this.to)];
+    if (this.color === "entropy") ends[1] += ": sure";
+    if (this.kind === "log") {
+      const middle = percent(Math.sqrt(LOG_FLOOR * this.to));
+      return [`≤ ${ends[0]}`, ends[1], `${name}, logarithmic: ${middle} in the middle`];
+    }
+    const here = [this.text(this.least), this.text(this.most)];
+    return [...ends, this.cosine ? name : `${name} (here ${here.join(" to ")})`];
+  }
+
+  name() {
+    if (this.color === "entropy") {
+      return this.cosine ? "certainty: not for cosines" : "certainty: entropy over all words";
+    }
+    if (this.color === "word") {
+      return `${this.cosine ? "cosine with" : "probability of"} “${this.word}”`;
+    }
+    if (this.color === "difference") return "how far the two disagree";
+    return `${this.cosine ? "cosine" : "probability"} of the top word`;
+  }
+
+  // Whether all of the layer lies in so small a part of the scale that it looks the same.
+  get flat() {
+    return this.kind === "fixed" && !this.cosine && this.known && this.most - this.least < 0.15;
+  }
 }
+
+// How much of the photograph a color covers: the more it says, the more.
+const cover = (share) => 0.1 + 0.7 * share;
 
 class Palette {
   constructor(colors) {

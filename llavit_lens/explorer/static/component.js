@@ -1,41 +1,57 @@
-// The app's side: mounts the view where Streamlit wants it, and again only when its data changed.
-// Data is bytes: a line with an identity, a line of JSON that belongs to it, then JSON that may
-// change while the identity stays.
+// The app's side: mounts the view where Streamlit wants it, and again only when its words changed.
+// What is large comes here and stays: a line with an identity, a line of JSON that belongs to it.
+// What changes often comes to moving.js; the two meet in `llavitLens`.
 
-const mounted = new WeakMap();
-let last = {}; // identity and choice: a view that comes back is where the person left it
+const shared = (globalThis.llavitLens ??= {});
+
+// Once both are there and about the same words: show them.
+shared.meet = () => {
+  const { root, identity, body, moving } = shared;
+  if (!root || !moving || moving.identity !== identity) return;
+  const { start, turn } = moving;
+  const search = JSON.stringify(moving.search);
+  if (shared.view && shared.shown !== identity) close();
+  if (!shared.view) {
+    // a view that comes back is where the person left it, unless the page has gone elsewhere
+    const from = shared.last?.turn === turn ? shared.last.chosen : start;
+    shared.last = { turn, chosen: from };
+    shared.view = new PatchExplorer(root, JSON.parse(body), from, tell);
+    shared.view.setSearch(moving.search, true);
+    Object.assign(shared, { shown: identity, search });
+  } else if (shared.search !== search) {
+    shared.search = search;
+    shared.view.setSearch(moving.search);
+  }
+  if (shared.last.turn !== turn) {
+    shared.last = { turn, chosen: start };
+    shared.view.begin(start);
+    shared.view.colorOptions();
+  }
+};
+
+function tell(chosen) {
+  shared.last.chosen = chosen;
+  shared.setStateValue("view", { ...chosen, turn: shared.last.turn });
+}
+
+function close() {
+  shared.view.close();
+  shared.view = null;
+}
 
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".llavit-explorer");
   if (!root || !data) return undefined;
+  if (shared.view && shared.root !== root) close();
   const text = new TextDecoder().decode(data);
-  const first = text.indexOf("\n");
-  const second = text.indexOf("\n", first + 1);
-  const identity = text.slice(0, first);
-  const moving = text.slice(second + 1);
-  const tell = (chosen) => {
-    last = { identity, chosen };
-    setStateValue("view", chosen);
-  };
-  const known = mounted.get(root);
-  if (!known || known.identity !== identity) {
-    if (known) known.view.close();
-    const { start, search } = JSON.parse(moving);
-    const still = JSON.parse(text.slice(first + 1, second));
-    if (last.identity !== identity) last = { identity, chosen: start };
-    const view = new PatchExplorer(root, still, last.chosen, tell);
-    mounted.set(root, { identity, view, search: JSON.stringify(search) });
-    view.setSearch(search, true);
-  } else {
-    const { search } = JSON.parse(moving);
-    const found = JSON.stringify(search);
-    if (found === known.search) known.view.render(); // the theme may have changed
-    else known.view.setSearch(search);
-    known.search = found;
-    known.view.tell = tell;
-  }
+  const end = text.indexOf("\n");
+  Object.assign(shared, { root, setStateValue, identity: text.slice(0, end), body: text.slice(end + 1) });
+  const before = shared.view;
+  shared.meet();
+  if (before && before === shared.view) before.render(); // the theme may have changed
   return () => {
-    mounted.get(root)?.view.close();
-    mounted.delete(root);
+    if (shared.root !== root) return;
+    if (shared.view) close();
+    shared.root = null;
   };
 }

@@ -1,7 +1,12 @@
 // The tools above the pictures: play and slider, what the colors show, switches, zoom, the scale.
 // They tell `act` what a person does, and `update` shows how things stand.
 
-const SWITCHES = { words: "Words", truth: "Mark true words", tiles: "Tiles in detail" };
+const SWITCHES = { large: "Large", truth: "Mark true words", tiles: "Tiles in detail" };
+const LABELS = [
+  ["each", "Each patch"],
+  ["merged", "Merged"],
+  ["off", "Hidden"],
+];
 
 class Controls {
   constructor(slots, palette, switches, act) {
@@ -16,10 +21,18 @@ class Controls {
     this.layer = make("output", "layer");
     const ends = make("div", "ends", null, make("span", "", "input"), make("span", "", "output"));
     const track = make("div", "slide", null, this.slider, ends);
-    this.color = make("select");
-    this.color.setAttribute("aria-label", "What the colors show");
-    this.color.onchange = () => act.change({ color: this.color.value });
-    const options = make("div", "options", null, make("label", "", "Color", this.color));
+    this.color = this.makeSelect("What the colors show", "color");
+    this.scale = this.makeSelect("Scale of the colors", "scale");
+    this.labels = this.makeSelect("How words are shown", "labels");
+    offer(this.labels, LABELS);
+    const options = make(
+      "div",
+      "options",
+      null,
+      make("label", "", "Color", this.color),
+      make("label", "", "Scale", this.scale),
+      make("label", "", "Words", this.labels),
+    );
     this.boxes = Object.fromEntries(switches.map((key) => [key, this.makeSwitch(key, options)]));
     options.append(
       this.makeButton("−", "Zoom out", () => act.zoom(1 / 1.6)),
@@ -30,12 +43,22 @@ class Controls {
     scale.style.background = palette.gradient();
     [this.low, this.high] = [make("span"), make("span")];
     this.meaning = make("span", "meaning");
-    const legend = make("div", "legend", null, this.low, scale, this.high, this.meaning);
+    this.refit = this.makeButton("Fit the scale", "Fit the scale to this layer", () =>
+      act.change({ scale: "layer" }),
+    );
+    const legend = make("div", "legend", null, this.low, scale, this.high, this.meaning, this.refit);
     this.elements = [
       make("div", "tools", null, this.play, track, this.layer),
       make("div", "second", null, options, legend),
     ];
     this.showPlaying(false);
+  }
+
+  makeSelect(name, key) {
+    const select = make("select");
+    select.setAttribute("aria-label", name);
+    select.onchange = () => this.act.change({ [key]: select.value });
+    return select;
   }
 
   makeSwitch(key, options) {
@@ -56,31 +79,43 @@ class Controls {
     return button;
   }
 
-  // Pairs of a color's name and the text that people read.
-  offerColors(colors) {
-    this.color.replaceChildren(
-      ...colors.map(([value, text]) => {
-        const option = make("option", "", text);
-        option.value = value;
-        return option;
-      }),
-    );
-  }
-
   showPlaying(playing) {
     this.play.textContent = playing ? "❚❚" : "▶";
     this.play.setAttribute("aria-label", playing ? "Stop" : "Play through the layers");
   }
 
-  update(state, [low, high, meaning]) {
+  update(state, scale) {
     const { name } = this.slots[state.slot];
     this.slider.value = state.slot;
     this.slider.setAttribute("aria-valuetext", name);
     this.layer.textContent = name;
     this.color.value = state.color;
+    const kinds = scalesOf(state.color);
+    offer(this.scale, SCALES.filter(([kind]) => kinds.includes(kind)));
+    this.scale.value = scale.kind;
+    this.labels.value = state.labels;
     for (const [key, box] of Object.entries(this.boxes)) box.checked = state[key];
+    // there is no word to mark, or its color is about something else
+    if (this.boxes.truth) {
+      this.boxes.truth.disabled = state.labels === "off" || HEAT.has(state.color);
+    }
+    const [low, high, meaning] = scale.ends();
     this.low.textContent = low;
     this.high.textContent = high;
     this.meaning.textContent = meaning;
+    this.refit.hidden = !scale.flat;
   }
+}
+
+// Pairs of a value and the text that people read; what is there already stays.
+function offer(select, choices) {
+  const known = Array.from(select.options, (option) => [option.value, option.textContent]);
+  if (JSON.stringify(known) === JSON.stringify(choices)) return;
+  select.replaceChildren(
+    ...choices.map(([value, text]) => {
+      const option = make("option", "", text);
+      option.value = value;
+      return option;
+    }),
+  );
 }

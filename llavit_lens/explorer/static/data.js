@@ -30,7 +30,6 @@ class Pane {
     this.n = this.boxes.length / 4;
     this.search = null;
     this.difference = null;
-    this.ranges = new Map();
   }
   isCosine(slot) {
     return this.slots[slot].cosine;
@@ -71,14 +70,19 @@ class Pane {
   tile(patch) {
     return this.cells[3 * patch + 2];
   }
+  // Patches that lie on the picture: the others see padding only.
+  visible() {
+    if (!this.onPicture) {
+      this.onPicture = Array.from({ length: this.n }, (_, i) => i).filter((i) => {
+        const [left, top, right, bottom] = this.box(i);
+        return left < right && top < bottom;
+      });
+    }
+    return this.onPicture;
+  }
   // Patches that a view shows: the base tile (the whole picture), or all the others.
   shown(tiles) {
-    const patches = [];
-    for (let i = 0; i < this.n; i++) {
-      const [left, top, right, bottom] = this.box(i);
-      if (left < right && top < bottom && this.tile(i) > 0 === tiles) patches.push(i);
-    }
-    return patches;
+    return this.visible().filter((patch) => this.tile(patch) > 0 === tiles);
   }
   at(x, y, patches) {
     return patches.find((i) => {
@@ -113,26 +117,13 @@ class Pane {
     }
     return best;
   }
-  // Smallest and largest of what colors stand for where that has no natural bounds: cosines.
-  range(slot, values) {
-    const key = `${slot} ${values === this.search}`;
-    if (!this.ranges.has(key)) {
-      let [low, high] = [0, 0.05];
-      const step = values === this.codes ? this.k : 1;
-      for (let i = 0; i < this.n; i++) {
-        const value = toCosine(values[(slot * this.n + i) * step]);
-        [low, high] = [Math.min(low, value), Math.max(high, value)];
-      }
-      this.ranges.set(key, [low, high]);
-    }
-    return this.ranges.get(key);
-  }
 }
 
 function percent(value) {
   const hundredfold = 100 * value;
   if (hundredfold >= 99.95) return "100 %";
   if (hundredfold >= 9.95) return `${hundredfold.toFixed(0)} %`;
+  if (hundredfold === 0) return "0 %";
   if (hundredfold >= 0.095) return `${hundredfold.toFixed(1)} %`;
   return hundredfold >= 0.001 ? `${hundredfold.toPrecision(1)} %` : "< 0.001 %";
 }

@@ -1,22 +1,7 @@
-// A picture with its words, painted on a canvas. Text is drawn, never parsed.
+// A picture with its colors and words, painted on a canvas.
 
-const SMALLEST_TEXT = 7; // CSS pixels
-const LARGEST_TEXT = 20;
 const RIGHT = "#00c853"; // outline of a word that is true of its patch, as in the figures
 const HEAT = new Set(["word", "difference"]); // colors that fill patches
-
-const widths = new Map();
-
-// Width of a text per pixel of font size.
-function textWidth(context, family, text) {
-  const key = `${family} ${text}`;
-  if (!widths.has(key)) {
-    if (widths.size > 20000) widths.clear();
-    context.font = `100px ${family}`;
-    widths.set(key, context.measureText(text).width / 100);
-  }
-  return widths.get(key);
-}
 
 // Where the picture lies on the canvas: the part around zoom.center, zoom.scale times as large as
 // the whole that fits.
@@ -30,6 +15,7 @@ function placed(size, room, zoom) {
   });
 }
 
+// False if some words are cut or left out.
 function paint(canvas, pane, picture, look) {
   const room = [canvas.clientWidth, canvas.clientHeight];
   const density = window.devicePixelRatio || 1;
@@ -49,15 +35,20 @@ function paint(canvas, pane, picture, look) {
     return [left + x0 * width, top + y0 * height, (x1 - x0) * width, (y1 - y0) * height];
   };
   fadeUnseen(context, look, pane, [left, top, width, height]);
-  let unreadable = 0;
+  const drawn = [];
   for (const patch of look.patches) {
     const [x, y, w, h] = rectangle(patch);
     if (x > room[0] || y > room[1] || x + w < 0 || y + h < 0) continue;
-    if (!paintPatch(context, pane, patch, [x, y, w, h], look)) unreadable += 1;
+    const share = look.scale.share(pane, look.slot, patch);
+    drawn.push({ patch, box: [x, y, w, h], share });
   }
+  for (const each of drawn) paintColor(context, each, look);
+  let all = true;
+  if (look.words === "each") all = wordOnEach(context, pane, drawn, look);
+  if (look.words === "merged") all = wordOnRegions(context, pane, drawn, look, room);
   outline(context, look.hovered, rectangle, "#ffffff", 1);
   outline(context, look.pinned, rectangle, look.accent, 3);
-  return unreadable > 0;
+  return all;
 }
 
 // What the model does not see of the picture.
@@ -83,57 +74,16 @@ function fadeUnseen(context, look, pane, [left, top, width, height]) {
   context.restore();
 }
 
-// False if there is no room for the word.
-function paintPatch(context, pane, patch, [x, y, w, h], look) {
-  const share = shade(pane, look.slot, patch, look.color);
-  const fill = look.palette.color(share);
-  const heat = HEAT.has(look.color);
-  const text = look.words ? pane.word(look.slot, patch, 0) : "";
-  const margin = Math.min(2, 0.05 * w);
-  const room = w - 2 * margin - 2;
-  const longest = textWidth(context, look.family, text) || 1;
-  let size = Math.min(LARGEST_TEXT, 0.42 * h, room / longest);
-  let shown = text;
-  if (size < SMALLEST_TEXT && text && w >= 3.2 * SMALLEST_TEXT) {
-    size = Math.min(SMALLEST_TEXT + 1, 0.42 * h);
-    shown = clip(context, look.family, text, room / size);
-  }
-  const readable = size >= SMALLEST_TEXT - 0.01;
-  const bar = !heat && readable && look.words ? Math.min(0.5 * h, 1.5 * size) : 0;
-  context.fillStyle = fill;
-  if (bar) {
-    context.fillRect(x + margin, y + h - bar - margin, w - 2 * margin, bar);
-  } else if (heat || look.words) {
-    context.globalAlpha = heat ? 0.5 + 0.35 * (share ?? 0) : 0.6;
+function paintColor(context, { box: [x, y, w, h], share }, look) {
+  if (share !== null && !(look.words === "each" && look.barred(h))) {
+    context.globalAlpha = cover(share);
+    context.fillStyle = look.palette.color(share);
     context.fillRect(x, y, w, h);
     context.globalAlpha = 1;
   }
-  context.strokeStyle = "rgba(255, 255, 255, 0.45)";
+  context.strokeStyle = `rgba(255, 255, 255, ${look.words === "each" ? 0.45 : 0.15})`;
   context.lineWidth = 0.5;
   context.strokeRect(x, y, w, h);
-  if (!text) return true;
-  if (readable) {
-    context.font = `${size}px ${look.family}`;
-    context.textAlign = "center";
-    context.textBaseline = "middle";
-    context.fillStyle = look.palette.ink(share);
-    context.fillText(shown, x + w / 2, y + h - margin - (bar || 1.4 * size) / 2 + 0.5);
-  }
-  if (look.truth && !heat && pane.judged(look.slot, patch) === 2) {
-    context.strokeStyle = RIGHT;
-    context.lineWidth = Math.min(2, 0.08 * w);
-    const tall = bar || h - 2 * margin;
-    context.strokeRect(x + margin, y + h - tall - margin, w - 2 * margin, tall);
-  }
-  return readable;
-}
-
-function clip(context, family, text, room) {
-  const letters = Array.from(text);
-  while (letters.length > 1 && textWidth(context, family, `${letters.join("")}…`) > room) {
-    letters.pop();
-  }
-  return `${letters.join("")}…`;
 }
 
 function outline(context, patch, rectangle, color, line) {
@@ -153,7 +103,7 @@ function paintThumbnail(canvas, pane, picture, look, slot) {
   context.fillRect(0, 0, canvas.width, canvas.height);
   for (const patch of look.patches) {
     const [x0, y0, x1, y1] = pane.box(patch);
-    context.fillStyle = look.palette.color(shade(pane, slot, patch, look.color));
+    context.fillStyle = look.palette.color(look.scaleAt(slot).share(pane, slot, patch));
     const [x, y] = [Math.floor(x0 * canvas.width), Math.floor(y0 * canvas.height)];
     context.fillRect(
       x,

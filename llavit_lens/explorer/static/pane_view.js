@@ -1,21 +1,5 @@
-// One model on the page: its canvas, the card under the pointer, the layers in small, the table of
+// One model on the page: its canvas, the card under the pointer, the layers in small, the panel of
 // the pinned patch. It shows what `look` says and tells `act` what a person does.
-
-// An element with a class, a text and children; text is only ever set as text.
-function make(tag, className, text, ...children) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined && text !== null) element.textContent = text;
-  element.append(...children);
-  return element;
-}
-
-// Scrolls a box (of position: relative), and nothing around it, until an element in it is seen.
-function showWithin(box, element, side, length) {
-  const from = element[`offset${side}`];
-  const most = from + element[`offset${length}`] - box[`client${length}`];
-  box[`scroll${side}`] = Math.min(from, Math.max(most, box[`scroll${side}`]));
-}
 
 class PaneView {
   constructor(pane, picture, act) {
@@ -31,14 +15,15 @@ class PaneView {
     this.card = make("div", "card");
     this.card.hidden = true;
     this.note = make("div", "note");
-    this.frame = make("div", "frame", null, this.canvas, this.card, this.note);
+    this.frame = make("div", "frame", null, this.canvas, this.card);
     this.strip = make("div", "strip");
     this.strip.setAttribute("role", "group");
     this.strip.setAttribute("aria-label", `All layers of ${pane.name} in small`);
     this.name = make("h3", "name", pane.name);
-    this.panel = make("div", pane.slots.length <= 10 ? "panel few" : "panel");
-    this.left = make("div", "left", null, this.name, this.frame, this.strip);
-    this.element = make("section", "column", null, this.left, this.panel);
+    this.panel = new PatchPanel(pane, picture, (slot) => act.goTo(this, slot));
+    this.left = make("div", "left", null, this.name, this.frame, this.note, this.strip);
+    this.element = make("section", "column", null, this.left, this.panel.element);
+    this.element.lastChild.dataset.name = pane.name;
     this.thumbnails = pane.slots.map((slot, number) => this.makeThumbnail(slot, number));
     this.pointers = new Map();
     this.listen();
@@ -69,7 +54,11 @@ class PaneView {
     const end = (event) => {
       const known = this.pointers.delete(event.pointerId);
       if (event.type === "pointerup" && known && this.start && !this.start.moved) {
-        this.act.pin(this, this.patchAt(event));
+        const patch = this.patchAt(event);
+        this.act.pin(this, patch);
+        // a finger cannot hover: a tap shows the card, and the next one on the patch hides it
+        const shown = this.look.hovered === patch;
+        if (event.pointerType === "touch") this.act.hover(this, shown ? undefined : patch);
         canvas.focus({ preventScroll: true });
       }
       if (!this.pointers.size) this.start = null;
@@ -78,7 +67,7 @@ class PaneView {
     canvas.addEventListener("pointercancel", end);
     canvas.addEventListener("pointerleave", (event) => {
       this.pointers.delete(event.pointerId);
-      this.act.hover(this, undefined);
+      if (event.pointerType !== "touch") this.act.hover(this, undefined);
     });
     canvas.addEventListener("dblclick", (event) => {
       this.act.zoom(event.shiftKey ? 0.5 : 2, this.fraction(event));
@@ -92,7 +81,7 @@ class PaneView {
       },
       { passive: false },
     );
-    canvas.addEventListener("keydown", (event) => this.act.key(this, event));
+    canvas.addEventListener("keydown", (event) => this.act.key(event));
   }
 
   move(event) {
@@ -115,7 +104,7 @@ class PaneView {
         return;
       }
     }
-    this.act.hover(this, this.patchAt(event));
+    if (event.pointerType !== "touch") this.act.hover(this, this.patchAt(event));
   }
 
   // Size of the whole picture in CSS pixels.
@@ -139,18 +128,32 @@ class PaneView {
     return this.pane.at(...this.fraction(event), this.look.patches);
   }
 
-  resize(zoomed) {
+  // What was made for this look before, as long as its words lie where they lay.
+  kept(look, key, made) {
+    const known = JSON.stringify([look.slot, key]);
+    if (this.laid?.known !== known || this.laid.lattice !== look.lattice) {
+      this.laid = { known, lattice: look.lattice, value: made() };
+    }
+    return this.laid.value;
+  }
+
+  resize(zoomed, large) {
     const [width, height] = this.picture.size;
     const room = this.frame.clientWidth;
-    const most = Math.max(260, 0.8 * window.innerHeight);
+    const most = large ? Infinity : Math.max(260, 0.8 * window.innerHeight);
     this.canvas.style.height = `${Math.round(Math.min(most, (room * height) / width))}px`;
     this.canvas.style.touchAction = zoomed ? "none" : "pan-y";
   }
 
   draw(look) {
     this.look = look;
-    const unreadable = paint(this.canvas, this.pane, this.picture, look);
-    this.note.textContent = unreadable && look.words ? "Zoom in to read every word" : "";
+    look.kept = (key, made) => this.kept(look, key, made);
+    const all = paint(this.canvas, this.pane, this.picture, look);
+    this.note.textContent = [
+      look.words === "merged" ? "Neighbors with the same top word share a label." : "",
+      all ? "" : "Some words are cut or left out: hover a patch, or zoom in.",
+      "Zoom: Ctrl + wheel, or pinch.",
+    ].join(" ");
     this.drawCard();
     this.thumbnails.forEach(({ button }, number) => {
       if (number === look.slot) button.setAttribute("aria-current", "true");
@@ -208,63 +211,5 @@ class PaneView {
     const y = top + ((y0 + y1) / 2) * height - tall / 2;
     this.card.style.left = `${Math.max(0, Math.min(room[0] - wide, x))}px`;
     this.card.style.top = `${Math.max(0, Math.min(Math.max(0, room[1] - tall), y))}px`;
-  }
-
-  // The pinned patch: its words through all layers.
-  drawPanel(look) {
-    const { pinned } = look;
-    if (pinned === null || pinned === undefined) {
-      this.panel.replaceChildren(
-        make("p", "hint", "Click a patch to see its words through all layers."),
-      );
-      return;
-    }
-    const crop = make("canvas", "crop");
-    crop.width = crop.height = 96;
-    const head = make("div", "head", null, crop);
-    head.append(
-      make(
-        "div",
-        "",
-        null,
-        make("h4", "", `Patch at ${this.pane.place(pinned)}`),
-        make("p", "hint", "Its likeliest words, layer by layer. Click a layer to go there."),
-      ),
-    );
-    const table = make("table", "words");
-    table.setAttribute("aria-label", `Words of the patch at ${this.pane.place(pinned)}`);
-    const body = make("tbody");
-    this.pane.slots.forEach((slot, number) => body.append(this.row(slot, number, look)));
-    table.append(body);
-    const scroller = make("div", "scroller", null, table);
-    const before = this.panel.querySelector(".scroller");
-    const scrolled = before ? before.scrollTop : 0;
-    this.panel.replaceChildren(head, scroller);
-    scroller.scrollTop = scrolled;
-    showWithin(scroller, body.children[look.slot], "Top", "Height");
-    paintCrop(crop, this.pane, this.picture, pinned, look.accent);
-  }
-
-  row(slot, number, look) {
-    const go = make("button", "go", slot.short);
-    go.type = "button";
-    go.title = slot.name;
-    go.setAttribute("aria-label", slot.name);
-    go.onclick = () => this.act.goTo(this, number);
-    const row = make("tr", number === look.slot ? "current" : "", null);
-    const head = make("th", "", null, go);
-    head.scope = "row";
-    row.append(head);
-    for (let rank = 0; rank < this.pane.k; rank++) {
-      const value = this.pane.value(number, look.pinned, rank);
-      const share = slot.cosine ? Math.max(0, value) : value;
-      const word = make("span", "", this.pane.word(number, look.pinned, rank));
-      const bar = make("i");
-      bar.style.width = `${Math.min(100, 100 * share)}%`;
-      const cell = make("td", "", null, bar, word, make("small", "", shownValue(this.pane, number, value)));
-      cell.title = `${word.textContent}: ${shownValue(this.pane, number, value)}`;
-      row.append(cell);
-    }
-    return row;
   }
 }

@@ -16,6 +16,7 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.checkpoints.detect import PROJECTOR_FILE
 from llavit_lens.model.checkpoints.read import WEIGHT_FILES
+from llavit_lens.model.progress import download_bar
 
 _HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 _HUB_TIMEOUT_SECONDS = 10
@@ -47,7 +48,8 @@ def local_folder(name: str | Path, what: str) -> Path:
         listed = HfApi().model_info(str(name), timeout=_HUB_TIMEOUT_SECONDS).siblings or []
         has_safetensors = any(fnmatch(file.rfilename, *_SAFETENSORS) for file in listed)
         weights = _SAFETENSORS if has_safetensors else _BIN
-        return Path(snapshot_download(str(name), allow_patterns=[*_SMALL_FILES, *weights]))
+        wanted = [*_SMALL_FILES, *weights]
+        return Path(snapshot_download(str(name), allow_patterns=wanted, tqdm_class=download_bar()))
     except GatedRepoError:
         reason = (
             "the Hugging Face Hub gives it only to those who accepted its terms; accept them on "

@@ -6,10 +6,25 @@ import torch
 from explorer_readings import reading_of
 from tiny_vlm import tiled_vlm, tiny_vlm
 
-from llavit_lens.explorer.compare import difference, partners
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.lens import difference as module
+from llavit_lens.lens.difference import difference, partners
+from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.token_strings import token_strings
 
 BUDGET = 1e-5  # probabilities from float32 logits up to 30: exp doubles no relative error of 1e-6
+
+
+@pytest.fixture(scope="module")
+def readings(image):
+    """Two models' readings of the same picture."""
+    return reading_of(tiny_vlm("llava"), image), reading_of(tiny_vlm("llavit"), image)
+
+
+def apart(a, b):
+    """By cosine at the input, then by the logit lens at each layer."""
+    pairs = ((a.similarity, b.similarity), (a.words, b.words))
+    return np.concatenate([difference(x, y, a.trace, b.trace) for x, y in pairs])
 
 
 def probabilities(reading):
@@ -29,7 +44,7 @@ def cosines(reading):
 
 def test_it_is_what_its_definition_says(readings):
     a, b = readings
-    found = difference(a, b)
+    found = apart(a, b)
     n = len(a.words.layout)
     assert found.shape == (a.depth + 2, n)
     p_a, p_b, c_a, c_b = probabilities(a), probabilities(b), cosines(a), cosines(b)
@@ -45,17 +60,18 @@ def test_it_is_what_its_definition_says(readings):
 
 
 def test_nothing_differs_from_itself(readings):
-    assert difference(readings[0], readings[0]).max() < BUDGET
+    assert apart(readings[0], readings[0]).max() < BUDGET
 
 
 def test_words_that_the_other_does_not_have_count_as_ruled_out(readings, image, monkeypatch):
     a, b = readings
     table = token_strings(b.trace.tokenizer)
     monkeypatch.setattr(
-        "llavit_lens.explorer.compare.token_strings",
+        module,
+        "token_strings",
         lambda tokenizer: table if tokenizer is b.trace.tokenizer else [f"~{t}" for t in table],
     )
-    found = difference(a, b)
+    found = apart(a, b)
     top_a, top_b = np.exp(a.words.values[:, :, 0]), np.exp(b.words.values[:, :, 0])
     assert np.abs(found[1:] - (top_a + top_b) / 2).max() < BUDGET
 
@@ -78,6 +94,15 @@ def test_partners_lie_nearest(image, tiled):
 def test_models_of_other_depth_and_grid(readings, image):
     tiles = reading_of(tiled_vlm("llava_next"), image)
     for a, b in ((readings[0], tiles), (tiles, readings[0])):
-        found = difference(a, b)
+        found = apart(a, b)
         assert found.shape == (a.depth + 2, len(a.words.layout))
         assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
+
+
+def test_words_that_cannot_be_held_against_each_other(readings):
+    a, b = readings
+    with pytest.raises(ConfigurationError, match="cannot be held against"):
+        difference(a.words, b.similarity, a.trace, b.trace)
+    some = logit_lens(b.trace, 2, layers=[1, 2])
+    with pytest.raises(ConfigurationError, match="all layers and patches of their trace"):
+        difference(a.words, some, a.trace, b.trace)

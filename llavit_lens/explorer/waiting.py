@@ -1,0 +1,120 @@
+"""What a person sees while a model is fetched, loaded and read: steps, how far they are, seconds.
+
+The work runs in a thread of its own, and the page looks at its notes now and then: so the seconds
+go on counting where a step tells nothing, and only the page's own thread talks to Streamlit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TypeVar
+
+import streamlit as st
+
+from llavit_lens.explorer.plain import plain
+
+EVERY = 0.25
+"""Seconds between two looks."""
+BRIEF = 0.3
+"""Seconds; steps that took less are not worth a line."""
+TURN = "Waiting for other work"
+_BYTES = ("Downloading", "Reading the weights")
+Result = TypeVar("Result")
+
+
+@dataclass
+class Step:
+    """One step of the work.
+
+    Attributes:
+        name: what is done.
+        started, ended: seconds of a monotonic clock; None while it lasts.
+        done, total: how far it is; 0 of 0 where nobody knows.
+    """
+
+    name: str
+    started: float
+    ended: float | None = None
+    done: int = 0
+    total: int = 0
+
+    def share(self) -> float | None:
+        return min(1.0, self.done / self.total) if self.total else None
+
+    def line(self, now: float) -> str:
+        """Such as "Reading the weights: 3.1 of 14.2 GB, 12 s"."""
+        text = self.name
+        if self.total and self.name in _BYTES:
+            text += f": {_sizes(self.done, self.total)}"
+        elif self.total:
+            text += f": {self.share():.0%}"
+        return f"{text}, {(self.ended or now) - self.started:.0f} s"
+
+
+@dataclass
+class Notes:
+    """The steps so far; written by the work, in any of its threads, and read by the page."""
+
+    steps: list[Step] = field(default_factory=lambda: [Step(TURN, time.monotonic())])
+    _books: Lock = field(default_factory=Lock)
+
+    def watch(self, name: str, done: int = 0, total: int = 0) -> None:
+        """As `llavit_lens.model.progress.Watch`. Another step than the last one ends that."""
+        now = time.monotonic()
+        with self._books:
+            if self.steps[-1].name != name:
+                self.steps[-1].ended = now
+                self.steps.append(Step(name, now))
+            step = self.steps[-1]
+            step.done, step.total = max(step.done, done), max(step.total, total)
+
+    def text(self) -> str:
+        """One line for each step that lasts, or took its time and is marked as done."""
+        now = time.monotonic()
+        lines = [
+            f"{'✓' if step.ended else '…'} {plain(step.line(now))}"
+            for step in list(self.steps)
+            if step.ended is None or step.ended - step.started > BRIEF
+        ]
+        return "  \n".join(lines)
+
+
+def shown_waiting(title: str, work: Callable[[Notes], Result]) -> Result:
+    """The result of `work`, which takes notes; meanwhile the page shows them.
+
+    Raises:
+        Whatever `work` raises. If Streamlit stops the page meanwhile, the work goes on, and who
+        asks for its result next finds it.
+    """
+    notes, place = Notes(), st.empty()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="explorer-work")
+    try:
+        future = pool.submit(work, notes)
+        started, before = time.monotonic(), ""
+        with place.status(f"Reading with {plain(title)}", expanded=True) as status:
+            lines, bar = st.empty(), st.empty()
+            while wait([future], timeout=EVERY).not_done:
+                if (text := notes.text()) == before:
+                    continue
+                before = text
+                seconds = time.monotonic() - started
+                status.update(label=f"Reading with {plain(title)}, {seconds:.0f} s")
+                lines.markdown(text)
+                share = notes.steps[-1].share()
+                if share is None:
+                    bar.empty()
+                else:
+                    bar.progress(share)
+        place.empty()
+        return future.result()
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _sizes(done: int, total: int) -> str:
+    unit, name = (1e9, "GB") if total >= 1e9 else (1e6, "MB")
+    return f"{done / unit:.1f} of {total / unit:.1f} {name}"

@@ -1,0 +1,87 @@
+"""What the view in the browser is sent, and what it is believed to show."""
+
+import json
+
+import pytest
+
+from llavit_lens.explorer import component
+
+ONE, TWO = b"one\n{}\n", b"two\n{}\n"
+
+
+def start(pin, slot=1):
+    return {"slot": slot, "pin": pin, "color": "probability", "scale": "", "labels": ""}
+
+
+class Page:
+    """The page's two components, and what they were sent."""
+
+    def __init__(self):
+        self.session, self.still, self.moving = {}, None, None
+
+    def show(self, still, pin, search=None, **where):
+        component.show_view(still, {"start": start(pin, **where), "search": search}, print)
+        return self.moving["turn"]
+
+    def choose(self, pin, turn, **where):
+        """A person pins a patch in the view of that turn."""
+        self.session[component.KEY] = {"view": {**start(pin, **where), "turn": turn}}
+
+
+@pytest.fixture
+def page(monkeypatch):
+    page = Page()
+    monkeypatch.setattr(component.st, "session_state", page.session)
+    monkeypatch.setattr(component, "_view", lambda data, **_: setattr(page, "still", data))
+    monkeypatch.setattr(component, "_moving", lambda data, **_: setattr(page, "moving", data))
+    return page
+
+
+def test_a_choice_sends_nothing_new(page):
+    turn = page.show(ONE, 5)
+    sent = page.still, json.dumps(page.moving)
+    for pin in (7, None, 8):
+        page.choose(pin, turn)
+        assert page.show(ONE, pin) == turn
+        assert (page.still, json.dumps(page.moving)) == sent
+
+
+def test_a_pin_that_the_page_took_away_is_not_kept(page):
+    turn = page.show(ONE, 5)
+    page.choose(7, turn)
+    assert page.show(ONE, 7) == turn
+    reset = page.show(ONE, 5)  # the words stay the same, but the patch is the page's choice again
+    assert reset > turn and page.moving["start"] == start(5)
+    assert page.show(ONE, 5) == reset
+    assert component.choice() == {}  # what was chosen before does not count any more
+    page.choose(6, reset)
+    assert page.show(ONE, 6) == reset
+
+
+def test_other_words_start_anew(page):
+    turn = page.show(ONE, 5)
+    page.choose(7, turn)
+    assert page.show(TWO, 7) > turn and page.moving["identity"] == "two"
+    assert page.moving["start"] == start(7)
+    assert page.show(ONE, 7) > turn + 1
+
+
+def test_a_layer_that_was_corrected_is_shown(page):
+    turn = page.show(ONE, 5)
+    page.choose(5, turn, slot=9)
+    assert page.show(ONE, 5, slot=4) > turn and page.moving["start"] == start(5, slot=4)
+
+
+def test_a_search_leaves_the_words_where_they_are(page):
+    turn = page.show(ONE, 5)
+    still = page.still
+    assert page.show(ONE, 5, {"word": "sky", "panes": []}) == turn
+    assert page.still == still and page.moving["search"]["word"] == "sky"
+    assert still == b"one\n{}"
+
+
+@pytest.mark.parametrize("said", [None, "x", {}, {"view": 3}, {"view": {**start(3), "turn": 99}}])
+def test_what_makes_no_sense_is_no_choice(page, said):
+    page.show(ONE, 5)
+    page.session[component.KEY] = said if isinstance(said, dict) else {"view": said}
+    assert component.choice() == {}

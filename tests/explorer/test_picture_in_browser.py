@@ -1,0 +1,298 @@
+"""The picture of the explorer with as many patches as real models have, in a real Chromium.
+
+A page that was saved stands for the app: both show the same view.
+"""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from browser import open_browser
+from explorer_readings import grid_reading, reading_of
+from PIL import Image
+from tiny_vlm import tiled_vlm
+
+from llavit_lens.explorer import downloads
+from llavit_lens.explorer.payload import still_payload
+from llavit_lens.figures.style import PALETTE
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+SIDE = 24
+GRAY = 128
+LONG = "extraordinarily"
+# every word that is drawn, with its place and size, since the last time it was asked
+WATCH = """
+const fill = CanvasRenderingContext2D.prototype.fillText;
+const clear = CanvasRenderingContext2D.prototype.clearRect;
+window.drawn = [];
+CanvasRenderingContext2D.prototype.clearRect = function (...args) {
+  if (this.canvas.className === 'picture') window.drawn = [];
+  return clear.apply(this, args);
+};
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+  window.drawn.push({ text, x, y, size: parseFloat(this.font.match(/([\\d.]+)px/)[1]) });
+  return fill.call(this, text, x, y);
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def words():
+    """Sky above grass, a dog on it, and one long word."""
+    grid = np.full((SIDE, SIDE), "sky", object)
+    grid[10:] = "grass"
+    grid[15:18, 3:8] = "dog"
+    grid[20, 20] = LONG
+    return grid
+
+
+@pytest.fixture(scope="module")
+def probabilities():
+    """At the first layer all are about one in a thousand, at the last they differ widely."""
+    rng = np.random.default_rng(0)
+    flat = rng.uniform(0.001, 0.002, (SIDE, SIDE))
+    return np.stack([flat, rng.uniform(0.01, 0.99, (SIDE, SIDE))])
+
+
+@pytest.fixture
+def visit(browser, words, probabilities, tmp_path):
+    """Opens a saved page; in the end nothing may have gone wrong in the browser."""
+    wrong, pages = [], []
+    image = Image.new("RGB", (480, 480), (GRAY,) * 3)
+
+    def open_page(reading=None, truth=None, viewport=(940, 1000), **start):
+        reading = reading or grid_reading(words, probabilities, image)
+        still = still_payload([("model", reading)], image, 2, truth)
+        where = {"slot": 1, "pin": None, "color": "probability", "scale": "", "labels": ""}
+        path = tmp_path / "page.html"
+        path.write_text(downloads.page(still, {**where, **start}, None))
+        page = browser.new_page(viewport={"width": viewport[0], "height": viewport[1]})
+        pages.append(page)
+        page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.add_init_script(WATCH)
+        page.goto(path.as_uri())
+        page.wait_for_function("document.querySelector('.layer').textContent")
+        page.wait_for_timeout(200)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert not wrong
+
+
+def drawn(page):
+    """Texts on the picture, each with the row and column of the patch that it is centered on."""
+    side = picture_of(page)["width"] / SIDE
+    return [
+        (found["text"], int(found["y"] / side), int(found["x"] / side), found["size"])
+        for found in page.evaluate("window.drawn")
+    ]
+
+
+def picture_of(page):
+    canvas = page.locator("canvas.picture")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box["width"] == pytest.approx(box["height"], abs=1)
+    return box
+
+
+def choose(page, label, value):
+    page.get_by_label(label, exact=True).select_option(value)
+
+
+def test_neighbors_with_the_same_word_share_a_label_that_lies_on_them(visit, words):
+    page = visit()
+    found = drawn(page)
+    assert Counter(text for text, *_ in found if text != found[-1][0]) == {
+        "sky": 1, "grass": 1, "dog": 1,
+    }  # fmt: skip
+    for text, row, col, size in found[:-1]:
+        assert words[row, col] == text and size >= 12
+    text, row, col, size = found[-1]  # of a single patch: cut, and not too small to read
+    assert (row, col) == (20, 20) and size >= 7
+    assert text.endswith("…") and LONG.startswith(text[:-1]) and len(text) >= 3
+    assert "share a label" in page.locator(".note").text_content()
+    assert "cut" in page.locator(".note").text_content()
+
+
+def test_zoomed_in_every_label_is_in_view_and_whole(visit):
+    page = visit(pin=20 * SIDE + 20)
+    box = picture_of(page)
+    page.mouse.move(box["x"] + 20.5 / SIDE * box["width"], box["y"] + 20.5 / SIDE * box["height"])
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -350)
+    page.keyboard.up("Control")
+    page.wait_for_timeout(200)
+    found = page.evaluate("window.drawn")
+    assert {each["text"] for each in found} == {"grass", LONG}
+    assert all(0 < each["x"] < box["width"] and 0 < each["y"] < box["height"] for each in found)
+
+
+def test_a_word_on_each_patch_or_none(visit, words):
+    page = visit(labels="each")
+    found = drawn(page)
+    assert len(found) == SIDE * SIDE
+    for text, row, col, size in found:
+        assert words[row, col].startswith(text.rstrip("…")) and size >= 7
+    choose(page, "How words are shown", "off")
+    assert drawn(page) == []
+
+
+def test_the_pointer_is_on_the_patch_that_is_named(visit):
+    page = visit(labels="off")
+    box, inset = picture_of(page), 0.15  # the frame's corners are round
+    rng = np.random.default_rng(1)
+    cells = [(0, 0), (0, 23), (23, 0), (23, 23), *rng.integers(0, SIDE, (12, 2)).tolist()]
+    for row, col in cells:
+        for down in (inset, 1 - inset):
+            for right in (inset, 1 - inset):
+                page.mouse.move(
+                    box["x"] + (col + right) / SIDE * box["width"],
+                    box["y"] + (row + down) / SIDE * box["height"],
+                )
+                said = page.locator(".card .where").first.text_content()
+                assert said == f"row {row}, column {col}"
+        page.mouse.down()
+        page.mouse.up()
+        assert page.locator("h4").text_content() == f"Patch at row {row}, column {col}"
+
+
+def test_hovering_shows_the_patch_s_own_words(visit, words, probabilities):
+    page = visit(slot=2)
+    box = picture_of(page)
+    for row, col in ((3, 3), (16, 5), (20, 20)):
+        page.mouse.move(
+            box["x"] + (col + 0.5) / SIDE * box["width"],
+            box["y"] + (row + 0.5) / SIDE * box["height"],
+        )
+        card = page.locator(".card")
+        assert card.locator("b").all_text_contents() == [words[row, col], "second"]
+        value = 100 * probabilities[1, row, col]
+        said = float(card.locator(".entry span").first.text_content().removesuffix(" %"))
+        assert said == pytest.approx(value, abs=0.51 if value >= 9.95 else 0.051)
+
+
+def pixels(page, image_side=480):
+    """Colors of the picture [SIDE, SIDE, 3] at a point of each patch where no line is."""
+    data = page.locator("canvas.picture").evaluate(
+        """(canvas, side) => {
+            const context = canvas.getContext('2d');
+            const found = [];
+            for (let row = 0; row < side; row++) for (let col = 0; col < side; col++) {
+                const at = (i) => Math.round((i + 0.5) / side * canvas.width);
+                found.push([...context.getImageData(at(col), at(row), 1, 1).data.slice(0, 3)]);
+            }
+            return found;
+        }""",
+        SIDE,
+    )
+    return np.array(data).reshape(SIDE, SIDE, 3)
+
+
+def expected(share):
+    """The palette over gray: the more a color says, the more it covers."""
+    share = np.clip(share, 0, 1)
+    color = 255 * PALETTE(np.rint(share * 63) / 63)[..., :3]
+    cover = (0.1 + 0.7 * share)[..., None]
+    return cover * color + (1 - cover) * GRAY
+
+
+@pytest.mark.parametrize("slot", [1, 2])
+def test_colors_are_those_of_the_scale(visit, probabilities, slot):
+    page = visit(labels="off", slot=slot)
+    p = probabilities[slot - 1]
+    ranked = np.sort(p.ravel())
+    low, high = ranked[[round(0.05 * (p.size - 1)), round(0.95 * (p.size - 1))]]
+    shares = {
+        "fixed": p,
+        "layer": (p - low) / (high - low),
+        "log": np.log(p / 1e-4) / np.log(1e4),
+    }
+    for scale, share in shares.items():
+        choose(page, "Scale of the colors", scale)
+        apart = np.abs(pixels(page) - expected(share)).max()
+        assert apart <= 8, scale  # a step of the palette, for a value between two
+    spread = {scale: np.ptp(expected(share)[..., 0]) for scale, share in shares.items()}
+    assert spread["layer"] > 60  # even where the fixed scale is one dull color
+    assert slot == 2 or spread["fixed"] < 3
+
+
+def test_the_legend_says_the_numbers_of_the_scale(visit, probabilities):
+    page = visit()
+    legend = page.locator(".legend")
+    assert legend.text_content().startswith("0 %100 %probability of the top word (here 0.1 % to 0")
+    page.get_by_role("button", name="Fit the scale to this layer").click()
+    ranked = 100 * np.sort(probabilities[0].ravel())
+    assert f"≤ {ranked[29]:.1f} %≥ {ranked[546]:.1f} %" in legend.text_content()
+    assert page.get_by_label("Scale of the colors").input_value() == "layer"
+    assert not page.get_by_role("button", name="Fit the scale").is_visible()
+    choose(page, "Scale of the colors", "log")
+    assert (
+        "≤ 0.01 %100 %" in legend.text_content() and "1.0 % in the middle" in legend.text_content()
+    )
+    choose(page, "What the colors show", "entropy")
+    assert page.get_by_label("Scale of the colors").input_value() == "fixed"
+
+
+def test_marks_need_words(visit, words, probabilities):
+    truth = [{"sky"}] * (SIDE * SIDE)
+    page = visit(truth=truth)
+    box = page.get_by_label("Mark true words")
+    assert box.is_enabled()
+    choose(page, "How words are shown", "off")
+    assert box.is_disabled()
+    choose(page, "How words are shown", "merged")
+    assert box.is_enabled()
+
+
+def test_only_a_wheel_with_control_zooms(visit):
+    page = visit(viewport=(940, 500))
+    canvas = page.locator("canvas.picture")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.4 * box["height"])
+    before, scrolled = page.evaluate("window.drawn.length"), page.evaluate("window.scrollY")
+    page.mouse.wheel(0, 120)
+    page.wait_for_function("y => window.scrollY > y", arg=scrolled)
+    assert page.evaluate("window.drawn.length") == before
+    page.keyboard.down("Control")
+    scrolled = page.evaluate("window.scrollY")
+    page.mouse.wheel(0, -600)
+    page.keyboard.up("Control")
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.scrollY") == scrolled
+    assert {each["text"] for each in page.evaluate("window.drawn")} != {"sky", "grass", "dog"}
+    assert "Ctrl + wheel" in page.locator(".note").text_content()
+
+
+def test_large_fills_the_width(visit):
+    page = visit()
+    before = picture_of(page)["width"]
+    page.get_by_label("Large").check()
+    page.wait_for_timeout(200)
+    assert picture_of(page)["width"] > 1.3 * before
+
+
+def test_tiles_are_one_lattice(visit, image):
+    reading = reading_of(tiled_vlm("spatial"), image)
+    page = visit(reading, labels="merged")
+    page.get_by_label("Tiles in detail").check()
+    top = reading.words.ids[0, :, 0]
+    layout = reading.words.layout
+    shown = (layout.tile > 0) & layout.on_picture
+    page.wait_for_timeout(200)
+    assert len(page.evaluate("window.drawn")) <= shown.sum()
+    assert {reading.words.strings[i].strip() for i in top[shown]} >= {
+        each["text"].rstrip("…") for each in page.evaluate("window.drawn")
+        if not each["text"].endswith("…") and each["text"].isalpha()
+    }  # fmt: skip

@@ -1,0 +1,103 @@
+"""What a person sees while they wait, and that the work does not depend on it."""
+
+import time
+from threading import Event, Thread
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from llavit_lens.explorer import waiting
+from llavit_lens.explorer.waiting import Notes
+from llavit_lens.model.progress import READ
+
+
+def test_notes_say_what_is_done_and_how_far(monkeypatch):
+    clock = iter([0.0, 5.0, 6.0, 7.0, 20.0, 30.0])
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: next(clock))
+    notes = Notes()
+    notes.watch(READ, 0, 14_200_000_000)
+    notes.watch(READ, 3_100_000_000, 14_200_000_000)
+    notes.watch(READ, 2_000_000_000, 14_200_000_000)  # another thread, a little late
+    assert notes.steps[-1].share() == pytest.approx(3.1 / 14.2)
+    notes.watch("Looking_at *it*")
+    lines = notes.text().split("  \n")
+    assert lines == [
+        r"✓ Waiting for other work, 5 s",
+        r"✓ Reading the weights\: 3\.1 of 14\.2 GB, 15 s",
+        r"… Looking\_at \*it\*, 10 s",
+    ]
+
+
+def script():
+    import time
+
+    import streamlit as st
+
+    from llavit_lens.errors import ConfigurationError
+    from llavit_lens.explorer.waiting import shown_waiting
+
+    fails = st.session_state.get("fails")
+
+    def work(notes):
+        notes.watch("Building the model", 1, 4)
+        time.sleep(0.8)
+        if fails:
+            raise ConfigurationError("it does not work")
+        return "ready"
+
+    try:
+        st.text(shown_waiting("<b>", work))
+    except ConfigurationError as error:
+        st.error(str(error))
+
+
+def test_the_page_shows_the_notes_and_then_the_result():
+    said = []
+    page = AppTest.from_function(script, default_timeout=60)
+    original = Notes.text
+    try:
+        Notes.text = lambda notes: said.append(original(notes)) or said[-1]
+        page.run()
+    finally:
+        Notes.text = original
+    assert any("Building the model\\: 25%" in text for text in said)
+    assert page.text[0].value == "ready" and not page.status and not page.exception
+    page.session_state["fails"] = True
+    page.run()
+    assert page.error[0].value == "it does not work" and not page.status
+
+
+def test_a_page_that_is_stopped_leaves_the_work_to_go_on(monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    started, may_end, ended = Event(), Event(), Event()
+
+    def work(notes):
+        started.set()
+        may_end.wait(30)
+        ended.set()
+
+    class Place:
+        def status(self, *args, **options):
+            raise Stopped
+
+    monkeypatch.setattr(waiting.st, "empty", Place)
+    before = time.monotonic()
+    with pytest.raises(Stopped):
+        waiting.shown_waiting("a model", work)
+    assert time.monotonic() - before < 20 and not ended.is_set()
+    started.wait(30)
+    may_end.set()
+    assert ended.wait(30)
+
+
+def test_notes_from_many_threads_are_one_step():
+    notes = Notes()
+    threads = [Thread(target=notes.watch, args=("Downloading", n, 99)) for n in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [step.name for step in notes.steps[1:]] == ["Downloading"]
+    assert notes.steps[-1].done == 39
