@@ -1,7 +1,7 @@
 """Visual attention matters: the baseline beside a model trained without it, in miniature.
 
     python analyses/table_1.py --out tables
-    python analyses/table_1.py --train runs --results my_results --seeds 0,1,2
+    python analyses/table_1.py --train runs --seeds 0,1,2 --out tables
 
 After Table 1 of the paper. The first command compares the results of our runs, kept in
 `analyses/results`; the second trains every model anew (hours) and needs the font Noto Color Emoji.
@@ -21,7 +21,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command(help="Table 1 of the paper in miniature, beside the paper's numbers.")
 def main(
-    results: cli.ResultsOption = Path(__file__).parent / "results",
+    results: cli.ResultsOption = None,
     train: cli.TrainOption = None,
     seeds: cli.SeedsOption = "0,1,2",
     preset: Annotated[cli.Preset, typer.Option(help="How large.")] = cli.Preset.cpu,
@@ -29,9 +29,10 @@ def main(
     out: cli.FolderOption = None,
 ) -> None:
     from llavit_lens.evaluation.paper_accuracy import TABLE_1
-    from llavit_lens.table_reports import table_report
+    from llavit_lens.reports.tables import table_report
 
     numbers = cli.seed_numbers(seeds)
+    results = results or (train / "results" if train else Path(__file__).parent / "results")
     table_report("table_1", TABLE_1, results, train, numbers, preset.value, out, scenes)
 
 

@@ -48,7 +48,12 @@ FolderOption = Annotated[
     typer.Option("--out", help="Folder for the table (.csv) and a figure of it (.png, .pdf)."),
 ]
 ResultsOption = Annotated[
-    Path, typer.Option("--results", help="Folder of the runs' results, a JSON file each.")
+    Path | None,
+    typer.Option(
+        "--results",
+        help="Folder of the runs' results, a JSON file each. "
+        "(default: ours; with --train, the folder `results` in it)",
+    ),
 ]
 TrainOption = Annotated[
     Path | None,
@@ -166,7 +171,7 @@ def lens(
 
     Prints the most frequent words of each layer; --out also draws them or saves them all.
     """
-    from llavit_lens.reports import logit_lens_report
+    from llavit_lens.reports.lens import logit_lens_report
 
     logit_lens_report(image, model, baseline or None, prompt, layers, k, out, tile)
 
@@ -207,7 +212,7 @@ def readability(
     ] = None,
 ) -> None:
     """Measure whether words name what patches show, with chance, ceiling and floor."""
-    from llavit_lens.readability_reports import readability_report
+    from llavit_lens.reports.readability import readability_report
 
     readability_report(model, scenes, seed, coco, images, words, probe, floor, out or [])
 
@@ -312,7 +317,7 @@ def draw(
     scene: Annotated[str | None, typer.Option(help="Name of an example scene.")] = None,
 ) -> None:
     """Draw an example scene with what demo:baseline and demo:llavit make of it."""
-    from llavit_lens.reports import PICTURES, check_out
+    from llavit_lens.reports.lens import PICTURES, check_out
 
     check_out(out, PICTURES)
     from llavit_lens.figures.showcase import draw_demo

@@ -22,8 +22,9 @@ from tiny import (
     tiny_tile_processor,
 )
 
-from llavit_lens import cli, reports
+from llavit_lens import cli
 from llavit_lens.errors import CheckpointError
+from llavit_lens.reports import lens as reports
 
 DEPTH = tiny_config_arguments()["text_config"].num_hidden_layers
 ANALYSES = Path(__file__).parent.parent / "analyses"
@@ -211,6 +212,7 @@ def test_demo_score(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "layers": [row, {**row, "layer": 1, "hit3": 0.125}],
         "input_similarity": dict.fromkeys(columns, 0.5),
         "accuracy": {"vision_centric": 0.75},
+        "guess": {"vision_centric": 0.19},
         "best_layer": row,
     }
     calls = _record(monkeypatch, "llavit_lens.miniature.score", "score_model", scores)
@@ -221,7 +223,7 @@ def test_demo_score(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (vlm.name, scenes, seed) == (str(folder / "llavit"), 7, 3)
     assert options == {}
     table = run(*arguments)[1]
-    for shown in ("0.125", "0.750", "hit@3", "other scenes: 0"):
+    for shown in ("0.125", "0.750", "0.190", "hit@3", "other scenes: 0"):
         assert shown in table
 
 
@@ -231,7 +233,9 @@ def test_demo_train(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     arguments = ("--variant", "separate_qkv", "--seed", 5, "--out", tmp_path, "--preset", "gpu")
     code, out, _ = run("demo", "train", *arguments)
     assert code == 0 and str(done) in out
-    assert calls == [(("separate_qkv", 5, tmp_path), {"preset": "gpu", "shared": None})]
+    assert calls == [
+        (("separate_qkv", 5, tmp_path), {"preset": "gpu", "shared": None, "anew": False})
+    ]
     assert run("demo", "train", "--variant", "other", "--out", tmp_path)[0] == 2
 
 

@@ -77,32 +77,44 @@ class Bootstrap:
     def runs(self, right: np.ndarray, asked: np.ndarray) -> Estimate:
         """Mean share over trained runs; both are [runs, pictures].
 
-        Runs are drawn again as pictures are, so that what the seed of a training does is part of
-        the interval. Of one run the interval is that of its pictures alone.
+        The interval is the wider of two: that of drawing pictures again, and Student's t over the
+        runs, as few runs tell little of what another seed would give. Of one run it is that of its
+        pictures alone.
         """
-        return _estimate(*self._mean_of_runs(right, asked))
+        shares, draws = self._of_runs(right, asked)
+        return _over_runs(shares, draws)
 
     def change_of_runs(
         self, before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]
     ) -> Estimate:
         """Mean share after minus before; run i of one is of the same seed as run i of the other."""
-        (old, old_draws), (new, new_draws) = (
-            self._mean_of_runs(*before),
-            self._mean_of_runs(*after),
-        )
-        return _estimate(new - old, new_draws - old_draws)
+        (old, old_draws), (new, new_draws) = self._of_runs(*before), self._of_runs(*after)
+        return _over_runs(new - old, new_draws - old_draws)
 
-    def _mean_of_runs(self, right: np.ndarray, asked: np.ndarray) -> tuple[float, np.ndarray]:
+    def _of_runs(self, right: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Shares of runs, [runs], and their draws, [runs, DRAWS]."""
         shares = [self._shares(r, a) for r, a in zip(right, asked, strict=True)]
-        draws = np.stack([drawn for _, drawn in shares])
-        chosen = np.random.default_rng(len(draws)).integers(len(draws), size=(len(draws), DRAWS))
-        drawn = np.take_along_axis(draws, chosen, axis=0).mean(0)
-        return float(np.mean([value for value, _ in shares])), drawn
+        return np.array([value for value, _ in shares]), np.stack([drawn for _, drawn in shares])
 
     def _shares(self, right: np.ndarray, asked: np.ndarray) -> tuple[float, np.ndarray]:
         with np.errstate(invalid="ignore"):  # nothing was asked: NaN
             draws = self._times @ right / (self._times @ asked)
             return float(np.sum(right) / np.sum(asked)), draws
+
+
+# 97.5 % quantile of Student's t, by degrees of freedom
+_T = (np.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+def _over_runs(values: np.ndarray, draws: np.ndarray) -> Estimate:
+    """Of the mean of `values` [runs], with their `draws` [runs, DRAWS]."""
+    found = _estimate(float(values.mean()), draws.mean(0))
+    if len(values) == 1:
+        return found
+    t = _T[min(len(values), len(_T)) - 1]
+    reach = t * float(values.std(ddof=1)) / len(values) ** 0.5
+    low, high = min(found.low, found.value - reach), max(found.high, found.value + reach)
+    return Estimate(found.value, low, high)
 
 
 def _estimate(value: float, draws: np.ndarray) -> Estimate:

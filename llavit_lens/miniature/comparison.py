@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -76,10 +77,10 @@ def _of_equal_seeds(base: Sequence[Run], own: Sequence[Run]) -> tuple[list[Run],
 
 
 class Ordering(NamedTuple):
-    """Two rows of the paper in one category: does the miniature order them alike?
+    """Two rows that the paper orders, in one category: does the miniature order them alike?
 
     Attributes:
-        category, lower, higher: what the paper found for the base LLM, lower before higher.
+        lower, higher: what the paper found, alike for both of its base LLMs.
         change: higher minus lower here, with its 95 % interval.
         verdict: `same` or `opposite` where the interval leaves out zero, else `undecided`.
     """
@@ -87,7 +88,6 @@ class Ordering(NamedTuple):
     category: str
     lower: str
     higher: str
-    llm: str
     change: float
     low: float
     high: float
@@ -95,29 +95,22 @@ class Ordering(NamedTuple):
 
 
 def orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> list[Ordering]:
-    """Every pair of rows, category and base LLM of the paper's table beside the miniature."""
-    names = list(runs)
-    bootstrap = Bootstrap(len(runs[names[0]][0].patches))
+    """Every pair of rows and category that the paper orders alike for its base LLMs, held to it."""
+    bootstrap = Bootstrap(len(next(iter(runs.values()))[0].patches))
     found = []
     for number, category in enumerate(CATEGORIES):
-        for i, one in enumerate(names):
-            for other in names[i + 1 :]:
-                mine, theirs = _of_equal_seeds(runs[one], runs[other])
-                if not mine:
-                    continue
-                for llm in BASE_LLMS:
-                    gap = paper[other][llm][number] - paper[one][llm][number]
-                    if gap == 0:
-                        continue
-                    pair = (one, mine), (other, theirs)
-                    (lower, below), (higher, above) = pair if gap > 0 else pair[::-1]
-                    change = bootstrap.change_of_runs(
-                        counts(below, category), counts(above, category)
-                    )
-                    verdict = "undecided"
-                    if change.low > 0:
-                        verdict = "same"
-                    elif change.high < 0:
-                        verdict = "opposite"
-                    found.append(Ordering(category, lower, higher, llm, *change, verdict))
+        for one, other in combinations(runs, 2):
+            mine, theirs = _of_equal_seeds(runs[one], runs[other])
+            gaps = [paper[other][llm][number] - paper[one][llm][number] for llm in BASE_LLMS]
+            if not mine or min(gaps) * max(gaps) <= 0:
+                continue
+            pair = (one, mine), (other, theirs)
+            (lower, below), (higher, above) = pair if gaps[0] > 0 else pair[::-1]
+            change = bootstrap.change_of_runs(counts(below, category), counts(above, category))
+            verdict = "undecided"
+            if change.low > 0:
+                verdict = "same"
+            elif change.high < 0:
+                verdict = "opposite"
+            found.append(Ordering(category, lower, higher, *change, verdict))
     return found

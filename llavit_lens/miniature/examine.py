@@ -50,7 +50,7 @@ def exams(scenes: int, seed: int) -> list[Exam]:
 def asked_of(scene: Scene) -> list[Question]:
     """The questions of a held-out scene: a few of each category, the same for every model."""
     count, asked = Counter[str](), []
-    for question in questions(scene, random.Random(f"score {scene.seed}")):
+    for question in questions(scene, random.Random(f"score {scene.seed}"), exam=True):
         count[question.category] += 1
         if count[question.category] <= QUESTIONS_PER_CATEGORY:
             asked.append(question)

@@ -37,22 +37,36 @@ class Question(NamedTuple):
     answer: str
 
 
-def questions(scene: Scene, rng: random.Random) -> list[Question]:
-    """All kinds of questions about a scene in random order, each with exactly one right answer."""
-    makers = {VISION: _vision, OCR: _ocr, KNOWLEDGE: _knowledge, GENERAL: _general}
-    asked = [Question(category, *q) for category, make in makers.items() for q in make(scene, rng)]
+def questions(scene: Scene, rng: random.Random, exam: bool = False) -> list[Question]:
+    """All kinds of questions about a scene in random order, each with exactly one right answer.
+
+    exam: leave out relations that a person might see otherwise, as another thing lies between two
+    sides (one relation in seven).
+    """
+    related = only_related(scene, clearly=exam)
+    asked = [
+        Question(category, *q)
+        for category, found in (
+            (VISION, _vision(scene, related, rng)),
+            (OCR, _ocr(scene, related, rng)),
+            (KNOWLEDGE, _knowledge(scene, related, rng)),
+            (GENERAL, _general(scene, rng)),
+        )
+        for q in found
+    ]
     rng.shuffle(asked)
     return asked
 
 
 _Asked = Iterator[tuple[str, str, str]]  # kind, question, answer
+_Related = Sequence[tuple[Thing, str, Thing]]  # thing, relation, other
 
 
 def _sample(rng: random.Random, items: Sequence, n: int = 1) -> list:
     return rng.sample(items, min(n, len(items)))
 
 
-def _vision(scene: Scene, rng: random.Random) -> _Asked:
+def _vision(scene: Scene, related: _Related, rng: random.Random) -> _Asked:
     objects = scene.objects
     for thing in _sample(rng, [t for t in objects if t.place_is_clear], 2):
         yield "position", f"where is the {thing.called} ?", thing.position
@@ -62,10 +76,10 @@ def _vision(scene: Scene, rng: random.Random) -> _Asked:
         yield "larger", f"which is larger , the {a} or the {b} ?", large.name
     for thing in _sample(rng, _objects(alone_in_its_place(scene)), 2):
         yield "at", f"what is at the {thing.position} ?", thing.name
-    for thing, how, other in _sample(rng, _object_beside(scene, "object"), 2):
+    for thing, how, other in _sample(rng, _object_beside(related, "object"), 2):
         yield "relation", f"what is {how} the {other.called} ?", thing.name
-    related = [(a, b) for a in objects for b in objects if a is not b and relation(a, b)]
-    for a, b in _sample(rng, related):
+    pairs = [(a, b) for a in objects for b in objects if a is not b and relation(a, b)]
+    for a, b in _sample(rng, pairs):
         how, answer = relation(a, b) or "", rng.choice(["yes", "no"])
         how = how if answer == "yes" else INVERSE[how]
         yield "is_relation", f"is the {a.called} {how} the {b.called} ?", answer
@@ -73,7 +87,7 @@ def _vision(scene: Scene, rng: random.Random) -> _Asked:
     yield "count_signs", "how many signs are there ?", NUMBERS[len(scene.signs)]
 
 
-def _ocr(scene: Scene, rng: random.Random) -> _Asked:
+def _ocr(scene: Scene, related: _Related, rng: random.Random) -> _Asked:
     signs = scene.signs
     alone = [t for t in alone_in_its_place(scene) if t.kind == "sign"]
     if len(signs) == 1:
@@ -87,12 +101,12 @@ def _ocr(scene: Scene, rng: random.Random) -> _Asked:
     for sign in _sample(rng, alone):
         kind = SIGN_WORDS[sign.word]
         yield "word_kind_at", f"what kind of word is at the {sign.position} ?", kind
-    beside = [r for r in only_related(scene) if r[0].kind == "sign"]
+    beside = [r for r in related if r[0].kind == "sign"]
     for sign, how, other in _sample(rng, beside, 2):
         yield "read_relation", f"which word is {how} the {other.called} ?", sign.word
     for sign in _sample(rng, [s for s in signs if s.place_is_clear]):
         yield "word_position", f"where is the {sign.called} ?", sign.position
-    for thing, how, sign in _sample(rng, _object_beside(scene, "sign")):
+    for thing, how, sign in _sample(rng, _object_beside(related, "sign")):
         yield "beside_word", f"what is {how} the {sign.called} ?", thing.name
     if signs:
         sign = rng.choice(signs)
@@ -103,11 +117,11 @@ def _ocr(scene: Scene, rng: random.Random) -> _Asked:
         yield "says", *_yes_or_no(rng, sign.word, others, lambda w: f"does a sign say {w} ?")
 
 
-def _knowledge(scene: Scene, rng: random.Random) -> _Asked:
+def _knowledge(scene: Scene, related: _Related, rng: random.Random) -> _Asked:
     for thing in _sample(rng, _objects(alone_in_its_place(scene)), 2):
         kind, question, answer = _about(CONCEPTS[thing.name], f"at the {thing.position}", rng)
         yield f"{kind}_at", question, answer
-    for thing, how, other in _sample(rng, _object_beside(scene), 2):
+    for thing, how, other in _sample(rng, _object_beside(related), 2):
         kind, question, answer = _about(CONCEPTS[thing.name], f"{how} the {other.called}", rng)
         yield f"{kind}_relation", question, answer
     concepts = [CONCEPTS[t.name] for t in scene.objects]
@@ -167,11 +181,11 @@ def _objects(things: Sequence[Thing]) -> list[Thing]:
     return [t for t in things if t.kind == "object"]
 
 
-def _object_beside(scene: Scene, kind: str | None = None) -> list[tuple[Thing, str, Thing]]:
-    """(object, relation, other) with only one thing in that relation; `other` of a kind, or any."""
+def _object_beside(related: _Related, kind: str | None = None) -> _Related:
+    """Those whose first is an object; `other` of a kind, or any."""
     return [
         (thing, how, other)
-        for thing, how, other in only_related(scene)
+        for thing, how, other in related
         if thing.kind == "object" and kind in (None, other.kind)
     ]
 

@@ -28,4 +28,6 @@ def ship_shared(shared: Path, preset: str = "cpu") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("python -m llavit_lens.miniature.ship FOLDER")
     ship_shared(Path(sys.argv[1]))

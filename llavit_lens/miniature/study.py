@@ -32,7 +32,8 @@ class Run:
     Attributes:
         variant, seed: which run of `llavit-lens demo train`.
         world: fingerprint of the world it was trained and examined in.
-        made: how it was trained: preset, minutes, machine, precision, versions.
+        made: how it was trained: preset, minutes, machine, precision, versions; hashes of the tower
+            and language model that it started from.
         scene_set: number of the held-out set.
         kinds: right and asked of each kind of question, by "category, kind".
         right, asked: counts of each scene, by category.
@@ -97,12 +98,12 @@ def load_runs(folder: Path, variants: Sequence[str]) -> dict[str, list[Run]]:
     """The runs of some variants that a folder holds, in the order of their seeds.
 
     Raises:
-        ConfigurationError: a file that is no result, a variant without any, or results of different
-            worlds or scenes, which cannot be compared.
+        ConfigurationError: a file that is no result, a variant without any, or results that cannot
+            be compared: of other presets, parts, worlds or scenes.
     """
     runs: dict[str, list[Run]] = {}
     for variant in variants:
-        found = [_load(path) for path in folder.glob(f"{variant}-seed*.json")]
+        found = [load_run(path) for path in folder.glob(f"{variant}-seed*.json")]
         if not found:
             raise ConfigurationError(
                 f"{folder} holds no result of {variant}; train it with --train FOLDER, or name the "
@@ -110,25 +111,47 @@ def load_runs(folder: Path, variants: Sequence[str]) -> dict[str, list[Run]]:
             )
         runs[variant] = sorted(found, key=lambda run: run.seed)
     every = [run for own in runs.values() for run in own]
-    of = {(run.world, run.scene_set, len(run.patches)) for run in every}
-    if len(of) > 1:
-        raise ConfigurationError(
-            f"the results in {folder} are of different worlds or scenes; examine all runs anew, "
-            "into an empty folder"
-        )
     if every[0].world != world_fingerprint():
         raise ConfigurationError(
             f"the results in {folder} are of the world {every[0].world}, and this version of "
             f"llavit-lens has the world {world_fingerprint()}; train and examine the runs anew"
         )
+    for run in every:
+        for what, mine, first in zip(_SAME, _terms(run), _terms(every[0]), strict=True):
+            if mine != first:
+                raise ConfigurationError(
+                    f"the results in {folder} cannot be compared: {run.variant}, seed {run.seed}, "
+                    f"is of another {what} than {every[0].variant}, seed {every[0].seed}; examine "
+                    "all runs alike, into an empty folder"
+                )
     return runs
 
 
-def _load(path: Path) -> Run:
+_SAME = ("world", "preset", "tower", "language model", "set of scenes", "exam", "truth")
+
+
+def _terms(run: Run) -> tuple[Any, ...]:
+    """What must be the same for runs to be compared."""
+    made = [run.made.get(key) for key in ("preset", "tower", "llm")]
+    return (run.world, *made, run.scene_set, run.asked, run.patches)
+
+
+def load_run(path: Path) -> Run:
+    """One run's result. Raises ConfigurationError for a file that is none, or has another name."""
     try:
-        return Run(**json.loads(path.read_text()))
-    except (OSError, TypeError, ValueError) as error:
+        run = Run(**json.loads(path.read_text()))
+        scenes = {len(run.patches), len(run.read)}
+        for of_category in (run.right, run.asked):
+            scenes |= {len(of_category[category]) for category in CATEGORIES_OF_QUESTIONS}
+    except (OSError, TypeError, ValueError, KeyError) as error:
         raise ConfigurationError(f"{path} is no result of a run: {error}") from None
+    if len(scenes) > 1:
+        raise ConfigurationError(f"{path} is no result of a run: its counts differ in length")
+    if path.name != f"{run.variant}-seed{run.seed}.json":
+        raise ConfigurationError(
+            f"{path} holds the result of {run.variant}, seed {run.seed}: name it so, or remove it"
+        )
+    return run
 
 
 def counts(runs: Sequence[Run], category: str) -> tuple[np.ndarray, np.ndarray]:

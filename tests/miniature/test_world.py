@@ -16,12 +16,13 @@ from llavit_lens.miniature.concepts import CONCEPTS, NUMBERS, POSITIONS, SIGN_WO
 from llavit_lens.miniature.corpus import held_out_seed, pick
 from llavit_lens.miniature.examine import asked_of
 from llavit_lens.miniature.fingerprint import world_fingerprint
-from llavit_lens.miniature.guess import blind_answers, is_guessed
+from llavit_lens.miniature.guess import guess, is_guessed
 from llavit_lens.miniature.places import INVERSE, relation
 from llavit_lens.miniature.questions import (
     ALWAYS_TOLD,
     CATEGORIES_OF_QUESTIONS,
     TOLD_WITH_PLACE,
+    Question,
     questions,
 )
 from llavit_lens.miniature.render import render
@@ -205,15 +206,35 @@ def test_no_kind_of_question_is_answered_by_its_words():
         assert n > 100 and right[kind] / n < 0.6, kind
 
 
-def test_a_guess_is_the_most_frequent_answer():
-    answers = blind_answers(200)
-    said = Counter(
-        q.answer
-        for seed in range(200)
-        for q in questions(sample_scene(seed), random.Random(f"guess {seed}"))
-        if q.kind == "count_signs"
-    )
-    assert answers["how many signs are there ?"] == said.most_common(1)[0][0] == "zero"
+def test_a_guess_is_the_most_frequent_answer_to_the_words_or_to_the_kind():
+    said = Counter()
+    for seed in range(3000):
+        for q in questions(sample_scene(seed), random.Random(f"guess {seed}"), exam=True):
+            said[q.answer] += q.kind == "count_signs"
+    asked = Question("vision_centric", "count_signs", "how many signs are there ?", "two")
+    assert guess(asked) == said.most_common(1)[0][0] == "zero"
+    rare = Question("vision_centric", "count_signs", "how many unicorns are there ?", "two")
+    assert guess(rare) == "zero"
+    coin = Question("vision_centric", "larger", "which is larger , the dog or the cat ?", "cat")
+    assert guess(coin) == "dog" and not is_guessed(coin)
+
+
+@given(seeds)
+@settings(max_examples=200)
+def test_in_an_exam_nothing_else_lies_on_the_side_that_is_asked_about(seed):
+    scene = sample_scene(seed)
+    named = {t.called: t for t in scene.things}
+    for q in questions(scene, random.Random(seed), exam=True):
+        if (not q.kind.endswith("relation") and q.kind != "beside_word") or q.kind == "is_relation":
+            continue
+        how = next(h for h in INVERSE if f" {h} the " in q.question)
+        other = named[q.question.removesuffix(" ?").split(f"{how} the ")[1]]
+        (thing,) = [t for t in scene.things if relation(t, other) == how]
+        rivals = [t for t in scene.things if t not in (thing, other) and relation(t, other) is None]
+        axis, sign = {"left of": ("x", -1), "right of": ("x", 1), "above": ("y", -1)}.get(
+            how, ("y", 1)
+        )
+        assert all((getattr(t, axis) - getattr(other, axis)) * sign < PATCH for t in rivals)
 
 
 def test_kinds_that_captions_tell_are_kinds():

@@ -16,7 +16,7 @@ from llavit_lens.evaluation.paper_accuracy import CATEGORIES, TABLE_3
 from llavit_lens.miniature.fingerprint import world_fingerprint
 from llavit_lens.miniature.study import Run, save_run
 
-ANALYSES = Path(__file__).parent.parent / "analyses"
+ANALYSES = Path(__file__).parents[2] / "analyses"
 
 
 def run_script(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -18,9 +19,16 @@ from llavit_lens.evaluation.paper_accuracy import BASE_LLMS, CATEGORIES
 from llavit_lens.figures.study import draw_study
 from llavit_lens.miniature.comparison import PaperTable, compare, orderings
 from llavit_lens.miniature.examine import Exam, exams
-from llavit_lens.miniature.study import Run, examine_run, guessed, load_runs, save_run
+from llavit_lens.miniature.study import (
+    Run,
+    examine_run,
+    guessed,
+    load_run,
+    load_runs,
+    save_run,
+)
 from llavit_lens.miniature.train import train_demo
-from llavit_lens.report_files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, write_report
 from llavit_lens.vlm.load import load
 
 SCENES, SCENE_SET = 500, 12345
@@ -80,18 +88,23 @@ def _train_and_examine(
     scenes: int,
 ) -> None:
     asked: list[Exam] = []
-    for seed in seeds:
-        for variant in variants:
-            if (results / f"{variant}-seed{seed}.json").is_file():
-                continue
-            folder = train_demo(variant, seed, train, preset)
-            made = json.loads((folder / "scores.json").read_text())
-            made = {
-                key: made[key] for key in ("preset", "minutes", "machine", "precision", "versions")
-            }
-            asked = asked or exams(scenes, SCENE_SET)
-            steps = track(asked, f"examining {folder.parent.name}", console=Console(stderr=True))
-            save_run(examine_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
+    for seed, variant in product(seeds, variants):
+        done = results / f"{variant}-seed{seed}.json"
+        if done.is_file():
+            known = load_run(done).made.get("preset")
+            if known != preset:
+                raise ConfigurationError(
+                    f"{done} is a run of the preset {known}, not {preset}; name another folder "
+                    "with --results"
+                )
+            continue
+        folder = train_demo(variant, seed, train, preset)
+        record = json.loads((folder / "scores.json").read_text())
+        recipe = json.loads((folder.parent / "recipe.json").read_text())
+        made = {key: record[key] for key in MADE} | {key: recipe[key] for key in ("tower", "llm")}
+        asked = asked or exams(scenes, SCENE_SET)
+        steps = track(asked, f"examining {folder.parent.name}", console=Console(stderr=True))
+        save_run(examine_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
 
 
 def _print(
@@ -133,9 +146,10 @@ def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> No
     verdicts = Counter(ordering.verdict for ordering in found)
     console = Console()
     console.print(
-        f"Of the paper's {len(found)} orderings (two rows, a category, a base LLM) "
-        f"{verdicts['same']} are the same here, {verdicts['opposite']} are the opposite, and for "
-        f"{verdicts['undecided']} the interval holds both."
+        f"Of {len(found)} orderings that the paper has for both of its base LLMs (two rows, a "
+        f"category), {verdicts['same']} are the same here, {verdicts['opposite']} are the "
+        f"opposite, and for {verdicts['undecided']} the interval holds both. By chance alone, about "
+        f"{0.05 * len(found):.0f} would be called the one or the other."
     )
     for category in CATEGORIES:
         own = Counter(o.verdict for o in found if o.category == category)
@@ -146,7 +160,7 @@ def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> No
     for o in found:
         if o.verdict == "opposite":
             console.print(
-                f"  opposite: {o.category.replace('_', '-')}, {o.llm}: the paper has {o.higher} "
+                f"  opposite: {o.category.replace('_', '-')}: the paper has {o.higher} "
                 f"above {o.lower}, here it is {100 * o.change:+.1f} points "
                 f"({100 * o.low:+.1f} to {100 * o.high:+.1f})"
             )

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from test_imports import loaded_after
 
-from llavit_lens.cost_reports import flop_report, parameter_report
+from llavit_lens.reports.costs import flop_report, parameter_report
 
-ANALYSES = Path(__file__).parent.parent / "analyses"
+ANALYSES = Path(__file__).parents[2] / "analyses"
 REPORTS = {"table_4": parameter_report, "table_5": flop_report}
 
 

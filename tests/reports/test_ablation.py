@@ -11,7 +11,7 @@ import pytest
 from fonts import needs_font
 from PIL import Image
 
-SCRIPT = Path(__file__).parent.parent / "analyses" / "visual_attention_ablation.py"
+SCRIPT = Path(__file__).parents[2] / "analyses" / "visual_attention_ablation.py"
 
 
 @needs_font

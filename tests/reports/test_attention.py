@@ -16,7 +16,7 @@ from llavit_lens.lens.attention_distance import MEASURES, attention_distances
 
 SCRIPT = "attention_distance.py"
 Script = Callable[..., tuple[int, str, str]]
-SCENES = Path(__file__).parent.parent / "llavit_lens" / "assets" / "scenes"
+SCENES = Path(__file__).parents[2] / "llavit_lens" / "assets" / "scenes"
 
 
 def test_the_table_is_the_mean_over_all_patches() -> None:

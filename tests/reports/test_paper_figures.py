@@ -19,12 +19,12 @@ from PIL import Image
 from tiny import tiny_image, tiny_llavit, tiny_processor, tiny_vision_config
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from llavit_lens import paper_reports
 from llavit_lens.figures.legible import escaped
 from llavit_lens.miniature.scenes import example_truth
-from llavit_lens.paper_reports import figure_report, parse_places
+from llavit_lens.reports import paper_figures
+from llavit_lens.reports.paper_figures import figure_report, parse_places
 
-ANALYSES = Path(__file__).parent.parent / "analyses"
+ANALYSES = Path(__file__).parents[2] / "analyses"
 NUMBERS = (1, 3, 4, 5, 6)
 SCENE = "crown-north-kite"
 
@@ -66,7 +66,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def keep(name: str, figure: Figure, data: dict[str, Any], out: Path) -> None:
         kept.update(name=name, figure=figure, data=data)
 
-    monkeypatch.setattr(paper_reports, "write_figure", keep)
+    monkeypatch.setattr(paper_figures, "write_figure", keep)
     return kept
 
 
@@ -221,7 +221,7 @@ def test_each_picture_may_have_its_own_pair(
     pairs = [("baseline", "llavit"), ("coarse", "coarse")]
     images = [folder / "noise.png"] * 2
     baselines, models = ([str(folder / pair[i]) for pair in pairs] for i in range(2))
-    with pytest.raises(paper_reports.ConfigurationError, match="two models and another one"):
+    with pytest.raises(paper_figures.ConfigurationError, match="two models and another one"):
         figure_report(3, images, (), baselines, models, out=tmp_path)
     save_tiny(tmp_path / "other", 4, 5)
     models[1] = str(tmp_path / "other")
@@ -313,8 +313,8 @@ def test_the_scripts_have_defaults(
         asked.append(name)
         return load(str(folder / name.removeprefix("demo:")), **options)
 
-    load = paper_reports.load
-    monkeypatch.setattr(paper_reports, "load", stand_in)
+    load = paper_figures.load
+    monkeypatch.setattr(paper_figures, "load", stand_in)
     monkeypatch.setattr(sys, "argv", [f"figure_{number}.py", "--out", str(tmp_path)])
     with pytest.raises(SystemExit) as stopped:
         runpy.run_path(str(ANALYSES / f"figure_{number}.py"), run_name="__main__")

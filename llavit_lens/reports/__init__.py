@@ -1,0 +1,1 @@
+"""What commands and scripts do: load models, compute, print, draw, save. A subject in each file."""
