@@ -36,7 +36,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Which set of scenes.")] = 12345,
     out: cli.FolderOption = None,
 ) -> None:
-    from llavit_lens.attention_reports import attention_distance_report
+    from llavit_lens.reports.attention import attention_distance_report
 
     models = [model] if not baseline else [baseline, model]
     attention_distance_report(models, image or [], scenes, seed, out)

@@ -41,7 +41,7 @@ def main(
         ),
     ] = None,
 ) -> None:
-    from llavit_lens.reports import input_similarity_report, parse_patch
+    from llavit_lens.reports.lens import input_similarity_report, parse_patch
 
     patches = [parse_patch(text) for text in patch or []]
     input_similarity_report(image, model, baseline or None, prompt, layers, k, out, patches)

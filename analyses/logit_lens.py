@@ -28,7 +28,7 @@ def main(
     k: cli.KOption = 5,
     out: cli.OutOption = Path("logit_lens.png"),
 ) -> None:
-    from llavit_lens.reports import logit_lens_report
+    from llavit_lens.reports.lens import logit_lens_report
 
     logit_lens_report(image, model, baseline or None, prompt, layers, k, out)
 

@@ -17,7 +17,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command(help="Count the parameters of LLaVA and LLaViT for each base LLM of the paper.")
 def main(out: cli.FolderOption = None) -> None:
-    from llavit_lens.cost_reports import parameter_report
+    from llavit_lens.reports.costs import parameter_report
 
     parameter_report(out)
 

@@ -18,7 +18,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command(help="Count the FLOPs of LLaVA and LLaViT on Qwen2.5-3B, beside the paper's numbers.")
 def main(out: cli.FolderOption = None) -> None:
-    from llavit_lens.cost_reports import flop_report
+    from llavit_lens.reports.costs import flop_report
 
     flop_report(out)
 

@@ -37,7 +37,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Which set of passages.")] = 12345,
     out: cli.FolderOption = None,
 ) -> None:
-    from llavit_lens.text_reports import text_only_report
+    from llavit_lens.reports.text_only import text_only_report
 
     models = [model] if not baseline else [baseline, model]
     text_only_report(models, base, questions, documents, seed, out)

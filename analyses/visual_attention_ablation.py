@@ -34,7 +34,7 @@ def main(
     window: Annotated[int, typer.Option(help="Decoder layers of a window of the sweep.")] = 2,
     out: cli.FolderOption = None,
 ) -> None:
-    from llavit_lens.study_reports import ablation_report
+    from llavit_lens.reports.ablation import ablation_report
 
     if not model and trained_without is None:
         trained_without = "demo:no_visual_attention"

@@ -30,7 +30,7 @@ def main(
     ] = 8,
     out: cli.FolderOption = None,
 ) -> None:
-    from llavit_lens.drift_reports import qkv_drift_report
+    from llavit_lens.reports.drift import qkv_drift_report
 
     qkv_drift_report(model, base, directions, out)
 

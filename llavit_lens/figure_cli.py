@@ -69,7 +69,7 @@ def figure_app(number: int, summary: str) -> typer.Typer:
             Path, typer.Option(help="Folder for the figure (.png, .pdf) and its data (.json).")
         ] = Path(),
     ) -> None:
-        from llavit_lens.paper_reports import figure_report
+        from llavit_lens.reports.paper_figures import figure_report
 
         figure_report(
             number,

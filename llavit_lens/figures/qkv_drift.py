@@ -29,7 +29,7 @@ _NOISE: dict[str, Any] = {"color": MUTED, "linestyle": (0, (4, 2)), "linewidth":
 
 
 def draw_qkv_drift(table: pd.DataFrame, model: str) -> Figure:
-    """Draw the table of `drift_reports.qkv_drift_report`."""
+    """Draw the table of `reports.drift.qkv_drift_report`."""
     page = Page(_LEFT + 3 * _PANEL + 2 * _GAP + _EDGE, _TOP + 2 * _HIGH + _BETWEEN + 0.75)
     page.text(_EDGE, 0.26, "How far visual projections have moved", size=17, weight="bold")
     page.text(

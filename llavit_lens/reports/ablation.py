@@ -16,7 +16,7 @@ from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.figures.ablation import draw_ablation
 from llavit_lens.miniature import ablation
 from llavit_lens.miniature.examine import exams
-from llavit_lens.report_files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, write_report
 from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.load import load
 

@@ -21,7 +21,7 @@ from llavit_lens.lens.attention_distance import attention_distances
 from llavit_lens.miniature.corpus import held_out_seed
 from llavit_lens.miniature.render import render
 from llavit_lens.miniature.scenes import sample_scene
-from llavit_lens.report_files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, write_report
 from llavit_lens.vlm.images import open_image
 from llavit_lens.vlm.load import load
 

@@ -27,7 +27,7 @@ from llavit_lens.model.checkpoints.projections import (
 )
 from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import open_source
-from llavit_lens.report_files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, write_report
 from llavit_lens.vlm.load import checkpoint_folder
 
 _UNRELATED = 0.5  # cosine below which text weights can hardly come from that base
