@@ -34,20 +34,21 @@ def drawable(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """`printable(text)` where every character beyond ASCII is escaped as well, as in the paper's
-    figures."""
+    """`printable(text)` in printable ASCII, as in the paper's figures: every other character is
+    escaped, and a space that shows is `\\u0020`."""
     return _with_visible_spaces(
-        "".join(_escape_unprintable(c) if ord(c) < 0x80 else _escape(c) for c in text)
+        "".join(_escape_unprintable(c) if ord(c) < 0x80 else _escape(c) for c in text),
+        _escape(" "),
     )
 
 
-def _with_visible_spaces(text: str) -> str:
+def _with_visible_spaces(text: str, space: str = OPEN_BOX) -> str:
     core = text.strip(" ")
     if not core:
-        return OPEN_BOX * len(text)
+        return space * len(text)
     before = len(text) - len(text.lstrip(" "))
     after = len(text) - len(text.rstrip(" "))
-    return OPEN_BOX * max(0, before - 1) + core + OPEN_BOX * after
+    return space * max(0, before - 1) + core + space * after
 
 
 def _escape_unprintable(character: str) -> str:

@@ -91,7 +91,7 @@ def draw_selected_patches(
         "the word."
     )
     if highlight:
-        reading += " Yellow: the word is true of the patch."
+        reading += " Yellow: the word is true of the thing or background on the patch."
     reading = wrap(reading, (page.width - 2 * _EDGE) * 72, 10.5)
     page.text(_EDGE, _EDGE + 0.36, reading, size=10.5, color=MUTED)
 

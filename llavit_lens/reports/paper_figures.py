@@ -20,7 +20,7 @@ from llavit_lens.figures.paper.readings import (
 )
 from llavit_lens.figures.paper.specs import FIGURES, FigureSpec
 from llavit_lens.figures.paper.subjects import Subject, one_for_each, open_subjects
-from llavit_lens.report_files import make_folder, write_figure
+from llavit_lens.reports.files import make_folder, write_figure
 from llavit_lens.vlm.load import DEMO_PREFIX, load
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
@@ -77,9 +77,10 @@ def figure_report(
     for subject, names, own, places in zip(subjects, by_picture, probed, chosen, strict=True):
         first = 1 + sum(len(picture.patches) for picture in pictures)
         pictures.append(_read(subject, [own[name] for name in names], places, spec, first))
-    meanings = ["true of the patch"] if any(subject.truth for subject in subjects) else []
+    known = any(subject.truth for subject in subjects)
+    meanings = ["true of the thing or background on the patch"] if known else []
     if any(subject.listed for subject in subjects):
-        meanings.append("in the list of words given for the picture")
+        meanings.append("in the list for the picture, not checked for this patch")
     miniature = any(name.startswith(DEMO_PREFIX) for name in provenance)
     notes = figure_notes(spec, pictures, meanings, miniature)
     title = f"Figure {number}. {spec.title}"

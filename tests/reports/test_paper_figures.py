@@ -203,6 +203,7 @@ def test_scenes_are_judged_by_their_truth(
         assert patch["relevant_words"] == sorted(truth.words(patch["row"], patch["col"]))
         top, left = 14 * patch["row"], 14 * patch["col"]
         assert patch["box"] == pytest.approx([left, top, left + 14, top + 14])
+    assert "true of the thing or background on the patch" in drawn["data"]["notes"][0]
     kinds = {truth.thing(patch["row"], patch["col"]) for patch in patches}
     assert kinds == {*truth.scene.things, None}  # each thing, and the background
 
@@ -229,6 +230,24 @@ def test_each_picture_may_have_its_own_pair(
     found = [picture["models"] for picture in drawn["data"]["pictures"]]
     assert found == [list(pair) for pair in zip(baselines, models, strict=True)]
     assert [picture["grid"] for picture in drawn["data"]["pictures"]] == [[[8, 8]], [[4, 4]]]
+
+
+@pytest.mark.parametrize("number", (3, 5))
+def test_models_that_are_called_alike_are_told_apart(
+    number: int, folder: Path, drawn: dict[str, Any], tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{kind}-seed0" / "model" for kind in ("baseline", "llavit")]
+    for path, name in zip(paths, ("baseline", "llavit"), strict=True):
+        path.parent.mkdir()
+        path.symlink_to(folder / name)
+    baseline, model = map(str, paths)
+    figure_report(number, [folder / "noise.png"], (), [baseline], [model], out=tmp_path)
+    titles = [described["drawn_as"] for described in drawn["data"]["models"]]
+    assert titles == ["baseline-seed0/model", "llavit-seed0/model"]
+    said = [text.get_text() for text in drawn["figure"].texts]
+    assert "model" not in said and all(any(t[:8] in text for text in said) for t in titles)
+    note = re.sub(r"\s", "", drawn["data"]["notes"][2])
+    assert re.sub(r"\s", "", f"{titles[0]} is {baseline}, {titles[1]} is {model}") in note
 
 
 def test_a_layer_between_is_called_so(

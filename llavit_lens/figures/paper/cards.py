@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ from llavit_lens.figures.paper.parts import (
     fitted,
     foot_height,
     head_height,
-    model_title,
+    model_titles,
 )
 from llavit_lens.figures.paper.readings import PatchReadings, PictureReadings, Reading, ReadWord
 from llavit_lens.figures.paper.specs import TOP
@@ -42,7 +42,7 @@ def draw_cards(pictures: Sequence[PictureReadings], title: str, notes: list[str]
     head = head_height(title, WIDTH)
     page = Page(WIDTH, head + sum(heights) + foot_height(notes, WIDTH))
     draw_head(page, title)
-    top = head
+    top, titles = head, model_titles(pictures)
     for picture, height in zip(pictures, heights, strict=True):
         tall = _card_height(picture)
         size = fitted(picture.image, _PICTURE, max(_PICTURE, height - _BELOW))
@@ -50,7 +50,7 @@ def draw_cards(pictures: Sequence[PictureReadings], title: str, notes: list[str]
         for number, patch in enumerate(picture.patches):
             row, column = divmod(number, _ACROSS)
             left = EDGE + _PICTURE + _GAP + column * (_CARD + _BETWEEN)
-            _draw_card(page, picture, patch, left, top + row * (tall + _BETWEEN), tall)
+            _draw_card(page, picture, patch, titles, left, top + row * (tall + _BETWEEN), tall)
         top += height
     draw_foot(page, notes, top - _BELOW + 0.05)
     return page.figure
@@ -68,7 +68,13 @@ def _height(picture: PictureReadings) -> float:
 
 
 def _draw_card(
-    page: Page, picture: PictureReadings, patch: PatchReadings, left: float, top: float, tall: float
+    page: Page,
+    picture: PictureReadings,
+    patch: PatchReadings,
+    titles: Mapping[str, str],
+    left: float,
+    top: float,
+    tall: float,
 ) -> None:
     page.box(left, top, _CARD, tall, "#f4f5f6")
     badge = BADGES[(patch.number - 1) % len(BADGES)]
@@ -84,7 +90,7 @@ def _draw_card(
     draw_numbered_crop(ax, picture.image, np.array(patch.box), patch.number - 1, size)
     at = top + _PAD + _CROP + 0.06
     for reading in patch.readings:
-        heading = _heading(reading, patch, len(picture.models))
+        heading = _heading(reading, patch, titles, len(picture.models))
         heading = shorten(heading, (_CARD - _PAD) * 72 / _HEADING / 1.15)  # bold is wider
         page.text(left + _PAD, at + 0.04, heading, size=_HEADING, weight="bold")
         for line, word in enumerate(reading.shown):
@@ -103,10 +109,10 @@ def _draw_line(page: Page, left: float, foot: float, word: ReadWord, reading: Re
     page.text(right - width, foot, value, size=_VALUE, color=MUTED, baseline=True)
 
 
-def _heading(reading: Reading, patch: PatchReadings, models: int) -> str:
+def _heading(reading: Reading, patch: PatchReadings, titles: Mapping[str, str], models: int) -> str:
     measure = {"cosine": "cosine sim", "probability": "probability"}[reading.measure]
     if models == 1:
         return f"{reading.place.capitalize()} ({measure})"
-    name = model_title(reading.model)
+    name = titles[reading.model]
     plain = all(other.place == "output" for other in patch.readings)
     return name if plain else f"{reading.place.capitalize()}, {name}"

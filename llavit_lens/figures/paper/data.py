@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from llavit_lens.figures.paper.parts import model_titles
 from llavit_lens.figures.paper.readings import PatchReadings, PictureReadings, Reading
 from llavit_lens.figures.paper.specs import FigureSpec
 
@@ -18,17 +19,18 @@ def figure_data(
     pictures: Sequence[PictureReadings],
     provenance: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The figure's notes, models, pictures, patches and words.
+    """The figure's notes, models (with the titles of their columns), pictures, patches and words.
 
     Args:
         provenance: of each model, by its name, as `Trace.provenance` has it.
     """
+    titles = model_titles(pictures)
     return {
         "figure": spec.number,
         "title": spec.title,
         "notes": list(notes),
         "models": [
-            {"name": name, **{key: known.get(key) for key in _KEPT}}
+            {"name": name, "drawn_as": titles[name], **{key: known.get(key) for key in _KEPT}}
             for name, known in provenance.items()
         ],
         "pictures": [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 
 import numpy as np
@@ -21,7 +21,7 @@ from llavit_lens.figures.paper.parts import (
     fitted,
     foot_height,
     head_height,
-    model_title,
+    model_titles,
 )
 from llavit_lens.figures.paper.readings import PatchReadings, PictureReadings, Reading
 from llavit_lens.figures.paper.specs import FigureSpec
@@ -45,7 +45,7 @@ def draw_lists(
     head = head_height(title, width)
     page = Page(width, head + sum(heights) + foot_height(notes, width))
     draw_head(page, title)
-    top, letters = head, iter(ascii_lowercase)
+    top, letters, titles = head, iter(ascii_lowercase), model_titles(pictures)
     for row, height in zip(rows, heights, strict=True):
         picture_height = max(_size(picture)[1] for picture in row)
         for column, picture in enumerate(row):
@@ -55,7 +55,7 @@ def draw_lists(
             under = top + picture_height + 0.18
             if len(pictures) > 1:
                 page.text(left, under, f"({next(letters)})", size=10.5, weight="bold")
-            _draw_table(page, picture, left, under, spec)
+            _draw_table(page, picture, titles, left, under, spec)
         top += height
     draw_foot(page, notes, top)
     return page.figure
@@ -70,14 +70,19 @@ def _height(picture: PictureReadings) -> float:
 
 
 def _draw_table(
-    page: Page, picture: PictureReadings, left: float, top: float, spec: FigureSpec
+    page: Page,
+    picture: PictureReadings,
+    titles: Mapping[str, str],
+    left: float,
+    top: float,
+    spec: FigureSpec,
 ) -> None:
     readings = picture.patches[0].readings
     room = (_COLUMN - _LISTS) / len(readings)
     narrow = len(readings) > 2
     size = 8.5 if narrow else 10.5
     for number, reading in enumerate(readings):
-        name, measure = _heading(reading, len(picture.models), narrow)
+        name, measure = _heading(reading, titles, len(picture.models), narrow)
         at = left + _LISTS + number * room
         name = shorten(name, (room - 0.08) * 72 / size / 1.15)  # bold is wider
         page.text(at, top, name, size=size, weight="bold")
@@ -115,9 +120,11 @@ def _draw_row(
             )
 
 
-def _heading(reading: Reading, models: int, narrow: bool) -> tuple[str, str]:
+def _heading(
+    reading: Reading, titles: Mapping[str, str], models: int, narrow: bool
+) -> tuple[str, str]:
     """Of a column: what is read, and where or how."""
     how = {"cosine": "nearest by cosine", "probability": "likeliest"}[reading.measure]
     if models == 1:
         return reading.place.capitalize(), how
-    return model_title(reading.model), reading.place if narrow else f"{reading.place}, {how}"
+    return titles[reading.model], reading.place if narrow else f"{reading.place}, {how}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llavit_lens.figures.demo import MINIATURE
 from llavit_lens.figures.paper import word_choice
-from llavit_lens.figures.paper.parts import model_title
+from llavit_lens.figures.paper.parts import model_titles
 from llavit_lens.figures.paper.readings import PictureReadings
 from llavit_lens.figures.paper.specs import FigureSpec
 
@@ -34,11 +34,11 @@ def figure_notes(
         read += " No word is marked: it is not known which are relevant (--relevant tells)."
     rules = "; ".join(dict.fromkeys(picture.rule for picture in pictures))
     chosen = f"Patches: {rules}."
-    names = list(dict.fromkeys(name for picture in pictures for name in picture.models))
-    said = [n if model_title(n) == n else f"{model_title(n)} is {n}" for n in names]
+    titles = model_titles(pictures)
+    said = [name if title == name else f"{title} is {name}" for name, title in titles.items()]
     return [
         read,
         f"{word_choice.RULE} {chosen}" if spec.chosen else chosen,
-        f"Model{'s' * (len(names) > 1)}: {', '.join(said)}.",
+        f"Model{'s' * (len(said) > 1)}: {', '.join(said)}.",
         *([MINIATURE] if miniature else []),
     ]

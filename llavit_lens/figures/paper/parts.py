@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
@@ -42,9 +45,22 @@ def draw_foot(page: Page, notes: list[str], top: float) -> None:
         page.text(EDGE, top + 0.15 + number * _NOTE_LINE, line, size=_NOTE, color=MUTED)
 
 
-def model_title(name: str) -> str:
-    """What a column is called: the demo's models by what they are, others by their last name."""
-    return _NAMES.get(name) or drawable(name.rstrip("/").rsplit("/", 1)[-1])
+def model_titles(pictures: Sequence[PictureReadings]) -> dict[str, str]:
+    """What the columns of a figure's models are called, by the models' names.
+
+    The demo's models by what they are, others by their last name; those that would be called alike
+    have as many of the folders before it as tell them apart.
+    """
+    names = dict.fromkeys(name for picture in pictures for name in picture.models)
+    titles = {name: _title(name, 1) for name in names}
+    for parts in range(2, 2 + max(name.count("/") for name in names)):
+        alike = Counter(titles.values())
+        titles = {n: t if alike[t] == 1 else _title(n, parts) for n, t in titles.items()}
+    return titles
+
+
+def _title(name: str, parts: int) -> str:
+    return _NAMES.get(name) or drawable("/".join(name.rstrip("/").split("/")[-parts:]))
 
 
 def fitted(image: Image.Image, width: float, height: float) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Which patches are shown where none are named: by a rule that does not look at any word.
 
-A picture with truth: the middle patch of each thing, and one of the background. Other pictures: the
-middle of each quarter of what the model sees.
+A picture with truth: the middle patch of each of the largest things, and one of each background.
+Other pictures: the middle of each quarter of what the model sees.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import numpy as np
 
 from llavit_lens.vlm.layout import VisualLayout
 
-BY_TRUTH = "the middle one of each thing, and the one of the background furthest from all else"
+BY_TRUTH = (
+    "the middle one of each of the three largest things and, to make four, of each background the "
+    "one furthest from all else"
+)
 BY_PLACE = "the middle of each quarter of the picture"
 BY_HAND = "chosen by hand"
 
@@ -23,10 +26,11 @@ Place = tuple[int, int, int]
 def patches_by_truth(
     owner: np.ndarray, middles: Sequence[tuple[float, float]], unclear: Collection[int], count: int
 ) -> list[Place]:
-    """The patch nearest to the middle of each thing, largest things first, then the background's.
+    """The patch nearest to the middle of each thing, largest things first, then the backgrounds'.
 
-    At most `count`, one of them of the background, if there is any. A background's patch is the one
-    whose nearest patch of anything else, or edge of the picture, is furthest; the first of several.
+    At most `count`, one of them at least of a background, if there is any. A background's patch is
+    the one whose nearest patch of anything else, or edge of the picture, is furthest; the first of
+    several.
 
     Args:
         owner: int [rows, cols], what each patch shows: a thing's number, from 0; negative: a kind

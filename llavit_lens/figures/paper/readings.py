@@ -53,7 +53,8 @@ class ReadWord:
         text: the token's text, with its leading space if it has one.
         id: token id.
         value: cosine or probability, to six significant digits.
-        relevant: true of the patch, or in the user's list; None: not judged.
+        relevant: true of the thing on the patch, or in the user's list for the picture; None:
+            not judged.
         whole_word: it is one, by `Vocabulary.is_word`.
     """
 
