@@ -2,15 +2,15 @@
 
 Such files come from COCO itself and from most annotation tools. An object's name is its category;
 attributes that are words (`"attributes": {"color": "red"}`, as CVAT writes them) are its
-attributes. Crowd regions are neither object nor background. Categories that a data set does not
-label everywhere count as background: leaks onto it then are an upper bound.
+attributes, in lower case. Crowd regions are neither object nor background. Categories that a data
+set does not label everywhere count as background: leaks onto it then are an upper bound.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,10 +81,11 @@ def coco_pictures(
     return LazyPictures(records, lambda own: _picture(own, path, folder, more, changes))
 
 
+# What entries need: numbers or texts, which tell them apart, and texts.
 _FIELDS = {
-    "images": ("id", "file_name"),
-    "annotations": ("image_id", "category_id"),
-    "categories": ("id", "name"),
+    "images": (("id",), ("file_name",)),
+    "annotations": (("image_id", "category_id"), ()),
+    "categories": (("id",), ("name",)),
 }
 
 
@@ -95,16 +96,21 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:
         raise ConfigurationError(f"{path}: is no JSON ({error})") from None
-    for part, fields in _FIELDS.items():
+    for part, (keys, texts) in _FIELDS.items():
         entries = content.get(part) if isinstance(content, dict) else None
         if not isinstance(entries, list):
             raise ConfigurationError(f"{path}: is no COCO-style file: it has no list {part!r}")
         for number, entry in enumerate(entries):
-            lacks = [name for name in fields if not isinstance(entry, dict) or name not in entry]
-            if lacks or any(not isinstance(entry[name], int | str) for name in fields):
-                raise ConfigurationError(
-                    f"{path}: {part}[{number}] needs {' and '.join(fields)}, numbers or texts"
-                )
+            own = entry if isinstance(entry, dict) else {}
+            if not all(isinstance(own.get(name), int | str) for name in keys) or not all(
+                isinstance(own.get(name), str) and own[name].strip() for name in texts
+            ):
+                needs = [f"{name} (a number or text)" for name in keys]
+                needs += [f"{name} (a text)" for name in texts]
+                raise ConfigurationError(f"{path}: {part}[{number}] needs {' and '.join(needs)}")
+        counts = Counter(entry["id"] for entry in entries if "id" in keys)
+        if twice := [number for number, count in counts.items() if count > 1]:
+            raise ConfigurationError(f"{path}: several {part} have the id {twice[0]!r}")
     return content
 
 
@@ -115,7 +121,7 @@ def _picture(
     more: Mapping[str, Sequence[str]],
     changes: bool,
 ) -> LabelledPicture:
-    name = str(record.image["file_name"])
+    name = record.image["file_name"]
     file = (folder / name).resolve()
     if not file.is_relative_to(folder.resolve()):
         raise ConfigurationError(f"{path}: the picture {name!r} lies outside of {folder}")
@@ -147,7 +153,11 @@ def _picture(
                 mask,
                 category,
                 frozenset(more.get(category, ())),
-                {kind: word for kind, word in own if isinstance(word, str) and word.strip()},
+                {
+                    kind: word.strip().lower()
+                    for kind, word in own
+                    if isinstance(word, str) and word.strip()
+                },
             )
         )
     picture = LabelledPicture(image, tuple(objects), unknown if unknown.any() else None)

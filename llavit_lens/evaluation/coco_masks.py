@@ -8,6 +8,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+_BEYOND = 1e9  # pixels, or places of them: no picture is as large
+
 
 def mask_of(annotation: Mapping[str, Any], height: int, width: int) -> np.ndarray:
     """bool [height, width]: the pixels of an annotation, from its segmentation or else its box.
@@ -31,7 +33,9 @@ def _polygons(polygons: Any, height: int, width: int) -> np.ndarray:
     rows = np.arange(height)[:, None] + 0.5
     for polygon in polygons if isinstance(polygons, Sequence) else [None]:
         if not _are_numbers(polygon) or len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError("a polygon is a list of x, y, x, y, … of three corners or more")
+            raise ValueError(
+                "a polygon is a list of numbers x, y, x, y, … of three corners or more"
+            )
         x, y = np.array(polygon, np.float64).reshape(-1, 2).T
         next_x, next_y = np.roll(x, -1), np.roll(y, -1)
         row, edge = np.nonzero((y <= rows) != (next_y <= rows))
@@ -46,7 +50,7 @@ def _polygons(polygons: Any, height: int, width: int) -> np.ndarray:
 
 def _box(box: Any, height: int, width: int) -> np.ndarray:
     if not _are_numbers(box) or len(box) != 4 or box[2] <= 0 or box[3] <= 0:
-        raise ValueError("a bbox is left, top, width, height, the last two above 0")
+        raise ValueError("a bbox is four numbers: left, top, width, height, the last two above 0")
     left, top, across, down = box
     # pixels whose centers lie in it
     x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
@@ -99,6 +103,8 @@ def _decompress(text: str) -> list[int]:
 
 
 def _are_numbers(values: Any) -> TypeGuard[Sequence[float]]:
+    """Whether they may be pixels: no NaN, which is below nothing, and nothing beyond reason."""
     return isinstance(values, Sequence) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in values
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _BEYOND
+        for value in values
     )

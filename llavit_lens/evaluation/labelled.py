@@ -6,14 +6,15 @@ are made into it, and anything else can be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import isgenerator
 from typing import Any, overload
 
 import numpy as np
 from PIL import Image
 
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.errors import ConfigurationError, ImageError
 from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.regions import Pixels
 
@@ -145,6 +146,28 @@ def owners_of(layout: VisualLayout, picture: LabelledPicture) -> Owners:
         enough = share.max(0) >= OBJECT_COVER - _ROUNDING
         owner = np.where(enough, share.argmax(0), owner)
     return Owners(owner.astype(np.int64), share)
+
+
+def readable(
+    pictures: Iterable[LabelledPicture], unreadable: dict[str, None]
+) -> Iterator[LabelledPicture]:
+    """The pictures that can be read; what is wrong with the others is added to `unreadable`.
+
+    Raises:
+        ImageError: a generator's, which cannot go on after it.
+    """
+    left = iter(pictures)
+    while True:
+        try:
+            picture = next(left)
+        except StopIteration:
+            return
+        except ImageError as error:
+            if isgenerator(left):
+                raise
+            unreadable[str(error)] = None
+        else:
+            yield picture
 
 
 class LazyPictures(Sequence[LabelledPicture]):

@@ -31,8 +31,9 @@ class Probe:
     def add(self, states: Tensor, names: list[str]) -> None:
         """Training tokens: [S, m, D] and the name of each of the m."""
         x = normalize(states.float(), dim=2)
-        squares = x.transpose(1, 2) @ x
-        self._squares = squares if self._squares is None else self._squares + squares
+        if self._squares is None:
+            self._squares = x.new_zeros(len(x), x.shape[2], x.shape[2])
+        self._squares.baddbmm_(x.transpose(1, 2), x)  # in place: it is large
         for name in sorted(set(names)):
             own = x[:, [i for i, other in enumerate(names) if other == name]]
             self._sums[name] = self._sums.get(name, 0) + own.sum(1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation.labelled import LabelledPicture, Owners, owners_of
+from llavit_lens.evaluation.labelled import LabelledPicture, Owners, owners_of, readable
 from llavit_lens.evaluation.probe import Probe
 from llavit_lens.evaluation.reading import Tally
 from llavit_lens.vlm.trace import Trace
@@ -21,16 +21,20 @@ from llavit_lens.vlm.vlm import VLM
 class Probes:
     """Of the states and, where a picture is one tile, of the tower's output.
 
+    Attributes:
+        unreadable: what is wrong with pictures that cannot be read.
+
     Raises:
         ConfigurationError: there are pictures, but too little to learn on them.
     """
 
     def __init__(self, vlm: VLM, prompt: str, pictures: Iterable[LabelledPicture]) -> None:
+        self.unreadable: dict[str, None] = {}
         self._probes: dict[str, Probe] = {}
         self._said: dict[str, np.ndarray] = {}
         self._true: dict[str, np.ndarray] = {}
         read = 0
-        for picture in pictures:
+        for picture in readable(pictures, self.unreadable):
             read += 1
             with tower_features(vlm) as features:
                 trace = vlm.trace(picture.image, prompt)
@@ -38,7 +42,7 @@ class Probes:
             if len(owned):
                 for measure, states in _states(trace, features).items():
                     self._probes.setdefault(measure, Probe()).add(states[:, owned], names)
-        if read and not self._probes:
+        if (read or self.unreadable) and not self._probes:
             raise ConfigurationError(
                 f"the {read} pictures for the probe show no object with a name; give others, or "
                 "none for no probe"

@@ -16,7 +16,7 @@ import pandas as pd
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.counterfactual import count_change
-from llavit_lens.evaluation.labelled import LabelledPicture, owners_of
+from llavit_lens.evaluation.labelled import LabelledPicture, owners_of, readable
 from llavit_lens.evaluation.probing import Probes, tower_features
 from llavit_lens.evaluation.reading import Reading, Tally, count_binding, count_localisation
 from llavit_lens.evaluation.spoken import Vocabulary
@@ -61,7 +61,7 @@ def readability(
       whose name is not among the probe's are not asked. Chance: its answers shuffled.
 
     Pictures are read one at a time; what stays of each is counts, and its first words for the next
-    WINDOW pictures.
+    WINDOW pictures. One that cannot be read is left out.
 
     Args:
         pictures: at least 2.
@@ -72,19 +72,21 @@ def readability(
 
     Returns:
         Columns model, measure, layer (0: the projector's output), k, value, low, high (95 %, by
-        drawing pictures again), chance, n (questions). `attrs`: `pictures`, how many; `left_out`,
-        words that the model cannot say; `by_first_piece`, words of several tokens.
+        drawing pictures again), chance, n (questions). `attrs`: `pictures`, how many were read;
+        `unreadable`, what is wrong with others; `left_out`, words that the model cannot say;
+        `by_first_piece`, words of several tokens.
 
     Raises:
-        ConfigurationError: fewer than two pictures, no visual token on any object, or a k that
-            makes no sense.
+        ConfigurationError: fewer than two pictures that can be read, no visual token on any object,
+            or a k that makes no sense.
     """
     if not ks or min(ks) < 1:
         raise ConfigurationError(f"ks={list(ks)}: give numbers of words, 1 or more")
     reader = _Reader(vlm, prompt, sorted(set(ks)), Probes(vlm, prompt, probe))
     tallies: list[Tally] = []
     nearby: deque[Reading] = deque()
-    for picture in pictures:
+    unreadable = dict(reader.probes.unreadable)
+    for picture in readable(pictures, unreadable):
         reading = reader.read(picture)
         for other in nearby:
             reading.compare(other)
@@ -98,7 +100,7 @@ def readability(
     if len(tallies) < 2:
         raise ConfigurationError(
             f"readability needs at least 2 pictures, not {len(tallies)}: chance and intervals are "
-            "made of several"
+            f"made of several{''.join(f'; left out: {why}' for why in list(unreadable)[:1])}"
         )
     if not any(key[0] == "hit" for tally in tallies for key in tally.asked):
         raise ConfigurationError(
@@ -109,6 +111,7 @@ def readability(
     table = tally_table(name or vlm.name, tallies, reader.states)
     vocabulary = reader.vocabulary
     table.attrs["pictures"] = len(tallies)
+    table.attrs["unreadable"] = list(unreadable)
     table.attrs["left_out"] = sorted(vocabulary.left_out)
     table.attrs["by_first_piece"] = sorted(vocabulary.by_first_piece)
     return table

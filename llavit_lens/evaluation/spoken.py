@@ -1,9 +1,10 @@
 """Which tokens of a model say the words that are true of a picture.
 
 The rule is that of the word search (`llavit_lens.lens.follow.tokens_in`): a word is said by the
-token of its text and by the one with a space before it; a word that is no single token, by its
-first piece, as inside a sentence. A word of which the vocabulary has not even pieces cannot be
-said; it is left out, and it is on record that it was.
+token of its text and by the one with a space before it, here as it is written, in lower case or
+with a capital first letter: "dog", "Dog". A word that is no single token in any of these is said by
+its first piece as it is written, as inside a sentence. A word of which the vocabulary has not even
+pieces cannot be said; it is left out, and it is on record that it was.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.labelled import LabelledObject
-from llavit_lens.lens.follow import tokens_in
+from llavit_lens.lens.follow import Tokens, tokens_in
 
 Ids = frozenset[int]
 """Tokens that say one word, or any of several; empty where it cannot be said."""
@@ -46,16 +47,21 @@ class Vocabulary:
     def ids(self, word: str) -> Ids:
         """Tokens that say a word."""
         if word not in self._known:
-            try:
-                found = tokens_in(word, self._tokenizer)
-            except ConfigurationError:
+            written, *others = map(self._tokens, (word, word.lower(), word.capitalize()))
+            whole = [own for own in (written, *others) if own is not None and not own.pieces]
+            if written is None and not whole:
                 self.left_out.add(word)
-                self._known[word] = frozenset()
-            else:
-                if found.pieces:
-                    self.by_first_piece.add(word)
-                self._known[word] = frozenset(found.ids)
+            elif written is not None and not whole:
+                self.by_first_piece.add(word)
+                whole = [written]
+            self._known[word] = frozenset(token for own in whole for token in own.ids)
         return self._known[word]
+
+    def _tokens(self, word: str) -> Tokens | None:
+        try:
+            return tokens_in(word, self._tokenizer)
+        except ConfigurationError:
+            return None
 
     def any_of(self, words: Iterable[str]) -> Ids:
         """Tokens that say one of several words."""

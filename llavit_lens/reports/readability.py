@@ -74,15 +74,19 @@ def readability_report(
             raise ConfigurationError(f"cannot write {path}: there is no folder {path.parent}")
     read, trained, what = _pictures(scenes, seed, coco, images, words, probe)
     tables = []
-    for name in models:
+    for name in models:  # one model is in memory at a time
         vlm = load(name)
         learned = _watched(trained, f"training the probe on {name}")
         tables.append(readability(vlm, _watched(read, f"reading {name}"), name=name, probe=learned))
         _print_notes(name, tables[-1])
         if floor:
-            empty = untrained(vlm)
-            del vlm
-            tables.append(readability(empty, _watched(read, f"reading {name}, untrained")))
+            vlm = untrained(vlm)
+            tables.append(readability(vlm, _watched(read, f"reading {name}, untrained")))
+        del vlm
+    unreadable = dict.fromkeys(why for own in tables for why in own.attrs["unreadable"])
+    for why in unreadable:
+        Console(stderr=True, highlight=False).print(f"left out: {why}", markup=False)
+    what = f"{tables[0].attrs['pictures']} {what}"
     table = pd.concat(tables, ignore_index=True)
     _print(table, what)
     for path in out:
@@ -92,12 +96,12 @@ def readability_report(
 def _pictures(
     scenes: int, seed: int, coco: Path | None, images: Path | None, words: Path | None, probe: int
 ) -> tuple[LazyPictures, LazyPictures, str]:
-    """Pictures to read, pictures to train the probe on, and what the former are."""
+    """Pictures to read, pictures to train the probe on, and what they are."""
     if coco is None:
         if images is not None or words is not None:
             raise ConfigurationError("--images and --words belong to --coco annotations.json")
         others = demo_pictures(probe, seed, _PROBE_SCENES, changes=False)
-        return demo_pictures(scenes, seed), others, f"{scenes} scenes of the miniature world"
+        return demo_pictures(scenes, seed), others, "scenes of the miniature world"
     if images is None:
         raise ConfigurationError("--coco needs --images, the folder of its pictures")
     more = None if words is None else _words(words)
@@ -108,7 +112,7 @@ def _pictures(
             f"{coco}: has {len(pictures)} pictures with objects, not {scenes} to read and {probe} "
             "for the probe; choose --scenes and --probe so that both fit"
         )
-    return pictures[:scenes], others[scenes : scenes + probe], f"{scenes} pictures of {coco.name}"
+    return pictures[:scenes], others[scenes : scenes + probe], f"pictures of {coco.name}"
 
 
 def _words(path: Path) -> dict[str, list[str]]:
@@ -127,7 +131,8 @@ def _words(path: Path) -> dict[str, list[str]]:
 def _watched(pictures: LazyPictures, doing: str) -> Iterable[LabelledPicture]:
     if not len(pictures):
         return ()
-    return track(pictures, doing, total=len(pictures), console=Console(stderr=True))
+    steps = track(range(len(pictures)), doing, console=Console(stderr=True))
+    return map(pictures.__getitem__, steps)  # goes on after a picture that cannot be read
 
 
 def _print(table: pd.DataFrame, what: str) -> None:

@@ -63,7 +63,7 @@ def content() -> dict[str, Any]:
                 "image_id": 1,
                 "category_id": 1,
                 "segmentation": [[2, 3, 12, 3, 12, 20, 2, 20], [30, 0, 35, 0, 35, 5, 30, 5]],
-                "attributes": {"color": "blue", "occluded": False},
+                "attributes": {"color": " Blue", "occluded": False},
             },
             {
                 "id": 11,
@@ -171,7 +171,7 @@ def broken(part: str, number: int, **fields: Any) -> dict[str, Any]:
     return what
 
 
-SIZE = [HEIGHT, WIDTH]
+SIZE, NAN = [HEIGHT, WIDTH], float("nan")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ SIZE = [HEIGHT, WIDTH]
     [
         ([], "no list 'images'"),
         ({"images": [], "annotations": []}, "no list 'categories'"),
-        (broken("images", 0, file_name=None), r"images\[0\] needs id and file_name"),
+        (broken("images", 0, file_name=None), r"images\[0\] needs id .* and file_name"),
         (broken("annotations", 1, category_id=[3]), r"annotations\[1\] needs"),
         (broken("annotations", 0, image_id=99), "annotation 10 has image_id 99"),
         (broken("annotations", 0, category_id=2), "annotation 10 has category_id 2"),
@@ -204,6 +204,17 @@ SIZE = [HEIGHT, WIDTH]
             "0 or more",
         ),
         (broken("annotations", 1, segmentation={"size": SIZE, "counts": "a\u00e9"}), "letters"),
+        (broken("annotations", 0, segmentation=[[2, 3, NAN, 3, 12, 20]]), "a polygon is a list"),
+        (broken("annotations", 0, segmentation=[[2, 3, 9, 3, 12, 10**400]]), "a polygon is a list"),
+        (broken("annotations", 3, bbox=[1, 2, float("inf"), 5]), "a bbox is four numbers"),
+        (broken("annotations", 3, bbox=[NAN, 2, 10, 5]), "a bbox is four numbers"),
+        (
+            broken("annotations", 1, segmentation={"size": SIZE, "counts": [NAN, 1200]}),
+            "whole numbers",
+        ),
+        (broken("categories", 0, name=5), r"categories\[0\] needs id .* and name \(a text\)"),
+        (broken("categories", 1, id=1), "several categories have the id 1"),
+        (broken("images", 1, id=1), "several images have the id 1"),
         (broken("annotations", 1, segmentation={"size": SIZE, "counts": "Po"}), "cut off"),
     ],
 )

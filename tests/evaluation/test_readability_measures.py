@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from oracle import COLORS, ID, NAMES, STATES, VOCABULARY, Oracle, knows, picture, world
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
-from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation.labelled import LabelledPicture
+from llavit_lens.errors import ConfigurationError, ImageError
+from llavit_lens.evaluation.labelled import LabelledPicture, LazyPictures
 from llavit_lens.evaluation.measures import chance_of_average_precision
 from llavit_lens.evaluation.readability import readability
+from llavit_lens.evaluation.spoken import Vocabulary
 
 KS = (1, 2, 3)
 
@@ -244,7 +247,42 @@ def test_words_that_cannot_be_said_are_on_record() -> None:
     odd = picture(("dog", "red", (0, 0, 2, 2)))
     object.__setattr__(odd.objects[0], "words", frozenset({"dog", "giraffe"}))
     table = readability(Oracle(knows), [*pictures, odd], ks=(1,))  # type: ignore[arg-type]
-    assert table.attrs == {"pictures": 4, "left_out": ["giraffe"], "by_first_piece": []}
+    assert table.attrs == {
+        "pictures": 4,
+        "unreadable": [],
+        "left_out": ["giraffe"],
+        "by_first_piece": [],
+    }
+
+
+def test_words_are_said_in_any_of_three_cases() -> None:
+    ids = {text: i for i, text in enumerate(("<unk>", "dog", "Dog", "Cat", "STOP"))}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel(ids, unk_token="<unk>")), unk_token="<unk>"
+    )
+    vocabulary = Vocabulary(tokenizer)
+    said = {word: vocabulary.ids(word) for word in ("dog", "Dog", "DOG", "cat", "STOP", "stop")}
+    assert said["dog"] == said["Dog"] == said["DOG"] == {1, 2}
+    assert said["cat"] == {3} and said["STOP"] == {4} and said["stop"] == set()
+    assert vocabulary.left_out == {"stop"} and vocabulary.by_first_piece == set()
+
+
+def test_a_picture_that_cannot_be_read_is_left_out_and_on_record() -> None:
+    pictures = [replace(own, changes=()) for own in world(4)]
+
+    def make(number: int) -> LabelledPicture:
+        if number == 1:
+            raise ImageError("one.png: is broken")
+        return pictures[number]
+
+    found = readability(Oracle(knows), LazyPictures(range(4), make), ks=KS)  # type: ignore[arg-type]
+    assert found.attrs["pictures"] == 3 and found.attrs["unreadable"] == ["one.png: is broken"]
+    expected = readability(Oracle(knows), pictures[:1] + pictures[2:], ks=KS)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(found, expected)
+    with pytest.raises(ConfigurationError, match=r"not 1: .*; left out: one\.png"):
+        readability(Oracle(knows), LazyPictures(range(2), make))  # type: ignore[arg-type]
+    with pytest.raises(ImageError):  # a generator ends with its first error
+        readability(Oracle(knows), (make(number) for number in range(4)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

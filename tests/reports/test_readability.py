@@ -94,6 +94,16 @@ def test_floor_and_probe_can_be_left_out(run: Any, folder: Path) -> None:
     assert set(table["model"]) == {"one"} and "probe" not in set(table["measure"])
 
 
+def test_a_picture_that_cannot_be_read_is_named(run: Any, folder: Path) -> None:
+    content = json.loads((folder / "coco.json").read_text())
+    content["images"][3]["file_name"] = "gone.png"
+    (folder / "gone.json").write_text(json.dumps(content))
+    sizes = ("--scenes", 8, "--probe", 0, "--no-floor")
+    code, out, err = run("--model", "one", "--coco", "gone.json", "--images", ".", *sizes)
+    assert code == 0 and "7 pictures of gone.json" in out
+    assert err.count("left out") == 1 and "gone.png: no such file" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
