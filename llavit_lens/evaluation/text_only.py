@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.vlm import VLM
 
 _ARTICLES = ("a", "an", "the")
+_CLAUSE_END = re.compile(r"[.,:;!?()\n]|\s[-–—]\s")
 _NEW_TOKENS = 8
 _BATCH = 16
 
@@ -99,8 +101,15 @@ def ask(asked: TextModel, questions: Sequence[TextQuestion]) -> Iterator[TextRes
 
 
 def is_right(said: str, answer: str) -> bool:
-    """Whether both start with the same word; an article in front of it does not count."""
+    """Whether both start with the same word; an article in front of it does not count.
+
+    An answer that is an article, such as the letter A, has to stand alone up to the first mark or
+    line's end: "A." and "A: a dog", not "A dog".
+    """
     words, wanted = plain_words(said), plain_words(answer)
+    if wanted and set(wanted) <= set(_ARTICLES):
+        clauses = map(plain_words, _CLAUSE_END.split(said))
+        return next((clause for clause in clauses if clause), []) == wanted
     return bool(wanted) and _content(wanted) in (words[:1], _content(words))
 
 
@@ -111,7 +120,7 @@ def plain_words(text: str) -> list[str]:
 
 
 def _content(words: list[str]) -> list[str]:
-    """The first word that is no article, or the last: an answer may be the letter A."""
+    """The first word that is no article, or the last."""
     found = next((word for word in words if word not in _ARTICLES), None)
     return words[-1:] if found is None else [found]
 
