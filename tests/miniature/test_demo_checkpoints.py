@@ -1,17 +1,24 @@
 """The checkpoints that ship: small, ordinary, loadable like any other, and readable."""
 
 import re
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import torch
+from fonts import needs_font
 from safetensors import safe_open
+from transformers import AutoTokenizer, CLIPVisionModel, Qwen2ForCausalLM
 
 import llavit_lens as ll
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.readability import hit_rate, truth_of_other_pictures
+from llavit_lens.miniature import train
 from llavit_lens.miniature.presets import PRESETS
 from llavit_lens.miniature.scenes import example_names, example_path, example_truth
+from llavit_lens.miniature.train import SHIPPED, is_shipped, shared_recipe
+from llavit_lens.miniature.vocabulary import build_tokenizer
 
 FOLDER = Path(str(files("llavit_lens"))) / "assets" / "checkpoints"
 SWITCHES = {
@@ -35,10 +42,37 @@ def test_they_are_bf16_safetensors_of_at_most_30_mb_together():
 def test_they_are_of_one_recipe():
     recipes = {re.search(r"## Recipe.*?\n1\.(.*?)## Scores", card, re.S)[1] for card in CARDS}
     assert len(recipes) == 1
-    (recipe,) = recipes
+
+
+def test_the_parts_that_ship_are_of_the_recipe_and_world_of_today():
+    assert is_shipped(shared_recipe(PRESETS["cpu"]))
+    assert not is_shipped(shared_recipe(PRESETS["smoke"]))
+    assert sum(f.stat().st_size for f in SHIPPED.rglob("*") if f.is_file()) <= 10e6
+    tower = CLIPVisionModel.from_pretrained(SHIPPED / "tower")
+    llm = Qwen2ForCausalLM.from_pretrained(SHIPPED / "llm")
+    tokenizer = AutoTokenizer.from_pretrained(SHIPPED / "tokenizer")
+    assert tokenizer.get_vocab() == build_tokenizer().get_vocab()
     preset = PRESETS["cpu"]
-    for schedule in (preset.tower, preset.llm, preset.stage_1, preset.stage_2):
-        assert f"{schedule.steps} steps of {schedule.batch}" in recipe
+    assert len(tokenizer) == llm.config.vocab_size
+    assert llm.config.hidden_size == tower.config.hidden_size == preset.width
+
+
+@needs_font
+def test_a_run_starts_from_the_parts_that_ship_unless_told_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setitem(PRESETS, "cpu", replace(PRESETS["cpu"], scenes=60))
+    recipe = shared_recipe(PRESETS["cpu"])
+    monkeypatch.setattr(train, "shared_recipe", lambda preset: {**recipe, "scenes": 40_000})
+    pretrained = []
+    monkeypatch.setattr(train, "_in_processes", pretrained.append)
+    train.prepare_shared(tmp_path / "ours", "cpu")
+    for part in ("tower", "llm"):
+        ours, copy = (home / part / "model.safetensors" for home in (SHIPPED, tmp_path / "ours"))
+        assert ours.read_bytes() == copy.read_bytes()
+    assert pretrained == [[]]
+    train.prepare_shared(tmp_path / "anew", "cpu", anew=True)
+    assert [job for job, _ in pretrained[1]] == [train._tower, train._llm]
+    with pytest.raises(ConfigurationError, match="another recipe"):
+        train.prepare_shared(tmp_path / "ours", "cpu", anew=True)
 
 
 @pytest.mark.parametrize("name", SWITCHES)
