@@ -71,7 +71,7 @@ def figure_report(
             if name in names:
                 trace = vlm.trace(subject.image, prompt or DEFAULT_PROMPT)
                 own[name] = probe(trace, spec, layer)
-                provenance[name] = trace.provenance
+                provenance[own[name].model] = trace.provenance
         del vlm, trace
     pictures: list[PictureReadings] = []
     for subject, names, own, places in zip(subjects, by_picture, probed, chosen, strict=True):
