@@ -26,7 +26,7 @@ from llavit_lens.evaluation.text_only import (
 from llavit_lens.evaluation.text_table import ALL, text_table
 from llavit_lens.figures.text_only import draw_text_only
 from llavit_lens.miniature.text_questions import text_questions
-from llavit_lens.report_files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, write_report
 from llavit_lens.vlm.load import load
 
 _CHECKED = 8  # questions on which logits are compared

@@ -11,7 +11,7 @@ from llavit_lens.figures import draw_patch_words, draw_selected_patches, draw_wo
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.words import Words
-from llavit_lens.reports import _surest_patches, parse_patch
+from llavit_lens.reports.lens import _surest_patches, parse_patch
 
 
 @pytest.fixture(scope="module")
