@@ -148,8 +148,8 @@ def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> No
     console.print(
         f"Of {len(found)} orderings that the paper has for both of its base LLMs (two rows, a "
         f"category), {verdicts['same']} are the same here, {verdicts['opposite']} are the "
-        f"opposite, and for {verdicts['undecided']} the interval holds both. By chance alone, about "
-        f"{0.05 * len(found):.0f} would be called the one or the other."
+        f"opposite, and for {verdicts['undecided']} the interval holds both. By chance alone, "
+        f"about {0.05 * len(found):.0f} would be called the one or the other."
     )
     for category in CATEGORIES:
         own = Counter(o.verdict for o in found if o.category == category)
