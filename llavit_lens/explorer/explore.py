@@ -23,6 +23,7 @@ from llavit_lens.explorer.sides import Side, apart_of, sides_of, why_unchanged
 from llavit_lens.explorer.switches import show_switches
 from llavit_lens.explorer.view import OWN, View
 from llavit_lens.explorer.waiting import shown_waiting
+from llavit_lens.lens.difference import matched_layer
 from llavit_lens.lens.search import Found, search
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _start(view: View, readings: list[Reading], apart: np.ndarray | None) -> Sta
         lead.depth,
         len(lead.words.layout),
         # of two models the one on the right is what one looks for
-        opening_layer(readings[-1]),
+        matched_layer(opening_layer(readings[-1]), readings[-1].depth, lead.depth),
         lambda layer: opening_patch(
             lead, max(layer, 0), None if apart is None else apart[layer + 1]
         ),
@@ -170,7 +171,8 @@ def _still_of(
     # a search leaves the picture and its words as they are: the view in the browser may stay
     if (stored := _stored(view)) is not None:
         return stored.still
-    key = repr([(side.title, side.reading.key) for side in sides])
+    # what is true of a picture goes by its name: the same one from outside has no truth
+    key = repr([picture.name, *((side.title, side.reading.key) for side in sides)])
     return _still(key, view.k, sides, picture, apart)
 
 

@@ -210,6 +210,14 @@ def test_titles_of_ablations():
     assert Ablation("text->visual", 2, 2).title(6).endswith(", decoder layer 2")
 
 
+def test_layers_that_end_before_the_last_stay_as_they_are_in_a_deeper_model():
+    assert Ablation("causal", 2, 5).within(6) == Ablation("causal", 2, 5)
+    assert Ablation("causal", 2, 9).within(6) == Ablation("causal", 2, 5)
+    assert Ablation("causal", 0, 5).within(6) == Ablation("causal")
+    assert Ablation("causal", 2).within(6) == Ablation("causal", 2)
+    assert Ablation("causal", 8, 9).within(6) == Ablation("causal", 5, 5)
+
+
 def test_a_folder_that_was_written_anew_is_read_anew(picture, loaded, tmp_path):
     bench, weights = Bench(), tmp_path / "model.safetensors"
     weights.write_bytes(b"old")
@@ -250,3 +258,32 @@ def test_a_pasted_text_that_is_too_long_is_not_decoded(monkeypatch):
     assert component.pasted_bytes() == bytes(3000)
     monkeypatch.setattr(component, "MOST_PASTED", 2000)
     assert component.pasted_bytes() == b""
+
+
+def test_a_folder_that_changes_meanwhile_is_not_read_as_what_it_was(picture, loaded, tmp_path):
+    bench, weights = Bench(), tmp_path / "model.safetensors"
+    weights.write_bytes(b"old")
+    source = stamped(Source(str(tmp_path)))
+    first = bench.read(source, picture, "")
+    weights.write_bytes(b"newer")
+    assert bench.read(source, picture, "What?") is not first  # the model in memory is the old one
+    newer = stamped(source)
+    bench.read(newer, picture, "")
+    with pytest.raises(ConfigurationError, match="files in this folder changed"):
+        bench.read(source, picture, "Else?")
+    assert list(bench._models) == [newer]
+
+
+def test_a_folder_that_changes_while_it_is_loaded(picture, loaded, tmp_path, monkeypatch):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"old")
+    source, bench = stamped(Source(str(tmp_path))), Bench()
+
+    def load(name, device, dtype):
+        weights.write_bytes(b"newer")
+        return tiny_vlm("llava")
+
+    monkeypatch.setattr(import_module("llavit_lens.vlm.load"), "load", load)
+    with pytest.raises(ConfigurationError, match="files in this folder changed"):
+        bench.read(source, picture, "")
+    assert not bench._models and not bench._readings

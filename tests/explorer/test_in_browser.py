@@ -316,7 +316,7 @@ def test_ablate(visit):
     assert "hardly differ" in page.locator(".apart").text_content()
     page.locator(".slide input").fill("7")
     assert page.locator(".chip").count() >= 1
-    again = visit(link(page, "mode=ablate", "visual_attention%3A1-", "layer=6"))
+    again = visit(link(page, "mode=ablate", "visual_attention%3A1-5", "layer=6"))
     again.locator("canvas.picture").nth(1).wait_for()
     assert again.locator("h3.name").all_text_contents() == names
     with rerun(again):

@@ -274,7 +274,7 @@ def test_interventions_combine(page, shown):
         "no visual attention (Eq. 5), decoder layers 0 to 1; patches see no patches, not even "
         "themselves, decoder layers 4 to 5",
     ]
-    assert link_of(page)["ablation"] == "visual_attention:0-1,visual->visual:4-"
+    assert link_of(page)["ablation"] == "visual_attention:0-1,visual->visual:4-5"
     assert "layers=range(0, 2)" in page.code[0].value and "range(4, 6)" in page.code[0].value
     for kind in ("visual_attention", "visual->visual"):
         page.toggle(key=f"switch {kind}").set_value(False).run()
