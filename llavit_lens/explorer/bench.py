@@ -278,8 +278,8 @@ def _check_stamp(source: Source) -> None:
     """Raises ConfigurationError: the files in its folder are not those that it was stamped with."""
     if source.stamp and stamped(source) != source:
         raise ConfigurationError(
-            f"{source.name}: files in this folder changed since the page looked at it; load the page "
-            "again for the new ones, once they are complete"
+            f"{source.name}: files in this folder changed since the page looked at it; load "
+            "the page again for the new ones, once they are complete"
         )
 
 

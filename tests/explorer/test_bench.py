@@ -21,6 +21,7 @@ from llavit_lens.explorer.memory import model_bytes, vocabularies
 from llavit_lens.explorer.opening import Start
 from llavit_lens.explorer.pictures import OWN, Picture
 from llavit_lens.explorer.sides import Side
+from llavit_lens.explorer.switches import VOID, void_switches
 from llavit_lens.vlm.images import pixel_sha256
 
 
@@ -201,6 +202,21 @@ def test_the_code_that_is_shown_does_the_same(picture, kind):
             found = vlm.run(picture.image)
         with eval(ablation.code(LAYERS), {"ll": ll, "vlm": vlm}):
             assert torch.equal(vlm.run(picture.image), found)
+
+
+@pytest.mark.parametrize(
+    ("strong", "weak"), [(strong, weak) for strong, void in VOID.items() for weak in void]
+)
+@pytest.mark.parametrize("family", ["llava", "llavit"])
+def test_what_the_page_calls_void_changes_nothing(picture, family, strong, weak):
+    vlm = tiny_vlm(family)
+    with applied(vlm, [Ablation(strong)], LAYERS):
+        expected = vlm.run(picture.image)
+    with applied(vlm, [Ablation(strong), Ablation(weak)], LAYERS):
+        torch.testing.assert_close(vlm.run(picture.image), expected)
+    (said,) = void_switches([Ablation(strong), Ablation(weak, 1)], LAYERS)
+    assert said.startswith(f"“{ABLATIONS[weak]}” changes nothing: “{ABLATIONS[strong]}”")
+    assert not void_switches([Ablation(strong, 0, 0), Ablation(weak, 1)], LAYERS)
 
 
 def test_titles_of_ablations():

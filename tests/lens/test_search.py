@@ -49,7 +49,7 @@ def test_a_word_that_no_token_can_spell(trace, monkeypatch):
 
 def test_padding_is_no_best_place(trace):
     found = search("dog", trace, logit_lens(trace, 1))
-    layer, patch = found.best
+    patch = found.best[1]
     seen = np.arange(found.values.shape[1]) != patch
     other = replace(found, on_picture=seen)
     assert other.best[1] != patch

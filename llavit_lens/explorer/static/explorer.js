@@ -52,7 +52,8 @@ class PatchExplorer extends LinkedPanes {
     const before = this.word;
     this.word = search ? search.word : "";
     this.panes.forEach((pane, number) => {
-      pane.search = search ? numbers(search.panes[number].values, Uint16Array) : null;
+      const found = search?.panes[number]; // null: not in this model's vocabulary
+      pane.search = found ? numbers(found.values, Uint16Array) : null;
     });
     this.scales.clear();
     this.found.show(search);
