@@ -59,7 +59,7 @@ def explorer_process(*arguments: str, folder: Path = REPOSITORY, log: Path) -> I
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def explorer_server(*arguments: str, folder: Path = REPOSITORY, log: Path) -> It
         yield address
 
 
-def _wait_for(address: str, log: Path, seconds: float = 60) -> None:
+def _wait_for(address: str, log: Path, seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:

@@ -45,9 +45,9 @@ class Ablation:
 
     def within(self, depth: int) -> Ablation:
         """The same as far as a model of `depth` decoder layers allows."""
-        last = depth - 1 if self.last is None else min(self.last, depth - 1)
-        first = min(self.first, last)
-        return Ablation(self.kind, first, None if last == depth - 1 else last)
+        first = min(self.first, depth - 1)
+        last = None if self.last is None else min(self.last, depth - 1)
+        return Ablation(self.kind, first, None if (first, last) == (0, depth - 1) else last)
 
     def title(self, depth: int) -> str:
         """In words, for a model of `depth` decoder layers."""

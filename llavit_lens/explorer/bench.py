@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.explorer.ablation import Ablation, applied
 from llavit_lens.explorer.view import MOST_WORDS
 
@@ -116,14 +117,14 @@ class Bench:
     _readings: OrderedDict[Key, Reading] = field(default_factory=OrderedDict)
     _answers: OrderedDict[Key, str] = field(default_factory=OrderedDict)
     _work: threading.RLock = field(default_factory=threading.RLock)
-    _books: threading.Lock = field(default_factory=threading.Lock)
+    _books: threading.RLock = field(default_factory=threading.RLock)
 
     def known_reading(
         self, source: Source, picture: Picture, prompt: str, ablations: Ablations = ()
     ) -> Reading | None:
         """A reading that was made before and is still there."""
         with self._books:
-            reading = self._readings.get(_key(source, picture, prompt, ablations))
+            reading = self._readings.get(key_of(source, picture, prompt, ablations))
             if reading is not None:
                 self._readings.move_to_end(reading.key)
                 if source in self._models:
@@ -157,7 +158,7 @@ class Bench:
             watch(WORDS, 0, 0)
             k = min(MOST_WORDS, len(trace.unembedding), len(trace.embedding))
             reading = Reading(
-                _key(source, picture, prompt, ablations),
+                key_of(source, picture, prompt, ablations),
                 trace,
                 logit_lens(trace, k),
                 input_similarity(trace, k),
@@ -182,7 +183,7 @@ class Bench:
     ) -> str | None:
         """An answer that was given before."""
         with self._books:
-            return self._answers.get(_key(source, picture, prompt, ablations))
+            return self._answers.get(key_of(source, picture, prompt, ablations))
 
     def answer(
         self, source: Source, picture: Picture, prompt: str, ablations: Ablations = ()
@@ -201,7 +202,7 @@ class Bench:
                     picture.image, _question(prompt), max_new_tokens=ANSWER_TOKENS
                 )
             with self._books:
-                self._answers[_key(source, picture, prompt, ablations)] = answer
+                self._answers[key_of(source, picture, prompt, ablations)] = answer
                 while len(self._answers) > MOST_ANSWERS:
                     self._answers.popitem(last=False)
             return answer
@@ -211,6 +212,8 @@ class Bench:
             if source in self._models:
                 self._models.move_to_end(source)
                 return self._models[source]
+        _check_stamp(source)
+        with self._books:
             for other in list(self._models):  # nobody can ask for what the folder held before
                 if replace(other, stamp=source.stamp) == source:
                     del self._models[other]
@@ -226,6 +229,7 @@ class Bench:
                 _check(folder)
                 self._drop_models(expected)
             vlm = load(source.name, device=source.device, dtype=source.dtype)
+        _check_stamp(source)
         with self._books:
             self._models[source] = vlm
         self._drop_models(0)
@@ -239,7 +243,9 @@ class Bench:
     def _loaded_bytes(self) -> int:
         from llavit_lens.explorer.memory import model_bytes
 
-        return sum(model_bytes(vlm) for vlm in self._models.values())
+        with self._books:
+            models = list(self._models.values())
+        return sum(model_bytes(vlm) for vlm in models)
 
     def _drop_models(self, expected: int) -> None:
         """Make room for so many bytes. The model used last goes last; one that is there stays, if
@@ -268,7 +274,17 @@ class Bench:
         return sum(held.values()) + sum(reading.nbytes for reading in self._readings.values())
 
 
-def _key(source: Source, picture: Picture, prompt: str, ablations: Ablations) -> Key:
+def _check_stamp(source: Source) -> None:
+    """Raises ConfigurationError: the files in its folder are not those that it was stamped with."""
+    if source.stamp and stamped(source) != source:
+        raise ConfigurationError(
+            f"{source.name}: files in this folder changed since the page looked at it; load "
+            "the page again for the new ones, once they are complete"
+        )
+
+
+def key_of(source: Source, picture: Picture, prompt: str, ablations: Ablations) -> Key:
+    """What a reading or an answer is known by."""
     return source, picture.sha256, prompt, tuple(ablations)
 
 

@@ -10,6 +10,8 @@ from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -72,14 +74,14 @@ def table_parquet(panes: Panes) -> bytes:
 def figure(panes: Panes, picture: Picture, layer: int, kind: str, *, tile: Tile = 0) -> bytes:
     """The picture with its words at one layer (-1: the input similarity), as PNG or PDF."""
     from llavit_lens.figures.panels import draw_word_panels
+    from llavit_lens.lens.difference import matched_layer
 
     rows = []
     for title, reading in panes:
-        lead = panes[0][1].depth
-        number = round(max(layer, 0) * reading.depth / max(1, lead))
+        number = matched_layer(max(layer, 0), panes[0][1].depth, reading.depth)
         words = reading.similarity if layer < 0 else reading.words
         rows.append((title, [(words, number)]))
-    truth = picture.truth(panes[0][1].words.layout)
+    truth = truth_of(picture, panes)
     drawn = draw_word_panels(rows, picture.shown, truth=truth, tile=tile)
     buffer = io.BytesIO()
     drawn.savefig(buffer, format=kind)
@@ -125,4 +127,5 @@ this layer. Click a patch; move the slider. Made with llavit-lens.</p></header>
 def truth_of(picture: Picture, panes: Panes) -> Sequence[Collection[str] | None] | None:
     """The true words of each patch, where all panes have those patches."""
     layouts = [reading.words.layout for _, reading in panes]
-    return picture.truth(layouts[0]) if all(len(x) == len(layouts[0]) for x in layouts) else None
+    same = all(np.array_equal(layout.boxes, layouts[0].boxes) for layout in layouts)
+    return picture.truth(layouts[0]) if same else None

@@ -11,7 +11,7 @@ import streamlit as st
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.explorer import panels, pictures, state
 from llavit_lens.explorer.ablation import Ablation
-from llavit_lens.explorer.bench import Bench, Reading, Source, stamped
+from llavit_lens.explorer.bench import Bench, Reading, Source, key_of, stamped
 from llavit_lens.explorer.choices import Offer
 from llavit_lens.explorer.downloads import truth_of
 from llavit_lens.explorer.first_view import FirstView, first_view
@@ -23,6 +23,7 @@ from llavit_lens.explorer.sides import Side, apart_of, sides_of, why_unchanged
 from llavit_lens.explorer.switches import show_switches
 from llavit_lens.explorer.view import OWN, View
 from llavit_lens.explorer.waiting import shown_waiting
+from llavit_lens.lens.difference import matched_layer
 from llavit_lens.lens.search import Found, search
 
 if TYPE_CHECKING:
@@ -67,10 +68,10 @@ def explore(
         state.correct(start)
     view = state.current()
     with above:
-        found = _search(view.word, readings)
+        found = _search(view.word, sides)
     searched = moving_payload(
         view.word,
-        [(s.title, s.reading, f) for s, f in zip(sides, found, strict=True) if f is not None],
+        [(s.title, s.reading, f) for s, f in zip(sides, found, strict=True)],
     )
     still = _still_of(view, sides, picture, apart)
     if first is None:
@@ -97,7 +98,7 @@ def _start(view: View, readings: list[Reading], apart: np.ndarray | None) -> Sta
         lead.depth,
         len(lead.words.layout),
         # of two models the one on the right is what one looks for
-        opening_layer(readings[-1]),
+        matched_layer(opening_layer(readings[-1]), readings[-1].depth, lead.depth),
         lambda layer: opening_patch(
             lead, max(layer, 0), None if apart is None else apart[layer + 1]
         ),
@@ -141,17 +142,24 @@ def _read(
         return source, known
     return source, shown_waiting(
         offer.title(name),
+        key_of(source, picture, prompt, ablations),
         lambda notes: bench.read(source, picture, prompt, ablations, notes.watch),
     )
 
 
-def _search(word: str, readings: list[Reading]) -> list[Found | None]:
-    if word.strip():
+def _search(word: str, sides: list[Side]) -> list[Found | None]:
+    """The word in each side's words; None, and the page says why, where it cannot be followed."""
+    found: list[Found | None] = [None for _ in sides]
+    faults: dict[str, list[str]] = {}
+    for number, side in enumerate(sides) if word.strip() else ():
         try:
-            return [_found(repr(reading.key), word, reading) for reading in readings]
+            found[number] = _found(repr(side.reading.key), word, side.reading)
         except LlavitLensError as error:
-            st.warning(plain(str(error)))
-    return [None for _ in readings]
+            faults.setdefault(str(error), []).append(side.title)
+    for fault, titles in faults.items():
+        whose = "" if len(titles) == len(sides) else f"{' and '.join(titles)}: "
+        st.warning(plain(whose + fault))
+    return found
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -170,7 +178,8 @@ def _still_of(
     # a search leaves the picture and its words as they are: the view in the browser may stay
     if (stored := _stored(view)) is not None:
         return stored.still
-    key = repr([(side.title, side.reading.key) for side in sides])
+    # what is true of a picture goes by its name: the same one from outside has no truth
+    key = repr([picture.name, *((side.title, side.reading.key) for side in sides)])
     return _still(key, view.k, sides, picture, apart)
 
 

@@ -95,7 +95,7 @@ def opening_patch(reading: Reading, layer: int, difference: np.ndarray | None = 
     Args:
         reading: the first one.
         layer: which layer.
-        difference: float [n] at that layer (see `compare`).
+        difference: float [n] at that layer (see `sides.apart_of`).
     """
     layout = reading.words.layout
     patches = np.flatnonzero((layout.tile == 0) & layout.on_picture)

@@ -16,7 +16,7 @@ from llavit_lens.explorer.places import place_of
 from llavit_lens.explorer.plain import plain
 from llavit_lens.explorer.sides import Side
 from llavit_lens.explorer.trajectories import trajectory_figure
-from llavit_lens.lens.difference import partners
+from llavit_lens.lens.difference import matched_layer, partners
 
 if TYPE_CHECKING:
     from llavit_lens.explorer.bench import Bench
@@ -67,7 +67,7 @@ def show_trajectories(sides: Sequence[Side], start: Start, found: Sequence[Found
     for number, (column, side, each) in enumerate(zip(columns, sides, found, strict=True)):
         reading = side.reading
         own = patch if reading is lead else int(partners(layout, reading.words.layout)[patch])
-        depth = round(max(layer, 0) * reading.depth / max(1, lead.depth))
+        depth = matched_layer(max(layer, 0), lead.depth, reading.depth)
         figure = trajectory_figure(reading, own, depth if layer >= 0 else None, each)
         with column:
             if len(sides) > 1:

@@ -68,7 +68,7 @@ def still_payload(
         shown: the picture for people.
         k: words of each patch.
         truth: true words of each patch, for readings on that many patches.
-        difference: [slots, patches] of the first reading, 0 to 1 (see `compare`).
+        difference: [slots, patches] of the first reading, 0 to 1 (see `sides.apart_of`).
     """
     return {
         "size": list(shown.size),

@@ -35,13 +35,16 @@ def sentence(found: Found, reading: Reading, title: str) -> str:
 
 
 def moving_payload(
-    word: str, found: list[tuple[str, Reading, Found]] | None
+    word: str, found: list[tuple[str, Reading, Found | None]] | None
 ) -> dict[str, Any] | None:
-    """The search as the view draws it."""
-    if not found:
+    """The search as the view draws it; None where no side has the word."""
+    if not found or all(each is None for _, _, each in found):
         return None
-    panes = []
+    panes: list[dict[str, Any] | None] = []
     for title, reading, each in found:
+        if each is None:
+            panes.append(None)
+            continue
         layer, patch = each.best
         codes = np.concatenate(
             [cosine_codes(each.cosine)[None], log_probability_codes(each.values)]

@@ -48,11 +48,8 @@ def sides_of(view: View, offer: Offer, read: Read) -> tuple[list[Side], list[Sid
     """
 
     def side(name: str, ablations: tuple[Ablation, ...] = (), title: str = "") -> Side:
-        return Side(title or offer.title(name), *_found(name, ablations))
-
-    def _found(name: str, ablations: tuple[Ablation, ...]) -> tuple:
         source, reading = read(name, ablations)
-        return source, ablations, reading
+        return Side(title or offer.title(name), source, ablations, reading)
 
     both = view.mode == "compare" or (view.mode == "ablate" and view.pair != "one")
     if both and view.other == view.model:

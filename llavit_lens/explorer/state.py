@@ -144,7 +144,9 @@ def take_switches(depth: int) -> None:
     for kind in ABLATIONS:
         if st.session_state.get(switch_key(kind)):
             first, last = st.session_state.get(layers_key(kind, depth), (0, depth - 1))
-            chosen.append(Ablation(kind, first, None if last == depth - 1 else last))
+            # "to the last" is another layer in a model of another depth
+            full = (first, last) == (0, depth - 1)
+            chosen.append(Ablation(kind, first, None if full else last))
     st.session_state["ablation"] = to_link(chosen)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from llavit_lens.explorer import state
 from llavit_lens.explorer.ablation import Ablation, of_link, to_link
-from llavit_lens.explorer.choices import OF_PATCHES, OF_TEXT, PAIRS, Offer
+from llavit_lens.explorer.choices import ABLATIONS, OF_PATCHES, OF_TEXT, PAIRS, Offer
 from llavit_lens.explorer.plain import plain
 from llavit_lens.explorer.view import View
 
@@ -15,6 +17,16 @@ _LAYERS = (
     "the slider above the picture: lens layer 0 is the projector's output, before any decoder "
     "layer, and lens layer 1 is what decoder layer 0 puts out."
 )
+_CUT_ALL = ("self", "causal", "bidirectional")
+VOID: dict[str, tuple[str, ...]] = {
+    "visual_attention": tuple(kind for kind in OF_PATCHES if kind != "visual_attention"),
+    "visual->visual": _CUT_ALL,
+    "self": _CUT_ALL[1:],
+    "causal": _CUT_ALL[2:],
+    "text->visual": ("last->visual",),
+    "text->text": ("last->text",),
+}
+"""What changes nothing in layers where this is on: what one intervention cuts is cut."""
 _COLUMNS = {"What patches read": OF_PATCHES, "What text reads": OF_TEXT}
 
 
@@ -48,11 +60,29 @@ def show_switches(view: View, depth: int, offer: Offer) -> None:
                 st.markdown(f"**{title}**")
                 for kind, label in kinds.items():
                     _switch(kind, label, corrected.get(kind), depth)
+        for line in void_switches(tuple(corrected.values()), depth):
+            st.caption(line)
         st.caption(_LAYERS)
         if corrected:
             calls = ", ".join(ablation.code(depth) for ablation in corrected.values())
             with st.expander("The same in Python"):
                 st.code(f"with {calls}:\n    vlm.generate(picture, question)", language="python")
+
+
+def void_switches(ablations: Sequence[Ablation], depth: int) -> list[str]:
+    """A sentence for each intervention that another one makes void in some of its layers."""
+    lines = []
+    for weak in ablations:
+        stronger = [a for a in ablations if weak.kind in VOID.get(a.kind, ())]
+        void = sorted(
+            {layer for a in stronger for layer in {*a.layers(depth)} & {*weak.layers(depth)}}
+        )
+        if not void:
+            continue
+        where = "" if len(void) == len(weak.layers(depth)) else " in the layers that they share"
+        names = " and ".join(f"“{ABLATIONS[a.kind]}”" for a in stronger)
+        lines.append(f"“{ABLATIONS[weak.kind]}” changes nothing{where}: {names} goes before it.")
+    return lines
 
 
 def _fits(ablation: Ablation, depth: int) -> bool:

@@ -7,11 +7,11 @@ go on counting where a step tells nothing, and only the page's own thread talks 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Hashable
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass, field
-from threading import Lock
-from typing import TypeVar
+from threading import Lock, Thread
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -60,11 +60,15 @@ class Notes:
     """The steps so far; written by the work, in any of its threads, and read by the page."""
 
     steps: list[Step] = field(default_factory=lambda: [Step(TURN, time.monotonic())])
+    begins: Callable[[], None] = lambda: None
+    """Is called at the first note, and may raise."""
     _books: Lock = field(default_factory=Lock)
 
     def watch(self, name: str, done: int = 0, total: int = 0) -> None:
         """As `llavit_lens.model.progress.Watch`. Another step than the last one ends that."""
         now = time.monotonic()
+        if self.steps[-1].name == TURN:
+            self.begins()
         with self._books:
             if self.steps[-1].name != name:
                 self.steps[-1].ended = now
@@ -83,17 +87,74 @@ class Notes:
         return "  \n".join(lines)
 
 
-def shown_waiting(title: str, work: Callable[[Notes], Result]) -> Result:
+@dataclass
+class _Job:
+    """Work in a thread of its own, and how many pages wait for it."""
+
+    notes: Notes = field(default_factory=Notes)
+    future: Future[Any] = field(default_factory=Future)
+    waiting: int = 0
+
+
+_jobs: dict[Hashable, _Job] = {}
+_jobs_lock = Lock()
+
+
+def _joined(key: Hashable, work: Callable[[Notes], Result]) -> _Job:
+    """The job that does this already, or a new one; one more page waits for it."""
+    with _jobs_lock:
+        job = _jobs.get(key)
+        if new := job is None:
+            job = _jobs[key] = _Job()
+        job.waiting += 1
+    if new:
+        # a daemon: nobody waits for a model to load before the server ends
+        Thread(target=_run, args=(key, job, work), name="explorer-work", daemon=True).start()
+    return job
+
+
+def _run(key: Hashable, job: _Job, work: Callable[[Notes], Result]) -> None:
+    def forget() -> None:
+        if _jobs.get(key) is job:
+            del _jobs[key]
+
+    def still_wanted() -> None:
+        with _jobs_lock:
+            if not job.waiting:
+                forget()
+                raise CancelledError
+
+    job.notes.begins = still_wanted
+    try:
+        result = work(job.notes)
+    except BaseException as error:
+        with _jobs_lock:
+            forget()
+        job.future.set_exception(error)
+    else:
+        with _jobs_lock:
+            forget()
+        job.future.set_result(result)
+
+
+def shown_waiting(title: str, key: Hashable, work: Callable[[Notes], Result]) -> Result:
     """The result of `work`, which takes notes; meanwhile the page shows them.
 
+    Work of the same key that is under way is not begun twice. If Streamlit stops the page
+    meanwhile, work that has its turn goes on, and who asks for its result next finds it; work whose
+    turn comes when no page waits for it any more ends there.
+
+    Args:
+        title: of the model.
+        key: what the result depends on.
+        work: its first note says that it has its turn.
+
     Raises:
-        Whatever `work` raises. If Streamlit stops the page meanwhile, the work goes on, and who
-        asks for its result next finds it.
+        Whatever `work` raises.
     """
-    notes, place = Notes(), st.empty()
-    pool = ThreadPoolExecutor(1, thread_name_prefix="explorer-work")
+    place, job = st.empty(), _joined(key, work)
+    notes, future = job.notes, job.future
     try:
-        future = pool.submit(work, notes)
         started, before = time.monotonic(), ""
         with place.status(f"Reading with {plain(title)}", expanded=True) as status:
             lines, bar = st.empty(), st.empty()
@@ -112,7 +173,8 @@ def shown_waiting(title: str, work: Callable[[Notes], Result]) -> Result:
         place.empty()
         return future.result()
     finally:
-        pool.shutdown(wait=False)
+        with _jobs_lock:
+            job.waiting -= 1
 
 
 def _sizes(done: int, total: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -48,17 +49,31 @@ def difference(a: Words, b: Words, trace_a: Trace, trace_b: Trace) -> np.ndarray
     depth_a, depth_b = len(a.layers) - 1, len(b.layers) - 1
     index = np.arange(depth_a + 1)
     own = _Side(a, trace_a, index, np.arange(len(a.layout)))
-    matched = np.rint(index * (depth_b / max(1, depth_a))).astype(int)
+    matched = matched_layer(index, depth_a, depth_b)
     other = _Side(b, trace_b, matched, partners(a.layout, b.layout))
     apart = own.top() - other.shares_of(own) + other.top() - own.shares_of(other)
     return np.clip(apart / 2, 0, 1).astype(np.float32)
 
 
+Layer = TypeVar("Layer", int, np.ndarray)
+
+
+def matched_layer(layer: Layer, depth: int, other: int) -> Layer:
+    """The layer at the same share of the depth in another model; of two equally near the later.
+
+    Args:
+        layer: a layer, or an array of layers, from 0 to `depth`.
+        depth, other: last layers of the model and of the other one.
+    """
+    depth = max(1, depth)
+    return (2 * layer * other + depth) // (2 * depth)  # floor(x + 1/2), as in static/linked.js
+
+
 def partners(a: VisualLayout, b: VisualLayout) -> np.ndarray:
-    """int64 [n of a]: for each patch of `a` the one of `b`, of the same kind of tile (base or
-    detail), that is nearest to it on the picture."""
+    """int64 [n of a]: for each patch of `a` the one of `b` that is nearest to it on the picture:
+    of the same kind of tile (base or detail; base, where `b` has no other) and not padding."""
     found = np.zeros(len(a), np.int64)
-    kinds = (b.tile == 0, b.tile > 0)
+    kinds = (b.on_picture & (b.tile == 0), b.on_picture & (b.tile > 0))
     for kind, own in enumerate((a.tile == 0, a.tile > 0)):
         candidates = np.flatnonzero(kinds[kind] if kinds[kind].any() else kinds[0])
         centers = _centers(b.boxes[candidates])
@@ -113,9 +128,12 @@ class _Side:
         them."""
         ids = other.words.ids[other._at]
         own_table, table = (token_strings(side.trace.tokenizer) for side in (self, other))
-        if own_table is table or own_table == table:
-            return ids
-        places = {text: token for token, text in reversed(list(enumerate(own_table)))}
-        unique, index = np.unique(ids, return_inverse=True)
-        known = [places.get(table[t], -1) if t < len(table) else -1 for t in unique.tolist()]
-        return np.array(known, np.int64)[index].reshape(ids.shape)
+        if own_table is not table and own_table != table:
+            places = {text: token for token, text in reversed(list(enumerate(own_table)))}
+            unique, index = np.unique(ids, return_inverse=True)
+            known = [places.get(table[t], -1) if t < len(table) else -1 for t in unique.tolist()]
+            ids = np.array(known, np.int64)[index].reshape(ids.shape)
+        # matrices may be padded beyond the vocabulary, to one length or another
+        logits = self.words.kind == "logit_lens"
+        rows = self.trace.unembedding if logits else self.trace.embedding
+        return np.where(ids < len(rows), ids, -1)

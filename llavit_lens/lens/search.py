@@ -20,16 +20,19 @@ class Found:
         cosine: float32 [n], the largest cosine of a visual token at the input with their
             embeddings (Eq. 4).
         values: float32 [layers + 1, n], log-probabilities by the logit lens, in nats.
+        on_picture: bool [n], False where a patch shows only padding.
     """
 
     tokens: Tokens
     cosine: np.ndarray
     values: np.ndarray
+    on_picture: np.ndarray
 
     @property
     def best(self) -> tuple[int, int]:
-        """(layer, patch) where the word is likeliest; of equals the first."""
-        layer, patch = np.unravel_index(int(self.values.argmax()), self.values.shape)
+        """(layer, patch) where on the picture the word is likeliest; of equals the first."""
+        seen = np.where(self.on_picture, self.values, -np.inf)
+        layer, patch = np.unravel_index(int(seen.argmax()), seen.shape)
         return int(layer), int(patch)
 
 
@@ -51,4 +54,5 @@ def search(word: str, trace: Trace, words: Words) -> Found:
         tokens,
         cosines(trace, tokens.ids).max(axis=1),
         np.minimum(np.logaddexp.reduce(values, axis=2), 0.0),
+        words.layout.on_picture,
     )

@@ -68,6 +68,8 @@ def _bar(step: str, watch: Watch) -> type[tqdm]:
     """A bar that tells instead of being drawn."""
 
     class Bar(tqdm):
+        monitor_interval = 0  # no thread that watches over bars nobody draws
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             # of a download the bytes count, not the files
             self._counts = step != DOWNLOAD or kwargs.get("unit") == "B"

@@ -21,6 +21,7 @@ from llavit_lens.explorer.memory import model_bytes, vocabularies
 from llavit_lens.explorer.opening import Start
 from llavit_lens.explorer.pictures import OWN, Picture
 from llavit_lens.explorer.sides import Side
+from llavit_lens.explorer.switches import VOID, void_switches
 from llavit_lens.vlm.images import pixel_sha256
 
 
@@ -203,11 +204,34 @@ def test_the_code_that_is_shown_does_the_same(picture, kind):
             assert torch.equal(vlm.run(picture.image), found)
 
 
+@pytest.mark.parametrize(
+    ("strong", "weak"), [(strong, weak) for strong, void in VOID.items() for weak in void]
+)
+@pytest.mark.parametrize("family", ["llava", "llavit"])
+def test_what_the_page_calls_void_changes_nothing(picture, family, strong, weak):
+    vlm = tiny_vlm(family)
+    with applied(vlm, [Ablation(strong)], LAYERS):
+        expected = vlm.run(picture.image)
+    with applied(vlm, [Ablation(strong), Ablation(weak)], LAYERS):
+        torch.testing.assert_close(vlm.run(picture.image), expected)
+    (said,) = void_switches([Ablation(strong), Ablation(weak, 1)], LAYERS)
+    assert said.startswith(f"“{ABLATIONS[weak]}” changes nothing: “{ABLATIONS[strong]}”")
+    assert not void_switches([Ablation(strong, 0, 0), Ablation(weak, 1)], LAYERS)
+
+
 def test_titles_of_ablations():
     assert Ablation("visual_attention").title(6).endswith(", all layers")
     assert Ablation("visual_attention", 0, 5).title(6).endswith(", all layers")
     assert Ablation("text->visual", 2).title(6).endswith(", decoder layers 2 to 5")
     assert Ablation("text->visual", 2, 2).title(6).endswith(", decoder layer 2")
+
+
+def test_layers_that_end_before_the_last_stay_as_they_are_in_a_deeper_model():
+    assert Ablation("causal", 2, 5).within(6) == Ablation("causal", 2, 5)
+    assert Ablation("causal", 2, 9).within(6) == Ablation("causal", 2, 5)
+    assert Ablation("causal", 0, 5).within(6) == Ablation("causal")
+    assert Ablation("causal", 2).within(6) == Ablation("causal", 2)
+    assert Ablation("causal", 8, 9).within(6) == Ablation("causal", 5, 5)
 
 
 def test_a_folder_that_was_written_anew_is_read_anew(picture, loaded, tmp_path):
@@ -250,3 +274,32 @@ def test_a_pasted_text_that_is_too_long_is_not_decoded(monkeypatch):
     assert component.pasted_bytes() == bytes(3000)
     monkeypatch.setattr(component, "MOST_PASTED", 2000)
     assert component.pasted_bytes() == b""
+
+
+def test_a_folder_that_changes_meanwhile_is_not_read_as_what_it_was(picture, loaded, tmp_path):
+    bench, weights = Bench(), tmp_path / "model.safetensors"
+    weights.write_bytes(b"old")
+    source = stamped(Source(str(tmp_path)))
+    first = bench.read(source, picture, "")
+    weights.write_bytes(b"newer")
+    assert bench.read(source, picture, "What?") is not first  # the model in memory is the old one
+    newer = stamped(source)
+    bench.read(newer, picture, "")
+    with pytest.raises(ConfigurationError, match="files in this folder changed"):
+        bench.read(source, picture, "Else?")
+    assert list(bench._models) == [newer]
+
+
+def test_a_folder_that_changes_while_it_is_loaded(picture, loaded, tmp_path, monkeypatch):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"old")
+    source, bench = stamped(Source(str(tmp_path))), Bench()
+
+    def load(name, device, dtype):
+        weights.write_bytes(b"newer")
+        return tiny_vlm("llava")
+
+    monkeypatch.setattr(import_module("llavit_lens.vlm.load"), "load", load)
+    with pytest.raises(ConfigurationError, match="files in this folder changed"):
+        bench.read(source, picture, "")
+    assert not bench._models and not bench._readings

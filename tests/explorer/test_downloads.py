@@ -3,6 +3,8 @@
 import io
 import json
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -77,3 +79,13 @@ def test_no_word_or_name_can_leave_the_data(readings, image):
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
     assert json.loads(data)["still"] == still
     assert any(HOSTILE[:20] in word for word in still["panes"][0]["strings"])
+
+
+def test_true_words_are_known_where_all_have_the_same_patches(readings):
+    picture = SimpleNamespace(truth=lambda layout: "known")
+    reading, other = readings
+    assert downloads.truth_of(picture, [("one", reading), ("two", other)]) == "known"
+    layout = other.words.layout
+    moved = replace(layout, boxes=layout.boxes + 1.0)  # as many, and elsewhere
+    moved_reading = replace(other, words=replace(other.words, layout=moved))
+    assert downloads.truth_of(picture, [("one", reading), ("two", moved_reading)]) is None

@@ -316,7 +316,7 @@ def test_ablate(visit):
     assert "hardly differ" in page.locator(".apart").text_content()
     page.locator(".slide input").fill("7")
     assert page.locator(".chip").count() >= 1
-    again = visit(link(page, "mode=ablate", "visual_attention%3A1-", "layer=6"))
+    again = visit(link(page, "mode=ablate", "visual_attention%3A1-5", "layer=6"))
     again.locator("canvas.picture").nth(1).wait_for()
     assert again.locator("h3.name").all_text_contents() == names
     with rerun(again):
@@ -459,9 +459,9 @@ def test_words_that_are_markup_stay_words(visit, hostile_folder, tmp_path, brows
     page = visit("?model=" + str(hostile_folder))
     with rerun(page):
         page.mouse.click(*center_of(page, 7, 7))
-    assert IMAGE in page.locator("table.words").text_content()
+    page.locator("table.words").get_by_text(IMAGE).first.wait_for()
     page.mouse.move(*center_of(page, 0, 0))
-    assert SCRIPT in page.locator(".card").text_content()
+    page.locator(".card").get_by_text(SCRIPT).first.wait_for()
     page.locator(".js-plotly-plot").get_by_text(IMAGE[:20]).first.wait_for()
     page.get_by_label("Find a word").fill(IMAGE)
     with rerun(page):
@@ -516,12 +516,15 @@ def test_the_same_picture_again_has_no_pin_that_the_page_does_not_know(visit, tm
     picture = tmp_path / "scene.png"
     shutil.copy(sharper_path(path_of(example_names()[3])), picture)
     page = visit()
-    page.locator("input[type=file]").set_input_files(str(picture))
-    link(page, "picture=own")
-    page.mouse.click(*center_of(page, 7, 0))
+    with rerun(page):
+        page.locator("input[type=file]").set_input_files(str(picture))
+        link(page, "picture=own")
+    with rerun(page):
+        page.mouse.click(*center_of(page, 7, 0))
     page.get_by_role("heading", name="The patch at row 7, column 0").wait_for()
     link(page, "patch=56")
-    page.locator("input[type=file]").set_input_files(str(picture))
+    with rerun(page):
+        page.locator("input[type=file]").set_input_files(str(picture))
     # the page forgets the pin, as for any other picture; the words stay the same
     page.wait_for_function("!location.search.includes('patch=')")
     settled(page)
@@ -571,6 +574,7 @@ def test_a_public_page(browser, tmp_path):
         )
         page.goto(f"{address}/?model=/etc&layer=4")
         page.get_by_text("Take it with you").wait_for()
+        settled(page)
         alerts = page.get_by_test_id("stAlert")
         assert alerts.count() == 1
         assert (
@@ -586,6 +590,7 @@ def test_a_public_page(browser, tmp_path):
         chosen.fill("")
         page.get_by_role("option", name="mine").click()
         page.locator("h3.name").get_by_text("mine").wait_for()
+        settled(page)
         query = link(page, "model=mine")
         again = browser.new_page()
         again.set_default_timeout(MILLISECONDS)

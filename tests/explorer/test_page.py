@@ -274,7 +274,7 @@ def test_interventions_combine(page, shown):
         "no visual attention (Eq. 5), decoder layers 0 to 1; patches see no patches, not even "
         "themselves, decoder layers 4 to 5",
     ]
-    assert link_of(page)["ablation"] == "visual_attention:0-1,visual->visual:4-"
+    assert link_of(page)["ablation"] == "visual_attention:0-1,visual->visual:4-5"
     assert "layers=range(0, 2)" in page.code[0].value and "range(4, 6)" in page.code[0].value
     for kind in ("visual_attention", "visual->visual"):
         page.toggle(key=f"switch {kind}").set_value(False).run()
@@ -468,7 +468,14 @@ def test_layers_of_an_ablation_that_are_not_there_are_said(page, shown):
     page.run()
     assert not page.exception and not page.error and len(page.warning) == 1
     assert "They are 0 to 5" in page.warning[0].value and "self" not in page.warning[0].value
-    assert link_of(page)["ablation"] == "self:2-3,causal:3-"
+    assert link_of(page)["ablation"] == "self:2-3,causal:3-5"
+
+
+def test_void_switches_are_said(page, shown):
+    page.query_params.update(mode="ablate", ablation="visual_attention,bidirectional:2-3")
+    page.run()
+    assert not page.exception and not page.error
+    assert any("(Eq. 8)” changes nothing: “No visual" in each.value for each in page.caption)
 
 
 @pytest.mark.parametrize("mode", ["look", "compare", "ablate"])

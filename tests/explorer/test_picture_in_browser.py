@@ -10,11 +10,14 @@ import pytest
 from browser import open_browser
 from explorer_readings import grid_reading, reading_of
 from PIL import Image
-from tiny_vlm import tiled_vlm
+from tiny_vlm import tiled_vlm, tiny_vlm
 
 from llavit_lens.explorer import downloads
 from llavit_lens.explorer.payload import still_payload
+from llavit_lens.explorer.search import moving_payload
 from llavit_lens.figures.style import PALETTE
+from llavit_lens.lens.difference import matched_layer, partners
+from llavit_lens.lens.search import search as search_for
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -67,12 +70,15 @@ def visit(browser, words, probabilities, tmp_path):
     wrong, pages = [], []
     image = Image.new("RGB", (480, 480), (GRAY,) * 3)
 
-    def open_page(reading=None, truth=None, viewport=(940, 1000), **start):
+    def open_page(
+        reading=None, truth=None, viewport=(940, 1000), other=None, apart=None, search=None, **start
+    ):
         reading = reading or grid_reading(words, probabilities, image)
-        still = still_payload([("model", reading)], image, 2, truth)
+        panes = [("model", reading), *([("other", other)] if other else [])]
+        still = still_payload(panes, image, 2, truth, apart)
         where = {"slot": 1, "pin": None, "color": "probability", "scale": "", "labels": ""}
         path = tmp_path / "page.html"
-        path.write_text(downloads.page(still, {**where, **start}, None))
+        path.write_text(downloads.page(still, {**where, **start}, search))
         page = browser.new_page(viewport={"width": viewport[0], "height": viewport[1]})
         pages.append(page)
         page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
@@ -296,3 +302,78 @@ def test_tiles_are_one_lattice(visit, image):
         each["text"].rstrip("…") for each in page.evaluate("window.drawn")
         if not each["text"].endswith("…") and each["text"].isalpha()
     }  # fmt: skip
+
+
+COLOR = """canvas => [...canvas.getContext('2d').getImageData(
+    Math.round(canvas.width / 2 + 5), Math.round(canvas.height / 2 + 5), 1, 1).data]"""
+
+
+@pytest.mark.parametrize(("depth", "other"), [(6, 3), (3, 6), (5, 4)])
+def test_models_of_other_depth_show_the_same_layer_and_difference(
+    visit, words, probabilities, depth, other
+):
+    image = Image.new("RGB", (480, 480), (GRAY,) * 3)
+    pair = [
+        grid_reading(words, np.repeat(probabilities[1:], n + 1, axis=0), image)
+        for n in (depth, other)
+    ]
+    slots = depth + 2
+    apart = np.repeat(np.arange(slots)[:, None] / slots, SIDE * SIDE, axis=1)
+    page = visit(pair[0], other=pair[1], apart=apart, color="difference", labels="off")
+    seen = set()
+    for layer in range(depth + 1):
+        page.locator(".slide input").fill(str(layer + 1))
+        current = page.locator(".thumbnail[aria-current] span").all_text_contents()
+        assert current == [str(layer), str(matched_layer(layer, depth, other))]
+        left, right = (page.locator("canvas.picture").nth(i).evaluate(COLOR) for i in range(2))
+        assert left == right
+        seen.add(tuple(left))
+    assert len(seen) == depth + 1
+
+
+def test_a_place_on_a_tile_of_the_second_model_alone(visit, image):
+    lead, other = reading_of(tiny_vlm("llava"), image), reading_of(tiled_vlm("llava_next"), image)
+    pair = [("model", lead), ("other", other)]
+    search = moving_payload(
+        "dog", [(name, r, search_for("dog", r.trace, r.words)) for name, r in pair]
+    )
+    layout = other.words.layout
+    patch = int(np.flatnonzero((layout.tile > 1) & layout.on_picture)[-1])
+    search["panes"][1] |= {"patch": patch, "slot": 2}
+    page = visit(lead, other=other, search=search)
+    page.get_by_role("button", name="Show where other has it likeliest").click()
+    places = page.locator("h4").all_text_contents()
+    own = int(partners(layout, lead.words.layout)[patch])
+    assert (
+        places[0]
+        == f"Patch at row {lead.words.layout.row[own]}, column {lead.words.layout.col[own]}"
+    )
+    assert "tile" in places[1]
+    assert page.get_by_label("Tiles in detail").is_checked()
+
+
+def test_the_focus_stays_and_the_browser_keeps_its_keys(visit):
+    page = visit(pin=5)
+    button = page.locator(".go").nth(2)
+    button.focus()
+    page.keyboard.press("Enter")
+    assert page.locator(".thumbnail[aria-current] span").text_content() == "1"
+    assert page.locator(".go").nth(2).evaluate("button => button === document.activeElement")
+    page.locator("canvas.picture").focus()
+    page.keyboard.press("Control+ArrowRight")
+    assert page.locator("h4").text_content() == "Patch at row 0, column 5"
+    page.keyboard.press("ArrowRight")
+    assert page.locator("h4").text_content() == "Patch at row 0, column 6"
+
+
+def test_on_a_narrow_page_the_options_are_behind_a_button(visit):
+    page = visit(viewport=(390, 844))
+    color, more = page.get_by_label("What the colors show"), page.locator(".more")
+    assert not color.is_visible() and page.locator(".legend").is_visible()
+    more.focus()
+    page.keyboard.press("Enter")
+    assert color.is_visible() and more.get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Enter")
+    assert not color.is_visible() and more.get_attribute("aria-expanded") == "false"
+    page.set_viewport_size({"width": 940, "height": 1000})
+    assert color.is_visible() and not more.is_visible()

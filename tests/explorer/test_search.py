@@ -56,3 +56,10 @@ def test_what_the_browser_gets(readings):
 def test_nothing_searched():
     assert moving_payload("", None) is None
     assert moving_payload("", []) is None
+
+
+def test_a_word_that_one_model_lacks_is_still_searched_in_the_other(readings):
+    a, b = readings
+    sent = moving_payload("dog", [("a", a, None), ("b", b, search(b, "dog"))])
+    assert sent["panes"][0] is None and sent["panes"][1]["text"].startswith("b: likeliest")
+    assert moving_payload("dog", [("a", a, None), ("b", b, None)]) is None

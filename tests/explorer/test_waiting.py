@@ -46,7 +46,7 @@ def script():
         return "ready"
 
     try:
-        st.text(shown_waiting("<b>", work))
+        st.text(shown_waiting("<b>", bool(fails), work))
     except ConfigurationError as error:
         st.error(str(error))
 
@@ -85,11 +85,42 @@ def test_a_page_that_is_stopped_leaves_the_work_to_go_on(monkeypatch):
     monkeypatch.setattr(waiting.st, "empty", Place)
     before = time.monotonic()
     with pytest.raises(Stopped):
-        waiting.shown_waiting("a model", work)
+        waiting.shown_waiting("a model", "key", work)
     assert time.monotonic() - before < 20 and not ended.is_set()
     started.wait(30)
     may_end.set()
     assert ended.wait(30)
+
+
+def test_work_that_nobody_waits_for_ends_when_its_turn_comes(monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    class Place:
+        def status(self, *args, **options):
+            raise Stopped
+
+    turn, done = Event(), []
+
+    def work(name):
+        def run(notes):
+            turn.wait(30)
+            notes.watch("Finding the model")
+            done.append(name)
+            return name
+
+        return run
+
+    monkeypatch.setattr(waiting.st, "empty", Place)
+    for name in ("abandoned", "abandoned", "wanted"):
+        with pytest.raises(Stopped):
+            waiting.shown_waiting("a model", name, work(name))
+    assert len(waiting._jobs) == 2  # the same is not begun twice
+    gone, job = waiting._jobs["abandoned"], waiting._joined("wanted", work("again"))
+    turn.set()
+    assert job.future.result(30) == "wanted"
+    assert isinstance(gone.future.exception(30), waiting.CancelledError)
+    assert done == ["wanted"] and not waiting._jobs
 
 
 def test_notes_from_many_threads_are_one_step():

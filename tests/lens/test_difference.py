@@ -1,5 +1,9 @@
 """The difference of two readings, against loops written from its definition."""
 
+from dataclasses import replace
+from fractions import Fraction
+from math import floor
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +12,7 @@ from tiny_vlm import tiled_vlm, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens import difference as module
-from llavit_lens.lens.difference import difference, partners
+from llavit_lens.lens.difference import difference, matched_layer, partners
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.token_strings import token_strings
 
@@ -106,3 +110,39 @@ def test_words_that_cannot_be_held_against_each_other(readings):
     some = logit_lens(b.trace, 2, layers=[1, 2])
     with pytest.raises(ConfigurationError, match="all layers and patches of their trace"):
         difference(a.words, some, a.trace, b.trace)
+
+
+def test_no_partner_is_padding(image):
+    tall = image.resize((40, 100))  # on a grid of tiles that it does not fill
+    whole, padded = (reading_of(tiled_vlm(k), tall).words.layout for k in ("llava_next", "spatial"))
+    assert not padded.on_picture[padded.tile > 0].all()
+    found = partners(whole, padded)
+    assert padded.on_picture[found].all()
+    assert ((padded.tile[found] > 0) == (whole.tile > 0)).all()
+    centers = [(x.boxes[:, :2] + x.boxes[:, 2:]) / 2 for x in (whole, padded)]
+    for patch, partner in enumerate(found):
+        apart = ((centers[1] - centers[0][patch]) ** 2).sum(1)
+        same = padded.on_picture & ((padded.tile > 0) == (whole.tile[patch] > 0))
+        assert apart[partner] <= apart[same].min() + 1e-9
+
+
+def test_layers_are_matched_by_depth():
+    for depth, other in ((6, 3), (3, 6), (4, 6), (32, 40), (7, 7), (1, 5)):
+        every = np.arange(depth + 1)
+        exact = [floor(Fraction(i * other, depth) + Fraction(1, 2)) for i in every.tolist()]
+        assert matched_layer(every, depth, other).tolist() == exact
+        assert [matched_layer(i, depth, other) for i in every.tolist()] == exact
+        assert exact[0] == 0 and exact[-1] == other
+
+
+def test_ids_past_the_end_of_the_other_vocabulary_count_as_ruled_out(readings):
+    a, _ = readings
+    rows = int(a.words.ids[:, :, 0].max())  # the vocabulary's matrix of the other ends before it
+    short = replace(a.trace, unembedding=a.trace.unembedding[:rows])
+    words = replace(a.words, ids=np.minimum(a.words.ids, rows - 1))
+    found = difference(a.words, words, a.trace, short)
+    gone = a.words.ids[:, :, 0] >= rows
+    assert gone.any() and np.isfinite(found).all()
+    top, p = np.exp(a.words.values[:, :, 0]), probabilities(a)
+    own = np.take_along_axis(p, words.ids[:, :, :1], 2)[:, :, 0]
+    assert np.abs(found - (top + top - own) / 2)[gone].max() < BUDGET

@@ -1,5 +1,7 @@
 """A searched word: its map and its best place."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny_vlm import tiny_vlm
@@ -43,3 +45,12 @@ def test_a_word_that_no_token_can_spell(trace, monkeypatch):
     )
     with pytest.raises(ConfigurationError, match="not in this model's vocabulary"):
         search("zebrafishery", trace, logit_lens(trace, 1))
+
+
+def test_padding_is_no_best_place(trace):
+    found = search("dog", trace, logit_lens(trace, 1))
+    patch = found.best[1]
+    seen = np.arange(found.values.shape[1]) != patch
+    other = replace(found, on_picture=seen)
+    assert other.best[1] != patch
+    assert other.values[other.best] == found.values[:, seen].max()

@@ -10,7 +10,8 @@ class FoundBar {
   // search: see search.py, or null.
   show(search) {
     this.element.hidden = !search;
-    const lines = (search ? search.panes : []).map((found, number) => {
+    const lines = (search ? search.panes : []).flatMap((found, number) => {
+      if (!found) return [];
       const button = make("button", "", "Show me");
       button.type = "button";
       button.setAttribute("aria-label", `Show where ${this.panes[number].name} has it likeliest`);
@@ -47,13 +48,15 @@ class ApartBar {
       });
       const chip = make("button", "chip", texts.join("  |  "));
       chip.type = "button";
-      chip.title = `Pin the patch at ${lead.place(patch)}`;
+      chip.title = `${chip.textContent}. Pin the patch at ${lead.place(patch)}`;
       chip.onclick = () => this.pin(patch);
       chips.push(chip);
     }
     const text = chips.length
       ? "They differ most here (left | right):"
       : "At this layer they hardly differ.";
-    this.element.replaceChildren(make("span", "", text), ...chips);
+    keepingFocus(this.element, () =>
+      this.element.replaceChildren(make("span", "", text), ...chips),
+    );
   }
 }

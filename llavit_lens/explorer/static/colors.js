@@ -9,6 +9,7 @@ const SCALES = [
   ["log", "Log"],
 ];
 
+// Of a pane's patch at its own slot; the difference goes by the slot of the first model.
 const QUANTITIES = {
   probability: (pane, slot, patch) => pane.value(slot, patch, 0),
   entropy: (pane, slot, patch) => {
@@ -16,7 +17,7 @@ const QUANTITIES = {
     return entropy === null ? null : 1 - entropy;
   },
   word: (pane, slot, patch) => pane.searched(slot, patch),
-  difference: (pane, slot, patch) => (pane.difference ? pane.difference(slot, patch) : null),
+  difference: (pane, slot, patch, lead) => (pane.difference ? pane.difference(lead, patch) : null),
 };
 
 // The scales that a color can have, its own first.
@@ -31,7 +32,7 @@ class Scale {
   constructor(parts, color, kind, word) {
     const [[lead, slot]] = parts;
     Object.assign(this, { color, word, maxEntropy: lead.maxEntropy, cosine: lead.isCosine(slot) });
-    this.read = QUANTITIES[color];
+    this.read = (pane, own, patch) => QUANTITIES[color](pane, own, patch, slot);
     this.kind = scalesOf(color).includes(kind) ? kind : scalesOf(color)[0];
     const isShare = color === "probability" || color === "word";
     if (this.cosine && isShare && this.kind === "log") this.kind = "fixed";

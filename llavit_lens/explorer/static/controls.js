@@ -47,11 +47,18 @@ class Controls {
       act.change({ scale: "layer" }),
     );
     const legend = make("div", "legend", null, this.low, scale, this.high, this.meaning, this.refit);
-    this.elements = [
-      make("div", "tools", null, this.play, track, this.layer),
-      make("div", "second", null, options, legend),
-    ];
+    const second = make("div", "second", null, this.makeMore(options), options, legend);
+    this.elements = [make("div", "tools", null, this.play, track, this.layer), second];
     this.showPlaying(false);
+  }
+
+  // On a narrow page the options hide behind this button; on a wide one it is hidden itself.
+  makeMore(options) {
+    const more = make("button", "more", "Colors and words");
+    more.type = "button";
+    more.setAttribute("aria-expanded", "false");
+    more.onclick = () => more.setAttribute("aria-expanded", options.classList.toggle("open"));
+    return more;
   }
 
   makeSelect(name, key) {

@@ -80,9 +80,10 @@ class Pane {
     }
     return this.onPicture;
   }
-  // Patches that a view shows: the base tile (the whole picture), or all the others.
+  // Patches that a view shows: the base tile (the whole picture), or all the others if there are any.
   shown(tiles) {
-    return this.visible().filter((patch) => this.tile(patch) > 0 === tiles);
+    const others = tiles && this.grids.length > 1;
+    return this.visible().filter((patch) => this.tile(patch) > 0 === others);
   }
   at(x, y, patches) {
     return patches.find((i) => {

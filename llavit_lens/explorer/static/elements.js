@@ -15,3 +15,11 @@ function showWithin(box, element, side, length) {
   const most = from + element[`offset${length}`] - box[`client${length}`];
   box[`scroll${side}`] = Math.min(from, Math.max(most, box[`scroll${side}`]));
 }
+
+// Builds what is in an element anew; the button in it that had the focus has it again.
+function keepingFocus(element, build) {
+  const buttons = () => Array.from(element.querySelectorAll("button"));
+  const at = buttons().indexOf(element.getRootNode().activeElement);
+  build();
+  if (at >= 0) buttons()[Math.min(at, buttons().length - 1)]?.focus({ preventScroll: true });
+}

@@ -39,7 +39,9 @@ class PatchExplorer extends LinkedPanes {
       slot: Math.max(0, Math.min(panes[0].slots.length - 1, start.slot)),
       pin: start.pin !== null && start.pin < panes[0].n ? start.pin : null,
     });
-    if (state.pin !== null) state.tiles = panes[0].tile(state.pin) > 0;
+    if (state.pin !== null && panes[0].grids.length > 1) {
+      state.tiles = panes[0].tile(state.pin) > 0;
+    }
     this.render();
     if (state.slot !== start.slot || state.pin !== start.pin) this.change({});
   }
@@ -50,7 +52,8 @@ class PatchExplorer extends LinkedPanes {
     const before = this.word;
     this.word = search ? search.word : "";
     this.panes.forEach((pane, number) => {
-      pane.search = search ? numbers(search.panes[number].values, Uint16Array) : null;
+      const found = search?.panes[number]; // null: not in this model's vocabulary
+      pane.search = found ? numbers(found.values, Uint16Array) : null;
     });
     this.scales.clear();
     this.found.show(search);
@@ -71,7 +74,7 @@ class PatchExplorer extends LinkedPanes {
     this.views = this.panes.map((pane) => new PaneView(pane, this.picture, act));
     const switches = ["large"];
     if (this.panes.some((pane) => pane.truth)) switches.push("truth");
-    if (this.panes[0].grids.length > 1) switches.push("tiles");
+    if (this.panes.some((pane) => pane.grids.length > 1)) switches.push("tiles");
     this.controls = new Controls(this.panes[0].slots, this.palette, switches, {
       play: () => (this.playing ? this.stop() : this.start()),
       slot: (slot) => this.jump(slot),
@@ -124,9 +127,9 @@ class PatchExplorer extends LinkedPanes {
   // Show one of a model's slots and patches, colored by the searched word.
   go(number, slot, patch) {
     this.stop();
-    const [lead, center] = [this.panes[0], this.panes[number].center(patch)];
+    const center = this.panes[number].center(patch);
     this.state.tiles = this.panes[number].tile(patch) > 0;
-    const pin = number === 0 ? patch : lead.nearest(center, lead.shown(this.state.tiles));
+    const pin = number === 0 ? patch : this.panes[0].nearest(center, this.lattice(0).patches);
     this.change({ slot: this.leadSlot(number, slot), pin, color: "word" });
     this.reveal(pin);
   }

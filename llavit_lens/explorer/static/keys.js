@@ -3,6 +3,7 @@
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 function pressed(explorer, event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return; // the browser's own
   const { key } = event;
   const { pin, slot } = explorer.state;
   const [lead, { patches }] = [explorer.panes[0], explorer.lattice(0)];

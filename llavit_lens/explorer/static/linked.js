@@ -2,6 +2,9 @@
 
 const DENSE = 12; // columns of patches: with more, the picture gets more room, and words merge
 
+// The layer at the same share of the depth, as `matched_layer` in lens/difference.py.
+const matched = (layer, depth, other) => Math.floor((layer * other) / depth + 0.5);
+
 class LinkedPanes {
   constructor(panes) {
     this.panes = panes;
@@ -19,19 +22,20 @@ class LinkedPanes {
   }
   slotOf(number, slot = this.state.slot) {
     const [own, lead] = [this.panes[number].slots.length - 2, this.panes[0].slots.length - 2];
-    return number === 0 || slot === 0 || lead < 1 ? slot : Math.round(((slot - 1) * own) / lead) + 1;
+    return number === 0 || slot === 0 || lead < 1 ? slot : matched(slot - 1, lead, own) + 1;
   }
   leadSlot(number, slot) {
     const [own, lead] = [this.panes[number].slots.length - 2, this.panes[0].slots.length - 2];
-    return number === 0 || slot === 0 || own < 1 ? slot : Math.round(((slot - 1) * lead) / own) + 1;
+    return number === 0 || slot === 0 || own < 1 ? slot : matched(slot - 1, own, lead) + 1;
   }
 
   // The patches that a model's picture shows.
   lattice(number) {
     const pane = this.panes[number];
-    const tiles = this.state.tiles && pane.grids.length > 1;
-    const key = `${number} ${tiles}`;
-    if (!this.lattices.has(key)) this.lattices.set(key, new Lattice(pane, pane.shown(tiles)));
+    const key = `${number} ${this.state.tiles}`;
+    if (!this.lattices.has(key)) {
+      this.lattices.set(key, new Lattice(pane, pane.shown(this.state.tiles)));
+    }
     return this.lattices.get(key);
   }
 
@@ -50,6 +54,7 @@ class LinkedPanes {
     return this.state.labels || (this.lattice(0).columns > DENSE ? "merged" : "each");
   }
 
+  // Of each model's patches, at the first model's slots.
   setDifference(codes) {
     const lead = this.panes[0];
     const read = (slot, patch) => toFraction(codes[slot * lead.n + patch]);
@@ -59,9 +64,9 @@ class LinkedPanes {
         if (number === 0) return read(slot, patch);
         if (!nearest.has(patch)) {
           const same = lead.shown(pane.tile(patch) > 0);
-          nearest.set(patch, lead.nearest(pane.center(patch), same) ?? 0);
+          nearest.set(patch, lead.nearest(pane.center(patch), same));
         }
-        return read(this.leadSlot(number, slot), nearest.get(patch));
+        return read(slot, nearest.get(patch));
       };
     });
   }

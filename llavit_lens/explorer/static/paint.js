@@ -97,7 +97,7 @@ function outline(context, patch, rectangle, color, line) {
 }
 
 // A small picture of one layer: colors only.
-function paintThumbnail(canvas, pane, picture, look, slot) {
+function paintThumbnail(canvas, pane, look, slot) {
   const context = canvas.getContext("2d");
   context.fillStyle = look.background;
   context.fillRect(0, 0, canvas.width, canvas.height);

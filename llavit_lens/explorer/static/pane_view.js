@@ -164,7 +164,7 @@ class PaneView {
 
   drawThumbnails(look) {
     this.thumbnails.forEach(({ canvas }, number) =>
-      paintThumbnail(canvas, this.pane, this.picture, look, number),
+      paintThumbnail(canvas, this.pane, look, number),
     );
   }
 

@@ -35,7 +35,7 @@ class PatchPanel {
     const scroller = make("div", "scroller", null, table);
     const before = this.element.querySelector(".scroller");
     const scrolled = before ? before.scrollTop : 0;
-    this.element.replaceChildren(head, scroller);
+    keepingFocus(this.element, () => this.element.replaceChildren(head, scroller));
     scroller.scrollTop = scrolled;
     showWithin(scroller, body.children[look.slot], "Top", "Height");
     paintCrop(crop, this.pane, this.picture, pinned, look.accent);
