@@ -90,7 +90,8 @@ def _opened(openers: Iterable[_Opener], say: bool) -> Iterator[Image.Image]:
             yield opener()
         except ImageError as error:
             if say:
-                Console(stderr=True, highlight=False).print(f"left out: {error}", markup=False)
+                console = Console(stderr=True, highlight=False)
+                console.print(f"left out: {error}", markup=False, soft_wrap=True)  # paths are long
 
 
 def _print(table: pd.DataFrame) -> None:

@@ -85,7 +85,9 @@ def readability_report(
         del vlm
     unreadable = dict.fromkeys(why for own in tables for why in own.attrs["unreadable"])
     for why in unreadable:
-        Console(stderr=True, highlight=False).print(f"left out: {why}", markup=False)
+        Console(stderr=True, highlight=False).print(
+            f"left out: {why}", markup=False, soft_wrap=True
+        )
     what = f"{tables[0].attrs['pictures']} {what}"
     table = pd.concat(tables, ignore_index=True)
     _print(table, what)

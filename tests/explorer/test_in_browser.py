@@ -515,27 +515,6 @@ def test_it_listens_on_this_machine_only_and_tells_nobody(address):
     assert listening == [f"0100007F:{port:04X}"]
 
 
-def test_the_same_picture_again_has_no_pin_that_the_page_does_not_know(visit, tmp_path):
-    picture = tmp_path / "scene.png"
-    shutil.copy(sharper_path(path_of(example_names()[3])), picture)
-    page = visit()
-    with rerun(page):
-        page.locator("input[type=file]").set_input_files(str(picture))
-        link(page, "picture=own")
-    page.mouse.click(*center_of(page, 7, 0))
-    page.get_by_role("heading", name="The patch at row 7, column 0").wait_for()
-    link(page, "patch=56")
-    page.locator("input[type=file]").set_input_files(str(picture))
-    # the page forgets the pin, as for any other picture; the words stay the same
-    page.wait_for_function("!location.search.includes('patch=')")
-    settled(page)
-    place = page.locator("h4").text_content().removeprefix("Patch at ")
-    assert place != "row 7, column 0"
-    assert page.get_by_role("heading", name=f"The patch at {place}, through").is_visible()
-    page.mouse.click(*center_of(page, 7, 0))  # what one does next counts again
-    page.get_by_role("heading", name="The patch at row 7, column 0").wait_for()
-
-
 def test_a_layer_change_or_a_search_does_not_send_the_picture_again(visit):
     page = visit()
     received = []
