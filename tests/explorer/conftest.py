@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from explorer_readings import reading_of
 from hypothesis import settings
@@ -18,3 +20,10 @@ settings.load_profile("no-deadline")
 def readings(image: Image.Image) -> tuple[Reading, Reading]:
     """Two models' readings of the same picture."""
     return reading_of(tiny_vlm("llava"), image), reading_of(tiny_vlm("llavit"), image)
+
+
+@pytest.fixture(autouse=True)
+def main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit's AppTest puts its script in the place of `__main__`; a process that is spawned
+    later, by any test, would run that script."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
