@@ -82,7 +82,8 @@ class Ordering(NamedTuple):
     Attributes:
         lower, higher: what the paper found, alike for both of its base LLMs.
         change: higher minus lower here, with its 95 % interval.
-        verdict: `same` or `opposite` where the interval leaves out zero, else `undecided`.
+        verdict: `same` or `opposite` where the interval leaves out zero, else `undecided`; of one
+            seed always that, as its interval knows nothing of other seeds.
     """
 
     category: str
@@ -108,9 +109,9 @@ def orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> list[Orde
             (lower, below), (higher, above) = pair if gaps[0] > 0 else pair[::-1]
             change = bootstrap.change_of_runs(counts(below, category), counts(above, category))
             verdict = "undecided"
-            if change.low > 0:
+            if len(below) > 1 and change.low > 0:
                 verdict = "same"
-            elif change.high < 0:
+            elif len(below) > 1 and change.high < 0:
                 verdict = "opposite"
             found.append(Ordering(category, lower, higher, *change, verdict))
     return found

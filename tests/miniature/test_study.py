@@ -114,6 +114,8 @@ def test_orderings_are_held_to_the_paper() -> None:
     verdicts = {o.category: o.verdict for o in orderings(swapped, TABLE_1)}
     assert verdicts["vision_centric"] == "opposite"
     assert "undecided" in verdicts.values()
+    single = {name: own[:1] for name, own in runs.items()}
+    assert {o.verdict for o in orderings(single, TABLE_1)} == {"undecided"}
 
 
 def test_where_the_papers_own_models_disagree_there_is_no_ordering() -> None:
