@@ -47,24 +47,6 @@ FolderOption = Annotated[
     Path | None,
     typer.Option("--out", help="Folder for the table (.csv) and a figure of it (.png, .pdf)."),
 ]
-ResultsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--results",
-        help="Folder of the runs' results, a JSON file each. "
-        "(default: ours; with --train, the folder `results` in it)",
-    ),
-]
-TrainOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--train", help="Folder of trained models; what is missing is trained there (hours)."
-    ),
-]
-SeedsOption = Annotated[
-    str, typer.Option("--seeds", metavar="N,N,…", help="Seeds of the runs to train.")
-]
-
 app = typer.Typer(
     help="See, in words, what a vision-language model makes of every patch of a picture.",
     no_args_is_help=True,
@@ -298,17 +280,6 @@ def _layer_numbers(text: str | None) -> int | list[int] | None:
             f"--vision-feature-layer {text!r}: give numbers like -2 or 5,15,23"
         ) from None
     return layers if len(layers) > 1 else layers[0]
-
-
-def seed_numbers(text: str) -> list[int]:
-    """The numbers of `--seeds`. Raises ConfigurationError."""
-    try:
-        seeds = [int(part) for part in text.split(",")]
-    except ValueError:
-        seeds = [-1]
-    if min(seeds) < 0:
-        raise ConfigurationError(f"--seeds {text!r}: give numbers from 0 on, like 0,1,2")
-    return seeds
 
 
 @demo.command()
