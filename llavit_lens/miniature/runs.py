@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from transformers import TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.miniature.files import last_checkpoint
+from llavit_lens.miniature.files import last_checkpoint, write_whole
 from llavit_lens.training.trainer import RecipeTrainer
 
 
@@ -46,8 +48,12 @@ def run(
     schedule: Schedule,
     name: str,
     checkpoints: int = 10,
-) -> None:
-    """Train `model` in place on `data` in its order; continue from `folder`'s last checkpoint."""
+) -> float:
+    """Train `model` in place on `data` in its order; continue from `folder`'s last checkpoint.
+
+    Returns:
+        Minutes it took, those before an interruption among them.
+    """
     print(f"-- {name}: {schedule.steps} steps of {schedule.batch}", flush=True)
     args = TrainingArguments(
         output_dir=str(folder),
@@ -77,14 +83,36 @@ def run(
             "the miniature trains on one device: start one process, "
             "and set CUDA_VISIBLE_DEVICES to one GPU"
         )
+    clock = _Clock(folder / "minutes.json")
     trainer = RecipeTrainer(
         model,
         args,
         train_dataset=data,
         data_collator=collate,
         learning_rates=schedule.learning_rates,
+        callbacks=[clock],
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     # mixed precision wraps `forward`; the caller's model gets its own back
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     model.eval()
+    return clock.minutes
+
+
+class _Clock(TrainerCallback):
+    """Minutes of training up to the last checkpoint: what is lost after it is done again."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.minutes = file, 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step and self.file.is_file():
+            self.minutes = json.loads(self.file.read_text())
+        self.since = time.monotonic()
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        now = time.monotonic()
+        self.minutes, self.since = self.minutes + (now - self.since) / 60, now
+        write_whole(self.file, json.dumps(self.minutes))
+
+    on_train_end = on_save

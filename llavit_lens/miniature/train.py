@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import shutil
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -160,10 +159,9 @@ def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: s
         if not (home / "model").is_dir():
             model.set_attn_implementation("eager")  # its backward is faster than sdpa's on a CPU
             stage.freeze(model)
-            started = time.time()
-            collate = CollateExamples(tokenizer)
-            run(model, examples, collate, home / "run", schedule, f"{variant}, {stage.name}")
-            write_whole(home / "minutes.json", json.dumps((time.time() - started) / 60))
+            collate, title = CollateExamples(tokenizer), f"{variant}, {stage.name}"
+            took = run(model, examples, collate, home / "run", schedule, title)
+            write_whole(home / "minutes.json", json.dumps(took))
             save_whole(home / "model", model.save_pretrained)
         else:
             model = LlavitForConditionalGeneration.from_pretrained(home / "model")

@@ -1,5 +1,8 @@
 """Loss, learning rates, stages, and continuing after an interruption."""
 
+from itertools import count
+from types import SimpleNamespace
+
 import pytest
 import torch
 from tiny import PROMPT, tiny_llavit, tiny_tokenizer
@@ -105,24 +108,27 @@ class StopAt(TrainerCallback):
             raise KeyboardInterrupt
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_with_the_same_weights_and_counts_its_time(tmp_path, monkeypatch):
+    """By a clock that goes on by a minute at each look: at the start, 4 checkpoints, the end."""
+    monkeypatch.setattr(runs, "time", SimpleNamespace(monotonic=count(0, 60).__next__))
     schedule = Schedule(steps=8, batch=4, learning_rate=1e-2)
     whole = tiny_llm()
-    run(whole, Numbers(), collate, tmp_path / "whole", schedule, "whole", checkpoints=4)
+    assert run(whole, Numbers(), collate, tmp_path / "whole", schedule, "whole", 4) == 5
 
     broken = tiny_llm()
     original = RecipeTrainer.__init__
 
     def with_stop(self, *args, **kwargs):
-        original(self, *args, **kwargs, callbacks=[StopAt(5)])
+        original(self, *args, **kwargs)
+        self.add_callback(StopAt(5))
 
     monkeypatch.setattr(runs.RecipeTrainer, "__init__", with_stop)
     with pytest.raises(KeyboardInterrupt):
-        run(broken, Numbers(), collate, tmp_path / "broken", schedule, "broken", checkpoints=4)
+        run(broken, Numbers(), collate, tmp_path / "broken", schedule, "broken", 4)
     monkeypatch.setattr(runs.RecipeTrainer, "__init__", original)
 
     again = tiny_llm()
-    run(again, Numbers(), collate, tmp_path / "broken", schedule, "again", checkpoints=4)
+    assert run(again, Numbers(), collate, tmp_path / "broken", schedule, "again", 4) == 5
     for name, expected in whole.state_dict().items():
         assert torch.equal(again.state_dict()[name], expected), name
     assert not torch.equal(whole.lm_head.weight, tiny_llm().lm_head.weight)
