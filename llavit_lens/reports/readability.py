@@ -33,8 +33,8 @@ _SHOWN = (
     ("localisation", None, "where (AP)"),
     ("binding_color", None, "color bound"),
     ("leak_object", 3, "leak@3"),
-    ("replace_switch", None, "replaced"),
-    ("recolour_switch", None, "recoloured"),
+    ("replace_switch", None, "thing changed"),
+    ("recolour_switch", None, "color changed"),
     ("non_word", None, "no word"),
 )
 
@@ -147,7 +147,10 @@ def _print(table: pd.DataFrame, what: str) -> None:
             rows = own[own["measure"].eq(measure) & (own["k"].eq(k) if k else own["k"].isna())]
             if len(rows):
                 columns[heading] = rows
-        shown = Table("layer", *columns, title=str(model), box=SIMPLE)
+        shown = Table(title=str(model), box=SIMPLE, padding=(0, 1, 0, 0))
+        for heading in ("layer", *columns):  # whole words and numbers still fit into 80 columns
+            longest = max([*heading.split(), "±0.00"], key=len)
+            shown.add_column(heading, min_width=len(longest))
         for layer in range(int(own["layer"].max()) + 1):
             cells = (_cell(rows[rows["layer"].eq(layer)].iloc[0]) for rows in columns.values())
             shown.add_row(str(layer), *cells)
