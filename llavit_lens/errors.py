@@ -8,7 +8,7 @@ class LlavitLensError(Exception):
 
 
 class ImageError(LlavitLensError):
-    """An image that is missing, unreadable or too large."""
+    """An image that is missing, unreadable or too large, or whose masks are broken."""
 
 
 class CheckpointError(LlavitLensError):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.errors import ConfigurationError, ImageError
 from llavit_lens.evaluation.coco_masks import mask_of
 from llavit_lens.evaluation.labelled import LabelledObject, LabelledPicture, LazyPictures
 from llavit_lens.evaluation.recolour import recolouring
@@ -50,9 +50,8 @@ def coco_pictures(
         changes: with the picture recoloured where an object has a color among its attributes.
 
     Raises:
-        ConfigurationError: the file cannot be read, is no such file, or contradicts itself. What is
-            wrong with a mask, or with a picture, shows when it is its turn (ImageError for the
-            latter).
+        ConfigurationError: the file cannot be read, is no such file, or contradicts itself.
+        ImageError: what is wrong with one picture or its masks, when it is its turn.
     """
     path, folder = Path(annotations), Path(images)
     content = _read(path)
@@ -131,7 +130,7 @@ def _picture(
         for side, own in zip(("width", "height"), image.size, strict=True)
     )
     if said != image.size:
-        raise ConfigurationError(
+        raise ImageError(
             f"{path}: {name} is {said[0]} x {said[1]} there, but the picture is "
             f"{image.width} x {image.height} (width x height, upright)"
         )
@@ -140,7 +139,7 @@ def _picture(
         try:
             mask = mask_of(annotation, image.height, image.width)
         except ValueError as error:
-            raise ConfigurationError(
+            raise ImageError(
                 f"{path}: annotation {annotation.get('id')} of {name}: {error}"
             ) from None
         if annotation.get("iscrowd"):

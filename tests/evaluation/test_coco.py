@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from llavit_lens.errors import ConfigurationError, ImageError
+from llavit_lens.errors import ConfigurationError, ImageError, LlavitLensError
 from llavit_lens.evaluation.coco import coco_pictures
 from llavit_lens.evaluation.coco_masks import mask_of
+from llavit_lens.evaluation.labelled import readable
 
 WIDTH, HEIGHT = 40, 30
 
@@ -219,8 +220,17 @@ SIZE, NAN = [HEIGHT, WIDTH], float("nan")
     ],
 )
 def test_a_broken_file_gives_one_error(what: Any, message: str, save: Save, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=message):
+    with pytest.raises(LlavitLensError, match=message):
         list(coco_pictures(save(what), tmp_path))
+
+
+def test_a_picture_with_a_broken_mask_is_left_out_and_the_others_are_read(
+    save: Save, tmp_path: Path
+) -> None:
+    why: dict[str, None] = {}
+    pictures = coco_pictures(save(broken("annotations", 3, bbox=[1, 2, 0, 5])), tmp_path)
+    assert len(list(readable(pictures, why))) == len(pictures) - 1
+    assert "annotation 13 of two.png: a bbox is" in next(iter(why)) and len(why) == 1
 
 
 def test_files_that_cannot_be_read_give_one_error(save: Save, tmp_path: Path) -> None:
