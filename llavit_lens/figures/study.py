@@ -37,11 +37,13 @@ def draw_study(table: pd.DataFrame, guess: Mapping[str, float], scenes: int) -> 
     page.text(_EDGE, 0.26, "The paper's variants in miniature", size=17, weight="bold")
     seeds = table.groupby("variant")["seeds"].first()
     number = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
+    several = seeds.max() > 1
+    over = "scenes and seeds" if several else "scenes alone: other seeds may differ by more"
     page.text(
         _EDGE,
         0.64,
-        f"{number} seed(s) each, {scenes} held-out scenes; bars: 95 % intervals over scenes and "
-        "seeds. Gray: guessing from the words of the question.",
+        f"{number} seed{'s' if several else ''} each, {scenes} held-out scenes; bars: 95 % "
+        f"intervals over {over}. Gray: guessing from the words of the question.",
         size=11,
         color=MUTED,
     )

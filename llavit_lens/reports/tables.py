@@ -113,10 +113,11 @@ def _print(
     run = next(iter(runs.values()))[0]
     numbers = sorted({len(own) for own in runs.values()})
     seeds = f"{' to '.join(map(str, numbers))} seed{'s' if numbers[-1] > 1 else ''}"
+    over = "scenes and seeds" if numbers[-1] > 1 else "scenes"
     console = Console()
     console.print(
         f"{name.replace('_', ' ').capitalize()} in miniature: percent of right answers on "
-        f"{len(run.patches)} held-out scenes (± half a 95 % interval over scenes and seeds; "
+        f"{len(run.patches)} held-out scenes (± half a 95 % interval over {over}; "
         f"{seeds} each); below them the paper's own ({' / '.join(BASE_LLMS)}). World {run.world}."
     )
     shown = Table("", *(c.replace("_", "-") for c in CATEGORIES), box=SIMPLE)
@@ -145,17 +146,26 @@ def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> No
     found = orderings(runs, paper)
     verdicts = Counter(ordering.verdict for ordering in found)
     console = Console()
-    console.print(
+    alike = sum(ordering.change > 0 for ordering in found)
+    said = (
         f"Of {len(found)} orderings that the paper has for both of its base LLMs (two rows, a "
-        f"category), {verdicts['same']} are the same here, {verdicts['opposite']} are the "
-        f"opposite, and for {verdicts['undecided']} the interval holds both. By chance alone, "
-        f"about {0.05 * len(found):.0f} would be called the one or the other."
+        f"category), {alike} have its direction here. "
     )
+    if max(len(own) for own in runs.values()) > 1:
+        said += (
+            f"By their intervals {verdicts['same']} are the same, {verdicts['opposite']} the "
+            f"opposite, {verdicts['undecided']} undecided; by chance alone, about "
+            f"{0.05 * len(found):.0f} would be decided."
+        )
+    else:
+        said += "One seed decides none of them: it tells nothing of what another would give."
+    console.print(said)
     for category in CATEGORIES:
-        own = Counter(o.verdict for o in found if o.category == category)
+        of_it = [o for o in found if o.category == category]
+        own, alike = Counter(o.verdict for o in of_it), sum(o.change > 0 for o in of_it)
         console.print(
-            f"  {category.replace('_', '-')}: {own['same']} same, {own['opposite']} opposite, "
-            f"{own['undecided']} undecided"
+            f"  {category.replace('_', '-')}: {alike} of {len(of_it)} in its direction; "
+            f"{own['same']} same, {own['opposite']} opposite, {own['undecided']} undecided"
         )
     for o in found:
         if o.verdict == "opposite":
