@@ -233,6 +233,29 @@ def test_colors_are_those_of_the_scale(visit, probabilities, slot):
     assert slot == 2 or spread["fixed"] < 3
 
 
+def test_small_pictures_are_painted_anew_only_when_their_colors_change(visit):
+    page = visit()
+    page.evaluate("""() => {
+        const fill = CanvasRenderingContext2D.prototype.fillRect;
+        window.painted = 0;
+        CanvasRenderingContext2D.prototype.fillRect = function (...args) {
+            if (this.canvas.closest('.thumbnail')) window.painted += 1;
+            return fill.apply(this, args);
+        };
+    }""")
+    page.locator(".slide input").fill("2")
+    page.locator("canvas.picture").click()
+    assert page.locator("h4").text_content().startswith("Patch at row")
+    assert page.evaluate("window.painted") == 0
+    colors = page.evaluate(COLORS_OF_THUMBNAILS)
+    choose(page, "What the colors show", "entropy")
+    assert page.evaluate("window.painted") == 3 * (1 + SIDE * SIDE)
+    assert page.evaluate(COLORS_OF_THUMBNAILS) != colors
+
+
+COLORS_OF_THUMBNAILS = "[...document.querySelectorAll('.thumbnail canvas')].map(c => c.toDataURL())"
+
+
 def test_the_legend_says_the_numbers_of_the_scale(visit, probabilities):
     page = visit()
     legend = page.locator(".legend")

@@ -162,10 +162,14 @@ class PaneView {
     showWithin(this.strip, this.thumbnails[look.slot].button, "Left", "Width");
   }
 
+  // Those whose colors have changed: a scale stays the same object while its colors do.
   drawThumbnails(look) {
-    this.thumbnails.forEach(({ canvas }, number) =>
-      paintThumbnail(canvas, this.pane, look, number),
-    );
+    this.thumbnails.forEach((thumbnail, number) => {
+      const shown = [look.scaleAt(number), look.lattice, look.background];
+      if (thumbnail.shown?.every((part, i) => part === shown[i])) return;
+      thumbnail.shown = shown;
+      paintThumbnail(thumbnail.canvas, this.pane, look, number);
+    });
   }
 
   // The top-k words of the patch under the pointer.
