@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llavit_lens.interventions.ablation import ablate_visual_attention
     from llavit_lens.interventions.knockout import knock_out, visual_attention
     from llavit_lens.interventions.patching import patch
+    from llavit_lens.interventions.projections import text_projections
     from llavit_lens.interventions.restore import restore_map
     from llavit_lens.lens.attention import attention_patterns
     from llavit_lens.lens.input_similarity import input_similarity
@@ -61,6 +62,7 @@ _HOME = {
     "patch": "llavit_lens.interventions.patching",
     "readability": "llavit_lens.evaluation.readability",
     "restore_map": "llavit_lens.interventions.restore",
+    "text_projections": "llavit_lens.interventions.projections",
     "to_transformer_lens": "llavit_lens.interop.bridge",
     "visual_attention": "llavit_lens.interventions.knockout",
 }
@@ -91,6 +93,7 @@ __all__ = [
     "patch",
     "readability",
     "restore_map",
+    "text_projections",
     "to_transformer_lens",
     "visual_attention",
 ]

@@ -1,0 +1,37 @@
+"""What the visual projections of a LLaViT do, layer by layer: Eq. 6 undone from each layer on.
+
+    python analyses/visual_qkv_undone.py --out undone
+    python analyses/visual_qkv_undone.py --projections v --scenes 50
+
+Visual tokens use W^text where they had W^vis, in the last layers and more and more of them; words
+on patches and answers, before and after, on scenes of the miniature world (which need the font Noto
+Color Emoji).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from llavit_lens import cli
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command(help="Give visual tokens the text projections, and measure what that changes.")
+def main(
+    model: cli.ModelOption = "demo:llavit",
+    baseline: cli.BaselineOption = "demo:baseline",
+    projections: Annotated[str, typer.Option(help="Which: q, k, v or several of them.")] = "qkv",
+    scenes: Annotated[int, typer.Option(help="Held-out scenes.")] = 200,
+    seed: Annotated[int, typer.Option(help="Which set of scenes.")] = 12345,
+    out: cli.FolderOption = None,
+) -> None:
+    from llavit_lens.reports.qkv_undone import qkv_undone_report
+
+    qkv_undone_report(model, baseline or "", projections, scenes, seed, out)
+
+
+if __name__ == "__main__":
+    cli.run(app)

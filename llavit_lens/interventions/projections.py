@@ -1,0 +1,78 @@
+"""Eq. 6 undone in a trained LLaViT: visual tokens go through the projections of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.layers import Layers, layer_indices
+from llavit_lens.vlm.require import require_vlm
+from llavit_lens.vlm.vlm import VLM
+
+
+@contextmanager
+def text_projections(vlm: VLM, layers: Layers = "all", projections: str = "qkv") -> Iterator[None]:
+    """Inside, visual tokens use W^text where they have W^vis (Eq. 6 of the paper, undone).
+
+        with ll.text_projections(vlm, layers=[4, 5]):
+            words = ll.logit_lens(vlm.trace("dog.jpg"))
+
+    What W^vis has learned in these layers is missing; everything else stays, the attention among
+    visual tokens too. The model is the one whose visual weights are copies of the text ones there.
+
+    Args:
+        layers: decoder layers, from 0 as in the names of hook points.
+        projections: which: "q", "k", "v" or several of them.
+
+    Raises:
+        ConfigurationError: the model has no visual projections, there is no such layer or
+            projection, or `vlm` is none.
+    """
+    require_vlm(vlm)
+    chosen = layer_indices(vlm.model, layers)
+    wanted = set(projections) if isinstance(projections, str) else set()
+    if not wanted or not wanted <= set("qkv"):
+        raise ConfigurationError(f"projections={projections!r}: name one or more of 'qkv'.")
+    if not getattr(vlm.model.config, "separate_visual_qkv", False):
+        raise ConfigurationError(
+            f"{vlm.name} has no projections of its own for visual tokens, so there is nothing to "
+            "undo; load a LLaViT."
+        )
+    with ExitStack() as stack:
+        for layer in chosen:
+            attention = vlm.model.model.language_model.layers[layer].self_attn
+            for name in attention.routed_projections:
+                if wanted & set(name.removesuffix("_proj")):
+                    visual = getattr(attention, f"{name}_visual")
+                    hook = _instead(getattr(attention, name), _columns(attention, name, wanted))
+                    stack.callback(visual.register_forward_hook(hook).remove)
+        yield
+
+
+def _columns(attention: Any, name: str, wanted: set[str]) -> Tensor | None:
+    """bool [out features] of a fused projection: those of the wanted parts; None: all of them."""
+    parts = name.removesuffix("_proj")
+    if set(parts) <= wanted:
+        return None
+    config = attention.config
+    heads = {"q": config.num_attention_heads}
+    own = [
+        torch.full((heads.get(part, config.num_key_value_heads) * attention.head_dim,), flag)
+        for part, flag in ((part, part in wanted) for part in parts)
+    ]
+    return torch.cat(own)
+
+
+def _instead(text: nn.Module, columns: Tensor | None) -> Callable[[Any, Any, Tensor], Tensor]:
+    """A hook that puts what another module makes of the same rows in place of a module's output."""
+
+    def replace(module: Any, args: Any, out: Tensor) -> Tensor:
+        other: Tensor = text(*args)
+        return other if columns is None else torch.where(columns.to(out.device), other, out)
+
+    return replace

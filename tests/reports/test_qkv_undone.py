@@ -1,0 +1,59 @@
+"""analyses/visual_qkv_undone.py, end to end, on two small scenes."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fonts import needs_font
+
+SCRIPT = Path(__file__).parents[2] / "analyses" / "visual_qkv_undone.py"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", [SCRIPT.name, *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    return int(stopped.value.code or 0)
+
+
+@needs_font
+def test_the_script_prints_and_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--scenes", "2", "--out", str(tmp_path)) == 0
+    printed = capsys.readouterr().out
+    assert "text QKV in 5 " in printed and "text QKV in 0-5" in printed
+    table = pd.read_csv(tmp_path / "visual_qkv_undone.csv")
+    words = table[table["measure"].eq("hit3")]
+    llavit = words[words["model"].eq("demo:llavit")].groupby("first_layer", dropna=False)
+    read = {first: list(own.sort_values("state")["value"]) for first, own in llavit}
+    trained = next(values for first, values in read.items() if not first >= 0)
+    assert len(read) == 7
+    for first in range(6):  # what lies before a layer is as trained
+        assert read[first][: first + 1] == trained[: first + 1]
+    assert set(table[table["model"].eq("demo:baseline")]["condition"]) == {"as trained"}
+    for suffix in (".png", ".pdf"):
+        assert (tmp_path / f"visual_qkv_undone{suffix}").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (("--scenes", "1"), "at least 2 scenes"),
+        (("--model", "demo:baseline"), "no projections of its own"),
+        (("--projections", "x"), "one or more of 'qkv'"),
+    ],
+)
+def test_mistakes_give_one_line(
+    wrong: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, *wrong) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert message in said and "Traceback" not in said
