@@ -82,7 +82,7 @@ def _print(found: pd.DataFrame, scenes: int) -> None:
         shown = Table("", *(str(n).replace("_", " ") for n in names), title=title, box=SIMPLE)
         for (model, how, first, last), own in found.groupby(keys, sort=False, dropna=False):
             where = last if how != AS_TRAINED and first == last else f"{first}-{last}"
-            label = model if how == AS_TRAINED else f"  {how} in {where}"
+            label = str(model) if how == AS_TRAINED else f"  {how} in {where}"
             rows = (own[own[column].eq(name)].iloc[0] for name in names)
             cells = [
                 f"{r['value']:.2f}" + ("" if column == "state" else f" ±{_half(r):.2f}")
