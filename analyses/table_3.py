@@ -1,11 +1,11 @@
 """What each part of LLaViT adds: its variants beside the baseline, in miniature.
 
+    python analyses/table_3.py --out tables
     python analyses/table_3.py --train runs --seeds 0,1,2 --out tables
-    python analyses/table_3.py --results runs/results --out tables
 
-After Table 3 of the paper. The first command trains every model that is missing in the folder
-(hours) and needs the font Noto Color Emoji; the second compares results that are there. Without
-options it compares those in `analyses/results`, where no run of ours is kept yet.
+After Table 3 of the paper. The first command compares our runs, whose results are in
+`analyses/results`; the second trains every model that is missing in the folder (hours), examines it
+and compares those. Training needs the font Noto Color Emoji.
 """
 
 from __future__ import annotations

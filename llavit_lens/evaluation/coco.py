@@ -51,7 +51,7 @@ def coco_pictures(
 
     Raises:
         ConfigurationError: the file cannot be read, is no such file, or contradicts itself.
-        ImageError: what is wrong with one picture or its masks, when it is its turn.
+        ImageError: what is wrong with one picture, its size or its masks, when it is its turn.
     """
     path, folder = Path(annotations), Path(images)
     content = _read(path)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # Inches.
 _WIDTH, _EDGE, _TOP, _LEFT, _PANEL, _SECOND, _HIGH = 13.6, 0.35, 1.7, 0.75, 4.6, 8.05, 3.4
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe-Ito
+_COLORS = ("#0072b2", "#b8860b", "#009e73", "#cc79a7")  # Okabe-Ito, without that of the model
+_TRAINED = "#d55e00"
 
 
 def draw_undone(table: pd.DataFrame, model: str, scenes: int) -> Figure:
@@ -26,12 +27,14 @@ def draw_undone(table: pd.DataFrame, model: str, scenes: int) -> Figure:
 
     Rows of other models, as trained, are drawn for comparison. 95 % intervals.
     """
+    undone = table["model"].eq(model) & table["condition"].ne(AS_TRAINED)
+    what = str(table.loc[undone, "condition"].iloc[0])  # such as "text QKV"
     page = Page(_WIDTH, _TOP + _HIGH + 0.75)
     page.text(_EDGE, 0.26, "What the visual projections do, layer by layer", size=17, weight="bold")
     page.text(
         _EDGE,
         0.64,
-        f"{model}: visual tokens use the text projections (Eq. 6 undone) from a decoder layer on. "
+        f"{model}: visual tokens use {what}, not their own (Eq. 6 undone), from a layer on. "
         f"{scenes} held-out scenes; bars and bands: 95 % intervals.",
         size=11,
         color=MUTED,
@@ -41,8 +44,7 @@ def draw_undone(table: pd.DataFrame, model: str, scenes: int) -> Figure:
     words = page.axes(_LEFT, _TOP, _PANEL, _HIGH)
     answers = page.axes(_SECOND, _TOP, _PANEL - 0.1, _HIGH)
     _draw_words(words, table[table["measure"].eq("hit3")], model)
-    undone = table["model"].eq(model) & table["first_layer"].notna()
-    _draw_answers(answers, table[undone & table["measure"].eq("accuracy")])
+    _draw_answers(answers, table[undone & table["measure"].eq("accuracy")], what)
     for axes in (words, answers):
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=9)
@@ -58,9 +60,9 @@ def _draw_words(axes: Axes, rows: pd.DataFrame, model: str) -> None:
         if name != model:
             style: dict[str, Any] = {"color": DARK, "linestyle": (0, (4, 2)), "label": name}
         elif how == AS_TRAINED:
-            style = {"color": "#d55e00", "linewidth": 2.5, "label": f"{name}, as trained"}
+            style = {"color": _TRAINED, "linewidth": 2.5, "label": f"{name}, as trained"}
         else:
-            label = f"text QKV in {first}-{last}" if first < last else f"text QKV in {last}"
+            label = f"{how} in {first}-{last}" if first < last else f"{how} in {last}"
             style = {"color": ramp(0.1 + 0.85 * (last - first) / (last + 1)), "label": label}
         at, color = own["state"].astype(float), style["color"]
         axes.plot(at, own["value"], marker="o", markersize=3.5, **style)
@@ -72,7 +74,7 @@ def _draw_words(axes: Axes, rows: pd.DataFrame, model: str) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
 
 
-def _draw_answers(axes: Axes, rows: pd.DataFrame) -> None:
+def _draw_answers(axes: Axes, rows: pd.DataFrame, what: str) -> None:
     categories = list(dict.fromkeys(rows["category"]))
     axes.axhline(0, color=MUTED, linewidth=0.8)
     for number, category in enumerate(categories):
@@ -90,7 +92,7 @@ def _draw_answers(axes: Axes, rows: pd.DataFrame) -> None:
     firsts = sorted(set(rows["first_layer"].astype(int)))
     names = [f"{first}-{firsts[-1]}" if first < firsts[-1] else str(first) for first in firsts]
     axes.set_xticks(firsts, names, **LITERAL)
-    axes.set_xlabel("decoder layers with text QKV, counted from 0", fontsize=9)
+    axes.set_xlabel(f"decoder layers with {what}, counted from 0", fontsize=9)
     axes.set_ylabel("change against as trained, in points", fontsize=9)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=""))
     axes.legend(frameon=False, fontsize=9, loc="lower right")

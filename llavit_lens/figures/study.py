@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ def draw_study(table: pd.DataFrame, guess: Mapping[str, float], scenes: int) -> 
     seeds = table.groupby("variant")["seeds"].first()
     number = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
     several = seeds.max() > 1
-    over = "scenes and seeds" if several else "scenes alone: other seeds may differ by more"
+    over = over_what(seeds.tolist())
     page.text(
         _EDGE,
         0.64,
@@ -66,6 +66,13 @@ def draw_study(table: pd.DataFrame, guess: Mapping[str, float], scenes: int) -> 
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.grid(axis="y", color="#e6e8eb")
     return page.figure
+
+
+def over_what(seeds: Collection[int]) -> str:
+    """What intervals hold, with so many seeds of each variant."""
+    if max(seeds) == 1:
+        return "scenes alone; other seeds may differ by more"
+    return "scenes and seeds" + (", of one seed over scenes alone" if min(seeds) == 1 else "")
 
 
 def _draw_answers(

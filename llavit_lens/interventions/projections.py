@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.interventions.changes import Change, changed
 from llavit_lens.vlm.layers import Layers, layer_indices
 from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import VLM
 
 
-@contextmanager
-def text_projections(vlm: VLM, layers: Layers = "all", projections: str = "qkv") -> Iterator[None]:
+def text_projections(
+    vlm: VLM, layers: Layers = "all", projections: str = "qkv"
+) -> AbstractContextManager[None]:
     """Inside, visual tokens use W^text where they have W^vis (Eq. 6 of the paper, undone).
 
         with ll.text_projections(vlm, layers=[4, 5]):
@@ -24,6 +26,8 @@ def text_projections(vlm: VLM, layers: Layers = "all", projections: str = "qkv")
 
     What W^vis has learned in these layers is missing; everything else stays, the attention among
     visual tokens too. The model is the one whose visual weights are copies of the text ones there.
+    The hook points hook_q_visual, hook_k_visual and hook_v_visual show what is used instead; hooks
+    of your own on a text projection see the rows of visual tokens too.
 
     Args:
         layers: decoder layers, from 0 as in the names of hook points.
@@ -43,8 +47,15 @@ def text_projections(vlm: VLM, layers: Layers = "all", projections: str = "qkv")
             f"{vlm.name} has no projections of its own for visual tokens, so there is nothing to "
             "undo; load a LLaViT."
         )
-    with ExitStack() as stack:
-        for layer in chosen:
+    return _undone(vlm, chosen, wanted)
+
+
+@contextmanager
+def _undone(vlm: VLM, layers: tuple[int, ...], wanted: set[str]) -> Iterator[None]:
+    # a change that asks nothing of attention, but is known as one: no bridge is made inside, and no
+    # prompt goes on that was cached outside
+    with changed(Change(vlm, layers)), ExitStack() as stack:
+        for layer in layers:
             attention = vlm.model.model.language_model.layers[layer].self_attn
             for name in attention.routed_projections:
                 if wanted & set(name.removesuffix("_proj")):

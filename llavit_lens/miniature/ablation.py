@@ -37,6 +37,9 @@ class Condition:
     apply: Callable[[VLM], AbstractContextManager[Any]]
 
 
+TRAINED = Condition(AS_TRAINED, None, None, lambda vlm: nullcontext())
+
+
 def conditions(layers: int, window: int) -> list[Condition]:
     """As trained; Eq. 5 everywhere; each token sees only itself and text; Eq. 5 in each window.
 
@@ -49,7 +52,7 @@ def conditions(layers: int, window: int) -> list[Condition]:
         )
     everywhere = (0, layers - 1)
     found = [
-        Condition(AS_TRAINED, None, None, lambda vlm: nullcontext()),
+        TRAINED,
         Condition(NO_UPDATE, *everywhere, ablate_visual_attention),
         Condition(SELF_ONLY, *everywhere, lambda vlm: visual_attention(vlm, "self")),
     ]

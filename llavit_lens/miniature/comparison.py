@@ -81,6 +81,7 @@ class Ordering(NamedTuple):
 
     Attributes:
         lower, higher: what the paper found, alike for both of its base LLMs.
+        seeds: how many seeds both rows have.
         change: higher minus lower here, with its 95 % interval.
         verdict: `same` or `opposite` where the interval leaves out zero, else `undecided`; of one
             seed always that, as its interval knows nothing of other seeds.
@@ -89,6 +90,7 @@ class Ordering(NamedTuple):
     category: str
     lower: str
     higher: str
+    seeds: int
     change: float
     low: float
     high: float
@@ -113,5 +115,5 @@ def orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> list[Orde
                 verdict = "same"
             elif len(below) > 1 and change.high < 0:
                 verdict = "opposite"
-            found.append(Ordering(category, lower, higher, *change, verdict))
+            found.append(Ordering(category, lower, higher, len(below), *change, verdict))
     return found

@@ -52,7 +52,7 @@ def run(
     """Train `model` in place on `data` in its order; continue from `folder`'s last checkpoint.
 
     Returns:
-        Minutes it took, those before an interruption among them.
+        Minutes it took, those up to the last checkpoint before an interruption among them.
     """
     print(f"-- {name}: {schedule.steps} steps of {schedule.batch}", flush=True)
     args = TrainingArguments(
@@ -103,7 +103,7 @@ class _Clock(TrainerCallback):
     """Minutes of training up to the last checkpoint: what is lost after it is done again."""
 
     def __init__(self, file: Path) -> None:
-        self.file, self.minutes = file, 0.0
+        self.file, self.minutes, self.since = file, 0.0, time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step and self.file.is_file():

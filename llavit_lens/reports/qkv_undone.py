@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -16,13 +15,11 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.figures.qkv_undone import draw_undone
 from llavit_lens.interventions.projections import text_projections
-from llavit_lens.miniature.ablation import AS_TRAINED, Condition, run, table
+from llavit_lens.miniature.ablation import TRAINED, Condition, run, table
 from llavit_lens.miniature.examine import exams
 from llavit_lens.reports.files import make_folder, write_report
 from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.load import load
-
-UNDONE = "text QKV"
 
 
 def qkv_undone_report(
@@ -45,52 +42,49 @@ def qkv_undone_report(
     make_folder(out)
     if scenes < 2:
         raise ConfigurationError(f"--scenes {scenes}: intervals need at least 2 scenes")
-    vlm = load(model)
-    with text_projections(vlm, "all", projections):  # refused now, not after minutes
-        layers = len(language_parts(vlm.model).layers)
-    trained = Condition(AS_TRAINED, None, None, lambda vlm: nullcontext())
-    planned = [trained]
+    vlm, other = load(model), load(baseline) if baseline and baseline != model else None
+    text_projections(vlm, "all", projections)  # refused now, not after minutes
+    layers = len(language_parts(vlm.model).layers)
+    planned = [TRAINED]
     for first in reversed(range(layers)):
         undo = partial(text_projections, layers=range(first, layers), projections=projections)
-        planned.append(Condition(UNDONE, first, layers - 1, undo))
+        planned.append(Condition(f"text {projections.upper()}", first, layers - 1, undo))
     asked, bootstrap = exams(scenes, seed), Bootstrap(scenes)
     steps = track(planned, f"asking {model}", console=Console(stderr=True))
     tables = [table(model, [(how, run(vlm, asked, how)) for how in steps], bootstrap)]
-    if baseline:
-        other = run(load(baseline), asked, trained)
-        tables.append(table(baseline, [(trained, other)], bootstrap))
+    if other is not None:
+        tables.append(table(baseline, [(TRAINED, run(other, asked, TRAINED))], bootstrap))
     found = pd.concat(tables, ignore_index=True)
     _print(found, scenes)
     write_report("visual_qkv_undone", found, draw_undone(found, model, scenes), out)
 
 
 def _print(found: pd.DataFrame, scenes: int) -> None:
-    """Words by state and accuracy, a row for each condition."""
+    """Words by state and answers, a row for each condition."""
     console = Console()
     console.print(
         f"W^text for W^vis in the last decoder layers, {scenes} scenes: by state, patches of "
-        "things with a true word among the top 3; right answers (± half a 95 % interval)."
+        "things with a true word among the top 3; right answers in percent and what changes, in "
+        "points (± half a 95 % interval)."
     )
-    words = found[found["measure"].eq("hit3")]
-    states = list(dict.fromkeys(words["state"]))
-    categories = list(dict.fromkeys(found["category"].dropna()))
-    keys = ["model", "condition", "first_layer", "last_layer"]
-    for title, names, column in (
-        ("words, by state", states, "state"),
-        ("answers", categories, "category"),
-    ):
+    for title, column in (("words, by state", "state"), ("answers", "category")):
+        names = list(dict.fromkeys(found[column].dropna()))
         shown = Table("", *(str(n).replace("_", " ") for n in names), title=title, box=SIMPLE)
+        keys = ["model", "condition", "first_layer", "last_layer"]
         for (model, how, first, last), own in found.groupby(keys, sort=False, dropna=False):
-            where = last if how != AS_TRAINED and first == last else f"{first}-{last}"
-            label = str(model) if how == AS_TRAINED else f"  {how} in {where}"
-            rows = (own[own[column].eq(name)].iloc[0] for name in names)
-            cells = [
-                f"{r['value']:.2f}" + ("" if column == "state" else f" ±{_half(r):.2f}")
-                for r in rows
-            ]
-            shown.add_row(label, *cells)
+            undone = how != TRAINED.name
+            where = last if undone and first == last else f"{first}-{last}"
+            rows = [own[own[column].eq(name)].iloc[0] for name in names]
+            cells = (_share(row) if column == "state" else _answers(row, undone) for row in rows)
+            shown.add_row(f"  {how} in {where}" if undone else str(model), *cells)
         console.print(shown)
 
 
-def _half(row: pd.Series) -> float:
-    return float(row["high"] - row["low"]) / 2
+def _share(row: pd.Series) -> str:
+    return f"{row['value']:.2f}"
+
+
+def _answers(row: pd.Series, undone: bool) -> str:
+    if not undone:
+        return f"{100 * row['value']:.1f} ±{50 * (row['high'] - row['low']):.1f}"
+    return f"{100 * row['change']:+.1f} ±{50 * (row['change_high'] - row['change_low']):.1f}"

@@ -25,6 +25,7 @@ from llavit_lens.vlm.load import load
 
 TABLES, PICTURES = (".csv", ".parquet"), (".png", ".pdf", ".svg")
 _PROBE_SCENES = 500_000  # scenes of the probe start here, far from those that are read
+_MOST_TOLD = 10
 # What is printed: measure, k, heading. The table has more.
 _SHOWN = (
     ("hit", 3, "hit@3"),
@@ -84,10 +85,11 @@ def readability_report(
             tables.append(readability(vlm, _watched(read, f"reading {name}, untrained")))
         del vlm
     unreadable = dict.fromkeys(why for own in tables for why in own.attrs["unreadable"])
-    for why in unreadable:
-        Console(stderr=True, highlight=False).print(
-            f"left out: {why}", markup=False, soft_wrap=True
-        )
+    notes = [f"left out: {why}" for why in list(unreadable)[:_MOST_TOLD]]
+    if more := len(unreadable) - len(notes):
+        notes.append(f"left out for reasons like these: {more} more pictures")
+    for note in notes:
+        Console(stderr=True, highlight=False).print(note, markup=False, soft_wrap=True)
     what = f"{tables[0].attrs['pictures']} {what}"
     table = pd.concat(tables, ignore_index=True)
     _print(table, what)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.paper_accuracy import BASE_LLMS, CATEGORIES
-from llavit_lens.figures.study import draw_study
+from llavit_lens.figures.study import draw_study, over_what
 from llavit_lens.miniature.comparison import PaperTable, compare, orderings
 from llavit_lens.miniature.examine import Exam, exams
 from llavit_lens.miniature.study import (
@@ -113,7 +113,7 @@ def _print(
     run = next(iter(runs.values()))[0]
     numbers = sorted({len(own) for own in runs.values()})
     seeds = f"{' to '.join(map(str, numbers))} seed{'s' if numbers[-1] > 1 else ''}"
-    over = "scenes and seeds" if numbers[-1] > 1 else "scenes"
+    over = over_what(numbers)
     console = Console()
     console.print(
         f"{name.replace('_', ' ').capitalize()} in miniature: percent of right answers on "
@@ -151,14 +151,18 @@ def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> No
         f"Of {len(found)} orderings that the paper has for both of its base LLMs (two rows, a "
         f"category), {alike} have its direction here. "
     )
-    if max(len(own) for own in runs.values()) > 1:
+    decidable = sum(ordering.seeds > 1 for ordering in found)
+    if decidable:
         said += (
-            f"By their intervals {verdicts['same']} are the same, {verdicts['opposite']} the "
-            f"opposite, {verdicts['undecided']} undecided; by chance alone, about "
-            f"{0.05 * len(found):.0f} would be decided."
+            f"{decidable} rest on several seeds: by their intervals {verdicts['same']} are the "
+            f"same, {verdicts['opposite']} the opposite; by chance alone, about "
+            f"{0.05 * decidable:.0f} would be called the one or the other."
         )
-    else:
-        said += "One seed decides none of them: it tells nothing of what another would give."
+    if decidable < len(found):
+        said += (
+            f" {len(found) - decidable} rest on one seed, which decides none: it tells nothing of "
+            "what another would give."
+        )
     console.print(said)
     for category in CATEGORIES:
         of_it = [o for o in found if o.category == category]

@@ -251,6 +251,8 @@ def test_small_pictures_are_painted_anew_only_when_their_colors_change(visit):
     choose(page, "What the colors show", "entropy")
     assert page.evaluate("window.painted") == 3 * (1 + SIDE * SIDE)
     assert page.evaluate(COLORS_OF_THUMBNAILS) != colors
+    choose(page, "Scale of the colors", "layer")
+    assert page.evaluate("window.painted") == 6 * (1 + SIDE * SIDE)
 
 
 COLORS_OF_THUMBNAILS = "[...document.querySelectorAll('.thumbnail canvas')].map(c => c.toDataURL())"

@@ -38,6 +38,7 @@ from llavit_lens.interop.bridge import to_transformer_lens
 from llavit_lens.interventions.ablation import ablate_visual_attention
 from llavit_lens.interventions.knockout import knock_out
 from llavit_lens.interventions.patching import patch
+from llavit_lens.interventions.projections import text_projections
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.vlm.vlm import VLM
 
@@ -320,6 +321,7 @@ def _not_installed(vlm: VLM) -> None:
         (_with_a_hook, ConfigurationError, "there is a hook at blocks.0.attn.hook_z"),
         (_inside(lambda vlm: knock_out(vlm, "last->visual")), ConfigurationError, "is open"),
         (_inside(ablate_visual_attention), ConfigurationError, "is open"),
+        (_inside(text_projections), ConfigurationError, "is open"),
         (_inside(lambda vlm: patch(vlm, IMAGE)), ConfigurationError, "there is a hook at blocks.0"),
         (lambda vlm: to_transformer_lens(vlm.model), ConfigurationError, "is no VLM; pass what"),
         (_not_installed, ConfigurationError, r"pip install 'llavit-lens\[interop\]'"),

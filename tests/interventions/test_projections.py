@@ -84,19 +84,48 @@ def test_two_of_them_add_up_and_an_error_inside_ends_them() -> None:
         ({"projections": "x"}, "one or more of 'qkv'"),
         ({"projections": ""}, "one or more of 'qkv'"),
         ({"projections": ["q"]}, "one or more of 'qkv'"),
-        ({"layers": 3}, "layer"),
+        ({"layers": 3}, "there is no layer 3"),
     ],
 )
 def test_mistakes_are_told(options: dict[str, Any], message: str) -> None:
-    with (
-        pytest.raises(ll.ConfigurationError, match=message),
-        ll.text_projections(trained("qwen2"), **options),
-    ):
-        pass
+    with pytest.raises(ll.ConfigurationError, match=message):
+        ll.text_projections(trained("qwen2"), **options)
 
 
 def test_a_model_without_visual_projections_is_refused() -> None:
     name: Any = "demo:llavit"
     for vlm, message in ((tiny_vlm("llava"), "tiny-llava has no projections"), (name, "no VLM")):
-        with pytest.raises(ll.ConfigurationError, match=message), ll.text_projections(vlm):
-            pass
+        with pytest.raises(ll.ConfigurationError, match=message):
+            ll.text_projections(vlm)
+
+
+@pytest.mark.parametrize("family", DECODER_FAMILIES)
+def test_two_of_the_same_layer_add_up(family: str) -> None:
+    vlm = trained(family)
+    with ll.text_projections(vlm, 1, "v"), ll.text_projections(vlm, 1, "q"):
+        both = vlm.trace(tiny_image()).hidden
+    assert torch.equal(both, copied(vlm, [1], "qv").trace(tiny_image()).hidden)
+
+
+def test_together_with_eq_5() -> None:
+    """Visual tokens read nothing; text still reads them by the other keys and values."""
+    vlm, expected = trained("qwen2"), copied(trained("qwen2"), [0, 1, 2], "qkv")
+    with ll.text_projections(vlm), ll.ablate_visual_attention(vlm):
+        inside = vlm.trace(tiny_image()).hidden
+        said = vlm.generate(tiny_image(), max_new_tokens=4)
+    with ll.ablate_visual_attention(expected):
+        assert torch.equal(inside, expected.trace(tiny_image()).hidden)
+        assert said == expected.generate(tiny_image(), max_new_tokens=4)
+
+
+def test_a_prompt_cached_outside_is_refused_inside() -> None:
+    vlm = trained("qwen2")
+    _, inputs = vlm.process([tiny_image()], ["What is it?"])
+    with torch.no_grad():
+        cached = vlm.model(**inputs, use_cache=True).past_key_values
+    with (
+        ll.text_projections(vlm),
+        torch.no_grad(),
+        pytest.raises(ll.ConfigurationError, match="start from the prompt"),
+    ):
+        vlm.model(input_ids=torch.tensor([[5]]), past_key_values=cached)

@@ -40,11 +40,24 @@ def test_the_script_prints_and_writes(
         assert (tmp_path / f"visual_qkv_undone{suffix}").stat().st_size > 10_000
 
 
+@needs_font
+def test_the_report_says_which_projections_are_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--projections", "v", "--baseline", "", "--scenes", "2", "--out", str(tmp_path))
+    assert run(monkeypatch, *options) == 0
+    assert "text V in 4-5" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "visual_qkv_undone.csv")
+    assert set(table["condition"]) == {"as trained", "text V"}
+    assert set(table["model"]) == {"demo:llavit"}
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (("--scenes", "1"), "at least 2 scenes"),
         (("--model", "demo:baseline"), "no projections of its own"),
+        (("--baseline", "demo:nothing"), "demo:nothing"),
         (("--projections", "x"), "one or more of 'qkv'"),
     ],
 )

@@ -162,7 +162,7 @@ class PaneView {
     showWithin(this.strip, this.thumbnails[look.slot].button, "Left", "Width");
   }
 
-  // Those whose colors have changed: a scale stays the same object while its colors do.
+  // Those whose colors have changed: LinkedPanes keeps one scale for the same colors.
   drawThumbnails(look) {
     this.thumbnails.forEach((thumbnail, number) => {
       const shown = [look.scaleAt(number), look.lattice, look.background];
