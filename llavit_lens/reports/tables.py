@@ -149,12 +149,12 @@ def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> No
     alike = sum(ordering.change > 0 for ordering in found)
     said = (
         f"Of {len(found)} orderings that the paper has for both of its base LLMs (two rows, a "
-        f"category), {alike} have its direction here. "
+        f"category), {alike} have its direction here."
     )
     decidable = sum(ordering.seeds > 1 for ordering in found)
     if decidable:
         said += (
-            f"{decidable} rest on several seeds: by their intervals {verdicts['same']} are the "
+            f" {decidable} rest on several seeds: by their intervals {verdicts['same']} are the "
             f"same, {verdicts['opposite']} the opposite; by chance alone, about "
             f"{0.05 * decidable:.0f} would be called the one or the other."
         )
