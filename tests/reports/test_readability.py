@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from rich.console import Console
 from tiny import tiny_image, tiny_llavit, tiny_processor
 
 from llavit_lens import cli
@@ -61,7 +62,9 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 COCO = ("--coco", "coco.json", "--images", ".")
 
 
-def test_tables_and_pictures_of_two_models(run: Any, folder: Path) -> None:
+def test_tables_and_pictures_of_two_models(
+    run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     models = ("--model", "one", "--model", "two")
     sizes = ("--scenes", 5, "--probe", 3, "--words", "words.json")
     files = ("table.csv", "table.parquet", "picture.png", "picture.pdf")
@@ -81,7 +84,9 @@ def test_tables_and_pictures_of_two_models(run: Any, folder: Path) -> None:
     with Image.open(folder / "picture.png") as picture:
         assert picture.width > 1500 and picture.height > 900
     first = (folder / "picture.pdf").read_bytes()
-    code, _, _ = run(*models, *COCO, *sizes, "--out", "picture.pdf")
+    monkeypatch.setattr(Console, "width", 80)
+    code, out, _ = run(*models, *COCO, *sizes, "--out", "picture.pdf")
+    assert "…" not in out and all(name in out for name in ("name@1", "leak@3", "probe"))
     assert code == 0 and (folder / "picture.pdf").read_bytes() == first
 
 
