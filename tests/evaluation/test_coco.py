@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from llavit_lens.errors import ConfigurationError, ImageError, LlavitLensError
+from llavit_lens.errors import ConfigurationError, ImageError
 from llavit_lens.evaluation.coco import coco_pictures
 from llavit_lens.evaluation.coco_masks import mask_of
 from llavit_lens.evaluation.labelled import readable
@@ -186,6 +186,19 @@ SIZE, NAN = [HEIGHT, WIDTH], float("nan")
         (broken("annotations", 0, category_id=2), "annotation 10 has category_id 2"),
         ({**content(), "annotations": []}, "no object in any picture"),
         (broken("images", 0, file_name="../secret.png"), "lies outside"),
+        (broken("categories", 0, name=5), r"categories\[0\] needs id .* and name \(a text\)"),
+        (broken("categories", 1, id=1), "several categories have the id 1"),
+        (broken("images", 1, id=1), "several images have the id 1"),
+    ],
+)
+def test_a_broken_file_gives_one_error(what: Any, message: str, save: Save, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        list(coco_pictures(save(what), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
         (broken("images", 0, width=41), "41 x 30 there, but the picture is 40 x 30"),
         (broken("annotations", 0, segmentation=[[1, 2, 3, 4]]), "annotation 10 of one.png: a poly"),
         (broken("annotations", 0, segmentation=[[1, 2, 3, 4, 5, 6, 7]]), "a polygon is a list"),
@@ -213,15 +226,15 @@ SIZE, NAN = [HEIGHT, WIDTH], float("nan")
             broken("annotations", 1, segmentation={"size": SIZE, "counts": [NAN, 1200]}),
             "whole numbers",
         ),
-        (broken("categories", 0, name=5), r"categories\[0\] needs id .* and name \(a text\)"),
-        (broken("categories", 1, id=1), "several categories have the id 1"),
-        (broken("images", 1, id=1), "several images have the id 1"),
         (broken("annotations", 1, segmentation={"size": SIZE, "counts": "Po"}), "cut off"),
     ],
 )
-def test_a_broken_file_gives_one_error(what: Any, message: str, save: Save, tmp_path: Path) -> None:
-    with pytest.raises(LlavitLensError, match=message):
-        list(coco_pictures(save(what), tmp_path))
+def test_a_broken_mask_or_size_is_an_error_of_its_picture(
+    what: Any, message: str, save: Save, tmp_path: Path
+) -> None:
+    pictures = coco_pictures(save(what), tmp_path)
+    with pytest.raises(ImageError, match=message):
+        list(pictures)
 
 
 def test_a_picture_with_a_broken_mask_is_left_out_and_the_others_are_read(
