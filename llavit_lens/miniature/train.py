@@ -22,8 +22,9 @@ from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -232,7 +233,7 @@ def _in_processes(jobs: list[tuple[Callable, tuple]]) -> None:
     with ProcessPoolExecutor(
         len(jobs),
         mp_context=get_context("spawn"),
-        initializer=torch.set_num_threads,
+        initializer=_begin,
         initargs=(threads,),
     ) as pool:
         try:
@@ -243,3 +244,16 @@ def _in_processes(jobs: list[tuple[Callable, tuple]]) -> None:
                 "a training process was ended from outside, perhaps for lack of memory; "
                 "run the same command again to go on"
             ) from None
+
+
+def _begin(threads: int) -> None:
+    torch.set_num_threads(threads)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A command that is killed must not leave a training behind that nobody sees."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -256,3 +258,26 @@ def test_the_corpus_is_what_the_scenes_say_and_is_drawn_once(tmp_path):
     assert Corpus(tmp_path, 5).count == 5
     assert (tmp_path / "pictures.npy").stat().st_mtime_ns == drawn
     assert len(Corpus(tmp_path, 6).pictures) == 6
+
+
+ENDLESS = """
+import sys, time
+from llavit_lens.miniature.train import _in_processes
+
+def job():
+    print("at work", flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    _in_processes([(job, ())])
+"""
+
+
+def test_a_killed_command_leaves_no_training_behind(tmp_path):
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    command = subprocess.Popen(
+        [sys.executable, str(tmp_path / "endless.py")], stdout=subprocess.PIPE, text=True
+    )
+    assert command.stdout.readline() == "at work\n"
+    command.kill()
+    command.communicate(timeout=60)  # the pipe ends when the last process that writes to it has
