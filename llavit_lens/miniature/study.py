@@ -7,7 +7,7 @@ that intervals and paired differences can be computed from the files alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from llavit_lens.miniature.examine import Exam, asked_of, examine, of_category
 from llavit_lens.miniature.files import write_whole
 from llavit_lens.miniature.fingerprint import world_fingerprint
 from llavit_lens.miniature.guess import is_guessed
-from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS
+from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS, Question
 from llavit_lens.miniature.scenes import sample_scene
 from llavit_lens.vlm.vlm import VLM
 
@@ -143,15 +143,26 @@ def load_run(path: Path) -> Run:
         scenes = {len(run.patches), len(run.read)}
         for of_category in (run.right, run.asked):
             scenes |= {len(of_category[category]) for category in CATEGORIES_OF_QUESTIONS}
+        alike = all(_kinds_add_up(run, category) for category in CATEGORIES_OF_QUESTIONS)
     except (OSError, TypeError, ValueError, KeyError) as error:
         raise ConfigurationError(f"{path} is no result of a run: {error}") from None
     if len(scenes) > 1:
         raise ConfigurationError(f"{path} is no result of a run: its counts differ in length")
+    if not alike:
+        raise ConfigurationError(
+            f"{path} is no result of a run: its counts differ between kinds of questions and scenes"
+        )
     if path.name != f"{run.variant}-seed{run.seed}.json":
         raise ConfigurationError(
             f"{path} holds the result of {run.variant}, seed {run.seed}: name it so, or remove it"
         )
     return run
+
+
+def _kinds_add_up(run: Run, category: str) -> bool:
+    kinds = [counts for kind, counts in run.kinds.items() if kind.startswith(f"{category}, ")]
+    scenes = [sum(run.right[category]), sum(run.asked[category])]
+    return [sum(column) for column in zip(*kinds, strict=True)] == scenes
 
 
 def counts(runs: Sequence[Run], category: str) -> tuple[np.ndarray, np.ndarray]:
@@ -166,10 +177,15 @@ def reading(runs: Sequence[Run], state: int) -> tuple[np.ndarray, np.ndarray]:
     return read, np.array([run.patches for run in runs])
 
 
+def asked_in(run: Run) -> Iterator[Question]:
+    """The questions of a run's exam, in its order."""
+    for number in range(len(run.patches)):
+        yield from asked_of(sample_scene(held_out_seed(run.scene_set, number)))
+
+
 def guessed(run: Run) -> dict[str, float]:
     """Share of the questions of each category that their words alone answer."""
     found: dict[str, list[bool]] = {category: [] for category in CATEGORIES_OF_QUESTIONS}
-    for number in range(len(run.patches)):
-        for question in asked_of(sample_scene(held_out_seed(run.scene_set, number))):
-            found[question.category].append(is_guessed(question))
+    for question in asked_in(run):
+        found[question.category].append(is_guessed(question))
     return {category: float(np.mean(hits)) for category, hits in found.items()}

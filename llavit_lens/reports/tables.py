@@ -16,9 +16,11 @@ from rich.table import Table
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.paper_accuracy import BASE_LLMS, CATEGORIES
+from llavit_lens.figures.kinds import draw_kinds
 from llavit_lens.figures.study import draw_study, over_what
 from llavit_lens.miniature.comparison import PaperTable, compare, orderings
 from llavit_lens.miniature.examine import Exam, exams
+from llavit_lens.miniature.kinds import by_kind
 from llavit_lens.miniature.study import (
     Run,
     examine_run,
@@ -54,7 +56,8 @@ def table_report(
     """A table of the paper in miniature, beside the paper's own numbers.
 
     Args:
-        name: of the files in `out`: name.csv, .png and .pdf.
+        name: of the files in `out`: name.csv, .png and .pdf; those by kind of question are called
+            name_kinds.
         paper: its rows by variant, its values in percent by base LLM.
         results: folder of the runs' results, one small JSON file each.
         train: folder of trained models (`llavit-lens demo train --out`); what is missing there is
@@ -77,6 +80,8 @@ def table_report(
     _print(name, table, guess, runs)
     _print_orderings(runs, paper)
     write_report(name, table, draw_study(table, guess, len(runs["baseline"][0].patches)), out)
+    kinds = by_kind(runs)
+    write_report(f"{name}_kinds", kinds, draw_kinds(kinds), out)
 
 
 def _train_and_examine(

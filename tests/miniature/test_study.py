@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from PIL import Image
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.evaluation.paper_accuracy import CATEGORIES, TABLE_1, TABLE_3
+from llavit_lens.figures.kinds import draw_kinds
 from llavit_lens.figures.study import draw_study
 from llavit_lens.miniature.comparison import compare, orderings
 from llavit_lens.miniature.corpus import held_out_seed
 from llavit_lens.miniature.examine import Exam, asked_of
 from llavit_lens.miniature.fingerprint import world_fingerprint
 from llavit_lens.miniature.guess import is_guessed
+from llavit_lens.miniature.kinds import by_kind
 from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS
 from llavit_lens.miniature.scenes import (
     example_names,
@@ -28,6 +31,7 @@ from llavit_lens.miniature.scenes import (
 )
 from llavit_lens.miniature.study import (
     Run,
+    asked_in,
     counts,
     examine_run,
     guessed,
@@ -38,6 +42,8 @@ from llavit_lens.miniature.study import (
 from llavit_lens.vlm.load import load
 
 SCENES = 40
+RESULTS = Path(__file__).parents[2] / "analyses" / "results"
+KINDS = dict(zip(CATEGORIES, ("at", "read_relation", "exist_trait", "exist_kind"), strict=True))
 
 
 def made_up(variant: str, seed: int, share: float, category: str = "vision_centric") -> Run:
@@ -47,8 +53,9 @@ def made_up(variant: str, seed: int, share: float, category: str = "vision_centr
     right = {
         name: rng.binomial(4, share if name == category else 0.5, SCENES).tolist() for name in asked
     }
+    kinds = {f"{name}, {KINDS[name]}": [sum(right[name]), sum(asked[name])] for name in asked}
     return Run(
-        variant, seed, world_fingerprint(), {"minutes": 1.0}, 7, {}, right, asked,
+        variant, seed, world_fingerprint(), {"minutes": 1.0}, 7, kinds, right, asked,
         rng.integers(0, 10, (SCENES, 3)).tolist(), [10] * SCENES,
     )  # fmt: skip
 
@@ -141,6 +148,14 @@ def test_guessing_is_scored_on_the_questions_that_were_asked() -> None:
     assert guessed(run)["general"] == np.mean(hits)
 
 
+def _asked_less(run: Run) -> Run:
+    fewer = run.asked | {"general": [4] * (SCENES - 1) + [3]}
+    kind = f"general, {KINDS['general']}"
+    return replace(
+        run, seed=1, asked=fewer, kinds=run.kinds | {kind: [run.kinds[kind][0], 4 * SCENES - 1]}
+    )
+
+
 def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no result of baseline; train it with --train"):
         load_runs(tmp_path, ["baseline"])
@@ -151,7 +166,7 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
         (replace(run, seed=1, made={"preset": "smoke"}), "another preset"),
         (replace(run, seed=1, made={"tower": "0"}), "another tower"),
         (replace(run, seed=1, patches=[9] * SCENES), "another truth"),
-        (replace(run, seed=1, asked={**run.asked, "general": [3] * SCENES}), "another exam"),
+        (_asked_less(run), "another exam"),
         (replace(run, seed=1, world="0" * 16), "another world"),
     ):
         save_run(wrong, tmp_path)
@@ -167,6 +182,9 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     for seed in (0, 1):
         save_run(replace(run, seed=seed, world="0" * 16), tmp_path)
     with pytest.raises(ConfigurationError, match="train and examine the runs anew"):
+        load_runs(tmp_path, ["baseline"])
+    save_run(replace(run, right=run.right | {"general": [4] * SCENES}), tmp_path)
+    with pytest.raises(ConfigurationError, match="counts differ between kinds"):
         load_runs(tmp_path, ["baseline"])
     save_run(replace(run, right={}), tmp_path)
     with pytest.raises(ConfigurationError, match=r"baseline-seed0\.json is no result"):
@@ -186,6 +204,36 @@ def test_the_figure_shows_every_variant(tmp_path: Path) -> None:
     ]
     figure.savefig(tmp_path / "study.png")
     assert (tmp_path / "study.png").stat().st_size > 10_000
+
+
+def test_kinds_of_questions_have_an_example_and_their_own_guess(tmp_path: Path) -> None:
+    runs = {
+        "baseline": [made_up("baseline", seed, 0.4) for seed in range(3)],
+        "llavit": [made_up("llavit", 0, 0.8)],
+    }
+    table = by_kind(runs)
+    assert list(dict.fromkeys(table["category"])) == list(CATEGORIES)
+    row = table[table["kind"].eq("at") & table["variant"].eq("baseline")].iloc[0]
+    shares = [run.kinds["vision_centric, at"][0] / (4 * SCENES) for run in runs["baseline"]]
+    assert row["value"] == pytest.approx(np.mean(shares), abs=1e-12)
+    assert (row["lowest"], row["highest"], row["seeds"]) == (min(shares), max(shares), 3)
+    asked = [
+        q
+        for i in range(SCENES)
+        for q in asked_of(sample_scene(held_out_seed(7, i)))
+        if q.kind == "at"
+    ]
+    assert row["example"] in {q.question for q in asked}
+    assert row["guess"] == np.mean([is_guessed(q) for q in asked])
+    draw_kinds(table).savefig(tmp_path / "kinds.png")
+    assert (tmp_path / "kinds.png").stat().st_size > 10_000
+
+
+def test_kinds_are_those_of_the_exam_that_ships() -> None:
+    runs = load_runs(RESULTS, ["baseline"])
+    table = by_kind(runs)
+    asked = Counter((q.category, q.kind) for q in asked_in(runs["baseline"][0]))
+    assert asked == {(row["category"], row["kind"]): row["asked"] for _, row in table.iterrows()}
 
 
 def test_states_are_counted_from_the_projector() -> None:

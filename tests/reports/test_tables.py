@@ -17,6 +17,7 @@ from llavit_lens.miniature.fingerprint import world_fingerprint
 from llavit_lens.miniature.study import Run, save_run
 
 ANALYSES = Path(__file__).parents[2] / "analyses"
+KINDS = dict(zip(CATEGORIES, ("at", "read_relation", "exist_trait", "exist_kind"), strict=True))
 
 
 def run_script(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
@@ -49,8 +50,9 @@ def test_results_that_are_there_are_compared_without_training(
         for seed in range(own):
             rng = np.random.default_rng([number, seed])
             right = {name: rng.binomial(4, 0.4 + number / 10, 30).tolist() for name in CATEGORIES}
+            kinds = {f"{name}, {KINDS[name]}": [sum(right[name]), 120] for name in CATEGORIES}
             run = Run(
-                variant, seed, world_fingerprint(), {}, 7, {}, right,
+                variant, seed, world_fingerprint(), {}, 7, kinds, right,
                 dict.fromkeys(CATEGORIES, [4] * 30), rng.integers(0, 9, (30, 3)).tolist(), [9] * 30,
             )  # fmt: skip
             save_run(run, tmp_path)
@@ -64,6 +66,9 @@ def test_results_that_are_there_are_compared_without_training(
     assert tuple(table.groupby("variant", sort=False)["seeds"].first()) == seeds
     for suffix in (".png", ".pdf"):
         assert (tmp_path / "out" / f"table_3{suffix}").stat().st_size > 10_000
+        assert (tmp_path / "out" / f"table_3_kinds{suffix}").stat().st_size > 10_000
+    kinds = pd.read_csv(tmp_path / "out" / "table_3_kinds.csv")
+    assert set(kinds["kind"]) == set(KINDS.values()) and len(kinds) == 4 * len(TABLE_3)
 
 
 @needs_font

@@ -1,0 +1,68 @@
+"""Variants of the miniature study by kind of question, as a table in colors."""
+
+from __future__ import annotations
+
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from llavit_lens.figures.page import Page
+from llavit_lens.figures.style import MUTED, PALETTE, ink
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Inches.
+_EDGE, _TOP, _QUESTION, _ASKED, _CELL, _ROW, _HEAD = 0.35, 1.6, 3.6, 0.65, 1.3, 0.3, 0.45
+
+
+def draw_kinds(table: pd.DataFrame) -> Figure:
+    """Draw `miniature.kinds.by_kind()`: one row for each kind, one column for each variant."""
+    variants = list(dict.fromkeys(table["variant"]))
+    categories = list(dict.fromkeys(table["category"]))
+    kinds = table.groupby(["category", "kind"], sort=False)
+    left = _EDGE + _QUESTION + _ASKED
+    height = _TOP + len(kinds) * _ROW + len(categories) * _HEAD + 0.3
+    page = Page(left + (1 + len(variants)) * _CELL + _EDGE, height)
+    page.text(_EDGE, 0.26, "What each variant has learned to answer", size=17, weight="bold")
+    several = table["seeds"].max() > 1
+    spread = "mean, lowest and highest of its seeds" if several else "of one seed"
+    page.text(
+        _EDGE,
+        0.64,
+        f"Percent of right answers by kind of question, each with an example: {spread}. "
+        "Guessing is from the question's words.",
+        size=11,
+        color=MUTED,
+    )
+    headings = ["by guessing", *(variant.replace("_", " ") for variant in variants)]
+    for column, heading in enumerate(headings):
+        page.text(left + column * _CELL, 1.12, fill(heading, 16), size=9.5, weight="bold")
+    page.text(_EDGE + _QUESTION, 1.12, "asked", size=9.5, color=MUTED)
+    top = _TOP
+    for category, of_category in table.groupby("category", sort=False):
+        page.text(_EDGE, top + 0.14, str(category).replace("_", "-"), size=11, weight="bold")
+        top += _HEAD
+        for _, rows in of_category.groupby("kind", sort=False):
+            first = rows.iloc[0]
+            page.text(_EDGE, top + 0.07, first["example"], size=9.5)
+            page.text(_EDGE + _QUESTION, top + 0.07, str(first["asked"]), size=9.5, color=MUTED)
+            _draw_share(page, left, top, first["guess"])
+            for column, (_, row) in enumerate(rows.iterrows(), start=1):
+                seeds = (row["lowest"], row["highest"]) if row["seeds"] > 1 else None
+                _draw_share(page, left + column * _CELL, top, row["value"], seeds)
+            top += _ROW
+    return page.figure
+
+
+def _draw_share(
+    page: Page, left: float, top: float, share: float, seeds: tuple[float, float] | None = None
+) -> None:
+    color = PALETTE(share)
+    page.box(left, top, _CELL - 0.04, _ROW - 0.03, to_hex(color))
+    page.text(left + 0.1, top + 0.06, f"{100 * share:.0f}", size=10, color=ink(color))
+    if seeds:
+        low, high = (f"{100 * value:.0f}" for value in seeds)
+        page.text(left + 0.5, top + 0.07, f"{low} to {high}", size=8.5, color=ink(color))
