@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,12 +38,13 @@ class Exam(NamedTuple):
 
 def exams(scenes: int, seed: int) -> list[Exam]:
     """Held-out scenes, the same for every model."""
-    found = []
-    for number in range(scenes):
-        scene = sample_scene(held_out_seed(seed, number))
-        picture, labels = render(scene)
-        found.append(Exam(picture, Truth(scene, patch_owners(labels)), asked_of(scene)))
-    return found
+    return [exam_on(sample_scene(held_out_seed(seed, number))) for number in range(scenes)]
+
+
+def exam_on(scene: Scene) -> Exam:
+    """A scene drawn, with what is asked about it."""
+    picture, labels = render(scene)
+    return Exam(picture, Truth(scene, patch_owners(labels)), asked_of(scene))
 
 
 def asked_of(scene: Scene) -> list[Question]:
@@ -92,7 +92,7 @@ def examine(vlm: VLM, exam: Exam) -> Result:
             tops = (words.strings[token].strip() for token in words.ids[state, i].tolist())
             read[state] += any(word in true[i] for word in tops)
     right, asked = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for question, answer in zip(exam.asked, _answers(vlm, exam), strict=True):
+    for question, answer in zip(exam.asked, answers(vlm, exam), strict=True):
         template = (question.category, question.kind)
         asked[template] += 1
         right[template] += answer == question.answer
@@ -109,8 +109,8 @@ def _true_words(truth: Truth, layout: VisualLayout, i: int) -> frozenset[str]:
 
 
 @torch.no_grad()
-def _answers(vlm: VLM, exam: Exam) -> Sequence[str]:
-    """The first word of each answer, without case and punctuation."""
+def answers(vlm: VLM, exam: Exam) -> list[str]:
+    """The first word of the model's answer to each question, without case and punctuation."""
     asked = [question.question for question in exam.asked]
     _, inputs = vlm.process([exam.picture] * len(asked), asked)
     ids = vlm.model.generate(**inputs, max_new_tokens=_ANSWER_TOKENS, do_sample=False)

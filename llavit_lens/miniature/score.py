@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
@@ -19,11 +17,10 @@ from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.words import Words
 from llavit_lens.miniature.corpus import held_out_seed
-from llavit_lens.miniature.examine import asked_of
+from llavit_lens.miniature.examine import answers, exam_on
 from llavit_lens.miniature.guess import is_guessed
-from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS, Question
-from llavit_lens.miniature.render import render
-from llavit_lens.miniature.scenes import GRID, Scene, Truth, patch_owners, sample_scene
+from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS
+from llavit_lens.miniature.scenes import GRID, Truth, sample_scene
 from llavit_lens.vlm.vlm import VLM
 
 K = 3
@@ -117,52 +114,35 @@ def _measure(
     vlm: VLM, scenes: int, first_seed: int, progress: bool, ask: bool = True
 ) -> tuple[list[dict], dict, dict]:
     lens, cosine = _Patches(), _Patches()
-    answers: dict[str, list[bool]] = defaultdict(list)
+    right: dict[str, list[bool]] = defaultdict(list)
     kinds: dict[str, list[bool]] = defaultdict(list)
     guesses: dict[str, list[bool]] = defaultdict(list)
     numbers = range(scenes)
     bar = track(numbers, f"scoring {vlm.name}", console=Console(stderr=True))
     for number in bar if progress else numbers:
-        scene = sample_scene(first_seed + number)
-        picture, labels = render(scene)
-        truth = Truth(scene, patch_owners(labels))
-        trace = vlm.trace(picture)
+        exam = exam_on(sample_scene(first_seed + number))
+        trace = vlm.trace(exam.picture)
         if trace.layout.grid != ((GRID, GRID),):
             raise ConfigurationError(
                 f"{vlm.name} has a patch grid of {trace.layout.grid}, the scenes' truth is for "
                 f"{GRID} x {GRID}; score a demo model"
             )
         words = logit_lens(trace, k=K)
-        lens.add(number, truth, words)
-        cosine.add(number, truth, input_similarity(trace, k=K))
+        lens.add(number, exam.truth, words)
+        cosine.add(number, exam.truth, input_similarity(trace, k=K))
         if ask:
-            for question, right in _answers(vlm, scene, picture):
-                answers[question.category].append(right)
-                kinds[question.kind].append(right)
+            for question, answer in zip(exam.asked, answers(vlm, exam), strict=True):
+                right[question.category].append(answer == question.answer)
+                kinds[question.kind].append(answer == question.answer)
                 guesses[question.category].append(is_guessed(question))
     layers = [{"layer": layer, **lens.score(i)} for i, layer in enumerate(words.layers)]
-    asked = [c for c in CATEGORIES_OF_QUESTIONS if answers[c]]
+    asked = [c for c in CATEGORIES_OF_QUESTIONS if right[c]]
     shares = {
-        "accuracy": {c: float(np.mean(answers[c])) for c in asked},
+        "accuracy": {c: float(np.mean(right[c])) for c in asked},
         "guess": {c: float(np.mean(guesses[c])) for c in asked},
         "accuracy_of_kinds": {kind: float(np.mean(kinds[kind])) for kind in sorted(kinds)},
     }
     return layers, cosine.score(0), shares
-
-
-@torch.no_grad()
-def _answers(vlm: VLM, scene: Scene, picture: Image.Image) -> list[tuple[Question, bool]]:
-    """The questions asked of a scene, and whether each answer was right; all are one token."""
-    asked = asked_of(scene)
-    inputs = vlm.processor(
-        images=[picture] * len(asked),
-        text=[vlm.format_prompt(q.question) for q in asked],
-        padding=True,
-        return_tensors="pt",
-    ).to(vlm.device, dtype=vlm.model.dtype)
-    logits = vlm.model(**inputs, logits_to_keep=1).logits[:, -1]
-    said = vlm.tokenizer.convert_ids_to_tokens(logits.argmax(-1).tolist())
-    return [(q, _bare(word) == q.answer) for q, word in zip(asked, said, strict=True)]
 
 
 def _bare(word: str) -> str:
