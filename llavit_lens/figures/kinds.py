@@ -15,33 +15,37 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Inches.
-_EDGE, _TOP, _QUESTION, _ASKED, _CELL, _ROW, _HEAD = 0.35, 1.6, 3.6, 0.65, 1.3, 0.3, 0.45
+_EDGE, _HEADINGS, _LINE, _QUESTION, _ASKED, _CELL, _ROW, _HEAD = (
+    0.35, 1.12, 0.18, 3.6, 0.65, 1.3, 0.3, 0.45,
+)  # fmt: skip
+_LETTERS = 14  # of a heading, on one line
 
 
-def draw_kinds(table: pd.DataFrame) -> Figure:
-    """Draw `miniature.kinds.by_kind()`: one row for each kind, one column for each variant."""
+def draw_kinds(table: pd.DataFrame, title: str) -> Figure:
+    """Draw `miniature.kinds.kinds_table()`: a row for each kind, a column for each variant."""
     variants = list(dict.fromkeys(table["variant"]))
+    headings = [fill(variant, _LETTERS) for variant in ("by guessing", *variants)]
+    first_row = _HEADINGS + _LINE * max(heading.count("\n") + 1 for heading in headings)
     categories = list(dict.fromkeys(table["category"]))
     kinds = table.groupby(["category", "kind"], sort=False)
     left = _EDGE + _QUESTION + _ASKED
-    height = _TOP + len(kinds) * _ROW + len(categories) * _HEAD + 0.3
+    height = first_row + len(kinds) * _ROW + len(categories) * _HEAD + 0.3
     page = Page(left + (1 + len(variants)) * _CELL + _EDGE, height)
-    page.text(_EDGE, 0.26, "What each variant has learned to answer", size=17, weight="bold")
+    page.text(_EDGE, 0.26, title, size=17, weight="bold")
     several = table["seeds"].max() > 1
-    spread = "mean, lowest and highest of its seeds" if several else "of one seed"
+    spread = "; mean, lowest and highest of its seeds" if several else ""
     page.text(
         _EDGE,
         0.64,
-        f"Percent of right answers by kind of question, each with an example: {spread}. "
+        f"Percent of right answers by kind of question, each with an example{spread}. "
         "Guessing is from the question's words.",
         size=11,
         color=MUTED,
     )
-    headings = ["by guessing", *(variant.replace("_", " ") for variant in variants)]
     for column, heading in enumerate(headings):
-        page.text(left + column * _CELL, 1.12, fill(heading, 16), size=9.5, weight="bold")
-    page.text(_EDGE + _QUESTION, 1.12, "asked", size=9.5, color=MUTED)
-    top = _TOP
+        page.text(left + column * _CELL, _HEADINGS, heading, size=9.5, weight="bold")
+    page.text(_EDGE + _QUESTION, _HEADINGS, "asked", size=9.5, color=MUTED)
+    top = first_row
     for category, of_category in table.groupby("category", sort=False):
         page.text(_EDGE, top + 0.14, str(category).replace("_", "-"), size=11, weight="bold")
         top += _HEAD

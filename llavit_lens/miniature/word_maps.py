@@ -46,17 +46,22 @@ def map_places() -> list[str]:
     return [POSITIONS[ninth[row]][ninth[col]] for row in range(GRID) for col in range(GRID)]
 
 
-def add_places(llm: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> tuple[tuple, dict]:
-    """Forward pre-hook of a language model: a word of a map also says where it stands.
-
-    Takes `input_ids` and `place_ids`, both int [batch, sequence]; place_ids holds the token id of
-    the place's name, and -1 outside of maps. Its embedding is added to the word's, PLACE_WEIGHT
+def with_places(embed: nn.Module, ids: Tensor, places: Tensor) -> Tensor:
+    """Embeddings of tokens, those of a map's words with their place's name added, PLACE_WEIGHT
     times: what position embeddings of a vision tower bring into visual tokens.
+
+    Args:
+        embed: the language model's input embeddings.
+        ids: int [batch, sequence].
+        places: int [batch, sequence], the token of the place's name, -1 outside of maps.
     """
-    rest = dict(kwargs)
-    ids: Tensor = rest.pop("input_ids")
-    places: Tensor = rest.pop("place_ids")
-    embed = llm.get_input_embeddings()  # type: ignore[operator]
-    embeds = embed(ids)
     where = torch.where(places[..., None] >= 0, embed(places.clamp(min=0)), 0)
-    return args, {**rest, "inputs_embeds": embeds + PLACE_WEIGHT * where}
+    return embed(ids) + PLACE_WEIGHT * where
+
+
+def add_places(llm: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> tuple[tuple, dict]:
+    """Forward pre-hook of a language model that takes `place_ids` too, see `with_places`."""
+    rest = dict(kwargs)
+    ids, places = rest.pop("input_ids"), rest.pop("place_ids")
+    embed = llm.get_input_embeddings()  # type: ignore[operator]
+    return args, {**rest, "inputs_embeds": with_places(embed, ids, places)}

@@ -34,6 +34,7 @@ from llavit_lens.reports.files import make_folder, write_report
 from llavit_lens.vlm.load import load
 
 SCENES, SCENE_SET = 500, 12345
+KINDS_TITLE = "What each variant has learned to answer"
 ROWS = {
     "no_visual_attention": "no visual attn.",
     "separate_qkv": "separate QKV",
@@ -81,7 +82,8 @@ def table_report(
     _print_orderings(runs, paper)
     write_report(name, table, draw_study(table, guess, len(runs["baseline"][0].patches)), out)
     kinds = by_kind(runs)
-    write_report(f"{name}_kinds", kinds, draw_kinds(kinds), out)
+    plain = kinds.assign(variant=kinds["variant"].str.replace("_", " "))
+    write_report(f"{name}_kinds", kinds, draw_kinds(plain, KINDS_TITLE), out)
 
 
 def _train_and_examine(

@@ -1,0 +1,47 @@
+"""What language models answer about scenes when every patch is given as a true word.
+
+    python analyses/word_maps.py --out maps
+    python analyses/word_maps.py --model runs/llavit-seed0/model --base runs/shared/llm --out maps
+
+The exam of the miniature, once with the picture and once with a map of words in its place, by kind
+of question: what a model misses on words it lacks as a language model, and no visual token can make
+up for that. Drawing scenes needs the font Noto Color Emoji.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llavit_lens import cli
+
+SHARED = Path(__file__).parents[1] / "llavit_lens" / "assets" / "shared" / "llm"
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command(help="Ask about scenes with words, then with the picture.")
+def main(
+    model: cli.ModelOption = "demo:llavit",
+    baseline: cli.BaselineOption = "demo:baseline",
+    base: Annotated[
+        str,
+        typer.Option(
+            help="The language model that they were trained from. (default: the demo's)",
+            show_default=False,
+        ),
+    ] = str(SHARED),
+    scenes: Annotated[int, typer.Option(help="Held-out scenes.")] = 200,
+    seed: Annotated[int, typer.Option(help="Which set of scenes.")] = 12345,
+    out: cli.FolderOption = None,
+) -> None:
+    from llavit_lens.reports.word_maps import word_maps_report
+
+    models = [model] if not baseline else [baseline, model]
+    word_maps_report(models, base, scenes, seed, out)
+
+
+if __name__ == "__main__":
+    cli.run(app)

@@ -1,0 +1,61 @@
+"""The exam with words in place of the picture: every patch is given as a word that is true of it.
+
+Nothing is left to see, so what a language model misses here it cannot answer from visual tokens
+either, however well they read; it would have to learn that together with them.
+"""
+
+from __future__ import annotations
+
+import random
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.text_only import TextModel
+from llavit_lens.miniature.examine import Exam
+from llavit_lens.miniature.word_maps import map_places, with_places, word_map
+
+
+@torch.no_grad()
+def answers_from_words(asked: TextModel, exam: Exam) -> list[str]:
+    """The likeliest word behind each question, with the scene's map of words before it.
+
+    Raises:
+        ConfigurationError: a model whose tokenizer is not the miniature's.
+    """
+    words = " ".join(word_map(exam.truth, random.Random(f"map {exam.truth.scene.seed}")))
+    patches, ninths = _ids(asked, words), _ids(asked, " ".join(map_places()))
+    prompts, places = [], []
+    for question in exam.asked:
+        prompt = _ids(asked, asked.prompt(f"{words}\n{question.question}"))
+        place = torch.full_like(prompt, -1)
+        place[_start(prompt, patches, asked.name) :][: len(ninths)] = ninths
+        prompts.append(prompt)
+        places.append(place)
+    ids = pad_sequence(prompts, batch_first=True)  # behind the prompt, where nothing sees it
+    embeds = with_places(
+        asked.model.get_input_embeddings(), ids, pad_sequence(places, True, padding_value=-1)
+    )
+    logits = asked.model(inputs_embeds=embeds, use_cache=False).logits
+    last = [len(prompt) - 1 for prompt in prompts]
+    said = logits[range(len(last)), last].argmax(-1)
+    return [asked.tokenizer.decode(token).strip() for token in said]
+
+
+def _ids(asked: TextModel, text: str) -> Tensor:
+    ids = asked.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"][0]
+    return ids.to(asked.model.device)
+
+
+def _start(prompt: Tensor, patches: Tensor, name: str) -> int:
+    """Where the words of the map stand in the prompt."""
+    windows = prompt.unfold(0, len(patches), 1)
+    found = (windows == patches).all(-1).nonzero()
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"{name}: its tokenizer reads a map of words in another way alone than in a prompt; "
+            "word maps are for models of the miniature"
+        )
+    return int(found)
