@@ -21,8 +21,11 @@ _EDGE, _HEADINGS, _LINE, _QUESTION, _ASKED, _CELL, _ROW, _HEAD = (
 _LETTERS = 14  # of a heading, on one line
 
 
-def draw_kinds(table: pd.DataFrame, title: str) -> Figure:
-    """Draw `miniature.kinds.kinds_table()`: a row for each kind, a column for each variant."""
+def draw_kinds(table: pd.DataFrame, title: str, note: str) -> Figure:
+    """Draw `miniature.kinds.kinds_table()`: a row for each kind, a column for each variant.
+
+    note: what else a reader must know, in a sentence.
+    """
     variants = list(dict.fromkeys(table["variant"]))
     headings = [fill(variant, _LETTERS) for variant in ("by guessing", *variants)]
     first_row = _HEADINGS + _LINE * max(heading.count("\n") + 1 for heading in headings)
@@ -32,13 +35,10 @@ def draw_kinds(table: pd.DataFrame, title: str) -> Figure:
     height = first_row + len(kinds) * _ROW + len(categories) * _HEAD + 0.3
     page = Page(left + (1 + len(variants)) * _CELL + _EDGE, height)
     page.text(_EDGE, 0.26, title, size=17, weight="bold")
-    several = table["seeds"].max() > 1
-    spread = "; mean, lowest and highest of its seeds" if several else ""
     page.text(
         _EDGE,
         0.64,
-        f"Percent of right answers by kind of question, each with an example{spread}. "
-        "Guessing is from the question's words.",
+        f"Percent of right answers by kind of question, each with an example. {note}",
         size=11,
         color=MUTED,
     )

@@ -35,6 +35,9 @@ from llavit_lens.vlm.load import load
 
 SCENES, SCENE_SET = 500, 12345
 KINDS_TITLE = "What each variant has learned to answer"
+KINDS_NOTE = (
+    "Beside a mean: lowest and highest of its seeds. Guessing is from the question's words."
+)
 ROWS = {
     "no_visual_attention": "no visual attn.",
     "separate_qkv": "separate QKV",
@@ -83,7 +86,7 @@ def table_report(
     write_report(name, table, draw_study(table, guess, len(runs["baseline"][0].patches)), out)
     kinds = by_kind(runs)
     plain = kinds.assign(variant=kinds["variant"].str.replace("_", " "))
-    write_report(f"{name}_kinds", kinds, draw_kinds(plain, KINDS_TITLE), out)
+    write_report(f"{name}_kinds", kinds, draw_kinds(plain, KINDS_TITLE, KINDS_NOTE), out)
 
 
 def _train_and_examine(

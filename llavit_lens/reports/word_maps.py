@@ -24,6 +24,7 @@ from llavit_lens.reports.files import make_folder, write_report
 from llavit_lens.vlm.load import load
 
 TITLE = "What language models answer when every patch is a true word"
+NOTE = "On words: a map of words in place of the picture."
 WORDS, PICTURES = "on words", "on pictures"
 BASE = f"language model {WORDS}"
 
@@ -62,7 +63,7 @@ def word_maps_report(
             shares[name] = [_ask(name, answer, asked)]
     table = kinds_table([question for exam in asked for question in exam.asked], shares)
     _print(table, [vlm.name for vlm in vlms], scenes)
-    write_report("word_maps", table, draw_kinds(table, TITLE), out)
+    write_report("word_maps", table, draw_kinds(table, TITLE, NOTE), out)
 
 
 def _ask(name: str, answer: Callable[[Exam], list[str]], asked: list[Exam]) -> dict[Kind, float]:

@@ -225,7 +225,7 @@ def test_kinds_of_questions_have_an_example_and_their_own_guess(tmp_path: Path) 
     ]
     assert row["example"] in {q.question for q in asked}
     assert row["guess"] == np.mean([is_guessed(q) for q in asked])
-    draw_kinds(table, "Kinds").savefig(tmp_path / "kinds.png")
+    draw_kinds(table, "Kinds", "").savefig(tmp_path / "kinds.png")
     assert (tmp_path / "kinds.png").stat().st_size > 10_000
 
 
