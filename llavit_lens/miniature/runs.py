@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -40,6 +40,18 @@ def has_fast_bf16() -> bool:
     return bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16"))
 
 
+class Course(NamedTuple):
+    """How a training went.
+
+    Attributes:
+        minutes: it took, those up to the last checkpoint before an interruption among them.
+        losses: means over equal parts of the run, the first to the last.
+    """
+
+    minutes: float
+    losses: list[float]
+
+
 def run(
     model: nn.Module,
     data: Dataset,
@@ -48,12 +60,8 @@ def run(
     schedule: Schedule,
     name: str,
     checkpoints: int = 10,
-) -> float:
-    """Train `model` in place on `data` in its order; continue from `folder`'s last checkpoint.
-
-    Returns:
-        Minutes it took, those up to the last checkpoint before an interruption among them.
-    """
+) -> Course:
+    """Train `model` in place on `data` in its order; continue from `folder`'s last checkpoint."""
     print(f"-- {name}: {schedule.steps} steps of {schedule.batch}", flush=True)
     args = TrainingArguments(
         output_dir=str(folder),
@@ -70,7 +78,7 @@ def run(
         bf16=has_fast_bf16(),
         save_steps=max(1, schedule.steps // checkpoints),
         save_total_limit=1,
-        logging_steps=100,
+        logging_steps=max(1, min(100, schedule.steps // 8)),
         report_to=[],
         remove_unused_columns=False,
         dataloader_num_workers=0,
@@ -96,7 +104,8 @@ def run(
     # mixed precision wraps `forward`; the caller's model gets its own back
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     model.eval()
-    return clock.minutes
+    losses = [round(step["loss"], 4) for step in trainer.state.log_history if "loss" in step]
+    return Course(clock.minutes, losses)
 
 
 class _Clock(TrainerCallback):

@@ -32,8 +32,8 @@ class Run:
     Attributes:
         variant, seed: which run of `llavit-lens demo train`.
         world: fingerprint of the world it was trained and examined in.
-        made: how it was trained: preset, minutes, machine, precision, versions; hashes of the tower
-            and language model that it started from.
+        made: how it was trained: preset, minutes, losses of each stage over equal parts of it,
+            machine, precision, versions; hashes of the tower and language model that it began with.
         scene_set: number of the held-out set.
         kinds: right and asked of each kind of question, by "category, kind".
         right, asked: counts of each scene, by category.

@@ -48,7 +48,7 @@ from llavit_lens.miniature.presets import Preset, preset_named
 from llavit_lens.miniature.pretrain_llm import TEXT_RECIPE, pretrain_llm
 from llavit_lens.miniature.pretrain_tower import pretrain_tower
 from llavit_lens.miniature.render import emoji_font_path
-from llavit_lens.miniature.runs import has_fast_bf16, run
+from llavit_lens.miniature.runs import Course, has_fast_bf16, run
 from llavit_lens.miniature.score import score_model
 from llavit_lens.miniature.variants import build_processor, build_variant, variant_named
 from llavit_lens.miniature.vocabulary import build_tokenizer
@@ -149,8 +149,7 @@ def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: s
     tower = CLIPVisionModel.from_pretrained(shared / "tower", dtype=torch.float32)
     llm = Qwen2ForCausalLM.from_pretrained(shared / "llm", dtype=torch.float32)
     model = build_variant(variant_named(variant), tower, llm, tokenizer, seed)
-    minutes = 0.0
-    scores = {}
+    courses, scores = {}, {}
     for stage, schedule, data in (
         (PRETRAIN, p.stage_1, Captions),
         (FINETUNE, p.stage_2, Instructions),
@@ -161,19 +160,20 @@ def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: s
             model.set_attn_implementation("eager")  # its backward is faster than sdpa's on a CPU
             stage.freeze(model)
             collate, title = CollateExamples(tokenizer), f"{variant}, {stage.name}"
-            took = run(model, examples, collate, home / "run", schedule, title)
-            write_whole(home / "minutes.json", json.dumps(took))
+            course = run(model, examples, collate, home / "run", schedule, title)
+            write_whole(home / "course.json", json.dumps(course._asdict()))
             save_whole(home / "model", model.save_pretrained)
         else:
             model = LlavitForConditionalGeneration.from_pretrained(home / "model")
-        minutes += json.loads((home / "minutes.json").read_text())
+        courses[stage.name] = Course(**json.loads((home / "course.json").read_text()))
         vlm = VLM(model.float().eval(), build_processor(tokenizer), f"{variant}, {stage.name}")
         scores[stage.name] = score_model(vlm, scenes=100 if preset != "smoke" else 3, seed=0)
     record = {
         "variant": variant,
         "seed": seed,
         "preset": preset,
-        "minutes": round(minutes, 1),
+        "minutes": round(sum(course.minutes for course in courses.values()), 1),
+        "losses": {name: course.losses for name, course in courses.items()},
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "precision": "bf16" if has_fast_bf16() else "float32",
         "versions": {name: version(name) for name in ("torch", "transformers", "llavit-lens")},

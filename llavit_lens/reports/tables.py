@@ -18,7 +18,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.paper_accuracy import BASE_LLMS, CATEGORIES
 from llavit_lens.figures.kinds import draw_kinds
 from llavit_lens.figures.study import draw_study, over_what
-from llavit_lens.miniature.comparison import PaperTable, compare, orderings
+from llavit_lens.miniature.comparison import PaperTable, compare, losses, orderings
 from llavit_lens.miniature.examine import Exam, exams
 from llavit_lens.miniature.kinds import by_kind
 from llavit_lens.miniature.study import (
@@ -44,7 +44,8 @@ ROWS = {
     "separate_qkv_bidirectional": "  + bidirectional",
     "separate_qkv_local_global": "  + local/global",
 }
-MADE = ("preset", "minutes", "machine", "precision", "versions")  # what a run's result keeps of it
+# What a run's result keeps of how it was made.
+MADE = ("preset", "minutes", "losses", "machine", "precision", "versions")
 
 
 def table_report(
@@ -83,6 +84,7 @@ def table_report(
     guess = guessed(runs["baseline"][0])
     _print(name, table, guess, runs)
     _print_orderings(runs, paper)
+    _print_losses(losses(runs))
     write_report(name, table, draw_study(table, guess, len(runs["baseline"][0].patches)), out)
     kinds = by_kind(runs)
     plain = kinds.assign(variant=kinds["variant"].str.replace("_", " "))
@@ -111,7 +113,8 @@ def _train_and_examine(
         folder = train_demo(variant, seed, train, preset)
         record = json.loads((folder / "scores.json").read_text())
         recipe = json.loads((folder.parent / "recipe.json").read_text())
-        made = {key: record[key] for key in MADE} | {key: recipe[key] for key in ("tower", "llm")}
+        made = {key: record[key] for key in MADE if key in record}
+        made |= {key: recipe[key] for key in ("tower", "llm")}
         asked = asked or exams(scenes, SCENE_SET)
         steps = track(asked, f"examining {folder.parent.name}", console=Console(stderr=True))
         save_run(examine_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
@@ -188,3 +191,22 @@ def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> No
                 f"above {o.lower}, here it is {100 * o.change:+.1f} points "
                 f"({100 * o.low:+.1f} to {100 * o.high:+.1f})"
             )
+
+
+def _print_losses(found: pd.DataFrame) -> None:
+    """How far the training of each variant has come, and how closely answers go with that."""
+    if len(found) < 3:  # of runs whose losses are on record
+        return
+    console = Console()
+    means = found.groupby("variant", sort=False)["loss"].mean()
+    console.print(
+        "Training loss in the last quarter of stage 2 (the same data for all runs of a seed): "
+        + ", ".join(f"{variant} {loss:.4f}" for variant, loss in means.items())
+        + "."
+    )
+    ranks = found[["loss", *CATEGORIES]].rank().corr()["loss"]
+    console.print(
+        f"Rank correlation of this loss with right answers, over {len(found)} runs: "
+        + ", ".join(f"{c.replace('_', '-')} {ranks[c]:+.2f}" for c in CATEGORIES)
+        + "."
+    )

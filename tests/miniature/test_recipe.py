@@ -209,6 +209,7 @@ def test_a_smoke_run_makes_a_model_that_loads_and_is_not_made_twice(tmp_path):
     for stage in ("stage 1", "stage 2"):
         layers = scores["scores"][stage]["layers"]
         assert [row["layer"] for row in layers] == list(range(7))
+        assert scores["losses"][stage] and min(scores["losses"][stage]) > 0
     assert str(tmp_path) not in (folder / "config.json").read_text()
     assert "miniature" in (folder / "README.md").read_text()
     vlm = load(str(folder))

@@ -16,7 +16,7 @@ from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.evaluation.paper_accuracy import CATEGORIES, TABLE_1, TABLE_3
 from llavit_lens.figures.kinds import draw_kinds
 from llavit_lens.figures.study import draw_study
-from llavit_lens.miniature.comparison import compare, orderings
+from llavit_lens.miniature.comparison import compare, losses, orderings
 from llavit_lens.miniature.corpus import held_out_seed
 from llavit_lens.miniature.examine import Exam, asked_of
 from llavit_lens.miniature.fingerprint import world_fingerprint
@@ -234,6 +234,15 @@ def test_kinds_are_those_of_the_exam_that_ships() -> None:
     table = by_kind(runs)
     asked = Counter((q.category, q.kind) for q in asked_in(runs["baseline"][0]))
     assert asked == {(row["category"], row["kind"]): row["asked"] for _, row in table.iterrows()}
+
+
+def test_losses_are_those_of_the_last_quarter_of_stage_2() -> None:
+    course = {"stage 1": [9.0], "stage 2": [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.1]}
+    run = made_up("llavit", 2, 0.8)
+    recorded = replace(run, made={"losses": course})
+    (row,) = losses({"llavit": [recorded], "baseline": [made_up("baseline", 0, 0.5)]}).itertuples()
+    assert (row.variant, row.seed, row.loss) == ("llavit", 2, pytest.approx(0.2))
+    assert row.vision_centric == np.sum(run.right["vision_centric"]) / (4 * SCENES)
 
 
 def test_states_are_counted_from_the_projector() -> None:

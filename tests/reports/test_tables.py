@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -50,9 +51,10 @@ def test_results_that_are_there_are_compared_without_training(
         for seed in range(own):
             rng = np.random.default_rng([number, seed])
             right = {name: rng.binomial(4, 0.4 + number / 10, 30).tolist() for name in CATEGORIES}
+            made = {"losses": {"stage 2": [0.5 - number / 10] * 4}}  # lower where more is right
             kinds = {f"{name}, {KINDS[name]}": [sum(right[name]), 120] for name in CATEGORIES}
             run = Run(
-                variant, seed, world_fingerprint(), {}, 7, kinds, right,
+                variant, seed, world_fingerprint(), made, 7, kinds, right,
                 dict.fromkeys(CATEGORIES, [4] * 30), rng.integers(0, 9, (30, 3)).tolist(), [9] * 30,
             )  # fmt: skip
             save_run(run, tmp_path)
@@ -61,6 +63,7 @@ def test_results_that_are_there_are_compared_without_training(
     printed = " ".join(capsys.readouterr().out.split())
     assert "by guessing" in printed and "47.6 / 50.7" in printed
     assert all(part in printed for part in said), printed
+    assert "llavit 0.1000." in printed and re.search(r"vision-centric -(0\.9\d|1\.00)", printed)
     table = pd.read_csv(tmp_path / "out" / "table_3.csv")
     assert list(dict.fromkeys(table["variant"])) == list(TABLE_3)
     assert tuple(table.groupby("variant", sort=False)["seeds"].first()) == seeds
