@@ -4,20 +4,17 @@
     python analyses/word_maps.py --model runs/llavit-seed0/model --base runs/shared/llm --out maps
 
 The exam of the miniature, once with the picture and once with a map of words in its place, by kind
-of question: what a model misses on words it lacks as a language model, and no visual token can make
-up for that. Drawing scenes needs the font Noto Color Emoji.
+of question: what a language model brings along from text, and what is left to learn with pictures.
+Drawing scenes needs the font Noto Color Emoji.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from llavit_lens import cli
-
-SHARED = Path(__file__).parents[1] / "llavit_lens" / "assets" / "shared" / "llm"
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -27,12 +24,9 @@ def main(
     model: cli.ModelOption = "demo:llavit",
     baseline: cli.BaselineOption = "demo:baseline",
     base: Annotated[
-        str,
-        typer.Option(
-            help="The language model that they were trained from. (default: the demo's)",
-            show_default=False,
-        ),
-    ] = str(SHARED),
+        str | None,
+        typer.Option(help="The language model that they were trained from. (default: the demo's)"),
+    ] = None,
     scenes: Annotated[int, typer.Option(help="Held-out scenes.")] = 200,
     seed: Annotated[int, typer.Option(help="Which set of scenes.")] = 12345,
     out: cli.FolderOption = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from llavit_lens.figures.fit import wrap
 from llavit_lens.figures.page import Page
 from llavit_lens.figures.style import MUTED, PALETTE, ink
 
@@ -15,36 +16,37 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Inches.
-_EDGE, _HEADINGS, _LINE, _QUESTION, _ASKED, _CELL, _ROW, _HEAD = (
-    0.35, 1.12, 0.18, 3.6, 0.65, 1.3, 0.3, 0.45,
+_EDGE, _NOTE, _LINE, _QUESTION, _ASKED, _CELL, _ROW, _HEAD = (
+    0.35, 0.64, 0.18, 3.6, 0.65, 1.3, 0.3, 0.45,
 )  # fmt: skip
-_LETTERS = 14  # of a heading, on one line
+# For the notes: 1.96 standard errors of a share of one half, the widest case.
+HALF_INTERVAL = "Half a 95 % interval of one run: at most 98 / √asked points."
+_LETTERS = 13  # of a heading, on one line
 
 
 def draw_kinds(table: pd.DataFrame, title: str, note: str) -> Figure:
     """Draw `miniature.kinds.kinds_table()`: a row for each kind, a column for each variant.
 
-    note: what else a reader must know, in a sentence.
+    note: what else a reader must know.
     """
     variants = list(dict.fromkeys(table["variant"]))
+    left = _EDGE + _QUESTION + _ASKED
+    page_width = left + (1 + len(variants)) * _CELL + _EDGE
+    about = wrap(
+        f"Percent of right answers by kind of question. {note}", 72 * (page_width - 2 * _EDGE), 11
+    )
+    headings_at = _NOTE + 0.24 * (about.count("\n") + 1) + 0.24
     headings = [fill(variant, _LETTERS) for variant in ("by guessing", *variants)]
-    first_row = _HEADINGS + _LINE * max(heading.count("\n") + 1 for heading in headings)
+    first_row = headings_at + _LINE * max(heading.count("\n") + 1 for heading in headings)
     categories = list(dict.fromkeys(table["category"]))
     kinds = table.groupby(["category", "kind"], sort=False)
-    left = _EDGE + _QUESTION + _ASKED
     height = first_row + len(kinds) * _ROW + len(categories) * _HEAD + 0.3
-    page = Page(left + (1 + len(variants)) * _CELL + _EDGE, height)
+    page = Page(page_width, height)
     page.text(_EDGE, 0.26, title, size=17, weight="bold")
-    page.text(
-        _EDGE,
-        0.64,
-        f"Percent of right answers by kind of question, each with an example. {note}",
-        size=11,
-        color=MUTED,
-    )
+    page.text(_EDGE, _NOTE, about, size=11, color=MUTED)
     for column, heading in enumerate(headings):
-        page.text(left + column * _CELL, _HEADINGS, heading, size=9.5, weight="bold")
-    page.text(_EDGE + _QUESTION, _HEADINGS, "asked", size=9.5, color=MUTED)
+        page.text(left + column * _CELL, headings_at, heading, size=9.5, weight="bold")
+    page.text(_EDGE + _QUESTION, headings_at, "asked", size=9.5, color=MUTED)
     top = first_row
     for category, of_category in table.groupby("category", sort=False):
         page.text(_EDGE, top + 0.14, str(category).replace("_", "-"), size=11, weight="bold")

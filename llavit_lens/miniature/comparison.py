@@ -122,14 +122,14 @@ def orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> list[Orde
 def losses(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     """How far training has come, beside what is answered: a row for each run with losses on record.
 
-    Columns: variant, seed, loss (the mean of the last quarter of stage 2), and the share of right
+    Columns: variant, seed, loss (the mean of the last fifth of stage 2), and the share of right
     answers for each category.
     """
     rows = []
     for run in (run for own in runs.values() for run in own):
         course = run.made.get("losses", {}).get("stage 2", [])
         if course:
-            loss = float(np.mean(course[-max(1, len(course) // 4) :]))
+            loss = float(np.mean(course[-max(1, len(course) // 5) :]))
             shares = {c: sum(run.right[c]) / sum(run.asked[c]) for c in CATEGORIES}
             rows.append({"variant": run.variant, "seed": run.seed, "loss": loss, **shares})
     return pd.DataFrame(rows)

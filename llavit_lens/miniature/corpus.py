@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.files import write_whole
 from llavit_lens.miniature.render import emoji_font_path, render
 from llavit_lens.miniature.scenes import GRID, SIZE, Scene, Truth, patch_owners, sample_scene
@@ -23,7 +24,15 @@ HELD_OUT = 10**9  # seeds from here on are never trained on
 
 
 def held_out_seed(seed: int, index: int) -> int:
-    """Seed of the index-th scene of the held-out set number `seed`."""
+    """Seed of the index-th scene of the held-out set number `seed`.
+
+    Raises:
+        ConfigurationError: a negative number, which would lead into the scenes of the training.
+    """
+    if seed < 0 or index < 0:
+        raise ConfigurationError(
+            f"--seed {min(seed, index)}: sets of scenes are numbered from 0 on"
+        )
     return HELD_OUT + seed * 10**6 + index
 
 

@@ -116,4 +116,9 @@ def answers(vlm: VLM, exam: Exam) -> list[str]:
     ids = vlm.model.generate(**inputs, max_new_tokens=_ANSWER_TOKENS, do_sample=False)
     new = ids[:, inputs["input_ids"].shape[1] :]
     said = vlm.tokenizer.batch_decode(new, skip_special_tokens=True)
-    return [next(iter(text.split()), "").strip(".,!\"'").lower() for text in said]
+    return [first_word(text) for text in said]
+
+
+def first_word(text: str) -> str:
+    """In lower case, without punctuation around it; "" if there is none."""
+    return next(iter(text.split()), "").strip(".,!\"'").lower()

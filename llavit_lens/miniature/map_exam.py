@@ -1,7 +1,7 @@
 """The exam with words in place of the picture: every patch is given as a word that is true of it.
 
-Nothing is left to see, so what a language model misses here it cannot answer from visual tokens
-either, however well they read; it would have to learn that together with them.
+What a language model answers here it brings along from text; the rest it must learn with pictures.
+A patch's word is the thing's name, category, color or trait, so a few things are never named.
 """
 
 from __future__ import annotations
@@ -14,8 +14,19 @@ from torch.nn.utils.rnn import pad_sequence
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.text_only import TextModel
-from llavit_lens.miniature.examine import Exam
-from llavit_lens.miniature.word_maps import map_places, with_places, word_map
+from llavit_lens.miniature.examine import Exam, first_word
+from llavit_lens.miniature.word_maps import MAP_WORDS, map_places, with_places, word_map
+
+
+def check_words(asked: TextModel) -> None:
+    """Raise ConfigurationError for a model whose tokenizer is not the miniature's."""
+    known = asked.tokenizer.get_vocab()
+    missing = sorted(MAP_WORDS - known.keys())
+    if missing:
+        raise ConfigurationError(
+            f"{asked.name}: has no token for {missing[0]!r} and {len(missing) - 1} other words of "
+            "the miniature world; maps of words are for models of the miniature"
+        )
 
 
 @torch.no_grad()
@@ -23,8 +34,9 @@ def answers_from_words(asked: TextModel, exam: Exam) -> list[str]:
     """The likeliest word behind each question, with the scene's map of words before it.
 
     Raises:
-        ConfigurationError: a model whose tokenizer is not the miniature's.
+        ConfigurationError: a model whose tokenizer or chat format is not the miniature's.
     """
+    check_words(asked)
     words = " ".join(word_map(exam.truth, random.Random(f"map {exam.truth.scene.seed}")))
     patches, ninths = _ids(asked, words), _ids(asked, " ".join(map_places()))
     prompts, places = [], []
@@ -41,7 +53,7 @@ def answers_from_words(asked: TextModel, exam: Exam) -> list[str]:
     logits = asked.model(inputs_embeds=embeds, use_cache=False).logits
     last = [len(prompt) - 1 for prompt in prompts]
     said = logits[range(len(last)), last].argmax(-1)
-    return [asked.tokenizer.decode(token).strip() for token in said]
+    return [first_word(asked.tokenizer.decode(token)) for token in said]
 
 
 def _ids(asked: TextModel, text: str) -> Tensor:
@@ -55,7 +67,6 @@ def _start(prompt: Tensor, patches: Tensor, name: str) -> int:
     found = (windows == patches).all(-1).nonzero()
     if len(found) != 1:
         raise ConfigurationError(
-            f"{name}: its tokenizer reads a map of words in another way alone than in a prompt; "
-            "word maps are for models of the miniature"
+            f"{name}: its chat format changes a map of words; these are for models of the miniature"
         )
     return int(found)

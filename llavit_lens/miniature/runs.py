@@ -45,7 +45,7 @@ class Course(NamedTuple):
 
     Attributes:
         minutes: it took, those up to the last checkpoint before an interruption among them.
-        losses: means over equal parts of the run, the first to the last.
+        losses: means over equal parts of the run, from the first to the last.
     """
 
     minutes: float
@@ -63,6 +63,7 @@ def run(
 ) -> Course:
     """Train `model` in place on `data` in its order; continue from `folder`'s last checkpoint."""
     print(f"-- {name}: {schedule.steps} steps of {schedule.batch}", flush=True)
+    part = max(1, schedule.steps // checkpoints)
     args = TrainingArguments(
         output_dir=str(folder),
         max_steps=schedule.steps,
@@ -76,9 +77,9 @@ def run(
         optim="adamw_torch_fused",
         use_cpu=not torch.cuda.is_available(),
         bf16=has_fast_bf16(),
-        save_steps=max(1, schedule.steps // checkpoints),
+        save_steps=part,
         save_total_limit=1,
-        logging_steps=max(1, min(100, schedule.steps // 8)),
+        logging_steps=part,  # as often as checkpoints: a resumed run forgets what it has not logged
         report_to=[],
         remove_unused_columns=False,
         dataloader_num_workers=0,

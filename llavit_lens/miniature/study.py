@@ -144,7 +144,8 @@ def load_run(path: Path) -> Run:
         for of_category in (run.right, run.asked):
             scenes |= {len(of_category[category]) for category in CATEGORIES_OF_QUESTIONS}
         alike = all(_kinds_add_up(run, category) for category in CATEGORIES_OF_QUESTIONS)
-    except (OSError, TypeError, ValueError, KeyError) as error:
+        alike &= {kind.split(", ")[0] for kind in run.kinds} <= {*CATEGORIES_OF_QUESTIONS}
+    except (OSError, AttributeError, TypeError, ValueError, KeyError) as error:
         raise ConfigurationError(f"{path} is no result of a run: {error}") from None
     if len(scenes) > 1:
         raise ConfigurationError(f"{path} is no result of a run: its counts differ in length")

@@ -165,7 +165,7 @@ def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: s
             save_whole(home / "model", model.save_pretrained)
         else:
             model = LlavitForConditionalGeneration.from_pretrained(home / "model")
-        courses[stage.name] = Course(**json.loads((home / "course.json").read_text()))
+        courses[stage.name] = _course(home)
         vlm = VLM(model.float().eval(), build_processor(tokenizer), f"{variant}, {stage.name}")
         scores[stage.name] = score_model(vlm, scenes=100 if preset != "smoke" else 3, seed=0)
     record = {
@@ -187,6 +187,13 @@ def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: s
         (result / "scores.json").write_text(json.dumps(record, indent=1))
 
     save_whole(folder / "model", write)
+
+
+def _course(home: Path) -> Course:
+    file = home / "course.json"
+    if file.is_file():
+        return Course(**json.loads(file.read_text()))
+    return Course(json.loads((home / "minutes.json").read_text()), [])  # begun by an older version
 
 
 def _check_variant(folder: Path, variant: str, seed: int, shared: Path, preset: str) -> None:

@@ -15,10 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llavit_lens.miniature.concepts import CONCEPTS, POSITIONS, SIGN_WORDS
+from llavit_lens.miniature.concepts import BACKGROUNDS, CONCEPTS, POSITIONS, SIGN_WORDS
 from llavit_lens.miniature.scenes import GRID, PATCH, SIZE, Truth
 
 PLACE_WEIGHT = 0.6
+MAP_WORDS = frozenset({"sign", "text", *SIGN_WORDS, *SIGN_WORDS.values(), *BACKGROUNDS}).union(
+    *(concept.words for concept in CONCEPTS.values()), *POSITIONS
+)
 
 
 def word_map(truth: Truth, rng: random.Random) -> list[str]:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.paper_accuracy import BASE_LLMS, CATEGORIES
-from llavit_lens.figures.kinds import draw_kinds
+from llavit_lens.figures.kinds import HALF_INTERVAL, draw_kinds
 from llavit_lens.figures.study import draw_study, over_what
 from llavit_lens.miniature.comparison import PaperTable, compare, losses, orderings
 from llavit_lens.miniature.examine import Exam, exams
@@ -34,10 +34,9 @@ from llavit_lens.reports.files import make_folder, write_report
 from llavit_lens.vlm.load import load
 
 SCENES, SCENE_SET = 500, 12345
+FEW = 10  # runs, of which a correlation tells nothing
 KINDS_TITLE = "What each variant has learned to answer"
-KINDS_NOTE = (
-    "Beside a mean: lowest and highest of its seeds. Guessing is from the question's words."
-)
+KINDS_NOTE = f"Guessing is from the question's words. {{}}{HALF_INTERVAL}"
 ROWS = {
     "no_visual_attention": "no visual attn.",
     "separate_qkv": "separate QKV",
@@ -87,8 +86,10 @@ def table_report(
     _print_losses(losses(runs))
     write_report(name, table, draw_study(table, guess, len(runs["baseline"][0].patches)), out)
     kinds = by_kind(runs)
+    several = kinds["seeds"].max() > 1
+    note = KINDS_NOTE.format("Beside a mean: lowest and highest of its seeds. " if several else "")
     plain = kinds.assign(variant=kinds["variant"].str.replace("_", " "))
-    write_report(f"{name}_kinds", kinds, draw_kinds(plain, KINDS_TITLE, KINDS_NOTE), out)
+    write_report(f"{name}_kinds", kinds, draw_kinds(plain, KINDS_TITLE, note), out)
 
 
 def _train_and_examine(
@@ -195,18 +196,20 @@ def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> No
 
 def _print_losses(found: pd.DataFrame) -> None:
     """How far the training of each variant has come, and how closely answers go with that."""
-    if len(found) < 3:  # of runs whose losses are on record
+    if found.empty:  # of runs whose losses are on record
         return
     console = Console()
     means = found.groupby("variant", sort=False)["loss"].mean()
     console.print(
-        "Training loss in the last quarter of stage 2 (the same data for all runs of a seed): "
+        "Training loss in the last fifth of stage 2 (the same data for all runs of a seed): "
         + ", ".join(f"{variant} {loss:.4f}" for variant, loss in means.items())
         + "."
     )
-    ranks = found[["loss", *CATEGORIES]].rank().corr()["loss"]
+    if len(found) < FEW:
+        return
+    ranks = found.groupby("seed")[["loss", *CATEGORIES]].rank().corr()["loss"]
     console.print(
-        f"Rank correlation of this loss with right answers, over {len(found)} runs: "
+        f"Its rank correlation with right answers, of {len(found)} runs ranked within their seeds: "
         + ", ".join(f"{c.replace('_', '-')} {ranks[c]:+.2f}" for c in CATEGORIES)
         + "."
     )

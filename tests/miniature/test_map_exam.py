@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from PIL import Image
+from tiny import tiny_tokenizer
 from transformers import Qwen2ForCausalLM
 
 import llavit_lens as ll
@@ -65,7 +66,9 @@ def test_answers_are_those_of_each_question_alone(untrained: TextModel) -> None:
         assert len(set(expected)) > 1
 
 
-def test_a_tokenizer_that_splits_the_map_otherwise_is_refused(untrained: TextModel) -> None:
-    asked = replace(untrained, prompt=lambda text: text.replace(" ", ","))
-    with pytest.raises(ConfigurationError, match="word maps are for models of the miniature"):
-        answers_from_words(asked, exam_of(example_names()[0]))
+def test_models_that_are_not_of_the_miniature_are_refused(untrained: TextModel) -> None:
+    exam = exam_of(example_names()[0])
+    with pytest.raises(ConfigurationError, match="changes a map of words"):
+        answers_from_words(replace(untrained, prompt=lambda text: text.replace(" ", ",")), exam)
+    with pytest.raises(ConfigurationError, match=r"tiny: has no token for '\w+' and \d+ other"):
+        answers_from_words(replace(untrained, name="tiny", tokenizer=tiny_tokenizer()), exam)
