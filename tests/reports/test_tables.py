@@ -63,7 +63,9 @@ def test_results_that_are_there_are_compared_without_training(
     printed = " ".join(capsys.readouterr().out.split())
     assert "by guessing" in printed and "47.6 / 50.7" in printed
     assert all(part in printed for part in said), printed
-    assert "llavit 0.1000." in printed and re.search(r"vision-centric -(0\.9\d|1\.00)", printed)
+    assert "llavit 0.1000." in printed
+    correlated = re.search(r"vision-centric -(0\.9\d|1\.00)", printed)
+    assert bool(correlated) == (sum(seeds) >= 10)  # of a few runs it would tell nothing
     table = pd.read_csv(tmp_path / "out" / "table_3.csv")
     assert list(dict.fromkeys(table["variant"])) == list(TABLE_3)
     assert tuple(table.groupby("variant", sort=False)["seeds"].first()) == seeds
