@@ -201,15 +201,18 @@ def _print_losses(found: pd.DataFrame) -> None:
     console = Console()
     means = found.groupby("variant", sort=False)["loss"].mean()
     console.print(
-        "Training loss in the last fifth of stage 2 (the same data for all runs of a seed): "
+        "Training loss in the last fifth of stage 2: "
         + ", ".join(f"{variant} {loss:.4f}" for variant, loss in means.items())
         + "."
     )
     if len(found) < FEW:
         return
-    ranks = found.groupby("seed")[["loss", *CATEGORIES]].rank().corr()["loss"]
+    numbers = found[["loss", *CATEGORIES]]
+    apart = numbers - numbers.groupby(found["variant"]).transform("mean")
+    related = apart.corr()["loss"]
     console.print(
-        f"Its rank correlation with right answers, of {len(found)} runs ranked within their seeds: "
-        + ", ".join(f"{c.replace('_', '-')} {ranks[c]:+.2f}" for c in CATEGORIES)
+        f"Seeds apart from their variant's mean, {len(found)} runs: correlation of that loss with "
+        "right answers: "
+        + ", ".join(f"{c.replace('_', '-')} {related[c]:+.2f}" for c in CATEGORIES)
         + "."
     )
