@@ -36,7 +36,7 @@ def _preset(
 
 
 # cpu, with bf16: tower 21 minutes on one core, language model 17 on two; a variant's two stages 13
-# on two, or 37 to 47 on one core beside other work. gpu: not run yet. smoke: checks in seconds
+# on two, or 23 to 47 on one core, beside other work. gpu: not run yet. smoke: checks in seconds
 # that everything runs; it learns nothing.
 PRESETS = {
     "cpu": _preset(40_000, (6_000, 4_000, 800, 1_600)),
