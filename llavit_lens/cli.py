@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from llavit_lens import __version__
@@ -352,7 +353,7 @@ _COLUMNS = {
 def _print_scores(scores: dict[str, Any], name: str) -> None:
     """The JSON of `score` in short: each layer, the input similarity, the answers."""
     console = Console()
-    table = Table(*_COLUMNS.values(), title=f"{name}: true words among the top 3")
+    table = Table(*_COLUMNS.values(), title=escape(f"{name}: true words among the top 3"))
     rows = [{"layer": "input (cosine)", **scores["input_similarity"]}, *scores["layers"]]
     for row in rows:
         best = row["layer"] == scores["best_layer"]["layer"]

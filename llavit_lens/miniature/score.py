@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from llavit_lens.errors import ConfigurationError
@@ -118,7 +119,7 @@ def _measure(
     kinds: dict[str, list[bool]] = defaultdict(list)
     guesses: dict[str, list[bool]] = defaultdict(list)
     numbers = range(scenes)
-    bar = track(numbers, f"scoring {vlm.name}", console=Console(stderr=True))
+    bar = track(numbers, escape(f"scoring {vlm.name}"), console=Console(stderr=True))
     for number in bar if progress else numbers:
         exam = exam_on(sample_scene(first_seed + number))
         trace = vlm.trace(exam.picture)

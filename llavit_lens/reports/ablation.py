@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -56,7 +57,7 @@ def ablation_report(
     asked, bootstrap = exams(scenes, seed), Bootstrap(scenes)
     tables = []
     for name, vlm in vlms.items():
-        steps = track(planned[name], f"asking {name}", console=Console(stderr=True))
+        steps = track(planned[name], escape(f"asking {name}"), console=Console(stderr=True))
         results = [(condition, ablation.run(vlm, asked, condition)) for condition in steps]
         tables.append(ablation.table(name, results, bootstrap))
     table = pd.concat(tables, ignore_index=True)
@@ -73,7 +74,7 @@ def _print(table: pd.DataFrame, scenes: int) -> None:
         best = int(words.sort_values("value", ascending=False)["state"].iloc[0])
         categories = list(dict.fromkeys(own["category"].dropna()))
         headings = [*(name.replace("_", " ") for name in categories), f"hit@3, state {best}"]
-        shown = Table("condition", "layers", *headings, title=str(model), box=SIMPLE)
+        shown = Table("condition", "layers", *headings, title=escape(str(model)), box=SIMPLE)
         keys = ["condition", "first_layer", "last_layer"]
         for _, rows in own.groupby(keys, sort=False, dropna=False):
             first = rows.iloc[0]

@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -54,7 +55,7 @@ def attention_distance_report(
     tables = []
     for number, name in enumerate(models):
         vlm = load(name)
-        steps = track(pictures, f"reading {name}", console=Console(stderr=True))
+        steps = track(pictures, escape(f"reading {name}"), console=Console(stderr=True))
         found = [attention_distances(vlm, one) for one in _opened(steps, say=number == 0)]
         if len(found) < 2:
             raise ConfigurationError(
@@ -103,7 +104,7 @@ def _print(table: pd.DataFrame) -> None:
     )
     headings = ("patches", "heads", "widths", "% visual", "% on itself")
     for model, own in table.groupby("model", sort=False):
-        shown = Table("layer", *headings, title=f"{model}: distance and shares", box=SIMPLE)
+        shown = Table("layer", *headings, title=escape(f"{model}: distance and shares"), box=SIMPLE)
         for layer, rows in own.groupby("layer"):
             mean = {row.measure: row for row in rows[rows["head"].isna()].itertuples()}
             heads = rows[rows["head"].notna() & rows["measure"].eq("patches")]["value"]

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -65,7 +66,9 @@ def qkv_drift_report(model: str, base: str | None, directions: int, out: Path | 
     rows = [
         row
         for layer in track(
-            range(text_config.num_hidden_layers), f"reading {model}", console=Console(stderr=True)
+            range(text_config.num_hidden_layers),
+            escape(f"reading {model}"),
+            console=Console(stderr=True),
         )
         for row in _layer(source.tensors, starts, text_config, layer, directions)
     ]
@@ -116,7 +119,7 @@ def _print(table: pd.DataFrame, model: str, base: str | None, directions: int) -
     console = Console(highlight=False)
     whole = table[table["head"].isna()]
     for pair, own in whole.groupby("pair", sort=False):
-        shown = Table("layer", *_HEADINGS, title=f"{model}: {pair}", box=SIMPLE)
+        shown = Table("layer", *_HEADINGS, title=escape(f"{model}: {pair}"), box=SIMPLE)
         for layer, rows in own.groupby("layer"):
             by_name = {row.projection: row for row in rows.itertuples()}
             cells = [_cells(by_name[name]) for name in PROJECTIONS]

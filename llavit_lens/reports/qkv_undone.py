@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -50,7 +51,7 @@ def qkv_undone_report(
         undo = partial(text_projections, layers=range(first, layers), projections=projections)
         planned.append(Condition(f"text {projections.upper()}", first, layers - 1, undo))
     asked, bootstrap = exams(scenes, seed), Bootstrap(scenes)
-    steps = track(planned, f"asking {model}", console=Console(stderr=True))
+    steps = track(planned, escape(f"asking {model}"), console=Console(stderr=True))
     tables = [table(model, [(how, run(vlm, asked, how)) for how in steps], bootstrap)]
     if other is not None:
         tables.append(table(baseline, [(TRAINED, run(other, asked, TRAINED))], bootstrap))
@@ -76,7 +77,7 @@ def _print(found: pd.DataFrame, scenes: int) -> None:
             where = last if undone and first == last else f"{first}-{last}"
             rows = [own[own[column].eq(name)].iloc[0] for name in names]
             cells = (_share(row) if column == "state" else _answers(row, undone) for row in rows)
-            shown.add_row(f"  {how} in {where}" if undone else str(model), *cells)
+            shown.add_row(f"  {how} in {where}" if undone else escape(str(model)), *cells)
         console.print(shown)
 
 

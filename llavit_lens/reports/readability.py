@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 from rich.text import Text
@@ -135,7 +136,7 @@ def _words(path: Path) -> dict[str, list[str]]:
 def _watched(pictures: LazyPictures, doing: str) -> Iterable[LabelledPicture]:
     if not len(pictures):
         return ()
-    steps = track(range(len(pictures)), doing, console=Console(stderr=True))
+    steps = track(range(len(pictures)), escape(doing), console=Console(stderr=True))
     return map(pictures.__getitem__, steps)  # goes on after a picture that cannot be read
 
 
@@ -149,7 +150,7 @@ def _print(table: pd.DataFrame, what: str) -> None:
             rows = own[own["measure"].eq(measure) & (own["k"].eq(k) if k else own["k"].isna())]
             if len(rows):
                 columns[heading] = rows
-        shown = Table(title=str(model), box=SIMPLE, padding=(0, 1, 0, 0))
+        shown = Table(title=escape(str(model)), box=SIMPLE, padding=(0, 1, 0, 0))
         for heading in ("layer", *columns):  # whole words and numbers still fit into 80 columns
             longest = max([*heading.split(), "±0.00"], key=len)
             shown.add_column(heading, min_width=len(longest))

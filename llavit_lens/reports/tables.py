@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -117,7 +118,9 @@ def _train_and_examine(
         made = {key: record[key] for key in MADE if key in record}
         made |= {key: recipe[key] for key in ("tower", "llm")}
         asked = asked or exams(scenes, SCENE_SET)
-        steps = track(asked, f"examining {folder.parent.name}", console=Console(stderr=True))
+        steps = track(
+            asked, escape(f"examining {folder.parent.name}"), console=Console(stderr=True)
+        )
         save_run(examine_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -112,7 +113,7 @@ def read_questions(path: Path) -> list[TextQuestion]:
 
 def _answers(model: TextModel, asked: list[TextQuestion]) -> list[TextResult]:
     steps = track(
-        ask(model, asked), f"asking {model.name}", len(asked), console=Console(stderr=True)
+        ask(model, asked), escape(f"asking {model.name}"), len(asked), console=Console(stderr=True)
     )
     return list(steps)
 
@@ -125,8 +126,8 @@ def _print(table: pd.DataFrame, notes: Sequence[str]) -> None:
         ("nll", "-log p(right answer) without a picture, in nats"),
     ):
         rows = table[table["measure"].eq(measure)].set_index(["category", "model"])
-        shown = Table("questions", "n", *models, title=f"{title} (± half a 95 % interval)")
-        shown.box = SIMPLE
+        shown = Table("questions", "n", *map(escape, models), box=SIMPLE)
+        shown.title = f"{title} (± half a 95 % interval)"
         for category in dict.fromkeys(table["category"]):
             of_models = [rows.loc[(category, model)] for model in models]
             shown.add_row(

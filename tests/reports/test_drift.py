@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,3 +94,13 @@ def test_mistakes_give_one_line(
     code, _, said = script(SCRIPT, *(text.format(**folders) for text in wrong))
     assert code != 0
     assert message in said and "Traceback" not in said
+
+
+def test_square_brackets_in_a_name_are_no_markup(
+    folders: dict[str, Path], tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folders["llavit"], tmp_path / "[run]" / "[/b]")
+    monkeypatch.chdir(tmp_path)
+    code, printed, said = script(SCRIPT, "--model", "[run]/[/b]")
+    assert code == 0, said
+    assert "[run]/[/b]: visual - text" in printed
