@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fonts import needs_font
 
-SCRIPT = Path(__file__).parents[2] / "analyses" / "word_maps.py"
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", [SCRIPT.name, *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    return int(stopped.value.code or 0)
+Script = Callable[..., tuple[int, str, str]]
 
 
 @needs_font
-def test_the_script_prints_and_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, "--scenes", "2", "--out", str(tmp_path)) == 0
-    printed = capsys.readouterr().out
+def test_the_script_prints_and_writes(tmp_path: Path, script: Script) -> None:
+    code, printed, said = script("word_maps.py", "--scenes", 2, "--out", tmp_path)
+    assert code == 0, said
     assert "of the language model (LLM) on words" in " ".join(printed.split())
     assert max(map(len, printed.splitlines()[:-1])) <= 80
     table = pd.read_csv(tmp_path / "word_maps.csv")
@@ -52,12 +42,6 @@ def test_the_script_prints_and_writes(
         (("--seed", "-1"), "numbered from 0 on"),
     ],
 )
-def test_mistakes_give_one_line(
-    wrong: tuple[str, ...],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert run(monkeypatch, *wrong) == 2
-    said = capsys.readouterr().err
-    assert message in said and "Traceback" not in said
+def test_mistakes_give_one_line(wrong: tuple[str, ...], message: str, script: Script) -> None:
+    code, _, said = script("word_maps.py", *wrong)
+    assert code == 2 and message in said and "Traceback" not in said
