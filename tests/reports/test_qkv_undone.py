@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fonts import needs_font
 
-SCRIPT = Path(__file__).parents[2] / "analyses" / "visual_qkv_undone.py"
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", [SCRIPT.name, *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    return int(stopped.value.code or 0)
+SCRIPT = "visual_qkv_undone.py"
+Script = Callable[..., tuple[int, str, str]]
 
 
 @needs_font
-def test_the_script_prints_and_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(monkeypatch, "--scenes", "2", "--out", str(tmp_path)) == 0
-    printed = capsys.readouterr().out
+def test_the_script_prints_and_writes(tmp_path: Path, script: Script) -> None:
+    code, printed, said = script(SCRIPT, "--scenes", 2, "--out", tmp_path)
+    assert code == 0, said
     assert "text QKV in 5 " in printed and "text QKV in 0-5" in printed
     table = pd.read_csv(tmp_path / "visual_qkv_undone.csv")
     words = table[table["measure"].eq("hit3")]
@@ -41,12 +32,11 @@ def test_the_script_prints_and_writes(
 
 
 @needs_font
-def test_the_report_says_which_projections_are_undone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ("--projections", "v", "--baseline", "", "--scenes", "2", "--out", str(tmp_path))
-    assert run(monkeypatch, *options) == 0
-    assert "text V in 4-5" in capsys.readouterr().out
+def test_the_report_says_which_projections_are_undone(tmp_path: Path, script: Script) -> None:
+    options = ("--projections", "v", "--baseline", "", "--scenes", 2, "--out", tmp_path)
+    code, printed, said = script(SCRIPT, *options)
+    assert code == 0, said
+    assert "text V in 4-5" in printed
     table = pd.read_csv(tmp_path / "visual_qkv_undone.csv")
     assert set(table["condition"]) == {"as trained", "text V"}
     assert set(table["model"]) == {"demo:llavit"}
@@ -61,12 +51,6 @@ def test_the_report_says_which_projections_are_undone(
         (("--projections", "x"), "one or more of 'qkv'"),
     ],
 )
-def test_mistakes_give_one_line(
-    wrong: tuple[str, ...],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert run(monkeypatch, *wrong) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert message in said and "Traceback" not in said
+def test_mistakes_give_one_line(wrong: tuple[str, ...], message: str, script: Script) -> None:
+    code, _, said = script(SCRIPT, *wrong)
+    assert code == 2 and message in " ".join(said.split()) and "Traceback" not in said
