@@ -112,7 +112,7 @@ def run(application: typer.Typer) -> None:
         application()
     except LlavitLensError as error:
         print(f"llavit-lens: error: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(2) from error
 
 
 def _print_version(wanted: bool) -> None:
@@ -276,10 +276,10 @@ def _layer_numbers(text: str | None) -> int | list[int] | None:
         return None
     try:
         layers = [int(part) for part in text.split(",")]
-    except ValueError:
+    except ValueError as error:
         raise ConfigurationError(
             f"--vision-feature-layer {text!r}: give numbers like -2 or 5,15,23"
-        ) from None
+        ) from error
     return layers if len(layers) > 1 else layers[0]
 
 

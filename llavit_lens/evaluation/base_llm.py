@@ -32,7 +32,7 @@ def load_base(base: str, like: TextModel) -> TextModel:
         has_own = any((folder / name).is_file() for name in _TOKENIZER_FILES)
         tokenizer = AutoTokenizer.from_pretrained(folder) if has_own else like.tokenizer
     except Exception as error:  # whatever transformers may raise
-        raise CheckpointError(f"--base {base}: cannot be loaded ({one_line(error)})") from None
+        raise CheckpointError(f"--base {base}: cannot be loaded ({one_line(error)})") from error
     finally:
         logging.set_verbosity(verbosity)
         if bar:

@@ -92,9 +92,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror or error}") from None
+        raise ConfigurationError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise ConfigurationError(f"{path}: is no JSON ({error})") from None
+        raise ConfigurationError(f"{path}: is no JSON ({error})") from error
     for part, (keys, texts) in _FIELDS.items():
         entries = content.get(part) if isinstance(content, dict) else None
         if not isinstance(entries, list):
@@ -141,7 +141,7 @@ def _picture(
         except ValueError as error:
             raise ImageError(
                 f"{path}: annotation {annotation.get('id')} of {name}: {error}"
-            ) from None
+            ) from error
         if annotation.get("iscrowd"):
             unknown |= mask
             continue

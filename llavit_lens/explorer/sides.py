@@ -78,7 +78,7 @@ def _title(ablations: Sequence[Ablation], side: Side) -> str:
     try:
         return title_of(ablations, side.reading.depth)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{side.title}: {error}") from None
+        raise ConfigurationError(f"{side.title}: {error}") from error
 
 
 def apart_of(left: Reading, right: Reading) -> np.ndarray:

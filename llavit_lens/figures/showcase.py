@@ -37,4 +37,4 @@ def draw_demo(out: Path, scene: str | None = None) -> None:
     try:
         figure.savefig(out)
     except OSError as error:
-        raise ConfigurationError(f"cannot write {out}: {error.strerror or error}") from None
+        raise ConfigurationError(f"cannot write {out}: {error.strerror or error}") from error

@@ -51,19 +51,21 @@ def write(words: Words, path: Path) -> None:
     try:
         pq.write_table(table, path, compression="zstd")
     except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise ConfigurationError(
+            f"{path}: cannot be written ({error.strerror or error})"
+        ) from error
 
 
 def read(path: Path) -> Words:
     """See `Words.load`."""
     try:
         table = pq.read_table(path)
-    except FileNotFoundError:
-        raise ConfigurationError(f"{path}: no such file") from None
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{path}: no such file") from error
     except (OSError, pa.ArrowException) as error:
         raise ConfigurationError(
             f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})"
-        ) from None
+        ) from error
     about = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
     if about.get("format") != _FORMAT:
         raise ConfigurationError(f"{path}: not a file that this version's Words.save wrote")

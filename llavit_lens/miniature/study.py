@@ -146,7 +146,7 @@ def load_run(path: Path) -> Run:
         alike = all(_kinds_add_up(run, category) for category in CATEGORIES_OF_QUESTIONS)
         alike &= {kind.split(", ")[0] for kind in run.kinds} <= {*CATEGORIES_OF_QUESTIONS}
     except (OSError, AttributeError, TypeError, ValueError, KeyError) as error:
-        raise ConfigurationError(f"{path} is no result of a run: {error}") from None
+        raise ConfigurationError(f"{path} is no result of a run: {error}") from error
     if len(scenes) > 1:
         raise ConfigurationError(f"{path} is no result of a run: its counts differ in length")
     if not alike:

@@ -98,7 +98,9 @@ def train_demo(
         try:
             needed.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigurationError(f"cannot make the folder {needed}: {error.strerror}") from None
+            raise ConfigurationError(
+                f"cannot make the folder {needed}: {error.strerror}"
+            ) from error
     prepare_shared(shared, preset, anew)
     model = folder / "model"
     _check_variant(folder, variant, seed, shared, preset)
@@ -246,11 +248,11 @@ def _in_processes(jobs: list[tuple[Callable, tuple]]) -> None:
         try:
             for future in [pool.submit(job, *arguments) for job, arguments in jobs]:
                 future.result()
-        except BrokenProcessPool:
+        except BrokenProcessPool as error:
             raise ConfigurationError(
                 "a training process was ended from outside, perhaps for lack of memory; "
                 "run the same command again to go on"
-            ) from None
+            ) from error
 
 
 def _begin(threads: int) -> None:

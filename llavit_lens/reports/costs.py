@@ -151,7 +151,7 @@ def _make_folder(out: Path | None) -> None:
     except OSError as error:
         raise ConfigurationError(
             f"cannot write to the folder {out}: {error.strerror or error}"
-        ) from None
+        ) from error
 
 
 def _write(
@@ -167,5 +167,5 @@ def _write(
     except OSError as error:
         raise ConfigurationError(
             f"cannot write to the folder {out}: {error.strerror or error}"
-        ) from None
+        ) from error
     print(f"The table and its figure are {(out / name).resolve()}.csv, .png and .pdf")

@@ -66,4 +66,4 @@ def _writing_to(out: Path) -> Iterator[None]:
     except OSError as error:
         raise ConfigurationError(
             f"cannot write to the folder {out}: {error.strerror or error}"
-        ) from None
+        ) from error

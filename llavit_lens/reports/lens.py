@@ -181,10 +181,10 @@ def parse_layers(text: str) -> list[int] | None:
         return None
     try:
         return [int(part) for part in text.split(",")]
-    except ValueError:
+    except ValueError as error:
         raise ConfigurationError(
             f"--layers {text!r} is neither 'all' nor numbers like '0,3,-1'"
-        ) from None
+        ) from error
 
 
 def parse_patch(text: str) -> Patch:
@@ -279,7 +279,7 @@ def _write_figure(figure: Figure, out: Path) -> None:
     try:
         figure.savefig(out)
     except OSError as error:
-        raise ConfigurationError(f"cannot write {out}: {error.strerror or error}") from None
+        raise ConfigurationError(f"cannot write {out}: {error.strerror or error}") from error
     print(f"The picture is {out.resolve()}")
 
 
@@ -298,5 +298,5 @@ def _write_table(found: Sequence[tuple[str, Words]], out: Path) -> None:
         else:
             whole.to_parquet(out, index=False)
     except OSError as error:
-        raise ConfigurationError(f"cannot write {out}: {error.strerror or error}") from None
+        raise ConfigurationError(f"cannot write {out}: {error.strerror or error}") from error
     print(f"The table is {out.resolve()}")

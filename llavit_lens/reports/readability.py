@@ -124,7 +124,7 @@ def _words(path: Path) -> dict[str, list[str]]:
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}") from None
+        raise ConfigurationError(f"cannot read {path}: {error}") from error
     if not isinstance(found, dict) or not all(
         isinstance(own, list) and all(isinstance(word, str) for word in own)
         for own in found.values()
@@ -190,6 +190,6 @@ def _write(table: pd.DataFrame, what: str, path: Path) -> None:
             metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(suffix)
             draw_readability(table, what).savefig(path, metadata=metadata)
     except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from None
+        raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
     kind = "table" if suffix in TABLES else "picture"
     print(f"The {kind} is {path.resolve()}")

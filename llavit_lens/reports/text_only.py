@@ -88,7 +88,7 @@ def read_questions(path: Path) -> list[TextQuestion]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--questions {path}: cannot be read ({error})") from None
+        raise ConfigurationError(f"--questions {path}: cannot be read ({error})") from error
     found = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

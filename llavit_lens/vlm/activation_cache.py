@@ -47,14 +47,14 @@ class ActivationCache(dict[str, Tensor]):
         short, layer, *kind = key if len(key) > 1 else (*key, None)
         try:
             number = range(self.n_layers)[index(layer)]
-        except (TypeError, IndexError):
+        except (TypeError, IndexError) as error:
             raise NotInCacheError(
                 f"there is no layer {layer!r}; layers are numbered 0 to {self.n_layers - 1}, as in "
                 f"cache['resid_post', {self.n_layers - 1}]"
-            ) from None
+            ) from error
         if kind not in ([], ["attn"]):
             raise NotInCacheError(f"{key!r} is no key of a cache; give a short name and a layer")
         try:
             return full_name(short, number)
         except ConfigurationError as error:
-            raise NotInCacheError(str(error)) from None
+            raise NotInCacheError(str(error)) from error

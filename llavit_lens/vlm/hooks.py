@@ -186,11 +186,11 @@ def _pairs(fwd_hooks: Any) -> list[tuple[Names, Hook]]:
             )
         try:
             inspect.signature(pair[1]).bind(None, None)
-        except TypeError:
+        except TypeError as error:
             raise ConfigurationError(
                 f"the hook at {reprlib.repr(pair[0])} must take two arguments, "
                 "the activation and where it is from: def edit(activation, hook)"
-            ) from None
+            ) from error
         except ValueError:  # some functions written in C do not say what they take
             pass
     return pairs

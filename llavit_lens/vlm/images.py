@@ -85,11 +85,11 @@ def _read(source: str | Path, max_bytes: int) -> bytes:
             raise ImageError(f"{text}: is not a regular file")
         with path.open("rb") as file:
             data = file.read(max_bytes + 1)
-    except FileNotFoundError:
-        raise ImageError(f"{text}: no such file") from None
+    except FileNotFoundError as error:
+        raise ImageError(f"{text}: no such file") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{text!r}: cannot be read ({reason})") from None
+        raise ImageError(f"{text!r}: cannot be read ({reason})") from error
     if len(data) > max_bytes:
         raise ImageError(f"{text}: larger than the limit of {max_bytes} bytes")
     return data
@@ -104,12 +104,12 @@ def _open(data: bytes, name: str) -> Image.Image:
             # of size, which `_upright_rgb` limits, and of oddities in the header
             warnings.simplefilter("ignore")
             return Image.open(io.BytesIO(data), formats=formats)
-    except Image.DecompressionBombError:
-        raise ImageError(f"{name}: has too many pixels; scale it down first") from None
-    except Exception:  # Pillow's plug-ins raise whatever their parsers meet
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name}: has too many pixels; scale it down first") from error
+    except Exception as error:  # Pillow's plug-ins raise whatever their parsers meet
         raise ImageError(
             f"{name}: not an image that can be read (known formats: {', '.join(formats)})"
-        ) from None
+        ) from error
 
 
 def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
@@ -129,14 +129,14 @@ def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     try:
         image.load()
     except Exception as error:  # see `_open`
-        raise ImageError(f"{name}: damaged or cut off ({_first_line(error)})") from None
+        raise ImageError(f"{name}: damaged or cut off ({_first_line(error)})") from error
     # a garbled EXIF block says nothing about the pixels: leave them as they are
     with contextlib.suppress(Exception):
         image = ImageOps.exif_transpose(image)
     try:
         return _to_rgb(image, name)
     except (ValueError, OSError) as error:
-        raise ImageError(f"{name}: cannot be turned into RGB ({_first_line(error)})") from None
+        raise ImageError(f"{name}: cannot be turned into RGB ({_first_line(error)})") from error
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:

@@ -98,7 +98,7 @@ def load(
         raise ConfigurationError(
             f"{name}: cannot be put on device '{place}'; choose dtype='bfloat16' or device='cpu' "
             f"({one_line(error)})"
-        ) from None
+        ) from error
     # The Hub's cache keeps every commit in a folder of its own.
     revision = folder.name if folder.parent.name == "snapshots" else None
     return VLM(model, processor, name, revision)
@@ -198,8 +198,8 @@ def _loading(name: str, folder: Path | None, part: str) -> Iterator[None]:
         if damaged is not None:
             raise CheckpointError(
                 f"{name}: {damaged} is damaged or cut off; fetch it again"
-            ) from None
-        raise CheckpointError(f"{name}: its {part} cannot be loaded ({one_line(error)})") from None
+            ) from error
+        raise CheckpointError(f"{name}: its {part} cannot be loaded ({one_line(error)})") from error
 
 
 @contextmanager
@@ -239,7 +239,7 @@ def _device(device: str | torch.device) -> torch.device:
     except Exception as error:  # every backend has an exception of its own
         raise ConfigurationError(
             f"device {device!r}: torch cannot use it on this machine ({one_line(error)})"
-        ) from None
+        ) from error
     if place.type == "meta":
         raise ConfigurationError(f"device {device!r} holds no weights; choose 'cpu' or 'cuda'")
     return place

@@ -36,7 +36,7 @@ def override(config: Any, overrides: dict[str, Any], name: str) -> None:
             setattr(config, key, value)
         config.validate()
     except (StrictDataclassError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"{name}: {one_line(error)}") from None
+        raise ConfigurationError(f"{name}: {one_line(error)}") from error
     idle = [key for key in _TILING if key in overrides]
     if idle and not getattr(config, "has_tiles", True):
         raise ConfigurationError(

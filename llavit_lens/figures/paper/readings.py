@@ -156,7 +156,7 @@ def check_places(places: Sequence[Place], probed: Sequence[Probed], picture: str
     try:
         chosen = [[one.layout.index(*place) for place in places] for one in probed]
     except ConfigurationError as error:
-        raise ConfigurationError(f"{picture}: {error}") from None
+        raise ConfigurationError(f"{picture}: {error}") from error
     if len(set(chosen[0])) < len(places):
         raise ConfigurationError(f"{picture}: a patch is named twice")
     boxes = [one.layout.boxes[own] for one, own in zip(probed, chosen, strict=True)]

@@ -84,7 +84,7 @@ def convert(
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{out}: cannot be written ({one_line(error)}); run again to go on"
-        ) from None
+        ) from error
     return target
 
 

@@ -139,7 +139,7 @@ def text_config(name: str, fields: dict[str, Any], has_head: bool) -> PreTrained
     except Exception as error:  # whatever transformers may raise
         raise CheckpointError(
             f"{name}: its configuration does not make sense ({one_line(error)})"
-        ) from None
+        ) from error
 
 
 def feature_settings(
@@ -184,10 +184,10 @@ def pinpoints(name: str, fields: dict[str, Any]) -> list[list[int]]:
     try:
         pairs: Any = ast.literal_eval(found) if isinstance(found, str) else found
         return [[int(height), int(width)] for width, height in pairs]
-    except (ValueError, SyntaxError, TypeError):
+    except (ValueError, SyntaxError, TypeError) as error:
         raise CheckpointError(
             f"{name}: image_grid_pinpoints={found!r} is no list of (width, height)"
-        ) from None
+        ) from error
 
 
 def image_processor(name: str, fields: dict[str, Any], tower: Tower) -> Any:

@@ -69,10 +69,10 @@ def _shards_of(index: Path) -> list[Path]:
     folder = index.parent
     try:
         named = set(json.loads(index.read_text())["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{folder}: {index.name} is damaged or cut off; fetch it again"
-        ) from None
+        ) from error
     for name in sorted(named):
         if Path(str(name)).name != name:  # never outside the folder
             raise CheckpointError(f"{folder}: {index.name} names {name!r}, which is no file name")
@@ -128,8 +128,8 @@ class Reader:
         handle = self._open(file)
         try:
             value = handle[key] if isinstance(handle, dict) else handle.get_tensor(key)
-        except (SafetensorError, OSError, RuntimeError):
-            raise _damaged(file) from None
+        except (SafetensorError, OSError, RuntimeError) as error:
+            raise _damaged(file) from error
         # A view would bring all of its storage along.
         return value.clone() if value.untyped_storage().nbytes() > value.nbytes else value
 
@@ -144,8 +144,8 @@ class Reader:
 def _open_safetensors(file: Path) -> Any:
     try:
         return safe_open(file, framework="pt")
-    except (SafetensorError, OSError):
-        raise _damaged(file) from None
+    except (SafetensorError, OSError) as error:
+        raise _damaged(file) from error
 
 
 def _open_bin(file: Path) -> dict[str, Tensor]:
@@ -159,10 +159,10 @@ def _open_bin(file: Path) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"{file.parent}: {file.name} holds code besides tensors, which is never run; take "
                 "a safetensors version"
-            ) from None
-        raise _damaged(file) from None
-    except Exception:  # a cut file fails in torch, in zipfile or in pickle
-        raise _damaged(file) from None
+            ) from error
+        raise _damaged(file) from error
+    except Exception as error:  # a cut file fails in torch, in zipfile or in pickle
+        raise _damaged(file) from error
     named = isinstance(contents, dict) and all(isinstance(key, str) for key in contents)
     if not named or not all(isinstance(value, Tensor) for value in contents.values()):
         raise CheckpointError(

@@ -251,7 +251,7 @@ def _tokenizer(folder: Path) -> Any:
     except Exception as error:  # whatever transformers may raise
         raise CheckpointError(
             f"{folder}: its tokenizer cannot be loaded ({one_line(error)})"
-        ) from None
+        ) from error
     finally:
         logging.set_verbosity(verbosity)
     if tokenizer.pad_token is None:  # LLaVA's code pads with <unk>, or with the end of text
@@ -282,4 +282,4 @@ def _made_sense_of(name: str) -> Iterator[None]:
         raise CheckpointError(
             f"{name}: its configuration or processor cannot be loaded ({reason}); compare its "
             "config.json with that of the published checkpoint"
-        ) from None
+        ) from error

@@ -74,7 +74,7 @@ def find_tower(name: str, checkpoint: Path, given: str | Path | None, has_weight
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         pixels = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # whatever transformers may raise
-        raise CheckpointError(f"{folder}: is no vision tower ({one_line(error)})") from None
+        raise CheckpointError(f"{folder}: is no vision tower ({one_line(error)})") from error
     config = getattr(config, "vision_config", config)
     if config.model_type not in _VISION_TYPES:
         raise CheckpointError(
