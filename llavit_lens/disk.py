@@ -1,0 +1,214 @@
+"""Files from outside, read within limits; files of ours, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from llavit_lens.errors import ConfigurationError, LlavitLensError, one_line
+
+MAX_TEXT_BYTES = 64 * 2**20
+"""Of a text or JSON file, unless the reader says otherwise."""
+
+_UNFINISHED = ".unfinished"
+
+
+def user_path(
+    text: str | Path, *, what: str = "the path", error: type[LlavitLensError] = ConfigurationError
+) -> Path:
+    """A path as a person wrote it, with `~` replaced.
+
+    Raises:
+        LlavitLensError: of the class `error`: no file can have this name.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.stat()
+    except FileNotFoundError:
+        return path
+    except (OSError, ValueError, RuntimeError) as cause:  # ~nobody, a NUL, a name too long, …
+        raise error(f"{shown(text)}: {what} cannot be used ({_reason(cause)})") from cause
+    return path
+
+
+def read_bytes(
+    path: str | Path,
+    *,
+    max_bytes: int = MAX_TEXT_BYTES,
+    error: type[LlavitLensError] = ConfigurationError,
+) -> bytes:
+    """The bytes of a regular file of at most `max_bytes`.
+
+    Raises:
+        LlavitLensError: of the class `error`: there is no such file, it is a folder, a pipe or a
+            device (which could block or never end), it is too large, or it cannot be read.
+    """
+    name = shown(path)
+    try:
+        place = Path(path).expanduser()
+        mode = place.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise error(f"{name}: is a folder, not a file")
+        if not stat.S_ISREG(mode):
+            raise error(f"{name}: is not a regular file")
+        with place.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except FileNotFoundError as cause:
+        raise error(f"{name}: no such file") from cause
+    except (OSError, ValueError, RuntimeError) as cause:
+        raise error(f"{name}: cannot be read ({_reason(cause)})") from cause
+    if len(data) > max_bytes:
+        raise error(f"{name}: larger than the limit of {max_bytes} bytes")
+    return data
+
+
+def read_text(
+    path: str | Path,
+    *,
+    max_bytes: int = MAX_TEXT_BYTES,
+    error: type[LlavitLensError] = ConfigurationError,
+) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+        LlavitLensError: as `read_bytes`; the file is not in UTF-8.
+    """
+    try:
+        return read_bytes(path, max_bytes=max_bytes, error=error).decode("utf-8-sig")
+    except UnicodeDecodeError as cause:
+        raise error(f"{shown(path)}: is not text in UTF-8 ({cause.reason})") from cause
+
+
+def read_json(
+    path: str | Path,
+    *,
+    max_bytes: int = MAX_TEXT_BYTES,
+    error: type[LlavitLensError] = ConfigurationError,
+) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        LlavitLensError: as `read_text`; the file is no JSON, or nested too deeply.
+    """
+    text = read_text(path, max_bytes=max_bytes, error=error)
+    try:
+        return json.loads(text)
+    except RecursionError as cause:
+        raise error(f"{shown(path)}: its JSON is nested too deeply") from cause
+    except ValueError as cause:
+        raise error(f"{shown(path)}: is no JSON ({one_line(cause)})") from cause
+
+
+@contextmanager
+def write_atomically(
+    target: str | Path, *, error: type[LlavitLensError] = ConfigurationError
+) -> Iterator[Path]:
+    """A path to write to, beside `target`: it takes the target's place when the block has ended.
+
+        with write_atomically(out) as path:
+            figure.savefig(path)
+
+    The target is never seen half written, and what was there stays if the block fails or the
+    process is killed. The path ends as the target does, for writers that go by the suffix. A link
+    stays a link: the file that it points to is replaced. The mode is that of the file that was
+    there, or of a new file.
+
+    Raises:
+        LlavitLensError: of the class `error`: the target is no regular file, or cannot be written.
+    """
+    try:
+        place = Path(target).expanduser().resolve()
+        old = _mode(place)
+        if old is not None and not stat.S_ISREG(old):
+            kind = "a folder" if stat.S_ISDIR(old) else "not a regular file"
+            raise error(f"{shown(target)}: is {kind}; choose another name")
+        _remove_strays(place)
+        path = place.with_name(
+            f"{_stray_prefix(place)}{os.getpid()}.{secrets.token_hex(4)}{_UNFINISHED}{place.suffix}"
+        )
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        mode = stat.S_IMODE(path.stat().st_mode if old is None else old)
+    except (OSError, ValueError, RuntimeError) as cause:
+        raise error(f"cannot write {shown(target)}: {_reason(cause)}") from cause
+    try:
+        yield path
+        path.chmod(mode)  # some writers make a file of their own, for its owner alone
+        flush(path)
+        os.replace(path, place)
+        flush(place.parent)
+    except OSError as cause:
+        raise error(f"cannot write {shown(target)}: {_reason(cause)}") from cause
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def write_text_atomically(
+    target: str | Path, text: str, *, error: type[LlavitLensError] = ConfigurationError
+) -> None:
+    """Write a text file in UTF-8, whole or not at all.
+
+    Raises:
+        LlavitLensError: as `write_atomically`.
+    """
+    with write_atomically(target, error=error) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk, so that no name outlives its contents."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def shown(path: str | Path) -> str:
+    """A path as a message can show it: without what no terminal prints, and not endless."""
+    text = str(path)
+    if not text.isprintable():
+        text = ascii(text)
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _stray_prefix(target: Path) -> str:
+    """Of the unfinished files of a target; a file name has at most 255 bytes."""
+    return f".{os.fsencode(target.name)[:150].decode(errors='ignore')}."
+
+
+def _remove_strays(target: Path) -> None:
+    """Delete what a killed process left beside the target."""
+    prefix = _stray_prefix(target)
+    for entry in target.parent.iterdir():
+        if entry.name.startswith(prefix) and _UNFINISHED in entry.name:
+            process = entry.name[len(prefix) :].split(".")[0]
+            if process.isdecimal() and not _is_running(int(process)):
+                entry.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # elsewhere there is no way to ask without harm
+        return True
+    with suppress(PermissionError):
+        try:
+            os.kill(process, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+    return True
+
+
+def _reason(cause: Exception) -> str:
+    return getattr(cause, "strerror", None) or one_line(cause)
