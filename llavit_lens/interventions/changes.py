@@ -24,6 +24,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.edges import Edges
 from llavit_lens.interventions.masks import Keys, as_allowed
 from llavit_lens.interventions.verify import Expected, verify_next_call
+from llavit_lens.model.compat import CACHE, cache_of
 from llavit_lens.model.decoders import add_hook_points
 from llavit_lens.vlm.passes import Pass, follow_passes
 from llavit_lens.vlm.vlm import VLM
@@ -141,8 +142,8 @@ class _Changes:
                 config=self._decoder.config,
                 inputs_embeds=kwargs["inputs_embeds"],
                 attention_mask=current.is_real,
-                past_key_values=kwargs.get("past_key_values"),
                 position_ids=kwargs.get("position_ids"),
+                **{CACHE: cache_of(kwargs)},
             )
             self._was_bidirectional = True
 
@@ -193,7 +194,7 @@ class _Changes:
     def _allowed(self, index: int, mask: Any, kwargs: dict[str, Any]) -> Tensor:
         """bool [B, H, L, M] of a mask in the form that transformers has it."""
         hidden_BLD: Tensor = kwargs["hidden_states"]
-        keys = Keys.of(kwargs.get("past_key_values"), index, hidden_BLD.shape[1])
+        keys = Keys.of(cache_of(kwargs), index, hidden_BLD.shape[1])
         past = self._passes.current.past
         return as_allowed(mask, hidden_BLD.shape[1], past, keys, hidden_BLD.device)
 
@@ -203,7 +204,7 @@ class _Changes:
         """The mask bool [B, H, L, M], or the given one where no edge of it changes, and which of
         its edges were added, if any."""
         length = kwargs["hidden_states"].shape[1]
-        keys = Keys.of(kwargs.get("past_key_values"), index, length)
+        keys = Keys.of(cache_of(kwargs), index, length)
         # The same for all layers with the same mask and changes. The mask is kept beside it, so
         # that its id is not given to another one in the meantime.
         asked = (id(mask), keys, tuple(map(id, here)))

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig
-from transformers.cache_utils import Cache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.model.compat import take_cache
 from llavit_lens.model.eager import eager_attention
 from llavit_lens.model.hook_points import (
     ATTENTION_HOOKS,
@@ -128,7 +128,6 @@ class VisualAttention(Hooked):
         hidden_states: Tensor,
         position_embeddings: tuple[Tensor, Tensor],
         attention_mask: Any,
-        past_key_values: Cache | None = None,
         visual_tokens: VisualTokens | None = None,
         skip_visual_update: bool = False,
         **kwargs: Any,
@@ -146,8 +145,9 @@ class VisualAttention(Hooked):
         q_BHLE = self.hook("hook_rot_q", q_BHLE, axes=(1, 2))
         k_BKSE = self.hook("hook_rot_k", k_BKSE, axes=(1, 2))
         v_BKSE = v_BLKE.transpose(1, 2)
-        if past_key_values is not None:
-            k_BKSE, v_BKSE = past_key_values.update(k_BKSE, v_BKSE, self.layer_idx)
+        cache = take_cache(kwargs)
+        if cache is not None:
+            k_BKSE, v_BKSE = cache.update(k_BKSE, v_BKSE, self.layer_idx)
         if skip_visual_update and visual_tokens is not None:
             return self.attend_from_text(
                 q_BHLE, k_BKSE, v_BKSE, attention_mask, visual_tokens, **kwargs

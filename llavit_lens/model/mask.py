@@ -21,6 +21,7 @@ from transformers.utils import is_flash_attn_2_available
 from transformers.utils.generic import is_flash_attention_requested
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.model.compat import CACHE
 from llavit_lens.model.positions import VisualPositions, packed_samples
 
 SDPA_IN_RUNS, FLASH_IN_RUNS = "llavit_sdpa", "llavit_fa2"
@@ -101,7 +102,7 @@ def bidirectional_mask(
         # Only its shape, dtype and device are read.
         inputs_embeds=positions.new_BL.new_empty(*positions.new_BL.shape, 0, dtype=dtype),
         attention_mask=attention_mask,
-        past_key_values=past_key_values,
         position_ids=position_ids,
+        **{CACHE: past_key_values},
         block_sequence_ids=torch.where(is_visual_BS, sample_BS, -1),
     )

@@ -21,6 +21,7 @@ from transformers.models.llava.modeling_llava import (
 from transformers.utils.generic import can_return_tuple
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.model.compat import CACHE, one_cache, rename_cache
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.decoders import MaskKeeping, build_decoder
 from llavit_lens.model.plan import plan_attention
@@ -37,6 +38,9 @@ from llavit_lens.model.towers import check_tower
 _NEWLINE = r"^model\.image_newline$"
 # What a LLaViT checkpoint holds too much for a model with separate_visual_qkv=False.
 _VISUAL_QKV = r"^model\.language_model\.layers\.\d+\.self_attn\.[qkv]+_proj_visual\.(weight|bias)$"
+
+# What a pass tells the decoder alone, though newer releases of transformers tell the tower, too.
+_OF_DECODER = ("visual_tokens", "skip_visual_update", "attention_runs")
 
 # What makes transformers generate with an assistant, besides an `assistant_model`.
 _ASSISTANCE = ("prompt_lookup_num_tokens", "assistant_early_exit")
@@ -104,7 +108,7 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
             "vision_feature_layer": vision_feature_layer,
             "vision_feature_select_strategy": vision_feature_select_strategy,
             "return_dict": True,
-            **kwargs,
+            **{name: value for name, value in kwargs.items() if name not in _OF_DECODER},
         }
         if not self.config.has_tiles:
             if pixel_values.ndim != 4:
@@ -163,9 +167,12 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         mm_token_type_ids: Tensor | None = None,
+        cache: Cache | None = None,
         **kwargs: Any,
     ) -> Any:
-        """As LLaVA's. `mm_token_type_ids` (1 = visual) is [B, L] or, with a cache, [B, P + L].
+        """As LLaVA's; `past_key_values` and `cache` are two names of one argument.
+
+        `mm_token_type_ids` (1 = visual) is [B, L] or, with a cache, [B, P + L].
 
         Without it, visual tokens are those of `input_ids` that are the image token.
 
@@ -174,6 +181,7 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         to other projections than the model was built with, a cache or a padding mask of packed
         samples, or the cases that `plan_attention` and `check_tower` refuse.
         """
+        past_key_values = one_cache(past_key_values, cache)
         if pixel_values is not None:
             check_tower(
                 self.config,
@@ -223,8 +231,8 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
             input_ids=input_ids,
             pixel_values=pixel_values,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
+            **{CACHE: past_key_values},
             **kwargs,
         )
 
@@ -268,6 +276,7 @@ class LlavitForConditionalGeneration(LlavitPreTrainedModel, LlavaForConditionalG
         image_sizes: Tensor | None = None,
         mm_encoder_outputs: dict[str, Any] | None = None,
         mm_token_type_ids: Tensor | None = None,
+        cache: Cache | None = None,
         **kwargs: Any,
     ) -> Any:
         """As LLaVA's, with `mm_token_type_ids` as in `LlavitModel.forward`.
@@ -279,7 +288,6 @@ class LlavitForConditionalGeneration(LlavitPreTrainedModel, LlavaForConditionalG
             pixel_values=pixel_values,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             vision_feature_layer=vision_feature_layer,
             vision_feature_select_strategy=vision_feature_select_strategy,
@@ -288,6 +296,7 @@ class LlavitForConditionalGeneration(LlavitPreTrainedModel, LlavaForConditionalG
             image_sizes=image_sizes,
             mm_encoder_outputs=mm_encoder_outputs,
             mm_token_type_ids=mm_token_type_ids,
+            **{CACHE: one_cache(past_key_values, cache)},
             **kwargs,
         )
 
@@ -308,6 +317,7 @@ class LlavitForConditionalGeneration(LlavitPreTrainedModel, LlavaForConditionalG
         Raises ConfigurationError for `prefill_chunk_size`: Eq. 8 does not stop at a chunk; and for
         assisted generation, whose steps are not told which tokens are visual.
         """
+        kwargs = rename_cache(kwargs)
         settings = generation_config or self.generation_config
         assistant = {"assistant_model": assistant_model} | {
             name: kwargs.get(name, getattr(settings, name, None)) for name in _ASSISTANCE

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
+from llavit_lens.model.compat import return_token_types
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.tiles import check_pinpoints, tile_grid, token_order
 
@@ -134,6 +135,7 @@ def check_tiles(config: Any, processor: Any, name: str) -> None:
         )
 
 
+@return_token_types
 class LlavitProcessor(LlavaProcessor):
     """LlavaProcessor that knows tiles and returns `mm_token_type_ids` (1 = visual) by default.
 

@@ -31,6 +31,7 @@ from llavit_lens.model.checkpoints.layouts import refuse_faults
 from llavit_lens.model.checkpoints.places import local_folder
 from llavit_lens.model.checkpoints.source import Source, open_source
 from llavit_lens.model.processing import complete_processor
+from llavit_lens.model.self_check import check_release
 from llavit_lens.vlm.overrides import follow, override
 from llavit_lens.vlm.vlm import VLM
 
@@ -67,8 +68,9 @@ def load(
         CheckpointError: there is no such model, its files are damaged, or its tensors are not
             those of the architecture. (Visual QKV start as copies where the override
             `separate_visual_qkv=True` asks for those that the checkpoint does not claim to have.)
-        ConfigurationError: a device, dtype or override that makes no sense, or a model too large
-            for the device.
+        ConfigurationError: a device, dtype or override that makes no sense, a model too large for
+            the device, or a release of transformers, newer than any tested, with which LLaViT
+            computes something else.
     """
     place = _device(device)
     name = str(name)
@@ -92,6 +94,7 @@ def load(
             processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
             complete_processor(processor, config)
     follow(processor, config, config_overrides, name)
+    check_release(config.get_text_config().model_type)
     try:
         model.to(place)
     except (RuntimeError, TypeError) as error:  # its memory, or a dtype that it does not have

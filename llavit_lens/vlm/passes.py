@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.model.compat import cache_of
 from llavit_lens.model.positions import find_visual_positions, packed_samples
 from llavit_lens.model.routing import VisualTokens
 
@@ -59,7 +60,7 @@ class Passes:
             ConfigurationError: rows that hold several samples; tokens that were cached before
                 anybody took note of them.
         """
-        cache, mask = arguments.get("past_key_values"), arguments.get("attention_mask")
+        cache, mask = cache_of(arguments), arguments.get("attention_mask")
         past = 0 if cache is None else int(cache.get_seq_length())
         if packed_samples(mask, cache, arguments.get("position_ids")) is not None:
             raise ConfigurationError(

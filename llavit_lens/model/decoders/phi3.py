@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from transformers import Phi3Config
-from transformers.cache_utils import Cache
 from transformers.models.phi3.modeling_phi3 import (
     Phi3Attention,
     Phi3DecoderLayer,
@@ -19,6 +18,7 @@ from transformers.models.phi3.modeling_phi3 import (
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.attention import VisualAttention, split_heads
+from llavit_lens.model.compat import cache_of
 from llavit_lens.model.decoders.base import VisualDecoder
 from llavit_lens.model.decoders.layer import HookedLayer
 from llavit_lens.model.decoders.mistral import create_one_mask
@@ -67,7 +67,6 @@ class Phi3VisualDecoder(VisualDecoder, Phi3Model):
         *,
         inputs_embeds: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
         **kwargs: Any,
     ) -> Any:
         """As in transformers.
@@ -75,7 +74,8 @@ class Phi3VisualDecoder(VisualDecoder, Phi3Model):
         Raises ConfigurationError where rotary factors change while keys rotated by the old ones
         are cached.
         """
-        past = 0 if past_key_values is None else int(past_key_values.get_seq_length())
+        cache = cache_of(kwargs)
+        past = 0 if cache is None else int(cache.get_seq_length())
         rope: Any = self.config.rope_parameters
         if past > 0 and rope["rope_type"] == "longrope":
             if position_ids is None:
@@ -88,9 +88,4 @@ class Phi3VisualDecoder(VisualDecoder, Phi3Model):
                     "changes its rotary factors, but the cached keys were rotated by the old ones; "
                     "generate fewer tokens, or with use_cache=False."
                 )
-        return super().forward(
-            inputs_embeds=inputs_embeds,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            **kwargs,
-        )
+        return super().forward(inputs_embeds=inputs_embeds, position_ids=position_ids, **kwargs)

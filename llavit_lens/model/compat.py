@@ -1,0 +1,75 @@
+"""What differs between the releases of transformers that are allowed, asked of the installed one.
+
+Everything here can go, piece by piece, as the oldest allowed release moves on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
+
+from transformers import ProcessorMixin
+from transformers.cache_utils import Cache
+from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
+
+from llavit_lens.errors import ConfigurationError
+
+# transformers renamed it (5.24): in the models, their layers, attention, masks and outputs alike.
+_NEW, _OLD = "cache", "past_key_values"
+
+CACHE = _NEW if _NEW in signature(Qwen2Attention.forward).parameters else _OLD
+"""The argument by which the models and layers of the installed transformers take a cache."""
+
+
+def one_cache(past_key_values: Cache | None, cache: Cache | None) -> Cache | None:
+    """Whichever of the two was given; they are two names of one argument.
+
+    Raises:
+        ConfigurationError: both were.
+    """
+    if past_key_values is not None and cache is not None:
+        raise ConfigurationError(f"{_OLD} and {_NEW} are two names of one argument; pass one.")
+    return past_key_values if cache is None else cache
+
+
+def cache_of(arguments: Mapping[str, Any]) -> Cache | None:
+    """The cache among the arguments of a model, by either name.
+
+    Raises:
+        ConfigurationError: as `one_cache`.
+    """
+    return one_cache(arguments.get(_OLD), arguments.get(_NEW))
+
+
+def take_cache(arguments: dict[str, Any]) -> Cache | None:
+    """As `cache_of`, for what a layer passes on to its attention; taken out of the arguments."""
+    cache = arguments.pop(CACHE, None)
+    # What older releases call "cache" there is another thing, for attention functions alone.
+    return arguments.pop(_OLD, None) if cache is None else cache
+
+
+def rename_cache(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a model, with the cache, if there is one, by the name that is installed.
+
+    Raises:
+        ConfigurationError: as `one_cache`.
+    """
+    cache = cache_of(arguments)
+    rest = {name: value for name, value in arguments.items() if name not in (_OLD, _NEW)}
+    return rest if cache is None else rest | {CACHE: cache}
+
+
+def return_token_types(processor_class: type[ProcessorMixin]) -> type[ProcessorMixin]:
+    """A class decorator: the processor returns `mm_token_type_ids` unless it is told not to.
+
+    Newer releases (5.23) read that off the class's `return_mm_token_type_ids`.
+    """
+    if not hasattr(ProcessorMixin, "return_mm_token_type_ids"):
+        known: Any = processor_class.valid_processor_kwargs
+        text = {**known._defaults.get("text_kwargs", {}), "return_mm_token_type_ids": True}
+        defaults = {**known._defaults, "text_kwargs": text}
+        processor_class.valid_processor_kwargs = type(known)(
+            f"{processor_class.__name__}Kwargs", (known,), {"_defaults": defaults}
+        )
+    return processor_class
