@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from llavit_lens.model.configuration import VISUAL_ATTENTION_MODES, LlavitConfig
-from llavit_lens.model.modeling import LlavitForConditionalGeneration, LlavitModel
-from llavit_lens.model.processing import LlavitProcessor
-from llavit_lens.model.registration import register
+from importlib.metadata import version
+
+from llavit_lens.errors import ConfigurationError, one_line
+from llavit_lens.model.tested import NEWEST_TESTED, OLDEST_TESTED
+
+try:
+    from llavit_lens.model.configuration import VISUAL_ATTENTION_MODES, LlavitConfig
+    from llavit_lens.model.modeling import LlavitForConditionalGeneration, LlavitModel
+    from llavit_lens.model.processing import LlavitProcessor
+    from llavit_lens.model.registration import register
+except ImportError as error:  # a release of transformers outside of the range
+    raise ConfigurationError(
+        f"llavit-lens cannot use transformers {version('transformers')} with torch "
+        f"{version('torch')} ({one_line(error)}); run "
+        f"pip install 'transformers>={OLDEST_TESTED},<={NEWEST_TESTED}'."
+    ) from error
 
 register()
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from transformers import ProcessorMixin
 from transformers.cache_utils import Cache
+
+# Not from transformers itself, whose older releases (before 5.18) ask for torchvision first.
+from transformers.models.auto.image_processing_auto import AutoImageProcessor as AutoImageProcessor
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
 
 from llavit_lens.errors import ConfigurationError

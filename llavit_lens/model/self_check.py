@@ -9,6 +9,7 @@ Shape letters: B batch, L prompt, M new tokens, W words of the vocabulary.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,7 @@ from llavit_lens.errors import ConfigurationError, one_line
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.decoders import DECODERS, add_hook_points
 from llavit_lens.model.modeling import LlavitForConditionalGeneration
-
-NEWEST_TESTED = "5.24.0"
-"""The newest release of transformers that the tests passed with."""
+from llavit_lens.model.tested import NEWEST_TESTED
 
 _IMAGE_TOKEN, _PATCHES, _NEW_TOKENS = 63, 4, 4
 # Of logits between -50 and 50: rounding leaves less than 1e-4, and a mask or a cache that is not
@@ -71,7 +70,8 @@ def _check_once(release: str, family: str) -> None:
     if not difference <= _TOLERANCE:
         raise ConfigurationError(_advice(release, f"is off by {difference:.2g} in its logits"))
     if memo is not None:
-        _remember(memo)
+        with suppress(OSError):  # then the next process checks again
+            memo.touch()
 
 
 def _advice(release: str, what: str) -> str:
@@ -89,13 +89,6 @@ def _memo(release: str, family: str) -> Path | None:
         return None
     ours = f"llavit-lens-{llavit_lens.__version__}"
     return folder / f"{ours}-transformers-{release}-torch-{torch.__version__}-{family}"
-
-
-def _remember(memo: Path) -> None:
-    try:
-        memo.touch()
-    except OSError:  # then the next process checks again
-        pass
 
 
 def _largest_difference(family: str) -> float:

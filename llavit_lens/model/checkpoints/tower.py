@@ -8,7 +8,6 @@ from typing import Any
 
 from transformers import (
     AutoConfig,
-    AutoImageProcessor,
     CLIPImageProcessorPil,
     CLIPVisionConfig,
     PreTrainedConfig,
@@ -17,6 +16,7 @@ from transformers import (
 from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
 from llavit_lens.model.checkpoints.places import local_folder
 from llavit_lens.model.checkpoints.read import find_weight_files
+from llavit_lens.model.compat import AutoImageProcessor
 
 _KNOWN = {"openai/clip-vit-large-patch14-336": 336, "openai/clip-vit-large-patch14": 224}
 """The towers of LLaVA-1.5 and earlier, by image size: where a checkpoint holds their weights,
