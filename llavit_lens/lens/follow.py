@@ -14,7 +14,9 @@ from torch.nn.functional import normalize
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.token_strings import token_strings
 from llavit_lens.lens.words import Words
+from llavit_lens.vlm.float32 import full_float32
 from llavit_lens.vlm.trace import Trace
+from llavit_lens.vlm.unembedding import logits_of
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def tokens_in(word: str, tokenizer: Any) -> Tokens:
 
 
 @torch.no_grad()
+@full_float32()
 def log_probabilities(
     trace: Trace, words: Words, ids: Sequence[int], patches: Sequence[int] | None = None
 ) -> np.ndarray:
@@ -85,12 +88,12 @@ def log_probabilities(
     rows_TD, bias_T = _rows(trace, ids)
     logits = []
     for state_ND in trace.hidden:  # a layer at a time: memory does not grow with depth
-        normed = trace.norm.forward(state_ND[chosen])
-        logits.append((normed.float() @ rows_TD.T + bias_T).cpu().numpy())
+        logits.append(logits_of(trace.normed(state_ND[chosen]), rows_TD, bias_T).cpu().numpy())
     return np.minimum(np.stack(logits) - words.logsumexp[:, chosen, None], 0.0)
 
 
 @torch.no_grad()
+@full_float32()
 def own_log_probabilities(
     trace: Trace, words: Words, ids: np.ndarray, layers: Sequence[int], patches: Sequence[int]
 ) -> np.ndarray:
@@ -109,7 +112,7 @@ def own_log_probabilities(
     chosen = torch.as_tensor(patches, dtype=torch.long, device=trace.hidden.device)
     found = np.empty(ids.shape, np.float32)
     for row, layer in enumerate(layers):
-        normed = trace.norm.forward(trace.hidden[layer].index_select(0, chosen)).float()
+        normed = trace.normed(trace.hidden[layer].index_select(0, chosen)).float()
         rows_MD, bias_M = _rows(trace, np.maximum(ids[row], 0).tolist())
         logits = ((normed * rows_MD).sum(1) + bias_M).cpu().numpy()
         found[row] = np.minimum(logits - words.logsumexp[layer, list(patches)], 0.0)
@@ -117,6 +120,7 @@ def own_log_probabilities(
 
 
 @torch.no_grad()
+@full_float32()
 def cosines(trace: Trace, ids: Sequence[int]) -> np.ndarray:
     """float32 [n, T]: cos(v, w) of visual tokens at the input with T word embeddings (Eq. 4)."""
     visual = normalize(trace.hidden[0].to(trace.embedding.device, torch.float32), dim=1)

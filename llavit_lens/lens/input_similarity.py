@@ -8,10 +8,12 @@ from torch.nn.functional import normalize
 from llavit_lens.lens.token_strings import string_of, token_strings
 from llavit_lens.lens.topk import topk_unembed
 from llavit_lens.lens.words import Words
+from llavit_lens.vlm.float32 import full_float32
 from llavit_lens.vlm.trace import Trace
 
 
 @torch.no_grad()
+@full_float32()
 def input_similarity(trace: Trace, k: int = 5) -> Words:
     """The k words w with the largest cos(v, w) for every visual token v (Eq. 4 of the paper).
 
@@ -22,7 +24,8 @@ def input_similarity(trace: Trace, k: int = 5) -> Words:
         ConfigurationError: k is out of range.
     """
     visual = normalize(trace.hidden[0].to(trace.embedding.device, torch.float32), dim=1)
-    lengths = torch.linalg.vector_norm(trace.embedding, dim=1, dtype=torch.float32)
+    wide = torch.promote_types(trace.embedding.dtype, torch.float32)
+    lengths = torch.linalg.vector_norm(trace.embedding, dim=1, dtype=wide).float()
     scale = torch.where(lengths > 0, 1 / lengths, 0)
     top = topk_unembed(visual, trace.embedding, k, scale=scale)
     table = token_strings(trace.tokenizer)

@@ -46,8 +46,7 @@ def logit_lens(
     table = token_strings(trace.tokenizer)
     tracked_ids = None if tracked is None else [_token_id(word, table) for word in tracked]
     states = trace.hidden[chosen]
-    # `forward`, not a call: hooks that users set on the norm of the model are not part of the lens
-    normed = trace.norm.forward(states)
+    normed = trace.normed(states)
     top = topk_unembed(
         normed.flatten(0, 1), trace.unembedding, k, bias=trace.unembedding_bias, tracked=tracked_ids
     )

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.float32 import full_float32
+from llavit_lens.vlm.unembedding import logits_of
 
 BUDGET_BYTES = 192 * 1024 * 1024
 # Float32 buffers of the size of a logits tile that are alive at once.
@@ -39,6 +41,7 @@ class TopK(NamedTuple):
     """int64 [N, T], 0 = best; same order as `ids`."""
 
 
+@full_float32()
 def topk_unembed(
     hidden: Tensor,
     weight: Tensor,
@@ -61,7 +64,7 @@ def topk_unembed(
         budget_bytes: bound of the tile buffers, the only memory that grows with N x V.
 
     Raises:
-        ConfigurationError: k or a tracked id is out of range.
+        ConfigurationError: k or a tracked id is out of range; NaN or infinity.
     """
     n_vocab = len(weight)
     if not 1 <= k <= n_vocab:
@@ -79,7 +82,12 @@ def topk_unembed(
     chunks = [
         _stream(chunk, weight, k, bias, scale, tracked_T, width) for chunk in hidden.split(rows)
     ]
-    return chunks[0] if len(chunks) == 1 else TopK(*map(_cat, zip(*chunks, strict=True)))
+    top = chunks[0] if len(chunks) == 1 else TopK(*map(_cat, zip(*chunks, strict=True)))
+    if not top.logsumexp.isfinite().all():
+        raise ConfigurationError(
+            "the states or the unembedding hold NaN or infinity, so there are no words to read"
+        )
+    return top
 
 
 def _cat(parts: tuple[Any, ...]) -> Any:
@@ -101,10 +109,10 @@ def _stream(
     softmax = _RunningSoftmax()
     watch = None
     if tracked_T is not None:
-        watch = _Tracker(tracked_T, _logits(hidden_ND, weight_VD, bias_V, scale_V, tracked_T))
+        watch = _Tracker(tracked_T, logits_of(hidden_ND, weight_VD, bias_V, scale_V, tracked_T))
     for start in range(0, len(weight_VD), width):
         tile = slice(start, start + width)
-        logits_NC = _logits(hidden_ND, weight_VD, bias_V, scale_V, tile)
+        logits_NC = logits_of(hidden_ND, weight_VD, bias_V, scale_V, tile)
         best = _merge(best, _tile_topk(logits_NC, k, start), k)
         if watch is not None:
             watch.add(logits_NC, start)
@@ -115,21 +123,6 @@ def _stream(
         (None, None) if watch is None else watch.result(ids_NK, logits_NK)
     )
     return TopK(ids_NK, logits_NK, logsumexp_N, entropy_N, tracked_logits, tracked_rank)
-
-
-def _logits(
-    hidden_ND: Tensor,
-    weight_VD: Tensor,
-    bias_V: Tensor | None,
-    scale_V: Tensor | None,
-    columns: slice | Tensor,
-) -> Tensor:
-    logits = hidden_ND @ weight_VD[columns].float().T
-    if scale_V is not None:
-        logits *= scale_V[columns].float()
-    if bias_V is not None:
-        logits += bias_V[columns].float()
-    return logits
 
 
 def _tile_topk(logits_NC: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from llavit_lens.errors import ConfigurationError
 
@@ -17,14 +17,14 @@ class LanguageParts:
     Attributes:
         layers: the decoder layers.
         norm: the final norm, between the last layer and the unembedding.
-        head: the unembedding, a linear map to the vocabulary.
-        embedding: the input word embeddings [vocab, d_model].
+        head: the unembedding: see `llavit_lens.vlm.unembedding`.
+        embedding: the input word embeddings: see `llavit_lens.vlm.embedding`.
     """
 
     layers: nn.ModuleList
     norm: nn.Module
-    head: nn.Linear
-    embedding: Tensor
+    head: nn.Module
+    embedding: nn.Module
 
 
 def language_parts(model: Any) -> LanguageParts:
@@ -33,16 +33,32 @@ def language_parts(model: Any) -> LanguageParts:
     Raises:
         ConfigurationError: the model is not built the usual way.
     """
+    _refuse_peft(model)
     decoder = getattr(getattr(model, "model", None), "language_model", None)
     layers, norm = getattr(decoder, "layers", None), getattr(decoder, "norm", None)
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     if not (
         isinstance(layers, nn.ModuleList)
         and isinstance(norm, nn.Module)
-        and isinstance(head, nn.Linear)
+        and isinstance(head, nn.Module)
     ):
         raise ConfigurationError(
             f"{type(model).__name__} is not supported: the lens needs model.language_model.layers, "
-            "model.language_model.norm and a linear output embedding"
+            "model.language_model.norm and an output embedding"
         )
-    return LanguageParts(layers, norm, head, model.get_input_embeddings().weight)
+    return LanguageParts(layers, norm, head, model.get_input_embeddings())
+
+
+def _refuse_peft(model: Any) -> None:
+    if not hasattr(model, "get_base_model"):
+        return
+    if hasattr(model, "prompt_encoder"):
+        raise ConfigurationError(
+            f"{type(model).__name__} puts learned tokens before the prompt, which no layout knows; "
+            "give VLM the model without them: peft_model.get_base_model()"
+        )
+    raise ConfigurationError(
+        f"{type(model).__name__} wraps the model of which parts are needed; give VLM the model "
+        "inside, which has the adapter in place: peft_model.base_model.model, or merge it: "
+        "peft_model.merge_and_unload()"
+    )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from llavit_lens.vlm.anatomy import LanguageParts
 from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.vlm.unembedding import final_norm
 
 
 @dataclass(eq=False)
@@ -45,6 +46,10 @@ class Trace:
     embedding: Tensor
     tokenizer: Any
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def normed(self, states: Tensor) -> Tensor:
+        """States [..., d_model] after the final norm, where the unembedding is."""
+        return final_norm(self.norm, states).to(self.unembedding.device)
 
     @property
     def n_layers(self) -> int:

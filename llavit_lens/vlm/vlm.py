@@ -17,11 +17,14 @@ from torch import Tensor
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.processing import check_tiles
 from llavit_lens.vlm.activation_cache import ActivationCache
-from llavit_lens.vlm.anatomy import LanguageParts, language_parts
+from llavit_lens.vlm.anatomy import language_parts
+from llavit_lens.vlm.embedding import embedding_of
+from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_points, hooks
 from llavit_lens.vlm.images import open_image, pixel_sha256
 from llavit_lens.vlm.layout import VisualLayout, layout_of
 from llavit_lens.vlm.trace import Trace, record_residual_stream
+from llavit_lens.vlm.unembedding import Unembedding, unembedding_of
 
 DEFAULT_PROMPT = "What is in the picture?"
 
@@ -73,6 +76,8 @@ class VLM:
         self.prompt_length: int | None = None
         self.image_token_id = _image_token_id(model.config, processor, name)
         check_tiles(model.config, processor, name)
+        check_weights(model, name)
+        self._unembedding: Unembedding | None = None
 
     @property
     def device(self) -> torch.device:
@@ -128,9 +133,10 @@ class VLM:
                 f"{self.name}: its {len(parts.layers)} decoder layers and final norm ran "
                 f"{len(states)} times in one pass; the lens needs each to run once"
             )
-        hidden = torch.stack([state.to(parts.head.weight.device) for state in states])
-        _check_finite(hidden, self.name)
-        _check_head(parts, hidden[-1, -1], logits[0, -1], self.name)
+        hidden = torch.stack([state.to(states[-1].device) for state in states])
+        self._unembedding = unembedding_of(
+            parts, hidden[-1, -1], logits[0, -1], self._unembedding, self.name
+        )
         hidden = hidden[:, :-1].clone()
         return Trace(
             hidden=hidden,
@@ -139,9 +145,9 @@ class VLM:
             prompt=text,
             image=picture,
             norm=parts.norm,
-            unembedding=parts.head.weight.detach(),
-            unembedding_bias=None if parts.head.bias is None else parts.head.bias.detach(),
-            embedding=parts.embedding.detach(),
+            unembedding=self._unembedding.weight,
+            unembedding_bias=self._unembedding.bias,
+            embedding=embedding_of(parts.embedding, len(logits[0, -1]), self.device),
             tokenizer=self.tokenizer,
             provenance={
                 "model": self.name,
@@ -258,7 +264,8 @@ class VLM:
         before = self.layouts, self.prompt_length
         self.layouts, self.prompt_length = layouts, length
         try:
-            yield
+            with finite_passes(self.model, self.name):
+                yield
         finally:
             self.layouts, self.prompt_length = before
 
@@ -299,25 +306,3 @@ def _image_token_id(config: Any, processor: Any, name: str) -> int:
             f"their image tokens are {model_id} and {processor_id}"
         )
     return model_id
-
-
-def _check_head(parts: LanguageParts, state: Tensor, logits: Tensor, name: str) -> None:
-    """Logits must be unembedding(norm(state)), with no soft cap, scale or second norm."""
-    # [1, 1, d_model], as in the model: the same kernels, so hardly a rounding may differ
-    own = parts.head(parts.norm(state[None, None]))[0, 0].to(logits.device)
-    budget = 2 * torch.finfo(own.dtype).eps * logits.abs().max().item()
-    difference = (own - logits).abs().max().item()
-    if difference > budget:
-        raise ConfigurationError(
-            f"{name}: its logits differ by {difference:.2g} from unembedding(norm(last state)); "
-            "the logit lens would misread this model"
-        )
-
-
-def _check_finite(hidden: Tensor, name: str) -> None:
-    bad = [layer for layer, state in enumerate(hidden) if not state.isfinite().all()]
-    if bad:
-        raise ConfigurationError(
-            f"{name}: hidden states overflow at layer {bad[0]} in {hidden.dtype}; "
-            "load it with dtype='float32'"
-        )

@@ -1,0 +1,119 @@
+"""No NaN and no infinity: looked for in weights once, and in the states of every pass.
+
+A non-finite number anywhere ends in words that look like any others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llavit_lens.errors import CheckpointError, ConfigurationError
+
+
+def check_weights(model: nn.Module, name: str) -> None:
+    """Reads every weight that is in memory once.
+
+    Raises:
+        CheckpointError: one of them holds NaN or infinity.
+    """
+    bad = nonfinite_weight(model)
+    if bad is None:
+        return
+    key, weight = bad
+    remedy = "fetch or train it again"
+    if weight.dtype == torch.float16:
+        remedy = f"load it with dtype='bfloat16' or 'float32', and if that has it too, {remedy}"
+    raise CheckpointError(
+        f"{name}: {key} holds NaN or infinity, so nothing that the model says can be trusted; "
+        f"{remedy}"
+    )
+
+
+def nonfinite_weight(model: nn.Module) -> tuple[str, Tensor] | None:
+    """The first parameter or buffer that holds NaN or infinity, and its key."""
+    for key, weight in (*model.named_parameters(), *model.named_buffers()):
+        if not _is_finite(weight.detach()):
+            return key, weight
+    return None
+
+
+def _is_finite(weight: Tensor) -> bool:
+    if weight.layout != torch.strided:
+        weight = weight.values() if weight.layout != torch.sparse_coo else weight._values()
+    if not weight.is_floating_point() or weight.is_meta or weight.numel() == 0:
+        return True
+    if weight.element_size() == 1:  # float8 has hardly any operations
+        weight = weight.float()
+    return bool(_extremes(weight).isfinite().all())
+
+
+@contextmanager
+def finite_passes(model: Any, name: str) -> Iterator[None]:
+    """Inside, each pass of the model raises ConfigurationError if it meets NaN or infinity.
+
+    Looked at are the states that each decoder layer and the final norm are given, and the largest
+    logit of each token: words that the model itself bars have a logit of -inf. That is one number
+    more for each layer, and one transfer from the device for each pass.
+    """
+    decoder = getattr(getattr(model, "model", model), "language_model", None)
+    layers, norm = getattr(decoder, "layers", ()), getattr(decoder, "norm", None)
+    stages = [*layers, *([norm] if isinstance(norm, nn.Module) else [])]
+    states: dict[int, Tensor] = {}
+
+    def begin(module: nn.Module, args: Any) -> None:
+        states.clear()
+
+    def look_into(stage: int) -> Any:
+        def look(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            hidden = args[0] if args else kwargs["hidden_states"]
+            states[stage] = _extremes(hidden.detach())
+
+        return look
+
+    def end(module: nn.Module, args: Any, output: Any) -> None:
+        logits = getattr(output, "logits", None)
+        if logits is None:  # a tuple, where `return_dict` is off
+            logits = output[0]
+        best = logits.detach().float().amax(-1)
+        seen = [_extremes(best), *(states[stage].to(best.device) for stage in sorted(states))]
+        finite = torch.stack(seen).isfinite().all(1).tolist()
+        if all(finite):
+            return
+        bad = [stage for stage, good in zip(sorted(states), finite[1:], strict=True) if not good]
+        where = f"at layer {bad[0]}" if bad else "in its logits"
+        raise ConfigurationError(
+            f"{name}: NaN or infinity {where} in this pass (layer 0 is what the decoder is given): "
+            f"{_cause(model, logits.dtype)}"
+        )
+
+    with ExitStack() as stack:
+        stack.callback(model.register_forward_pre_hook(begin).remove)
+        for index, stage in enumerate(stages):
+            handle = stage.register_forward_pre_hook(look_into(index), with_kwargs=True)
+            stack.callback(handle.remove)
+        stack.callback(model.register_forward_hook(end).remove)
+        yield
+
+
+def _extremes(numbers: Tensor) -> Tensor:
+    """float32 [2], the smallest and the largest; both are NaN where one number is."""
+    return torch.stack(torch.aminmax(numbers)).float()
+
+
+def _cause(model: nn.Module, dtype: torch.dtype) -> str:
+    if (bad := nonfinite_weight(model)) is not None:
+        return f"its weight {bad[0]} is not finite: load the model again"
+    if torch.float16 in {dtype, *(weight.dtype for weight in model.parameters())}:
+        return (
+            "float16 overflows: load it with dtype='bfloat16' or 'float32', unless it is a hook or "
+            "an intervention that made it"
+        )
+    return (
+        "all weights are finite, so a hook or an intervention made it, or they are so large that "
+        f"{str(dtype).removeprefix('torch.')} overflows"
+    )

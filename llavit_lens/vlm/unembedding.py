@@ -1,0 +1,212 @@
+"""The matrix that the model's head multiplies with, held against the model's own logits.
+
+A head's `weight` need not be that matrix: it may hold the codes of a quantised one, lie on a disk,
+lack an adapter's share, or be changed on its way by a hook. But a linear head shows its matrix: of
+a unit vector it makes one column.
+
+Shape letters: D model width, V vocabulary, N states, C unit vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.anatomy import LanguageParts
+from llavit_lens.vlm.float32 import full_float32, product_roundoff, unit_roundoff
+
+_CHUNK = 256
+"""Unit vectors that a head is given at once."""
+_SAMPLE = 64
+"""Unit vectors that tell whether a head's weight is its matrix."""
+_ROWS = 8192
+"""Rows of the matrix that are float32 at once."""
+
+
+class Unembedding(NamedTuple):
+    """logits = weight @ normed state + bias."""
+
+    weight: Tensor
+    """[V, D]."""
+    bias: Tensor | None
+    """[V]."""
+
+
+def logits_of(
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    bias_V: Tensor | None = None,
+    scale_V: Tensor | None = None,
+    rows: slice | Tensor = slice(None),
+) -> Tensor:
+    """float32 [N, V], or of chosen rows of the matrix: the product that every lens reads.
+
+    To be called inside `full_float32`.
+    """
+    logits = hidden_ND.float() @ weight_VD[rows].float().T
+    if scale_V is not None:
+        logits *= scale_V[rows].float()
+    if bias_V is not None:
+        logits += bias_V[rows].float()
+    return logits
+
+
+def final_norm(norm: nn.Module, states: Tensor) -> Tensor:
+    """States [..., D] after the final norm, in the model's dtype, where they were.
+
+    `forward`, not a call: hooks that users set on the norm of the model are not part of the lens.
+    """
+    weight = next((weight for weight in norm.parameters() if not weight.is_meta), states)
+    with full_float32():
+        return norm.forward(states.to(weight.device)).to(states.device)
+
+
+def unembedding_of(
+    parts: LanguageParts, state: Tensor, logits: Tensor, known: Unembedding | None, name: str
+) -> Unembedding:
+    """The matrix with which the lens gets the model's own logits.
+
+    Where the head's weight is not what it multiplies with, the matrix is read column by column:
+    that costs as much as the logits of D tokens.
+
+    Args:
+        state: [D], the last state of a token, before the final norm.
+        logits: [V], what the model made of it.
+        known: the matrix of an earlier pass, to be tried before columns are read.
+
+    Raises:
+        ConfigurationError: no matrix gives these logits within the model's own rounding.
+    """
+    roundoff = max(product_roundoff(logits.device), *map(unit_roundoff, _dtypes(parts, logits)))
+    difference = float("nan")
+    with torch.no_grad(), full_float32():
+        normed = final_norm(parts.norm, state[None])
+        for unembedding in _candidates(parts.head, normed, len(logits), known):
+            difference, fits = _compare(unembedding, normed, logits, roundoff)
+            if fits:
+                return unembedding
+    raise ConfigurationError(
+        f"{name}: its logits differ by {difference:.2g} from unembedding(norm(last state)); the "
+        f"logit lens would misread this model; {_advice(parts.head)}"
+    )
+
+
+def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether nothing stands between a module's weight and what it does."""
+    return (
+        type(module) is kind
+        and is_matrix(module.weight)
+        and not (module._forward_hooks or module._forward_pre_hooks)
+        and "forward" not in vars(module)  # as accelerate and others replace it
+    )
+
+
+def is_matrix(weight: Any) -> bool:
+    """Whether it holds numbers as they are: no codes, no sparse or absent ones."""
+    return (
+        type(weight) in (Tensor, nn.Parameter)
+        and weight.ndim == 2
+        and weight.is_floating_point()
+        and weight.layout is torch.strided
+        and not weight.is_meta
+    )
+
+
+def _candidates(
+    head: Any, normed_1D: Tensor, size: int, known: Unembedding | None
+) -> Iterator[Unembedding]:
+    weight, bias = getattr(head, "weight", None), getattr(head, "bias", None)
+    if is_matrix(weight) and weight.shape == (size, normed_1D.shape[1]):
+        own = Unembedding(weight.detach(), None if bias is None else bias.detach())
+        if is_plain(head, nn.Linear) or _shows(head, own, normed_1D):
+            yield own
+            return
+    if known is not None:
+        yield known
+    yield _read_columns(head, normed_1D)
+
+
+def _shows(head: nn.Module, own: Unembedding, normed_1D: Tensor) -> bool:
+    """Whether some columns that the head makes are those of its weight."""
+    width = normed_1D.shape[1]
+    columns = torch.linspace(0, width - 1, min(width, _SAMPLE), device=normed_1D.device).long()
+    shown_CV = _columns(head, columns, normed_1D)
+    own_CV = own.weight[:, columns.to(own.weight.device)].T.to(shown_CV.device, torch.float32)
+    if own.bias is not None:
+        own_CV = own_CV + own.bias.to(shown_CV.device).float()
+    budget_CV = 2 * unit_roundoff(shown_CV.dtype) * own_CV.abs()
+    return bool(((shown_CV.float() - own_CV).abs() <= budget_CV).all())
+
+
+def _read_columns(head: nn.Module, normed_1D: Tensor) -> Unembedding:
+    bias_V = head(torch.zeros_like(normed_1D)[None])[0, 0]
+    width = normed_1D.shape[1]
+    weight_VD = bias_V.new_empty(len(bias_V), width)
+    for columns in torch.arange(width, device=normed_1D.device).split(_CHUNK):
+        shown_CV = _columns(head, columns, normed_1D)
+        weight_VD[:, columns.to(weight_VD.device)] = (shown_CV - bias_V).T
+    return Unembedding(weight_VD, bias_V if bool(bias_V.any()) else None)
+
+
+def _columns(head: nn.Module, columns: Tensor, normed_1D: Tensor) -> Tensor:
+    """[C, V], what the head makes of unit vectors: columns of its matrix, plus its bias."""
+    units_CD = normed_1D.new_zeros(len(columns), normed_1D.shape[1])
+    units_CD[torch.arange(len(columns), device=columns.device), columns] = 1
+    return head(units_CD[None])[0]
+
+
+def _compare(
+    unembedding: Unembedding, normed_1D: Tensor, logits_V: Tensor, roundoff: float
+) -> tuple[float, bool]:
+    """The largest difference from the model's logits, and whether all are roundings.
+
+    A logit is a sum of D products, rounded to the model's dtype: `roundoff` of the logit. Where the
+    operands are rounded first, or parts of the sum, as on GPUs, that makes as much again of the
+    products' root sum of squares. Sums in float32 add sqrt(D) roundings at most, if they do not
+    all go one way; 8 is for luck in long sums. So much is allowed on the average over the
+    vocabulary (root mean square), and 4 times as much in one logit.
+    """
+    weight, bias = unembedding
+    if len(weight) != len(logits_V):
+        return float("nan"), False
+    normed_1D = normed_1D.to(weight.device, torch.float32)
+    logits_V = logits_V.to(weight.device, torch.float32)
+    tiles = [slice(start, start + _ROWS) for start in range(0, len(weight), _ROWS)]
+    own_V = torch.cat([logits_of(normed_1D, weight, bias, rows=rows)[0] for rows in tiles])
+    squares_V = torch.cat(
+        [normed_1D[0].square() @ weight[rows].float().square().T for rows in tiles]
+    )
+    sums_V = 64 * unit_roundoff(torch.float32) ** 2 * weight.shape[1] * squares_V
+    budget_V = roundoff**2 * (logits_V.square() + squares_V) + sums_V
+    off_V = (own_V - logits_V).square()
+    fits = (off_V <= 16 * budget_V) & budget_V.isfinite()  # what overflows has no budget
+    return float(off_V.max().sqrt()), bool(fits.all()) and bool(off_V.mean() <= budget_V.mean())
+
+
+def _dtypes(parts: LanguageParts, logits: Tensor) -> set[torch.dtype]:
+    """What the head computes in."""
+    weights = {weight.dtype for weight in parts.head.parameters()}
+    computed: Any = getattr(parts.head, "compute_dtype", None)  # of bitsandbytes' 4-bit modules
+    dtypes = weights | ({computed} if computed is not None else set()) | {logits.dtype}
+    return {dtype for dtype in dtypes if dtype.is_floating_point and dtype.itemsize > 1}
+
+
+def _advice(head: nn.Module) -> str:
+    kinds = {type(module).__module__.split(".")[0] for module in head.modules()}
+    if "peft" in kinds:
+        return "merge its adapter first: model = peft_model.merge_and_unload()"
+    if any(not weight.is_floating_point() for weight in head.parameters()):
+        return (
+            "leave its output embedding unquantised when you load it, as in "
+            "BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=['lm_head'])"
+        )
+    if head._forward_hooks or head._forward_pre_hooks:
+        return f"remove the hooks on its output embedding, a {type(head).__name__}"
+    return (
+        "something follows or replaces its output embedding, such as a soft cap, a scale or a "
+        "second norm"
+    )
