@@ -33,7 +33,7 @@ def language_parts(model: Any) -> LanguageParts:
     Raises:
         ConfigurationError: the model is not built the usual way.
     """
-    _refuse_peft(model)
+    refuse_peft(model)
     decoder = getattr(getattr(model, "model", None), "language_model", None)
     layers, norm = getattr(decoder, "layers", None), getattr(decoder, "norm", None)
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
@@ -49,7 +49,8 @@ def language_parts(model: Any) -> LanguageParts:
     return LanguageParts(layers, norm, head, model.get_input_embeddings())
 
 
-def _refuse_peft(model: Any) -> None:
+def refuse_peft(model: Any) -> None:
+    """Raise ConfigurationError for a model that PEFT has wrapped: its parts lie deeper."""
     if not hasattr(model, "get_base_model"):
         return
     if hasattr(model, "prompt_encoder"):

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.decoders import add_hook_points
 from llavit_lens.vlm.attended import Attended, changed_states, look_at_attention
+from llavit_lens.vlm.hooks import hook_points
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource, Prompt
 
 Mode = Literal["causal", "bidirectional", "self", "none"]
@@ -176,7 +176,7 @@ def visual_mask(prompt: Prompt) -> Tensor:
 
 def sliding_windows(vlm: VLM) -> list[int | None]:
     """The sliding window of every layer, None where it has none."""
-    add_hook_points(vlm.model)  # before it, not every family's attention knows its window
+    hook_points(vlm.model)  # before it, not every family's attention knows its window
     layers: Any = vlm.model.model.language_model.layers
     return [getattr(layer.self_attn, "sliding_window", None) for layer in layers]
 

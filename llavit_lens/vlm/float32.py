@@ -78,4 +78,5 @@ def _setter(together: str | None, each: list[str]) -> Callable[[], None]:
 
 
 def _backends() -> list[Any]:
-    return [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
+    mkldnn: Any = torch.backends.mkldnn
+    return [torch.backends.cuda.matmul, mkldnn.matmul]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.decoders import add_hook_points
 from llavit_lens.model.hook_points import ATTENTION_HOOKS, BLOCK_HOOKS, PATTERN_HOOKS, HookPoint
+from llavit_lens.vlm.anatomy import refuse_peft
 
 Names = str | Sequence[str] | Callable[[str], bool] | None
 """Names of hook points: one, several, shell patterns such as `blocks.*.hook_resid_post`, short
@@ -83,6 +84,7 @@ def hook_points(model: Any) -> dict[str, HookPoint]:
     Raises:
         ConfigurationError: the model cannot have any (see `add_hook_points`).
     """
+    refuse_peft(model)
     add_hook_points(model)
     first, *rest = BLOCK_HOOKS
     places = [first, *(f"self_attn.{name}" for name in ATTENTION_HOOKS), *rest]

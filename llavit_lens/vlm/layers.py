@@ -7,6 +7,7 @@ from operator import index
 from typing import Any, SupportsIndex
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.anatomy import language_parts, refuse_peft
 
 Layers = str | int | slice | Iterable[int]
 """Decoder layers, counted from 0 as in the names of hook points: "all", one, a slice, a range or
@@ -22,9 +23,10 @@ def layer_indices(model: Any, layers: Layers) -> tuple[int, ...]:
     """The chosen decoder layers of a LLaVA-like model, ascending.
 
     Raises:
-        ConfigurationError: there is no such layer, or none is chosen.
+        ConfigurationError: there is no such layer, or none is chosen; a model that is not built
+            the usual way.
     """
-    return _chosen("layer", layers, len(model.model.language_model.layers))
+    return _chosen("layer", layers, len(language_parts(model).layers))
 
 
 def head_indices(model: Any, heads: Heads) -> tuple[int, ...] | None:
@@ -35,6 +37,7 @@ def head_indices(model: Any, heads: Heads) -> tuple[int, ...] | None:
     """
     if heads is None or (isinstance(heads, str) and heads == "all"):
         return None
+    refuse_peft(model)
     return _chosen("head", heads, model.model.language_model.config.num_attention_heads)
 
 

@@ -119,7 +119,8 @@ def is_matrix(weight: Any) -> bool:
 def _candidates(
     head: Any, normed_1D: Tensor, size: int, known: Unembedding | None
 ) -> Iterator[Unembedding]:
-    weight, bias = getattr(head, "weight", None), getattr(head, "bias", None)
+    weight: Any = getattr(head, "weight", None)
+    bias: Any = getattr(head, "bias", None)
     if is_matrix(weight) and weight.shape == (size, normed_1D.shape[1]):
         own = Unembedding(weight.detach(), None if bias is None else bias.detach())
         if is_plain(head, nn.Linear) or _shows(head, own, normed_1D):
@@ -199,7 +200,8 @@ def _advice(head: nn.Module) -> str:
     kinds = {type(module).__module__.split(".")[0] for module in head.modules()}
     if "peft" in kinds:
         return "merge its adapter first: model = peft_model.merge_and_unload()"
-    if any(not weight.is_floating_point() for weight in head.parameters()):
+    plain = all(is_matrix(weight) or weight.ndim < 2 for weight in head.parameters())
+    if not plain or kinds & {"bitsandbytes", "torchao"} or "quantized" in type(head).__module__:
         return (
             "leave its output embedding unquantised when you load it, as in "
             "BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=['lm_head'])"

@@ -81,7 +81,13 @@ class VLM:
 
     @property
     def device(self) -> torch.device:
-        return self.model.device
+        """Where the model takes its inputs."""
+        place: torch.device = self.model.device
+        if place.type == "meta":  # accelerate brings the weights, a module at a time
+            hooks = [getattr(module, "_hf_hook", None) for module in self.model.modules()]
+            places = [getattr(hook, "execution_device", None) for hook in hooks]
+            place = next((torch.device(one) for one in places if one is not None), place)
+        return place
 
     @property
     def tokenizer(self) -> Any:
@@ -294,7 +300,14 @@ class VLM:
             add_special_tokens=not (start and texts[0].startswith(start)),
             **({"padding": True, "padding_side": "left"} if len(texts) > 1 else {}),
         )
-        return texts, inputs.to(self.device, dtype=self.model.dtype)
+        inputs = inputs.to(self.device, dtype=self.model.dtype)
+        for key, value in inputs.items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise ConfigurationError(
+                    f"{self.name}: its processor makes {key} that hold NaN or infinity; look at "
+                    "image_mean, image_std and rescale_factor in its preprocessor_config.json"
+                )
+        return texts, inputs
 
 
 def _image_token_id(config: Any, processor: Any, name: str) -> int:

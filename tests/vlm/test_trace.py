@@ -202,7 +202,9 @@ def test_overflow_is_named(vlm: VLM) -> None:
     with torch.no_grad():
         vlm.model.model.language_model.layers[1].mlp.down_proj.weight.fill_(float("inf"))
     weight = "model.language_model.layers.1.mlp.down_proj.weight"
-    with pytest.raises(ConfigurationError, match=f"NaN or infinity at layer 2 .* its weight {weight}"):
+    with pytest.raises(
+        ConfigurationError, match=f"NaN or infinity at layer 2 .* its weight {weight}"
+    ):
         vlm.trace(tiny_image())
 
 
