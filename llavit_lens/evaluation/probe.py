@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.float32 import full_float32
 
 SHRINKAGE = 0.1
 """Share of the mean variance that is added to each."""
@@ -28,6 +29,7 @@ class Probe:
         self._squares: Tensor | None = None
         self._solved: tuple[Tensor, Tensor] | None = None
 
+    @full_float32()
     def add(self, states: Tensor, names: list[str]) -> None:
         """Training tokens: [S, m, D] and the name of each of the m."""
         x = normalize(states.float(), dim=2)
@@ -51,7 +53,7 @@ class Probe:
                 "a probe needs training pictures with objects of at least two names; there are "
                 f"{len(self.names)}"
             )
-        counts = torch.tensor([self._counts[name] for name in self.names]).to(self._squares)
+        counts = self._squares.new_tensor([self._counts[name] for name in self.names])
         weights, offsets = [], []
         for state in range(len(self._squares)):  # one at a time: float64 is large
             sums = torch.stack([self._sums[name][state] for name in self.names]).double()
@@ -66,6 +68,7 @@ class Probe:
         self._solved = torch.stack(weights), torch.stack(offsets)
         self._squares, self._sums = None, {}
 
+    @full_float32()
     def predict(self, states: Tensor) -> Tensor:
         """int64 [S, m], indices into `names`, for states [S, m, D]."""
         assert self._solved is not None

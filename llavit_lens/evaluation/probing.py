@@ -89,7 +89,8 @@ def _named(owners: Owners, picture: LabelledPicture) -> tuple[Tensor, list[str]]
     names = [thing.name for thing in picture.objects]
     owned = [(i, names[o]) for i, o in enumerate(owners.owner.tolist()) if o >= 0]
     kept = [(i, name) for i, name in owned if name is not None]
-    return torch.tensor([i for i, _ in kept], dtype=torch.long), [name for _, name in kept]
+    places = torch.tensor([i for i, _ in kept], dtype=torch.long, device="cpu")
+    return places, [name for _, name in kept]
 
 
 def _states(trace: Trace, features: list[Tensor]) -> dict[str, Tensor]:

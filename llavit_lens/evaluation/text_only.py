@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.anatomy import language_parts
+from llavit_lens.vlm.finite import finite_passes
 from llavit_lens.vlm.vlm import VLM
 
 _ARTICLES = ("a", "an", "the")
@@ -96,8 +97,13 @@ def ask(asked: TextModel, questions: Sequence[TextQuestion]) -> Iterator[TextRes
     for first in range(0, len(questions), _BATCH):
         batch = questions[first : first + _BATCH]
         prompts = [asked.prompt(one.question) for one in batch]
-        for one, prompt, said in zip(batch, prompts, _generate(asked, prompts), strict=True):
-            yield TextResult(said, is_right(said, one.answer), _nll(asked, prompt, one.answer))
+        with finite_passes(asked.model, asked.name):
+            said = _generate(asked, prompts)
+            nll = [
+                _nll(asked, prompt, one.answer) for prompt, one in zip(prompts, batch, strict=True)
+            ]
+        for one, text, cost in zip(batch, said, nll, strict=True):
+            yield TextResult(text, is_right(text, one.answer), cost)
 
 
 def is_right(said: str, answer: str) -> bool:
@@ -136,7 +142,8 @@ def difference_from_plain_decoder(vlm: VLM, questions: Sequence[TextQuestion]) -
     largest = 0.0
     for one in questions:
         inputs = _tokens(asked, [asked.prompt(one.question)])
-        own = vlm.model(**inputs, use_cache=False).logits
+        with finite_passes(vlm.model, vlm.name):
+            own = vlm.model(**inputs, use_cache=False).logits
         largest = max(largest, (own - plain(**inputs, use_cache=False).logits).abs().max().item())
     return largest
 

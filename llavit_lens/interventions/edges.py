@@ -129,7 +129,7 @@ def _end(end: Any) -> Any:
                 "in the sequence are a list or a tensor."
             )
         return region
-    places = torch.as_tensor(list(end) if isinstance(end, Iterable) else end)
+    places = torch.as_tensor(list(end) if isinstance(end, Iterable) else end, device="cpu")
     if places.ndim != 1 or len(places) == 0 or places.is_floating_point():
         raise ConfigurationError(
             f"{end!r} are no places in the sequence; pass a list of whole numbers."
@@ -219,5 +219,5 @@ def _in_region(
                 f"and {len(places)} tokens); pass the layouts of the batch's own samples to "
                 "vlm.reading, in its order."
             )
-        found_BS[row, torch.as_tensor(region.positions(layout) + padding)] = True
+        found_BS[row, torch.from_numpy(region.positions(layout) + padding)] = True
     return found_BS

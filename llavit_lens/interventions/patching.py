@@ -138,7 +138,7 @@ class _Places:
         """int64 [M], of the one prompt of the source."""
         if self.taken is None:
             return _tokens_of_row(self.positions, current, 0, current.is_visual.shape[1])
-        return torch.as_tensor(self.source.positions[self.taken])
+        return torch.from_numpy(self.source.positions[self.taken])
 
     def in_target(self, vlm: VLM, current: Pass) -> list[Tensor]:
         """int64 [M] for each sample of the pass."""
@@ -164,7 +164,7 @@ class _Places:
                 f"{_arrangement(layout, put)}: choose regions of as many patches in the same "
                 "arrangement, or name cells"
             )
-        places = torch.as_tensor(layout.positions[put]) + _padding_before(current, row)
+        places = torch.from_numpy(layout.positions[put]) + _padding_before(current, row)
         if not bool(current.is_visual[row, places.to(current.is_visual.device)].all()):
             raise ConfigurationError(
                 "the tokens of this pass are not those of its picture's layout"
@@ -179,9 +179,9 @@ def _tokens_of_row(positions: Positions, current: Pass, row: int, length: int) -
         if positions == "visual":
             return current.is_visual[row].nonzero().squeeze(1).cpu()
         start = length - 1 if positions == "last" else 0
-        return torch.arange(start, length) + before
+        return torch.arange(start, length, device="cpu") + before
     numbers = [check_position(position, length) for position in np.atleast_1d(positions).tolist()]
-    return torch.tensor(numbers, dtype=torch.long) + before
+    return torch.tensor(numbers, dtype=torch.long, device="cpu") + before
 
 
 def _prompt_lengths(vlm: VLM, current: Pass) -> list[int]:

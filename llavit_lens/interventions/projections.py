@@ -73,7 +73,9 @@ def _columns(attention: Any, name: str, wanted: set[str]) -> Tensor | None:
     config = attention.config
     heads = {"q": config.num_attention_heads}
     own = [
-        torch.full((heads.get(part, config.num_key_value_heads) * attention.head_dim,), flag)
+        torch.full(
+            (heads.get(part, config.num_key_value_heads) * attention.head_dim,), flag, device="cpu"
+        )
         for part, flag in ((part, part in wanted) for part in parts)
     ]
     return torch.cat(own)

@@ -26,6 +26,7 @@ from llavit_lens.vlm.hooks import NamedHook, full_name
 from llavit_lens.vlm.layers import Layers, layer_indices
 from llavit_lens.vlm.passes import follow_passes
 from llavit_lens.vlm.regions import Region
+from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import VLM, ImageSource, Prompt
 
 LEAST_DIFFERENCE = 0.01
@@ -74,6 +75,7 @@ def restore_map(
         ImageError, ConfigurationError: as `answer_log_prob` and `places_of`; pictures of different
             sizes; an answer that is not likelier on the clean one by `LEAST_DIFFERENCE`.
     """
+    require_vlm(vlm)
     healthy, damaged = vlm.prepare(clean, prompt), vlm.prepare(corrupted, prompt)
     _check_alike(healthy, damaged)
     if batch_size < 1:
@@ -139,7 +141,7 @@ def _restored(
     vlm: VLM, prompt: Prompt, answer: Tensor, name: str, state: Tensor, places: list[Place]
 ) -> np.ndarray:
     """float64 [places], log p(answer) with the clean `state` [L, ...] at each of the places."""
-    tokens = Tokens.of_samples([torch.as_tensor(place.tokens) for place in places])
+    tokens = Tokens.of_samples([torch.as_tensor(place.tokens, device="cpu") for place in places])
     new = state[tokens.place.to(state.device)]
     with follow_passes(vlm.model, vlm.image_token_id) as passes:
 

@@ -31,8 +31,10 @@ class Tokens:
     @classmethod
     def of_samples(cls, places: list[Tensor]) -> Tokens:
         """Of each sample the tokens at its places."""
-        counts = torch.tensor([len(place) for place in places])
-        return cls(torch.arange(len(places)).repeat_interleave(counts), torch.cat(places))
+        counts = torch.tensor([len(place) for place in places], device="cpu")
+        return cls(
+            torch.arange(len(places), device="cpu").repeat_interleave(counts), torch.cat(places)
+        )
 
 
 def read_tokens(name: str, activation: Tensor, tokens: Tokens, current: Pass) -> Tensor:

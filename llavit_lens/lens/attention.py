@@ -15,6 +15,7 @@ from llavit_lens.lens.text_tokens import check_position, find_text, text_tokens
 from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
+from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource, Prompt
 
 
@@ -41,6 +42,7 @@ def attention_patterns(
         ImageError, ConfigurationError: as `VLM.trace`; a layer, head or query that is not there; a
             patch as query where visual tokens attend to nothing (Eq. 5).
     """
+    require_vlm(vlm)
     prepared = vlm.prepare(image, prompt)
     depth = len(language_parts(vlm.model).layers)
     chosen_layers = list(layer_indices(vlm.model, layers))
@@ -54,7 +56,7 @@ def attention_patterns(
     if not tokens:
         raise ConfigurationError("queries is empty: say which tokens attend, such as 'last'")
     layout = prepared.layout
-    rows = torch.tensor([token.position for token in tokens])
+    rows = torch.tensor([token.position for token in tokens], device="cpu")
     weights: dict[int, np.ndarray] = {}
     shares: dict[int, np.ndarray] = {}
 

@@ -19,6 +19,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.attention_check import Mode, expected_mask, sliding_windows, visual_mask
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import VLM, ImageSource
 
 MEASURES = ("patches", "width", "visual", "self")
@@ -77,6 +78,7 @@ def attention_distances(vlm: VLM, image: ImageSource) -> AttentionDistances:
         ImageError, ConfigurationError: as `VLM.trace`; a model whose visual tokens attend to
             nothing (Eq. 5); weights that are not those of the mask that the config tells.
     """
+    require_vlm(vlm)
     mode: Mode = getattr(vlm.model.config, "visual_attention", "causal")
     if mode == "none":
         raise ConfigurationError(
@@ -132,7 +134,7 @@ def _sums(
         shares = [weights_VS[:, keys].sum(), among_VV.diagonal().sum()]
         sums.append(torch.stack([*far_2V.sum(1), *shares]))
         seen = int(seen_V.sum())
-        counts.append(torch.tensor([seen, seen, len(rows), len(rows)]))
+        counts.append(torch.tensor([seen, seen, len(rows), len(rows)], device="cpu"))
     return torch.stack(sums, 1).cpu(), torch.stack(counts, 1)
 
 

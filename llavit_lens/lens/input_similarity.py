@@ -9,6 +9,7 @@ from llavit_lens.lens.token_strings import string_of, token_strings
 from llavit_lens.lens.topk import topk_unembed
 from llavit_lens.lens.words import Words
 from llavit_lens.vlm.float32 import full_float32
+from llavit_lens.vlm.require import require_trace
 from llavit_lens.vlm.trace import Trace
 
 
@@ -23,6 +24,7 @@ def input_similarity(trace: Trace, k: int = 5) -> Words:
     Raises:
         ConfigurationError: k is out of range.
     """
+    require_trace(trace)
     visual = normalize(trace.hidden[0].to(trace.embedding.device, torch.float32), dim=1)
     wide = torch.promote_types(trace.embedding.dtype, torch.float32)
     lengths = torch.linalg.vector_norm(trace.embedding, dim=1, dtype=wide).float()

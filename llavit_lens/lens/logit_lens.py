@@ -11,6 +11,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.token_strings import string_of, token_strings
 from llavit_lens.lens.topk import topk_unembed
 from llavit_lens.lens.words import Tracked, Words
+from llavit_lens.vlm.require import require_trace
 from llavit_lens.vlm.trace import Trace
 
 
@@ -40,9 +41,14 @@ def logit_lens(
     Raises:
         ConfigurationError: no such layer; k out of range; a tracked word that is not one token.
     """
+    require_trace(trace)
     chosen = _chosen_layers(layers, trace.n_layers)
     if isinstance(tracked, str):
         raise ConfigurationError(f"tracked takes a list of words: tracked=[{tracked!r}]")
+    if tracked is not None and not (
+        isinstance(tracked, Sequence) and all(isinstance(word, str) for word in tracked)
+    ):
+        raise ConfigurationError(f"tracked takes a list of words, not {tracked!r}")
     table = token_strings(trace.tokenizer)
     tracked_ids = None if tracked is None else [_token_id(word, table) for word in tracked]
     states = trace.hidden[chosen]
@@ -59,7 +65,7 @@ def logit_lens(
         assert top.tracked_logits is not None and top.tracked_rank is not None
         followed = Tracked(
             words=[table[token_id] for token_id in tracked_ids],
-            ids=torch.tensor(tracked_ids, dtype=torch.long).numpy(),
+            ids=np.array(tracked_ids, dtype=np.int64),
             values=(top.tracked_logits - top.logsumexp[:, None]).view(*shape, -1).cpu().numpy(),
             ranks=top.tracked_rank.view(*shape, -1).cpu().numpy(),
         )
@@ -81,10 +87,13 @@ def logit_lens(
 def _chosen_layers(layers: int | Sequence[int] | None, n_layers: int) -> list[int]:
     if layers is None:
         return list(range(n_layers + 1))
-    numbers = np.atleast_1d(layers)
+    try:
+        numbers = np.atleast_1d(layers)
+    except ValueError as error:  # lists of different lengths
+        raise ConfigurationError(f"layers={layers!r}: give whole numbers") from error
     if not numbers.size:
         raise ConfigurationError(f"no layers chosen; the model has layers 0 to {n_layers}")
-    if numbers.dtype.kind not in "iu":
+    if numbers.dtype.kind not in "iu" or numbers.ndim > 1:
         raise ConfigurationError(f"layers={layers!r}: give whole numbers, 0 to {n_layers}")
     for layer in numbers.tolist():
         if not -n_layers - 1 <= layer <= n_layers:

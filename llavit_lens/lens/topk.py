@@ -15,6 +15,7 @@ from torch import Tensor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.float32 import full_float32
 from llavit_lens.vlm.unembedding import logits_of
+from llavit_lens.vlm.whole import whole_number
 
 BUDGET_BYTES = 192 * 1024 * 1024
 # Float32 buffers of the size of a logits tile that are alive at once.
@@ -66,7 +67,7 @@ def topk_unembed(
     Raises:
         ConfigurationError: k or a tracked id is out of range; NaN or infinity.
     """
-    n_vocab = len(weight)
+    k, n_vocab = whole_number(k, "k"), len(weight)
     if not 1 <= k <= n_vocab:
         raise ConfigurationError(
             f"k is {k}, but must be between 1 and the vocabulary's {n_vocab} entries"

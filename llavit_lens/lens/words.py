@@ -13,6 +13,7 @@ from PIL import Image
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.vlm.whole import whole_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,14 +109,14 @@ class Words:
             ConfigurationError: the layer was not computed, or it is negative and the depth of the
                 model is not on record.
         """
-        number = layer
-        if layer < 0:
+        number = whole_number(layer, "layer")
+        if number < 0:
             last = self.provenance.get("n_layers") if self.kind == "logit_lens" else 0
             if last is None:
                 raise ConfigurationError(
                     f"layer {layer}: the model's depth is not on record; give the layer's number"
                 )
-            number = last + 1 + layer
+            number += last + 1
         if number not in self.layers:
             raise ConfigurationError(
                 f"layer {layer} is not among those computed: {', '.join(map(str, self.layers))}"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import VLM, ImageSource, Prompt
 
 Answer = str | Sequence[int]
@@ -25,6 +26,7 @@ def answer_log_prob(vlm: VLM, image: ImageSource, prompt: str, answer: Answer) -
     Raises:
         ImageError, ConfigurationError: as `VLM.trace` and `answer_tokens`.
     """
+    require_vlm(vlm)
     prepared = vlm.prepare(image, prompt)
     return float(log_prob_of_tokens(vlm, prepared, answer_tokens(vlm, prepared, answer)))
 
@@ -40,7 +42,7 @@ def answer_tokens(vlm: VLM, prompt: Prompt, answer: Answer) -> Tensor:
             melts into one token with the prompt's end.
     """
     if not isinstance(answer, str):
-        ids = torch.as_tensor(answer, dtype=torch.long).flatten()
+        ids = torch.as_tensor(answer, dtype=torch.long, device="cpu").flatten()
     else:
         # without a start token, which stands before the prompt in both
         before, both = (
@@ -52,7 +54,7 @@ def answer_tokens(vlm: VLM, prompt: Prompt, answer: Answer) -> Tensor:
                 f"{answer!r} melts into one token with the end of the prompt, "
                 f"{prompt.text[-12:]!r}: move spaces from the prompt's end to the answer's start"
             )
-        ids = torch.tensor(both[len(before) :], dtype=torch.long)
+        ids = torch.tensor(both[len(before) :], dtype=torch.long, device="cpu")
     if len(ids) == 0:
         raise ConfigurationError("the answer is empty: give a text of at least one token")
     if bool((ids == vlm.image_token_id).any()):

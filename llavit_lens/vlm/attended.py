@@ -45,7 +45,7 @@ def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[Attended], None]
     decoder = vlm.model.model.language_model
     length, width = prompt.length, decoder.layers[0].self_attn.head_dim
     for first in range(0, length, width):
-        keys = torch.arange(first, min(first + width, length))
+        keys = torch.arange(first, min(first + width, length), device="cpu")
         seen: set[int] = set()
 
         def one_channel_each(v_BLKE: Tensor, where: NamedHook, keys: Tensor = keys) -> Tensor:

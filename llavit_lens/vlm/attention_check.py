@@ -17,6 +17,7 @@ from torch import Tensor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.attended import Attended, changed_states, look_at_attention
 from llavit_lens.vlm.hooks import hook_points
+from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource, Prompt
 
 Mode = Literal["causal", "bidirectional", "self", "none"]
@@ -124,6 +125,7 @@ def check_visual_attention(
     """
     if mode is not None and mode not in get_args(Mode):
         raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join(get_args(Mode))}.")
+    require_vlm(vlm)
     prepared = vlm.prepare(image, prompt)
     config = vlm.model.config
     wanted: Mode = getattr(config, "visual_attention", "causal") if mode is None else mode
@@ -154,7 +156,7 @@ def expected_mask(is_visual: Tensor, mode: Mode, window: int | None = None) -> T
     (Eq. 8); "self": causal, but of visual tokens each sees only itself; "none": causal for text,
     and nothing for visual tokens, which have no update (Eq. 5).
     """
-    token = torch.arange(len(is_visual))
+    token = torch.arange(len(is_visual), device="cpu")
     query, key = token[:, None], token[None]
     allowed = key <= query
     if window is not None:
@@ -169,7 +171,7 @@ def expected_mask(is_visual: Tensor, mode: Mode, window: int | None = None) -> T
 
 def visual_mask(prompt: Prompt) -> Tensor:
     """bool [L], those off the picture included."""
-    is_visual = torch.zeros(prompt.length, dtype=torch.bool)
+    is_visual = torch.zeros(prompt.length, dtype=torch.bool, device="cpu")
     is_visual[np.concatenate([prompt.layout.positions, prompt.layout.off_picture])] = True
     return is_visual
 
@@ -247,7 +249,7 @@ def _leaks(changed: Tensor, token: int, is_visual: Tensor, mode: Mode) -> list[s
     """
     first = int(is_visual.nonzero()[0])
     start = min(first, token) if mode == "bidirectional" and is_visual[token] else token
-    may_change = torch.arange(len(is_visual)) >= start
+    may_change = torch.arange(len(is_visual), device="cpu") >= start
     if mode == "none":
         may_change &= ~is_visual
         may_change[token] = True

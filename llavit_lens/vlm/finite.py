@@ -60,7 +60,8 @@ def finite_passes(model: Any, name: str) -> Iterator[None]:
     logit of each token: words that the model itself bars have a logit of -inf. That is one number
     more for each layer, and one transfer from the device for each pass.
     """
-    decoder = getattr(getattr(model, "model", model), "language_model", None)
+    body = getattr(model, "model", model)
+    decoder = getattr(body, "language_model", body)  # a plain language model has none inside
     layers, norm = getattr(decoder, "layers", ()), getattr(decoder, "norm", None)
     stages = [*layers, *([norm] if isinstance(norm, nn.Module) else [])]
     states: dict[int, Tensor] = {}

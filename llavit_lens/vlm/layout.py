@@ -16,6 +16,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.processing import makes_tiles, merge_type_of
 from llavit_lens.model.tiles import NEWLINE, tile_grid, token_order
 from llavit_lens.vlm.boxes import boxes_of, check_tiles, grid_of_tiles, stretched, whole_picture
+from llavit_lens.vlm.whole import whole_number
 
 Tile = int | Literal["grid"]
 """A tile by its number, or "grid": all but the base tile, which together show the picture again."""
@@ -78,6 +79,8 @@ class VisualLayout:
         Raises:
             ConfigurationError: there is no such cell.
         """
+        row, col = whole_number(row, "row"), whole_number(col, "col")
+        tile = whole_number(tile, "tile")
         if not 0 <= tile < len(self.grid):
             raise ConfigurationError(f"there is no tile {tile}: the image has {len(self.grid)}")
         rows, cols = self.grid[tile]

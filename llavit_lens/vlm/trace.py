@@ -47,6 +47,7 @@ class Trace:
     tokenizer: Any
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    @torch.no_grad()
     def normed(self, states: Tensor) -> Tensor:
         """States [..., d_model] after the final norm, where the unembedding is."""
         return final_norm(self.norm, states).to(self.unembedding.device)

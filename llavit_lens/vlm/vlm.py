@@ -293,13 +293,14 @@ class VLM:
                 )
         # a chat template may have written the start token already
         start = self.tokenizer.bos_token
-        inputs = self.processor(
-            images=list(pictures),
-            text=texts,
-            return_tensors="pt",
-            add_special_tokens=not (start and texts[0].startswith(start)),
-            **({"padding": True, "padding_side": "left"} if len(texts) > 1 else {}),
-        )
+        with torch.device("cpu"):  # not torch's default device, which users may set
+            inputs = self.processor(
+                images=list(pictures),
+                text=texts,
+                return_tensors="pt",
+                add_special_tokens=not (start and texts[0].startswith(start)),
+                **({"padding": True, "padding_side": "left"} if len(texts) > 1 else {}),
+            )
         inputs = inputs.to(self.device, dtype=self.model.dtype)
         for key, value in inputs.items():
             if value.is_floating_point() and not value.isfinite().all():
