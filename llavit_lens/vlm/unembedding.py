@@ -82,16 +82,17 @@ def unembedding_of(
         ConfigurationError: no matrix gives these logits within the model's own rounding.
     """
     roundoff = max(product_roundoff(logits.device), *map(unit_roundoff, _dtypes(parts, logits)))
-    difference = float("nan")
+    difference: float | None = None
     with torch.no_grad(), full_float32():
         normed = final_norm(parts.norm, state[None])
         for unembedding in _candidates(parts.head, normed, len(logits), known):
             difference, fits = _compare(unembedding, normed, logits, roundoff)
             if fits:
                 return unembedding
+    apart = "are not" if difference is None else f"differ by {difference:.2g} from"
     raise ConfigurationError(
-        f"{name}: its logits differ by {difference:.2g} from unembedding(norm(last state)); the "
-        f"logit lens would misread this model; {_advice(parts.head)}"
+        f"{name}: its logits {apart} unembedding(norm(last state)), so the logit lens would "
+        f"misread this model; {_advice(parts.head)}"
     )
 
 
@@ -162,7 +163,7 @@ def _columns(head: nn.Module, columns: Tensor, normed_1D: Tensor) -> Tensor:
 
 def _compare(
     unembedding: Unembedding, normed_1D: Tensor, logits_V: Tensor, roundoff: float
-) -> tuple[float, bool]:
+) -> tuple[float | None, bool]:
     """The largest difference from the model's logits, and whether all are roundings.
 
     A logit is a sum of D products, rounded to the model's dtype: `roundoff` of the logit. Where the
@@ -173,7 +174,7 @@ def _compare(
     """
     weight, bias = unembedding
     if len(weight) != len(logits_V):
-        return float("nan"), False
+        return None, False
     normed_1D = normed_1D.to(weight.device, torch.float32)
     logits_V = logits_V.to(weight.device, torch.float32)
     tiles = [slice(start, start + _ROWS) for start in range(0, len(weight), _ROWS)]
