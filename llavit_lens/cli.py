@@ -9,7 +9,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -83,6 +83,13 @@ class Conversion(StrEnum):
     separate_qkv_local_global = "separate_qkv_local_global"
     llavit = "llavit"
     llava = "llava"
+
+
+class LabelOrientation(StrEnum):
+    """Which pixels labels refer to."""
+
+    upright = "upright"
+    stored = "stored"
 
 
 class VisualAttention(StrEnum):
@@ -180,6 +187,13 @@ def readability(
         Path | None,
         typer.Option(help='JSON of more true words for --coco: {"person": ["man", "woman"]}.'),
     ] = None,
+    orientation: Annotated[
+        LabelOrientation | None,
+        typer.Option(
+            help="The pixels that --coco refers to: of the upright picture, or as stored in the "
+            "file, before its EXIF orientation is applied. (default: upright, with a warning)"
+        ),
+    ] = None,
     probe: Annotated[
         int, typer.Option(min=0, help="Other pictures to train the linear probe on; 0: no probe.")
     ] = 400,
@@ -197,7 +211,15 @@ def readability(
     """Measure whether words name what patches show, with chance, ceiling and floor."""
     from llavit_lens.reports.readability import readability_report
 
-    readability_report(model, scenes, seed, coco, images, words, probe, floor, out or [])
+    readability_report(
+        model, scenes, seed, coco, images, words, probe, floor, out or [], _pixels(orientation)
+    )
+
+
+def _pixels(said: LabelOrientation | None) -> Literal["upright", "stored"] | None:
+    if said is None:
+        return None
+    return "stored" if said is LabelOrientation.stored else "upright"
 
 
 @app.command()

@@ -1,36 +1,47 @@
 """Labelled pictures from COCO-style files: a JSON of annotations, and a folder of pictures.
 
-Such files come from COCO itself and from most annotation tools. An object's name is its category;
-attributes that are words (`"attributes": {"color": "red"}`, as CVAT writes them) are its
+Such files come from COCO itself, from LVIS and from most annotation tools. An object's name is its
+category; attributes that are words (`"attributes": {"color": "red"}`, as CVAT writes them) are its
 attributes, in lower case. Crowd regions are neither object nor background. Categories that a data
 set does not label everywhere count as background: leaks onto it then are an upper bound.
+
+What cannot be used is left out alone: an annotation, or a picture. Pixels where something is
+labelled that had to be left out are neither object nor background. All of it is in the `report`.
 """
 
 from __future__ import annotations
 
-import json
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from llavit_lens.errors import ConfigurationError, ImageError
-from llavit_lens.evaluation.coco_masks import mask_of
+from llavit_lens.disk import shown, user_path
+from llavit_lens.errors import ConfigurationError, ImageError, one_line
+from llavit_lens.evaluation.coco_file import (
+    Annotation,
+    Entry,
+    endings,
+    ends_of,
+    is_text,
+    read_coco,
+)
+from llavit_lens.evaluation.coco_masks import box_of, shape_of
+from llavit_lens.evaluation.label_report import LabelReport, printable
 from llavit_lens.evaluation.labelled import LabelledObject, LabelledPicture, LazyPictures
 from llavit_lens.evaluation.recolour import recolouring
-from llavit_lens.vlm.images import open_image
-
-
-@dataclass(frozen=True)
-class _Record:
-    """A picture of the file, and its annotations with the names of their categories."""
-
-    image: Mapping[str, Any]
-    annotations: tuple[tuple[Mapping[str, Any], str], ...]
+from llavit_lens.vlm.images import open_oriented
+from llavit_lens.vlm.orientation import (
+    UPRIGHT,
+    Orientation,
+    check_orientation,
+    labels_orientation,
+    stored_size,
+    upright_mask,
+)
 
 
 def coco_pictures(
@@ -39,126 +50,208 @@ def coco_pictures(
     words: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
     changes: bool = True,
+    orientation: Orientation | None = None,
 ) -> LazyPictures:
     """The pictures of which an object is labelled, shuffled; each is read when its turn comes.
 
     Args:
         annotations: the JSON file.
-        images: folder of the pictures.
+        images: folder of the pictures. A picture that is not there under its whole name is looked
+            for without the folders before it, where no other picture of the file ends like it.
         words: more words that are true of a category, such as {"person": ["man", "woman"]}.
         seed: of the order.
         changes: with the picture recoloured where an object has a color among its attributes.
+        orientation: the pixels that annotations refer to: "upright", those of the picture as it is
+            shown, or "stored", those of the file before its EXIF orientation is applied. Without
+            it they are taken as upright, with a warning where the picture is turned and its size
+            in the file does not show it.
+
+    Returns:
+        Pictures, and their `report`: what was left out, and why. What is wrong with segmentations
+        and picture files is known, and on the report, when a picture has been read.
 
     Raises:
-        ConfigurationError: the file cannot be read, is no such file, or contradicts itself.
-        ImageError: what is wrong with one picture, its size or its masks, when it is its turn.
+        ConfigurationError: the file cannot be read, is no such file, or has no object that could
+            be read.
+        ImageError: what is wrong with one picture, when it is its turn: its file or its size, or
+            no annotation of it is left.
     """
-    path, folder = Path(annotations), Path(images)
-    content = _read(path)
-    names = {entry["id"]: entry["name"] for entry in content["categories"]}
-    pictures = {entry["id"]: entry for entry in content["images"]}
-    found: dict[Any, list[tuple[Mapping[str, Any], str]]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        for kind, known in (("image_id", pictures), ("category_id", names)):
-            if annotation[kind] not in known:
-                raise ConfigurationError(
-                    f"{path}: annotation {annotation.get('id')} has {kind} {annotation[kind]}, "
-                    "which the file does not list"
-                )
-        found[annotation["image_id"]].append((annotation, names[annotation["category_id"]]))
+    check_orientation(orientation)
+    path, report = Path(annotations), LabelReport()
+    folder = user_path(images, what="the folder of the pictures")
+    if not folder.is_dir():
+        raise ConfigurationError(f"{shown(folder)}: there is no such folder")
+    content = read_coco(path, report)
     more = {} if words is None else dict(words)
-    if unknown := sorted(set(more) - set(names.values())):
-        raise ConfigurationError(f"{path}: has no category {', '.join(map(repr, unknown))}")
+    if unknown := sorted(set(more) - content.categories):
+        raise ConfigurationError(f"{shown(path)}: has no category {', '.join(map(ascii, unknown))}")
+    for category, others in more.items():
+        if isinstance(others, str) or not all(map(is_text, others)):
+            raise ConfigurationError(f"words of {category!r}: give a list of words")
+    source = _Source(
+        shown(path), folder, endings([own.name for own in content.entries]), more, orientation
+    )
     records = [
-        _Record(pictures[number], tuple(own))
-        for number, own in found.items()
-        if any(not annotation.get("iscrowd") for annotation, _ in own)
+        entry
+        for entry in content.entries
+        if any(own.category is not None for own in entry.annotations)
     ]
     if not records:
-        raise ConfigurationError(f"{path}: labels no object in any picture")
+        reasons = "".join(f"; {line}" for line in report.lines)
+        raise ConfigurationError(f"{shown(path)}: labels no object in any picture{reasons}")
     random.Random(seed).shuffle(records)
-    return LazyPictures(records, lambda own: _picture(own, path, folder, more, changes))
+
+    def make(entry: Entry) -> LabelledPicture:
+        picture = _picture(entry, source, report)
+        change = recolouring(picture) if changes else None
+        return picture if change is None else replace(picture, changes=(change,))
+
+    return LazyPictures(records, make, report)
 
 
-# What entries need: numbers or texts, which tell them apart, and texts.
-_FIELDS = {
-    "images": (("id",), ("file_name",)),
-    "annotations": (("image_id", "category_id"), ()),
-    "categories": (("id",), ("name",)),
-}
+@dataclass(frozen=True)
+class _Source:
+    """What all pictures of a file share."""
+
+    annotations: str
+    folder: Path
+    endings: Counter[str]
+    words: Mapping[str, Sequence[str]]
+    orientation: Orientation | None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise ConfigurationError(f"{path}: is no JSON ({error})") from error
-    for part, (keys, texts) in _FIELDS.items():
-        entries = content.get(part) if isinstance(content, dict) else None
-        if not isinstance(entries, list):
-            raise ConfigurationError(f"{path}: is no COCO-style file: it has no list {part!r}")
-        for number, entry in enumerate(entries):
-            own = entry if isinstance(entry, dict) else {}
-            if not all(isinstance(own.get(name), int | str) for name in keys) or not all(
-                isinstance(own.get(name), str) and own[name].strip() for name in texts
-            ):
-                needs = [f"{name} (a number or text)" for name in keys]
-                needs += [f"{name} (a text)" for name in texts]
-                raise ConfigurationError(f"{path}: {part}[{number}] needs {' and '.join(needs)}")
-        counts = Counter(entry["id"] for entry in entries if "id" in keys)
-        if twice := [number for number, count in counts.items() if count > 1]:
-            raise ConfigurationError(f"{path}: several {part} have the id {twice[0]!r}")
-    return content
-
-
-def _picture(
-    record: _Record,
-    path: Path,
-    folder: Path,
-    more: Mapping[str, Sequence[str]],
-    changes: bool,
-) -> LabelledPicture:
-    name = record.image["file_name"]
-    file = (folder / name).resolve()
-    if not file.is_relative_to(folder.resolve()):
-        raise ConfigurationError(f"{path}: the picture {name!r} lies outside of {folder}")
-    image = open_image(file)
-    said = tuple(
-        record.image.get(side, own)
-        for side, own in zip(("width", "height"), image.size, strict=True)
-    )
-    if said != image.size:
-        raise ImageError(
-            f"{path}: {name} is {said[0]} x {said[1]} there, but the picture is "
-            f"{image.width} x {image.height} (width x height, upright)"
-        )
-    objects, unknown = [], np.zeros((image.height, image.width), bool)
-    for annotation, category in record.annotations:
+def _picture(entry: Entry, source: _Source, report: LabelReport) -> LabelledPicture:
+    image, tag = open_oriented(_file_of(entry, source, report))
+    refers_to = _orientation(entry, source, image.size, tag, report)
+    stored = refers_to == "stored"
+    width, height = stored_size(image.size, tag) if stored else image.size
+    objects: list[LabelledObject] = []
+    unknown = np.zeros((height, width), bool)
+    why: list[str] = []
+    for annotation in entry.annotations:
         try:
-            mask = mask_of(annotation, image.height, image.width)
+            shape = shape_of(annotation.content, height, width)
         except ValueError as error:
-            raise ImageError(
-                f"{path}: annotation {annotation.get('id')} of {name}: {error}"
-            ) from error
-        if annotation.get("iscrowd"):
-            unknown |= mask
+            if annotation.category is not None:
+                why.append(str(error))
+                report.add(f"annotations left out, {error}", annotation.place)
+            else:
+                report.add(f"regions of unknown objects left out, {error}", annotation.place)
+            unknown |= _box(annotation, height, width)
             continue
-        attributes = annotation.get("attributes")
-        own = attributes.items() if isinstance(attributes, dict) else ()
-        objects.append(
-            LabelledObject(
-                mask,
-                category,
-                frozenset(more.get(category, ())),
-                {
-                    kind: word.strip().lower()
-                    for kind, word in own
-                    if isinstance(word, str) and word.strip()
-                },
-            )
+        if annotation.category is None:
+            unknown |= shape.mask
+            continue
+        if shape.left_out:
+            report.add("annotations of which malformed polygons are left out", annotation.place)
+            unknown |= _box(annotation, height, width)
+        mask = upright_mask(shape.mask, tag) if stored else shape.mask
+        objects.append(_object(annotation, mask, source.words))
+    if not objects:
+        raise ImageError(
+            f"{source.annotations}: {printable(entry.name)}: no annotation of it can be used; "
+            f"of the first one: {why[0]}"
         )
-    picture = LabelledPicture(image, tuple(objects), unknown if unknown.any() else None)
-    change = recolouring(picture) if changes else None
-    return picture if change is None else replace(picture, changes=(change,))
+    unknown = upright_mask(unknown, tag) if stored else unknown
+    return LabelledPicture(image, tuple(objects), unknown if unknown.any() else None)
+
+
+def _object(
+    annotation: Annotation, mask: np.ndarray, words: Mapping[str, Sequence[str]]
+) -> LabelledObject:
+    attributes = annotation.content.get("attributes")
+    return LabelledObject(
+        mask,
+        annotation.category,
+        frozenset(words.get(annotation.category or "", ())),
+        {
+            kind: word.strip().lower()
+            for kind, word in (attributes.items() if isinstance(attributes, dict) else ())
+            if is_text(word) and is_text(kind)
+        },
+    )
+
+
+def _box(annotation: Annotation, height: int, width: int) -> np.ndarray:
+    """The pixels in the box of an annotation that is left out; none where it has no good one."""
+    try:
+        return box_of(annotation.content, height, width)
+    except ValueError:
+        return np.zeros((height, width), bool)
+
+
+def _orientation(
+    entry: Entry, source: _Source, size: tuple[int, int], tag: int, report: LabelReport
+) -> Orientation:
+    """Which pixels the annotations of a picture refer to; `size` is its upright one.
+
+    Raises:
+        ImageError: the picture has another size than the file says, or it cannot be told.
+    """
+    stored = stored_size(size, tag)
+    fits_upright, fits_stored = _fits(entry, size), _fits(entry, stored)
+    said = source.orientation
+    if tag == UPRIGHT and fits_upright:
+        return "upright"
+    if said == "stored" and fits_stored:
+        return "stored"
+    if said == "upright" and (fits_upright or fits_stored):
+        return "upright"
+    if said is None and fits_upright:
+        if fits_stored:
+            report.add(
+                "pictures turned by their EXIF orientation, and annotations taken to refer to the "
+                "upright picture (orientation='stored' if they do not)",
+                entry.name,
+            )
+            labels_orientation(tag, size, None, None)  # warns
+        return "upright"
+    problem = (
+        f"{source.annotations}: {printable(entry.name)} is {_shown(entry.width)} x "
+        f"{_shown(entry.height)} there, but the picture is {size[0]} x {size[1]} (width x height, "
+        "upright)"
+    )
+    if stored != size:
+        problem += f" and {stored[0]} x {stored[1]} as it is stored (EXIF orientation {tag})"
+    if said is None and fits_stored:
+        problem += (
+            "; some tools write the one size and draw on the other, so say which pixels "
+            "annotations refer to: orientation='upright' or 'stored'"
+        )
+    raise ImageError(problem)
+
+
+def _shown(side: float | None) -> str:
+    return "?" if side is None else f"{side:g}"
+
+
+def _fits(entry: Entry, size: tuple[int, int]) -> bool:
+    """Whether a size is the one in the file, as far as it has one."""
+    return entry.width in (None, size[0]) and entry.height in (None, size[1])
+
+
+def _file_of(entry: Entry, source: _Source, report: LabelReport) -> Path:
+    """Where a picture lies in the folder.
+
+    Raises:
+        ImageError: nowhere, or outside of the folder.
+    """
+    name = f"{source.annotations}: {printable(entry.name)}"
+    try:
+        folder = source.folder.resolve()
+        whole = (folder / entry.name).resolve()
+        inside = whole.is_relative_to(folder)
+        if inside and whole.exists():
+            return whole
+        for number, end in enumerate(ends_of(entry.name)):
+            file = (folder / end).resolve()
+            if source.endings[end] == 1 and file.is_relative_to(folder) and file.exists():
+                if number:
+                    report.add("pictures found without the folders before their names", entry.name)
+                return file
+    except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, …
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise ImageError(f"{name}: cannot be read ({reason})") from error
+    if not inside:
+        raise ImageError(f"{name}: lies outside of {shown(source.folder)}")
+    raise ImageError(f"{name}: no such file in {shown(source.folder)}")

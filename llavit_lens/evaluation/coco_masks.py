@@ -1,57 +1,71 @@
-"""Segmentations of COCO's annotation files as masks: polygons, run lengths, or the box alone."""
+"""Segmentations of COCO's annotation files as masks: polygons, run lengths, or the box alone.
+
+A pixel is in a shape where its center is. Our own code and not pycocotools, whose C code trusts
+what it reads: a cut-off or forged string of run lengths, or a far corner, ends the process or
+overwrites memory, so that all would have to be decoded here first to be checked.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple
 
 import numpy as np
 
 _BEYOND = 1e9  # pixels, or places of them: no picture is as large
+_AT_ONCE = 10_000_000  # pairs of an edge and a row that are looked at together
+_LONGEST = 60  # bits of a run length: more is no length of any picture
 
 
-def mask_of(annotation: Mapping[str, Any], height: int, width: int) -> np.ndarray:
-    """bool [height, width]: the pixels of an annotation, from its segmentation or else its box.
+class Shape(NamedTuple):
+    """The pixels of an annotation.
+
+    Attributes:
+        mask: bool [height, width].
+        left_out: how many polygons of it are left out as malformed.
+    """
+
+    mask: np.ndarray
+    left_out: int = 0
+
+
+def shape_of(annotation: Mapping[str, Any], height: int, width: int) -> Shape:
+    """The pixels of an annotation in a picture, from its segmentation or else from its box.
+
+    What lies off the picture is cut off. Polygons that are malformed are left out where others are
+    good; where none has three corners, the box counts.
 
     Raises:
-        ValueError: it has neither, or one that is malformed; the message says what is wrong.
+        ValueError: it has no pixel of the picture, or is malformed; the message says why, in the
+            same words for all annotations of which it is true.
     """
     segmentation = annotation.get("segmentation")
-    if isinstance(segmentation, Mapping):
-        return _runs(segmentation, height, width)
-    if segmentation:
-        return _polygons(segmentation, height, width)
-    if "bbox" in annotation:
-        return _box(annotation["bbox"], height, width)
-    raise ValueError("it has neither a segmentation nor a bbox")
+    shape: Shape | None = None
+    if isinstance(segmentation, Mapping) and segmentation:
+        shape = Shape(_runs(segmentation, height, width))
+    elif segmentation:
+        shape = _polygons(_list_of_polygons(segmentation), height, width)
+    if shape is None:
+        shape = Shape(box_of(annotation, height, width))
+    if not shape.mask.any():
+        raise ValueError("no pixel of the picture is in it")
+    return shape
 
 
-def _polygons(polygons: Any, height: int, width: int) -> np.ndarray:
-    """The pixels whose centers lie in any of the polygons."""
-    mask = np.zeros((height, width), bool)
-    rows = np.arange(height)[:, None] + 0.5
-    for polygon in polygons if isinstance(polygons, Sequence) else [None]:
-        if not _are_numbers(polygon) or len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError(
-                "a polygon is a list of numbers x, y, x, y, … of three corners or more"
-            )
-        x, y = np.array(polygon, np.float64).reshape(-1, 2).T
-        next_x, next_y = np.roll(x, -1), np.roll(y, -1)
-        row, edge = np.nonzero((y <= rows) != (next_y <= rows))
-        share = (rows[row, 0] - y[edge]) / (next_y - y)[edge]
-        crossing = x[edge] + share * (next_x - x)[edge]
-        # a center is inside where an odd number of edges is crossed to the left of it
-        crossed = np.zeros((height, width + 1), np.int64)
-        np.add.at(crossed, (row, np.ceil(crossing - 0.5).clip(0, width).astype(np.int64)), 1)
-        mask |= crossed[:, :width].cumsum(1) % 2 == 1
-    return mask
+def box_of(annotation: Mapping[str, Any], height: int, width: int) -> np.ndarray:
+    """bool [height, width]: the pixels in the box of an annotation.
 
-
-def _box(box: Any, height: int, width: int) -> np.ndarray:
-    if not _are_numbers(box) or len(box) != 4 or box[2] <= 0 or box[3] <= 0:
-        raise ValueError("a bbox is four numbers: left, top, width, height, the last two above 0")
+    Raises:
+        ValueError: it has no box, or one that is malformed.
+    """
+    if annotation.get("bbox") is None:
+        raise ValueError("it has neither a segmentation nor a bbox")
+    box = _numbers(annotation["bbox"])
+    if box is None or len(box) != 4:
+        raise ValueError("a bbox is four numbers: left, top, width, height")
     left, top, across, down = box
+    if across <= 0 or down <= 0:
+        raise ValueError("its bbox has no area, and it has no segmentation")
     # pixels whose centers lie in it
     x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
     inside_x = (x >= left) & (x < left + across)
@@ -59,20 +73,63 @@ def _box(box: Any, height: int, width: int) -> np.ndarray:
     return inside_y[:, None] & inside_x[None]
 
 
+def _list_of_polygons(segmentation: Any) -> list[Any]:
+    """Some tools write the one polygon of an object without a list around it."""
+    if not isinstance(segmentation, list):
+        raise ValueError("a segmentation is a list of polygons, or run lengths")
+    return segmentation if isinstance(segmentation[0], list) else [segmentation]
+
+
+def _polygons(polygons: Sequence[Any], height: int, width: int) -> Shape | None:
+    """The pixels in any of the polygons; None if all have fewer than three corners."""
+    corners = [_numbers(polygon) for polygon in polygons]
+    whole = [own for own in corners if own is not None and len(own) % 2 == 0]
+    areas = [own for own in whole if len(own) >= 6]
+    if not areas:
+        if len(whole) == len(polygons):
+            return None
+        raise ValueError("a polygon is a list of numbers x, y, x, y, … of three corners or more")
+    mask = np.zeros((height, width), bool)
+    for own in areas:
+        _fill(mask, own.reshape(-1, 2))
+    return Shape(mask, left_out=len(polygons) - len(areas))
+
+
+def _fill(mask: np.ndarray, corners: np.ndarray) -> None:
+    """Set the pixels whose centers lie in a polygon [n, 2] of (x, y), by the even-odd rule."""
+    low, high = corners.min(0), corners.max(0)
+    size = np.array(mask.shape[::-1])
+    left, top = np.floor(low).clip(0, size).astype(np.int64)
+    right, bottom = np.ceil(high).clip(0, size).astype(np.int64)
+    if left >= right or top >= bottom:
+        return
+    rows = np.arange(top, bottom)[:, None] + 0.5
+    # how many edges are crossed to the left of a center, modulo 256: odd is inside
+    crossed = np.zeros((bottom - top, right - left + 1), np.uint8)
+    ends = np.roll(corners, -1, 0)
+    step = max(1, _AT_ONCE // len(rows))
+    for first in range(0, len(corners), step):
+        (x, y), (next_x, next_y) = corners[first : first + step].T, ends[first : first + step].T
+        row, edge = np.nonzero((y <= rows) != (next_y <= rows))
+        share = (rows[row, 0] - y[edge]) / (next_y - y)[edge]
+        crossing = x[edge] + share * (next_x - x)[edge]
+        col = np.ceil(crossing - 0.5).clip(left, right).astype(np.int64) - left
+        np.add.at(crossed, (row, col), 1)
+    inside = crossed.cumsum(1, dtype=np.uint8)[:, :-1] % 2 == 1
+    mask[top:bottom, left:right] |= inside
+
+
 def _runs(segmentation: Mapping[str, Any], height: int, width: int) -> np.ndarray:
     """Lengths of runs of zeros and ones in turn, down the columns."""
-    counts, size = segmentation.get("counts"), segmentation.get("size")
-    if size != [height, width]:
-        raise ValueError(f"its run lengths are for {size}, the picture has {[height, width]}")
-    lengths = _decompress(counts) if isinstance(counts, str) else counts
-    if not _are_numbers(lengths) or any(n < 0 or n != int(n) for n in lengths):
+    size, counts = _numbers(segmentation.get("size")), segmentation.get("counts")
+    if size is None or size.tolist() != [height, width]:
+        raise ValueError("its run lengths are for another size (height, width) than the picture's")
+    lengths = _numbers(_decompress(counts) if isinstance(counts, str) else counts)
+    if lengths is None or (lengths < 0).any() or (lengths % 1).any():
         raise ValueError("run lengths are whole numbers, 0 or more, or COCO's string of them")
-    if sum(lengths) != height * width:
-        raise ValueError(f"its run lengths make {sum(lengths)} pixels, not {height * width}")
-    ends = np.cumsum([0, *map(int, lengths)])
-    flat = np.zeros(height * width, bool)
-    for number, (start, end) in enumerate(pairwise(ends)):
-        flat[start:end] = number % 2
+    if lengths.sum() != height * width:
+        raise ValueError("its run lengths do not add up to the pixels of the picture")
+    flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths.astype(np.int64))
     return flat.reshape(width, height).T.copy()
 
 
@@ -88,9 +145,11 @@ def _decompress(text: str) -> list[int]:
     for character in text:
         bits = ord(character) - 48
         if not 0 <= bits < 64:
-            raise ValueError(f"its run lengths hold {character!r}, which is none of COCO's letters")
+            raise ValueError("its run lengths hold a character that is none of COCO's letters")
         value |= (bits & 31) << shift
         shift += 5
+        if shift > _LONGEST:
+            raise ValueError("its run lengths are no lengths of any picture")
         if bits & 32:
             continue
         if bits & 16:
@@ -102,9 +161,23 @@ def _decompress(text: str) -> list[int]:
     return numbers
 
 
-def _are_numbers(values: Any) -> TypeGuard[Sequence[float]]:
-    """Whether they may be pixels: no NaN, which is below nothing, and nothing beyond reason."""
-    return isinstance(values, Sequence) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _BEYOND
-        for value in values
-    )
+def _numbers(values: Any) -> np.ndarray | None:
+    """float64 [n] of a list of numbers, or of texts of them; None if it is none.
+
+    No NaN, which is below nothing, and nothing beyond reason.
+    """
+    if not isinstance(values, list):
+        return None
+    numbers = [_number(value) for value in values]
+    if any(not abs(number) < _BEYOND for number in numbers):
+        return None
+    return np.array(numbers, np.float64)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return float("nan")
+    try:
+        return float(value)
+    except (ValueError, OverflowError):  # a text of something else; a number beyond all floats
+        return float("nan")

@@ -7,7 +7,7 @@ are made into it, and anything else can be.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from inspect import isgenerator
 from typing import Any, overload
 
@@ -15,7 +15,15 @@ import numpy as np
 from PIL import Image
 
 from llavit_lens.errors import ConfigurationError, ImageError
+from llavit_lens.evaluation.label_report import LabelReport
+from llavit_lens.vlm.images import open_image, open_oriented
 from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.vlm.orientation import (
+    Orientation,
+    check_orientation,
+    labels_orientation,
+    upright_mask,
+)
 from llavit_lens.vlm.regions import Pixels
 
 OBJECT_COVER = 0.25
@@ -44,6 +52,7 @@ class LabelledObject:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", np.asarray(self.mask))
         own = {*self.attributes.values(), *([self.name] if self.name is not None else [])}
         object.__setattr__(self, "words", frozenset(self.words) | own)
 
@@ -65,18 +74,28 @@ class Change:
     old: str
     new: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mask", np.asarray(self.mask))
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledPicture:
     """A picture and what is known of it.
 
     Attributes:
-        image: the picture, upright.
+        image: the picture, upright and RGB. It may be given as `open_image` takes it, so a Pillow
+            image as `Image.open` gave it is turned by its EXIF orientation.
         objects: what is in it; what no object covers is background.
         unknown: bool [height, width], pixels that are neither object nor background; or None.
         changes: counterfactuals of it.
 
+    Args:
+        orientation: the pixels that the masks refer to: "upright", those of the upright image, or
+            "stored", those of the file, with which the masks are turned. Without it their size
+            decides; where that says nothing they are taken as upright, with a warning.
+
     Raises:
+        ImageError: an image that cannot be read.
         ConfigurationError: a mask that is not as large as the picture.
     """
 
@@ -84,11 +103,39 @@ class LabelledPicture:
     objects: tuple[LabelledObject, ...]
     unknown: np.ndarray | None = None
     changes: tuple[Change, ...] = ()
+    orientation: InitVar[Orientation | None] = None
 
-    def __post_init__(self) -> None:
-        width, height = self.image.size
+    def __post_init__(self, orientation: Orientation | None) -> None:
+        check_orientation(orientation)
+        image, tag = open_oriented(self.image)
+        object.__setattr__(self, "image", image)
+        changes = tuple(replace(own, image=open_image(own.image)) for own in self.changes)
+        object.__setattr__(self, "changes", changes)
+        if self.unknown is not None:
+            object.__setattr__(self, "unknown", np.asarray(self.unknown))
+        masks = self._masks()
+        if masks and all(mask.ndim == 2 for mask in masks):
+            sizes = {mask.shape[::-1] for mask in masks}
+            size = image.size if image.size in sizes else sizes.pop()
+            if labels_orientation(tag, image.size, size, orientation) == "stored":
+                self._turn_masks(tag)
+        self._check_sizes()
+
+    def _masks(self) -> list[np.ndarray]:
         masks = [thing.mask for thing in self.objects] + [change.mask for change in self.changes]
-        for mask in masks if self.unknown is None else [*masks, self.unknown]:
+        return masks if self.unknown is None else [*masks, self.unknown]
+
+    def _turn_masks(self, tag: int) -> None:
+        objects = (replace(own, mask=upright_mask(own.mask, tag)) for own in self.objects)
+        changes = (replace(own, mask=upright_mask(own.mask, tag)) for own in self.changes)
+        object.__setattr__(self, "objects", tuple(objects))
+        object.__setattr__(self, "changes", tuple(changes))
+        if self.unknown is not None:
+            object.__setattr__(self, "unknown", upright_mask(self.unknown, tag))
+
+    def _check_sizes(self) -> None:
+        width, height = self.image.size
+        for mask in self._masks():
             if mask.shape != (height, width) or mask.dtype != np.bool_:
                 raise ConfigurationError(
                     f"a mask is {mask.dtype} {list(mask.shape)}, but the picture has {height} x "
@@ -110,7 +157,7 @@ def covered(layout: VisualLayout, mask: np.ndarray) -> np.ndarray:
     """
     left, top, right, bottom = layout.boxes.T
     whole = (right - left) * (bottom - top)
-    area = Pixels(mask).area(layout)
+    area = Pixels(mask, orientation="upright").area(layout)
     share = np.divide(area, whole, out=np.zeros_like(area), where=layout.on_picture)
     return np.where(share < _ROUNDING, 0.0, share)
 
@@ -171,10 +218,21 @@ def readable(
 
 
 class LazyPictures(Sequence[LabelledPicture]):
-    """Pictures that are made when they are asked for, one at a time; a slice makes none."""
+    """Pictures that are made when they are asked for, one at a time; a slice makes none.
 
-    def __init__(self, records: Sequence[Any], make: Callable[[Any], LabelledPicture]) -> None:
+    Attributes:
+        report: what was left out of their labels; it grows while pictures are made. Slices share
+            it.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Any],
+        make: Callable[[Any], LabelledPicture],
+        report: LabelReport | None = None,
+    ) -> None:
         self._records, self._make = records, make
+        self.report = LabelReport() if report is None else report
 
     def __len__(self) -> int:
         return len(self._records)
@@ -185,7 +243,7 @@ class LazyPictures(Sequence[LabelledPicture]):
     def __getitem__(self, index: slice) -> LazyPictures: ...
     def __getitem__(self, index: int | slice) -> LabelledPicture | LazyPictures:
         if isinstance(index, slice):
-            return LazyPictures(self._records[index], self._make)
+            return LazyPictures(self._records[index], self._make, self.report)
         return self._make(self._records[index])
 
     def __iter__(self) -> Iterator[LabelledPicture]:

@@ -82,8 +82,9 @@ def _patched(vlm: VLM, source: Prompt, place: _Places, chosen: list[str]) -> Ite
             tokens = Tokens.of_samples([place.in_source(passes.current)])
             taken[hook.name] = read_tokens(hook.name, activation, tokens, passes.current).detach()
 
-        with torch.no_grad(), vlm.hooks([(chosen, take)]):
-            vlm.run(source.image, source.text)
+        reading = vlm.reading(source.layout, length=source.length)
+        with torch.no_grad(), vlm.hooks([(chosen, take)]), reading:
+            vlm.model(**source.inputs, use_cache=False)
 
         def put(activation: Tensor, hook: NamedHook) -> Tensor | None:
             current = passes.current

@@ -23,6 +23,7 @@ from llavit_lens.evaluation.untrained import untrained
 from llavit_lens.figures.readability import draw_readability
 from llavit_lens.miniature.labelled import demo_pictures
 from llavit_lens.vlm.load import load
+from llavit_lens.vlm.orientation import Orientation
 
 TABLES, PICTURES = (".csv", ".parquet"), (".png", ".pdf", ".svg")
 _PROBE_SCENES = 500_000  # scenes of the probe start here, far from those that are read
@@ -51,6 +52,7 @@ def readability_report(
     probe: int,
     floor: bool,
     out: Sequence[Path],
+    orientation: Orientation | None = None,
 ) -> None:
     """Readability of one model or several, beside their ceiling and floor.
 
@@ -63,6 +65,7 @@ def readability_report(
         probe: how many other pictures the linear probe is trained on; 0 for no probe.
         floor: also read each architecture with untrained weights.
         out: tables and pictures to write, in the formats of their suffixes.
+        orientation: the pixels that annotations of `coco` refer to (see `coco_pictures`).
 
     Raises:
         LlavitLensError: a model or file that cannot be read, or arguments that make no sense.
@@ -74,7 +77,7 @@ def readability_report(
             )
         if not path.parent.is_dir():
             raise ConfigurationError(f"cannot write {path}: there is no folder {path.parent}")
-    read, trained, what = _pictures(scenes, seed, coco, images, words, probe)
+    read, trained, what = _pictures(scenes, seed, coco, images, words, probe, orientation)
     tables = []
     for name in models:  # one model is in memory at a time
         vlm = load(name)
@@ -89,7 +92,8 @@ def readability_report(
     notes = [f"left out: {why}" for why in list(unreadable)[:_MOST_TOLD]]
     if more := len(unreadable) - len(notes):
         notes.append(f"left out for reasons like these: {more} more pictures")
-    for note in notes:
+    read.report.update(trained.report)
+    for note in [*notes, *(f"labels: {line}" for line in read.report.lines)]:
         Console(stderr=True, highlight=False).print(note, markup=False, soft_wrap=True)
     what = f"{tables[0].attrs['pictures']} {what}"
     table = pd.concat(tables, ignore_index=True)
@@ -99,19 +103,27 @@ def readability_report(
 
 
 def _pictures(
-    scenes: int, seed: int, coco: Path | None, images: Path | None, words: Path | None, probe: int
+    scenes: int,
+    seed: int,
+    coco: Path | None,
+    images: Path | None,
+    words: Path | None,
+    probe: int,
+    orientation: Orientation | None,
 ) -> tuple[LazyPictures, LazyPictures, str]:
     """Pictures to read, pictures to train the probe on, and what they are."""
     if coco is None:
-        if images is not None or words is not None:
-            raise ConfigurationError("--images and --words belong to --coco annotations.json")
+        if images is not None or words is not None or orientation is not None:
+            raise ConfigurationError(
+                "--images, --words and --orientation belong to --coco annotations.json"
+            )
         others = demo_pictures(probe, seed, _PROBE_SCENES, changes=False)
         return demo_pictures(scenes, seed), others, "scenes of the miniature world"
     if images is None:
         raise ConfigurationError("--coco needs --images, the folder of its pictures")
     more = None if words is None else _words(words)
-    pictures = coco_pictures(coco, images, more, seed)
-    others = coco_pictures(coco, images, more, seed, changes=False)
+    pictures = coco_pictures(coco, images, more, seed, orientation=orientation)
+    others = coco_pictures(coco, images, more, seed, changes=False, orientation=orientation)
     if len(pictures) < scenes + probe:
         raise ConfigurationError(
             f"{coco}: has {len(pictures)} pictures with objects, not {scenes} to read and {probe} "

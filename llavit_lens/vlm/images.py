@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import stat
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from llavit_lens.errors import ImageError
+from llavit_lens.vlm.orientation import exif_orientation, upright_image
 
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 128 * 1024 * 1024
@@ -24,8 +25,18 @@ MAX_ASPECT_RATIO = 100
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 
 
+ImageSource = str | Path | bytes | Image.Image | np.ndarray
+
+
+class OrientedImage(NamedTuple):
+    """An upright RGB image, and the EXIF orientation (1 to 8) by which it was turned."""
+
+    image: Image.Image
+    tag: int
+
+
 def open_image(
-    source: str | Path | bytes | Image.Image | np.ndarray,
+    source: ImageSource,
     *,
     max_pixels: int = MAX_PIXELS,
     max_bytes: int = MAX_BYTES,
@@ -33,8 +44,10 @@ def open_image(
 ) -> Image.Image:
     """The picture as an upright RGB image, every pixel decoded; the first frame of an animation.
 
-    Transparent parts become white, 16-bit gray is scaled to 8 bits, the EXIF orientation is
-    applied.
+    Transparent parts become white, 16-bit gray is scaled to 8 bits. The EXIF orientation of a file,
+    of its bytes, or of a Pillow image as `Image.open` gave it is applied; the pixels of arrays and
+    of Pillow images that were made from others are taken as they are (`llavit_lens.vlm.orientation`
+    says why).
 
     Args:
         source: a file, the bytes of one, a Pillow image, or a uint8 array [height, width(, 1|3|4)].
@@ -44,6 +57,21 @@ def open_image(
 
     Raises:
         ImageError: one line that names the file and what is wrong with it.
+    """
+    return open_oriented(source, max_pixels=max_pixels, max_bytes=max_bytes, name=name).image
+
+
+def open_oriented(
+    source: ImageSource,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    name: str | None = None,
+) -> OrientedImage:
+    """As `open_image`, with the EXIF orientation by which the image was turned.
+
+    Raises:
+        ImageError: as `open_image`.
     """
     if isinstance(source, np.ndarray):
         return _upright_rgb(_from_array(source), "the array", max_pixels)
@@ -112,7 +140,7 @@ def _open(data: bytes, name: str) -> Image.Image:
         ) from error
 
 
-def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> OrientedImage:
     width, height = image.size
     if width < 1 or height < 1:
         raise ImageError(f"{name}: has no pixels ({width} x {height})")
@@ -126,15 +154,15 @@ def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
             f"{name}: {width} x {height} pixels are a strip more than {MAX_ASPECT_RATIO} times "
             "as long as wide; crop it first"
         )
+    tag = exif_orientation(image)
     try:
         image.load()
     except Exception as error:  # see `_open`
         raise ImageError(f"{name}: damaged or cut off ({_first_line(error)})") from error
-    # a garbled EXIF block says nothing about the pixels: leave them as they are
-    with contextlib.suppress(Exception):
-        image = ImageOps.exif_transpose(image)
+    # asked for again: Pillow turns a TIFF when it decodes it, and takes the tag away
+    image = upright_image(image, exif_orientation(image))
     try:
-        return _to_rgb(image, name)
+        return OrientedImage(_to_rgb(image, name), tag)
     except (ValueError, OSError) as error:
         raise ImageError(f"{name}: cannot be turned into RGB ({_first_line(error)})") from error
 

@@ -16,6 +16,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.processing import makes_tiles, merge_type_of
 from llavit_lens.model.tiles import NEWLINE, tile_grid, token_order
 from llavit_lens.vlm.boxes import boxes_of, check_tiles, grid_of_tiles, stretched, whole_picture
+from llavit_lens.vlm.orientation import UPRIGHT
 from llavit_lens.vlm.whole import whole_number
 
 Tile = int | Literal["grid"]
@@ -43,6 +44,8 @@ class VisualLayout:
             image; of zero area where the cell shows only padding.
         off_picture: int64 [m], positions of visual tokens that are no patches: the newlines that
             end rows of tiles, or a class token. They lie nowhere, so they are not among the n.
+        orientation: EXIF orientation (1 to 8) by which the image was turned to stand upright;
+            `image_size` and `boxes` are those of the upright image.
     """
 
     positions: np.ndarray
@@ -53,6 +56,7 @@ class VisualLayout:
     image_size: tuple[int, int]
     boxes: np.ndarray
     off_picture: np.ndarray = field(default_factory=_nowhere)
+    orientation: int = UPRIGHT
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -124,6 +128,7 @@ class VisualLayout:
             "image_size": list(self.image_size),
             "boxes": self.boxes.tolist(),
             "off_picture": self.off_picture.tolist(),
+            "orientation": self.orientation,
         }
 
     @classmethod
@@ -139,8 +144,9 @@ class VisualLayout:
             grid=tuple((rows, cols) for rows, cols in fields["grid"]),
             image_size=(width, height),
             boxes=np.array(fields["boxes"], dtype=np.float64).reshape(-1, 4),
-            # not in files of the first version
+            # not in files of earlier versions
             off_picture=np.array(fields.get("off_picture", []), dtype=np.int64),
+            orientation=fields.get("orientation", UPRIGHT),
         )
 
 

@@ -1,4 +1,7 @@
-"""Regions of a picture, in pixels of the original, and the visual tokens that show them.
+"""Regions of a picture, in pixels of the upright original, and the visual tokens that show them.
+
+Which way is up: see `llavit_lens.vlm.orientation`. A region that was made on the pixels as the file
+stores them says so with orientation="stored".
 
 A patch belongs to a region that covers at least half of what the patch shows of the picture.
 `share` asks for another part of it; with share=0 a region has every patch that it touches.
@@ -15,6 +18,13 @@ from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.vlm.orientation import (
+    Orientation,
+    check_orientation,
+    labels_orientation,
+    upright_box,
+    upright_mask,
+)
 
 HALF = 0.5
 """The share of a patch that a region has to cover, unless it says otherwise."""
@@ -30,6 +40,8 @@ class Box:
     Attributes:
         left, top, right, bottom: edges in pixels of the original picture.
         share: of a patch's own area on the picture, 0 to 1; with 0, every patch that it touches.
+        orientation: "upright" or "stored", the pixels that it refers to; without it the upright
+            ones, with a warning where the EXIF orientation of the file is another one.
     """
 
     left: float
@@ -37,9 +49,11 @@ class Box:
     right: float
     bottom: float
     share: float = HALF
+    orientation: Orientation | None = None
 
     def __post_init__(self) -> None:
         _check_share(self.share)
+        check_orientation(self.orientation)
         if not (self.left < self.right and self.top < self.bottom):
             raise ConfigurationError(f"{self} is empty; a box is (left, top, right, bottom).")
 
@@ -53,9 +67,13 @@ class Box:
 
     def area(self, layout: VisualLayout) -> np.ndarray:
         """float64 [n], how much of each cell it covers, in square pixels."""
+        tag, size = layout.orientation, layout.image_size
+        edges = (self.left, self.top, self.right, self.bottom)
+        if labels_orientation(tag, size, None, self.orientation) == "stored":
+            edges = upright_box(edges, tag, size)
         left, top, right, bottom = layout.boxes.T
-        across = np.minimum(right, self.right) - np.maximum(left, self.left)
-        down = np.minimum(bottom, self.bottom) - np.maximum(top, self.top)
+        across = np.minimum(right, edges[2]) - np.maximum(left, edges[0])
+        down = np.minimum(bottom, edges[3]) - np.maximum(top, edges[1])
         return across.clip(0) * down.clip(0)
 
 
@@ -66,13 +84,17 @@ class Pixels:
     Attributes:
         mask: bool [height, width] of the original picture.
         share: as in `Box`.
+        orientation: as in `Box`; without it the size of the mask shows it, where the sides of the
+            picture change places.
     """
 
     mask: np.ndarray
     share: float = HALF
+    orientation: Orientation | None = None
 
     def __post_init__(self) -> None:
         _check_share(self.share)
+        check_orientation(self.orientation)
         mask = np.asarray(self.mask)
         if mask.ndim != 2 or mask.dtype != np.bool_:
             raise ConfigurationError(
@@ -97,15 +119,18 @@ class Pixels:
         Raises:
             ConfigurationError: the mask is not as large as the picture.
         """
-        height, width = self.mask.shape
-        if (width, height) != tuple(layout.image_size):
+        mask, tag, size = self.mask, layout.orientation, layout.image_size
+        if labels_orientation(tag, size, mask.shape[::-1], self.orientation) == "stored":
+            mask = upright_mask(mask, tag)
+        height, width = mask.shape
+        if (width, height) != tuple(size):
             raise ConfigurationError(
                 f"the mask of pixels is {width} x {height} (width x height), but the picture is "
                 f"{layout.image_size[0]} x {layout.image_size[1]}; give a mask of the original."
             )
         # area[y, x] of the mask above and left of a point, between whole pixels in proportion
         area = np.zeros((height + 1, width + 1))
-        area[1:, 1:] = self.mask.cumsum(0, dtype=np.float64).cumsum(1)
+        area[1:, 1:] = mask.cumsum(0, dtype=np.float64).cumsum(1)
         left, top, right, bottom = layout.boxes.T
         return (
             _between(area, bottom, right)

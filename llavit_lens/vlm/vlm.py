@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,14 +19,12 @@ from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.embedding import embedding_of
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_points, hooks
-from llavit_lens.vlm.images import open_image, pixel_sha256
+from llavit_lens.vlm.images import ImageSource, open_oriented, pixel_sha256
 from llavit_lens.vlm.layout import VisualLayout, layout_of
 from llavit_lens.vlm.trace import Trace, record_residual_stream
 from llavit_lens.vlm.unembedding import Unembedding, unembedding_of
 
 DEFAULT_PROMPT = "What is in the picture?"
-
-ImageSource = str | Path | bytes | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,9 +252,10 @@ class VLM:
         Raises:
             ImageError, ConfigurationError: as `trace`.
         """
-        picture = open_image(image)
+        picture, orientation = open_oriented(image)
         (text,), inputs = self.process([picture], [prompt])
         layout = layout_of(inputs, self.processor, self.image_token_id, picture.size)
+        layout = replace(layout, orientation=orientation)
         return Prompt(text=text, image=picture, inputs=inputs, layout=layout)
 
     @contextmanager

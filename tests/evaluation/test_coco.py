@@ -1,88 +1,22 @@
-"""COCO-style files that the test writes, and broken ones."""
+"""COCO-style files that the test writes, broken ones, and those of labelling tools."""
 
 from __future__ import annotations
 
 import json
+import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from coco_content import HEIGHT, WIDTH, content, disk
 from PIL import Image
 
-from llavit_lens.errors import ConfigurationError, ImageError
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.coco import coco_pictures
-from llavit_lens.evaluation.coco_masks import mask_of
-from llavit_lens.evaluation.labelled import readable
-
-WIDTH, HEIGHT = 40, 30
-
-
-def runs(mask: np.ndarray) -> list[int]:
-    """Run lengths down the columns, zeros first."""
-    found, value = [0], False
-    for pixel in mask.T.ravel():
-        if pixel != value:
-            found.append(0)
-            value = bool(pixel)
-        found[-1] += 1
-    return found
-
-
-def compressed(counts: list[int]) -> str:
-    """As `rleToString` of COCO's C code writes it."""
-    text = ""
-    for i, count in enumerate(counts):
-        x = count - counts[i - 2] if i > 2 else count
-        more = True
-        while more:
-            bits = x & 0x1F
-            x >>= 5
-            more = x != -1 if bits & 0x10 else x != 0
-            text += chr((bits | 0x20 if more else bits) + 48)
-    return text
-
-
-def disk(x: float, y: float, radius: float) -> np.ndarray:
-    rows, cols = np.mgrid[:HEIGHT, :WIDTH] + 0.5
-    return (cols - x) ** 2 + (rows - y) ** 2 < radius**2
-
-
-def content() -> dict[str, Any]:
-    mask = disk(25, 15, 8)
-    return {
-        "images": [
-            {"id": 1, "file_name": "one.png", "width": WIDTH, "height": HEIGHT},
-            {"id": 2, "file_name": "two.png", "width": WIDTH, "height": HEIGHT},
-            {"id": 3, "file_name": "nothing.png", "width": WIDTH, "height": HEIGHT},
-        ],
-        "categories": [{"id": 1, "name": "dog"}, {"id": 7, "name": "traffic light"}],
-        "annotations": [
-            {
-                "id": 10,
-                "image_id": 1,
-                "category_id": 1,
-                "segmentation": [[2, 3, 12, 3, 12, 20, 2, 20], [30, 0, 35, 0, 35, 5, 30, 5]],
-                "attributes": {"color": " Blue", "occluded": False},
-            },
-            {
-                "id": 11,
-                "image_id": 1,
-                "category_id": 7,
-                "segmentation": {"size": [HEIGHT, WIDTH], "counts": compressed(runs(mask))},
-            },
-            {
-                "id": 12,
-                "image_id": 1,
-                "category_id": 1,
-                "iscrowd": 1,
-                "segmentation": {"size": [HEIGHT, WIDTH], "counts": runs(disk(5, 25, 4))},
-            },
-            {"id": 13, "image_id": 2, "category_id": 7, "bbox": [1, 2, 10, 5]},
-        ],
-    }
-
+from llavit_lens.evaluation.labelled import LabelledPicture, LazyPictures, readable
 
 Save = Callable[[dict[str, Any]], Path]
 
@@ -135,32 +69,6 @@ def test_the_order_is_shuffled_the_same_way(save: Save, tmp_path: Path) -> None:
     assert order(0) == order(0) != order(1) and sorted(order(0)) == sorted(order(1))
 
 
-def test_polygons_hold_the_pixels_whose_centers_they_hold() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(5):
-        corners = rng.uniform(-3, 33, (7, 2))
-        angle = np.arctan2(*(corners - corners.mean(0)).T)
-        corners = corners[np.argsort(angle)]
-        found = mask_of({"segmentation": [corners.ravel().tolist()]}, HEIGHT, WIDTH)
-        for row in range(HEIGHT):
-            for col in range(WIDTH):
-                inside, x, y = False, col + 0.5, row + 0.5
-                for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, 0), strict=True):
-                    if (y0 > y) != (y1 > y) and x > x0 + (y - y0) / (y1 - y0) * (x1 - x0):
-                        inside = not inside
-                assert found[row, col] == inside
-
-
-def test_run_lengths_survive_compression() -> None:
-    rng = np.random.default_rng(0)
-    for share in (0.01, 0.5, 0.99):
-        for size in ((1, 1), (3, 200), (HEIGHT, WIDTH)):
-            mask = rng.random(size) < share
-            for counts in (runs(mask), compressed(runs(mask))):
-                annotation = {"segmentation": {"size": list(size), "counts": counts}}
-                assert (mask_of(annotation, *size) == mask).all()
-
-
 def broken(part: str, number: int, **fields: Any) -> dict[str, Any]:
     what = content()
     entry = what[part][number]
@@ -172,6 +80,16 @@ def broken(part: str, number: int, **fields: Any) -> dict[str, Any]:
     return what
 
 
+def by_color(pictures: LazyPictures) -> dict[str, LabelledPicture]:
+    """The pictures that can be read, by the name that `save` gave to theirs."""
+    names = {20: "one", 9: "two"}
+    return {names[own.image.getpixel((0, 0))[0]]: own for own in readable(pictures, {})}
+
+
+def names_of(picture: LabelledPicture) -> list[str | None]:
+    return [thing.name for thing in picture.objects]
+
+
 SIZE, NAN = [HEIGHT, WIDTH], float("nan")
 
 
@@ -179,80 +97,420 @@ SIZE, NAN = [HEIGHT, WIDTH], float("nan")
     ("what", "message"),
     [
         ([], "no list 'images'"),
+        (5, "no list 'images'"),
         ({"images": [], "annotations": []}, "no list 'categories'"),
-        (broken("images", 0, file_name=None), r"images\[0\] needs id .* and file_name"),
-        (broken("annotations", 1, category_id=[3]), r"annotations\[1\] needs"),
-        (broken("annotations", 0, image_id=99), "annotation 10 has image_id 99"),
-        (broken("annotations", 0, category_id=2), "annotation 10 has category_id 2"),
+        ({"images": {}, "annotations": [], "categories": []}, "no list 'images'"),
         ({**content(), "annotations": []}, "no object in any picture"),
-        (broken("images", 0, file_name="../secret.png"), "lies outside"),
-        (broken("categories", 0, name=5), r"categories\[0\] needs id .* and name \(a text\)"),
-        (broken("categories", 1, id=1), "several categories have the id 1"),
-        (broken("images", 1, id=1), "several images have the id 1"),
+        ({**content(), "images": []}, "no picture has their image_id: 4"),
+        ({**content(), "categories": []}, "no category has their category_id: 3"),
     ],
 )
-def test_a_broken_file_gives_one_error(what: Any, message: str, save: Save, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        list(coco_pictures(save(what), tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("what", "message"),
-    [
-        (broken("images", 0, width=41), "41 x 30 there, but the picture is 40 x 30"),
-        (broken("annotations", 0, segmentation=[[1, 2, 3, 4]]), "annotation 10 of one.png: a poly"),
-        (broken("annotations", 0, segmentation=[[1, 2, 3, 4, 5, 6, 7]]), "a polygon is a list"),
-        (broken("annotations", 0, segmentation="abc"), "a polygon is a list"),
-        (broken("annotations", 0, segmentation=None), "neither a segmentation nor a bbox"),
-        (broken("annotations", 3, bbox=[1, 2, 0, 5]), "annotation 13 of two.png: a bbox is"),
-        (
-            broken("annotations", 1, segmentation={"size": [9, 9], "counts": [81]}),
-            r"are for \[9, 9\]",
-        ),
-        (
-            broken("annotations", 1, segmentation={"size": SIZE, "counts": [5, 7]}),
-            "make 12 pixels, not 1200",
-        ),
-        (
-            broken("annotations", 1, segmentation={"size": SIZE, "counts": [-1, 1201]}),
-            "0 or more",
-        ),
-        (broken("annotations", 1, segmentation={"size": SIZE, "counts": "a\u00e9"}), "letters"),
-        (broken("annotations", 0, segmentation=[[2, 3, NAN, 3, 12, 20]]), "a polygon is a list"),
-        (broken("annotations", 0, segmentation=[[2, 3, 9, 3, 12, 10**400]]), "a polygon is a list"),
-        (broken("annotations", 3, bbox=[1, 2, float("inf"), 5]), "a bbox is four numbers"),
-        (broken("annotations", 3, bbox=[NAN, 2, 10, 5]), "a bbox is four numbers"),
-        (
-            broken("annotations", 1, segmentation={"size": SIZE, "counts": [NAN, 1200]}),
-            "whole numbers",
-        ),
-        (broken("annotations", 1, segmentation={"size": SIZE, "counts": "Po"}), "cut off"),
-    ],
-)
-def test_a_broken_mask_or_size_is_an_error_of_its_picture(
+def test_a_file_without_any_object_is_an_error(
     what: Any, message: str, save: Save, tmp_path: Path
 ) -> None:
-    pictures = coco_pictures(save(what), tmp_path)
-    with pytest.raises(ImageError, match=message):
-        list(pictures)
-
-
-def test_a_picture_with_a_broken_mask_is_left_out_and_the_others_are_read(
-    save: Save, tmp_path: Path
-) -> None:
-    why: dict[str, None] = {}
-    pictures = coco_pictures(save(broken("annotations", 3, bbox=[1, 2, 0, 5])), tmp_path)
-    assert len(list(readable(pictures, why))) == len(pictures) - 1
-    assert "annotation 13 of two.png: a bbox is" in next(iter(why)) and len(why) == 1
+    with pytest.raises(ConfigurationError, match=message) as error:
+        coco_pictures(save(what), tmp_path)
+    assert "\n" not in str(error.value)
 
 
 def test_files_that_cannot_be_read_give_one_error(save: Save, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot read"):
+    with pytest.raises(ConfigurationError, match="no such file"):
         coco_pictures(tmp_path / "none.json", tmp_path)
     (tmp_path / "bad.json").write_text('{"images": [')
     with pytest.raises(ConfigurationError, match="is no JSON"):
         coco_pictures(tmp_path / "bad.json", tmp_path)
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
+        coco_pictures(tmp_path / "deep.json", tmp_path)
     with pytest.raises(ConfigurationError, match="no category 'zebra'"):
         coco_pictures(save(content()), tmp_path, {"zebra": ["stripes"]})
-    with pytest.raises(ImageError, match="no such file"):
-        list(coco_pictures(save(broken("images", 1, file_name="three.png")), tmp_path))
+    for words in ("puppy", [5], ["\ud800"]):
+        with pytest.raises(ConfigurationError, match="give a list of words"):
+            coco_pictures(save(content()), tmp_path, {"dog": words})  # type: ignore[dict-item]
+    with pytest.raises(ConfigurationError, match="no such folder"):
+        coco_pictures(save(content()), tmp_path / "none")
+    with pytest.raises(ConfigurationError, match="orientation="):
+        coco_pictures(save(content()), tmp_path, orientation="up")  # type: ignore[arg-type]
+
+
+def test_a_byte_order_mark_is_read_over(save: Save, tmp_path: Path) -> None:
+    path = save(content())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(coco_pictures(path, tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        (5, "no JSON objects"),
+        (None, "no JSON objects"),
+        ({}, "no picture has their image_id"),
+        ({"image_id": 99, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no picture has"),
+        ({"image_id": [1], "category_id": 1, "bbox": [1, 2, 3, 4]}, "no picture has"),
+        ({"image_id": NAN, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no picture has"),
+        ({"image_id": True, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no picture has"),
+        ({"image_id": None, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no picture has"),
+        ({"image_id": 1, "category_id": 99, "bbox": [1, 2, 3, 4]}, "no category has"),
+        ({"image_id": 1, "category_id": None, "bbox": [1, 2, 3, 4]}, "no category has"),
+        ({"image_id": 1, "bbox": [1, 2, 3, 4]}, "no category has"),
+        ({"image_id": 1, "category_id": {}, "bbox": [1, 2, 3, 4]}, "no category has"),
+        ({"image_id": 1, "segments_info": [], "file_name": "1.png"}, "panoptic"),
+        ({"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": "maybe"}, "iscrowd is"),
+        ({"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": 7}, "iscrowd is"),
+        ({"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": []}, "iscrowd is"),
+        ({"image_id": 1, "category_id": 1}, "neither a segmentation nor a bbox"),
+        ({"image_id": 1, "category_id": 1, "bbox": [-50, -50, 10, 10]}, "no pixel"),
+        ({"image_id": 1, "category_id": 1, "bbox": [NAN, 0, 1e30, 1]}, "four numbers"),
+        ({"image_id": 1, "category_id": 1, "segmentation": [], "bbox": [0] * 4}, "no area"),
+        (
+            {"image_id": 1, "category_id": 1, "segmentation": {"size": SIZE, "counts": [1200]}},
+            "no pixel",
+        ),
+        ({"image_id": 1, "category_id": 1, "segmentation": [[1, NAN, 3, 4, 5, 6]]}, "corners"),
+    ],
+)
+def test_a_bad_annotation_is_left_out_alone_and_listed(
+    entry: Any, why: str, save: Save, tmp_path: Path
+) -> None:
+    good = by_color(coco_pictures(save(content()), tmp_path))
+    what = content()
+    what["annotations"].insert(1, entry)
+    pictures = coco_pictures(save(what), tmp_path)
+    found = by_color(pictures)
+    assert found.keys() == good.keys()
+    for name in good:
+        assert names_of(found[name]) == names_of(good[name])
+        for thing, own in zip(found[name].objects, good[name].objects, strict=True):
+            assert (thing.mask == own.mask).all()
+    (remark,) = [own for own in pictures.report.counts if why in own]
+    assert pictures.report.counts[remark] == 1
+    assert pictures.report.places[remark][0].startswith("annotations[1]")
+    assert any(why in line and "annotations[1]" in line for line in pictures.report.lines)
+
+
+def test_pixels_of_what_was_left_out_are_not_background(save: Save, tmp_path: Path) -> None:
+    box = np.zeros((HEIGHT, WIDTH), bool)
+    box[2:7, 1:11] = True
+    for entry in (
+        {"category_id": 99},
+        {"category_id": 1, "iscrowd": "maybe"},
+        {"category_id": 1, "segmentation": [[1, NAN, 3, 4, 5, 6]]},
+    ):
+        what = content()
+        what["annotations"].append({"image_id": 2, "bbox": [1, 2, 10, 5], **entry})
+        what["annotations"][3]["bbox"] = [20, 2, 10, 5]
+        two = by_color(coco_pictures(save(what), tmp_path))["two"]
+        assert len(two.objects) == 1 and two.unknown is not None and (two.unknown == box).all()
+    # the part of an object whose polygon is broken, too
+    what["annotations"][-1]["segmentation"].append([2, 3, 4, 3, 4, 5])
+    two = by_color(coco_pictures(save(what), tmp_path))["two"]
+    assert len(two.objects) == 2 and two.unknown is not None and (two.unknown == box).all()
+
+
+def test_polygons_left_out_are_listed(save: Save, tmp_path: Path) -> None:
+    what = broken("annotations", 0, segmentation=[[2, 3, 12, 3, 12, 20, 2, 20], [1, 2, 3, 4]])
+    pictures = coco_pictures(save(what), tmp_path)
+    assert names_of(by_color(pictures)["one"]) == ["dog", "traffic light"]
+    assert str(pictures.report).count("malformed polygons are left out: 1 (annotations[0]") == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "crowd"),
+    [
+        *((value, False) for value in (0, False, "0", "False", 0.0, "", None, " 0 ", "0.0")),
+        *((value, True) for value in (1, True, "1", "true", "TRUE", 1.0, "1.0")),
+    ],
+)
+def test_iscrowd_in_every_form(value: Any, crowd: bool, save: Save, tmp_path: Path) -> None:
+    what = content()
+    what["annotations"][2]["iscrowd"] = value
+    pictures = coco_pictures(save(what), tmp_path)
+    one = by_color(pictures)["one"]
+    assert (len(one.objects), one.unknown is not None) == ((2, True) if crowd else (3, False))
+    assert any("crowds" in line for line in pictures.report.lines) == crowd
+
+
+def test_crowds_alone_are_an_error_that_says_so(save: Save, tmp_path: Path) -> None:
+    what = content()  # as CVAT writes masks
+    for annotation in what["annotations"]:
+        annotation["iscrowd"] = 1
+    with pytest.raises(ConfigurationError, match=r"no object.*crowds \(iscrowd 1\).*: 4"):
+        coco_pictures(save(what), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        (5, "no JSON objects"),
+        ({}, "need an id"),
+        ({"id": 9}, "need an id"),
+        ({"id": None, "file_name": "one.png"}, "need an id"),
+        ({"id": True, "file_name": "one.png"}, "need an id"),
+        ({"id": 1.5, "file_name": "one.png"}, "need an id"),
+        ({"id": 1, "file_name": 5}, "need an id"),
+        ({"id": 9, "file_name": ""}, "need an id"),
+        ({"id": 9, "file_name": "a\0b.png"}, "need an id"),
+        ({"id": 9, "file_name": "\ud800.png"}, "need an id"),
+        ({"id": 3, "file_name": "other.png"}, "another one has their id"),
+    ],
+)
+def test_a_bad_entry_of_a_picture_is_left_out_alone_and_listed(
+    entry: Any, why: str, save: Save, tmp_path: Path
+) -> None:
+    what = content()
+    what["images"].append(entry)
+    pictures = coco_pictures(save(what), tmp_path)
+    assert by_color(pictures).keys() == {"one", "two"}
+    assert any(why in line and "images[3]" in line for line in pictures.report.lines)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "none.png",
+        "../secret.png",
+        "/etc/passwd",
+        "http://example.com/three.png",
+        "link.png",
+        "loop.png",
+        "x" * 5000,
+        "folder",
+        "pipe",
+        "empty.png",
+        "..",
+        "~nobody/x.png",
+    ],
+)
+def test_a_picture_that_cannot_be_read_is_left_out_alone(
+    name: str, save: Save, tmp_path: Path
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    path = save(content())
+    for own in ("one.png", "two.png"):
+        (tmp_path / own).rename(folder / own)
+    Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "secret.png")
+    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    (folder / "folder").mkdir()
+    (folder / "empty.png").touch()
+    os.mkfifo(folder / "pipe")
+    what = content()
+    what["images"][1]["file_name"] = name
+    path.write_text(json.dumps(what))
+    why: dict[str, None] = {}
+    pictures = coco_pictures(path, folder)
+    assert [names_of(own) for own in readable(pictures, why)] == [["dog", "traffic light"]]
+    (message,) = why
+    assert "\n" not in message and len(message) < 1000
+    assert name[:100] in message or "regular file" in message or "folder" in message
+
+
+def test_a_size_that_is_not_the_picture_s_leaves_it_out(save: Save, tmp_path: Path) -> None:
+    why: dict[str, None] = {}
+    pictures = coco_pictures(save(broken("images", 0, width=41)), tmp_path)
+    assert len(list(readable(pictures, why))) == 1
+    assert "41 x 30 there, but the picture is 40 x 30" in next(iter(why))
+    for side in (0, -1, None, "", "40", 40.0, "unknown"):  # not known, or the right one
+        what = content()
+        what["images"][0]["width"] = side
+        assert by_color(coco_pictures(save(what), tmp_path)).keys() == {"one", "two"}
+
+
+def test_a_picture_of_which_nothing_is_left_is_left_out(save: Save, tmp_path: Path) -> None:
+    why: dict[str, None] = {}
+    pictures = coco_pictures(save(broken("annotations", 3, bbox=[1, 2, 0, 5])), tmp_path)
+    assert len(list(readable(pictures, why))) == len(pictures) - 1 == 1
+    assert "two.png: no annotation of it can be used; of the first one: its bbox" in next(iter(why))
+    assert any(
+        "no area" in line and "annotations[3], id 13" in line for line in pictures.report.lines
+    )
+
+
+@pytest.mark.parametrize(
+    ("category", "why"),
+    [
+        (5, "no JSON objects"),
+        ({"id": 8}, "need an id and a name"),
+        ({"id": 8, "name": 5}, "need an id and a name"),
+        ({"id": 8, "name": " "}, "need an id and a name"),
+        ({"id": 8, "name": "\ud800"}, "need an id and a name"),
+        ({"name": "cat"}, "need an id and a name"),
+        ({"id": 7, "name": None}, "need an id and a name"),
+    ],
+)
+def test_a_bad_category_is_left_out_alone(
+    category: Any, why: str, save: Save, tmp_path: Path
+) -> None:
+    what = content()
+    what["categories"].append(category)
+    pictures = coco_pictures(save(what), tmp_path)
+    assert names_of(by_color(pictures)["one"]) == ["dog", "traffic light"]
+    assert any(why in line and "categories[2]" in line for line in pictures.report.lines)
+
+
+def test_an_id_of_two_categories_is_nobodys(save: Save, tmp_path: Path) -> None:
+    what = content()
+    what["categories"].append({"id": 1, "name": "cat"})
+    pictures = coco_pictures(save(what), tmp_path)
+    assert names_of(by_color(pictures)["one"]) == ["traffic light"]
+    assert any("another one has their id: 2" in line for line in pictures.report.lines)
+    what["categories"][2]["name"] = "dog "  # the same one twice
+    assert names_of(by_color(coco_pictures(save(what), tmp_path))["one"]) == [
+        "dog",
+        "traffic light",
+    ]
+
+
+def test_a_picture_with_two_ids_has_the_annotations_of_both(save: Save, tmp_path: Path) -> None:
+    what = content()
+    what["images"].append({"id": 50, "file_name": "two.png"})
+    what["annotations"].append({"image_id": 50, "category_id": 1, "bbox": [20, 5, 5, 5]})
+    pictures = coco_pictures(save(what), tmp_path)
+    assert len(pictures) == 2
+    assert names_of(by_color(pictures)["two"]) == ["traffic light", "dog"]
+
+
+@pytest.mark.parametrize("number", [str, float, lambda own: f" {own} "])
+def test_ids_are_compared_as_texts(number: Any, save: Save, tmp_path: Path) -> None:
+    what = content()
+    for annotation in what["annotations"]:  # numbers there, texts or floats here (VIA, pandas)
+        annotation["image_id"] = number(annotation["image_id"])
+        annotation["category_id"] = number(annotation["category_id"])
+    found = by_color(coco_pictures(save(what), tmp_path))
+    assert names_of(found["one"]) == ["dog", "traffic light"]
+    what = content()
+    for annotation in what["annotations"]:  # leading zeros tell texts apart
+        annotation["image_id"] = f"0{annotation['image_id']}"
+    with pytest.raises(ConfigurationError, match="no picture has"):
+        coco_pictures(save(what), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "images/one.png",
+        "images\\one.png",  # Label Studio on Windows
+        "images\\1/one.png",
+        "..\\..\\label-studio\\media\\upload\\4\\one.png",
+        "/data/local-files/?d=images/one.png",
+        "/home/somebody/data/one.png",  # FiftyOne
+        "C:\\Users\\somebody\\one.png",
+        "./one.png",
+        "https://example.com/val2017/one.png",
+    ],
+)
+def test_pictures_are_found_under_the_end_of_their_names(
+    name: str, save: Save, tmp_path: Path
+) -> None:
+    what = content()
+    what["images"][0]["file_name"] = name
+    pictures = coco_pictures(save(what), tmp_path)
+    assert by_color(pictures).keys() == {"one", "two"}
+    assert any("without the folders" in line for line in pictures.report.lines) == (
+        name != "./one.png"
+    )
+    # never where another picture of the file ends like it
+    what["images"][2]["file_name"] = "other/one.png"
+    if name != "./one.png":
+        assert by_color(coco_pictures(save(what), tmp_path)).keys() == {"two"}
+
+
+def test_a_picture_under_its_whole_name_comes_first(save: Save, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    what = content()
+    what["images"][0]["file_name"], what["images"][1]["file_name"] = "train/one.png", "one.png"
+    path = save(what)
+    Image.new("RGB", (WIDTH, HEIGHT), (9, 9, 9)).save(tmp_path / "one.png")
+    Image.new("RGB", (WIDTH, HEIGHT), (20, 90, 200)).save(tmp_path / "train" / "one.png")
+    found = by_color(coco_pictures(path, tmp_path))
+    assert names_of(found["one"]) == ["dog", "traffic light"]
+    assert names_of(found["two"]) == ["traffic light"]
+
+
+def test_lvis(save: Save, tmp_path: Path) -> None:
+    """No file_name, no iscrowd."""
+    what = content()
+    for image in what["images"]:
+        name = image.pop("file_name")
+        image |= {
+            "coco_url": f"http://images.cocodataset.org/val2017/{name}",
+            "neg_category_ids": [7],
+            "not_exhaustive_category_ids": [],
+        }
+    for category in what["categories"]:
+        category |= {"synset": "dog.n.01", "synonyms": ["dog"], "frequency": "f", "def": "…"}
+    del what["annotations"][2]
+    found = by_color(coco_pictures(save(what), tmp_path))
+    assert names_of(found["one"]) == ["dog", "traffic light"]
+
+
+def test_extra_fields_and_categories_of_tools(save: Save, tmp_path: Path) -> None:
+    what = content()
+    # Roboflow's first category is a heading; COCO's keypoints; Detectron's and COCO Annotator's
+    what["categories"].insert(0, {"id": 0, "name": "animals", "supercategory": "none"})
+    what["info"], what["licenses"], what["videos"] = None, [], {}
+    for annotation in what["annotations"]:
+        annotation |= {
+            "keypoints": [0, 0, 0],
+            "num_keypoints": 0,
+            "bbox_mode": 1,
+            "metadata": {},
+            "isbbox": False,
+            "area": None,
+            "attributes": {"color": "blue", "size": 5, "\ud800": "x", "kind": "\ud800", "": "y"},
+        }
+    one = by_color(coco_pictures(save(what), tmp_path))["one"]
+    assert names_of(one) == ["dog", "traffic light"]
+    assert dict(one.objects[0].attributes) == {"color": "blue"}
+
+
+def test_nothing_valid_is_lost_among_much_that_is_broken(save: Save, tmp_path: Path) -> None:
+    """Broken values at random places of half of the annotations: the other half is all there."""
+    rng = random.Random(0)
+    junk = [None, True, -1, 1e30, NAN, "x", "\ud800", [], {}, [[]], [NAN], {"a": [1]}, 10**30]
+    for seed in range(30):
+        what = content()
+        what["images"] = what["images"][:2]
+        good = []
+        what["annotations"] = []
+        for number in range(40):
+            entry: dict[str, Any] = {
+                "id": number,
+                "image_id": 1,
+                "category_id": 1,
+                "iscrowd": 0,
+                "bbox": [number % 30, number // 2, 4, 4],
+                "segmentation": [],
+            }
+            if rng.random() < 0.5:
+                key = rng.choice(["image_id", "category_id", "iscrowd", "bbox", "segmentation"])
+                entry[key] = rng.choice(junk)
+            else:
+                good.append(tuple(entry["bbox"]))
+            what["annotations"].append(entry)
+        pictures = coco_pictures(save(what), tmp_path, seed=seed)
+        found = by_color(pictures)["one"]
+        boxes = set()
+        for thing in found.objects:
+            rows, cols = thing.mask.nonzero()
+            boxes.add((cols.min(), rows.min(), np.ptp(cols) + 1, np.ptp(rows) + 1))
+        assert boxes >= set(good)
+        listed = sum(pictures.report.counts.values())
+        assert len(found.objects) + listed >= 40
+
+
+def test_the_report_lists_each_place_once_and_few_in_a_line(save: Save, tmp_path: Path) -> None:
+    what = content()
+    for number in range(5):
+        what["annotations"].append(
+            {"id": f"\ud800{number}", "image_id": 1, "category_id": 1, "bbox": [-9, -9, 1, 1]}
+        )
+    pictures = coco_pictures(save(what), tmp_path)
+    assert not any("no pixel" in line for line in pictures.report.lines)  # not read yet
+    for _ in range(2):
+        list(pictures[:1]), list(pictures[1:])
+    (line,) = [own for own in pictures[:1].report.lines if "no pixel" in own]
+    assert ": 5 (annotations[4], id" in line and line.endswith("…)") and line.count(";") == 3
+    line.encode()
+    assert len(pictures.report.places[line.split(": 5")[0]]) == 5
