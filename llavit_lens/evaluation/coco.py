@@ -145,6 +145,8 @@ def _picture(entry: Entry, source: _Source, report: LabelReport) -> LabelledPict
         if shape.left_out:
             report.add("annotations of which malformed polygons are left out", annotation.place)
             unknown |= _box(annotation, height, width)
+        if shape.is_cut:
+            report.add("annotations that reach beyond their picture, cut off", annotation.place)
         mask = upright_mask(shape.mask, tag) if stored else shape.mask
         objects.append(_object(annotation, mask, source.words))
     if not objects:

@@ -14,6 +14,7 @@ import numpy as np
 
 _BEYOND = 1e9  # pixels, or places of them: no picture is as large
 _AT_ONCE = 10_000_000  # pairs of an edge and a row that are looked at together
+_ROUNDING = 1.0  # pixels by which tools write past the edge
 _LONGEST = 60  # bits of a run length: more is no length of any picture
 
 
@@ -23,10 +24,12 @@ class Shape(NamedTuple):
     Attributes:
         mask: bool [height, width].
         left_out: how many polygons of it are left out as malformed.
+        is_cut: whether it reached beyond the picture, by more than rounding.
     """
 
     mask: np.ndarray
     left_out: int = 0
+    is_cut: bool = False
 
 
 def shape_of(annotation: Mapping[str, Any], height: int, width: int) -> Shape:
@@ -46,7 +49,10 @@ def shape_of(annotation: Mapping[str, Any], height: int, width: int) -> Shape:
     elif segmentation:
         shape = _polygons(_list_of_polygons(segmentation), height, width)
     if shape is None:
-        shape = Shape(box_of(annotation, height, width))
+        mask = box_of(annotation, height, width)
+        left, top, across, down = map(_number, annotation["bbox"])
+        edges = np.array([[left, top], [left + across, top + down]])
+        shape = Shape(mask, is_cut=_reaches_beyond(mask, edges))
     if not shape.mask.any():
         raise ValueError("no pixel of the picture is in it")
     return shape
@@ -92,7 +98,14 @@ def _polygons(polygons: Sequence[Any], height: int, width: int) -> Shape | None:
     mask = np.zeros((height, width), bool)
     for own in areas:
         _fill(mask, own.reshape(-1, 2))
-    return Shape(mask, left_out=len(polygons) - len(areas))
+    is_cut = any(_reaches_beyond(mask, own.reshape(-1, 2)) for own in areas)
+    return Shape(mask, len(polygons) - len(areas), is_cut)
+
+
+def _reaches_beyond(mask: np.ndarray, corners: np.ndarray) -> bool:
+    """Whether some of the corners [n, 2] of (x, y) lie off the picture."""
+    size = np.array(mask.shape[::-1])
+    return bool((corners < -_ROUNDING).any() or (corners > size + _ROUNDING).any())
 
 
 def _fill(mask: np.ndarray, corners: np.ndarray) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from llavit_lens.disk import read_json, shown
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.coco import coco_pictures
 from llavit_lens.evaluation.labelled import LabelledPicture, LazyPictures
@@ -126,22 +126,16 @@ def _pictures(
     others = coco_pictures(coco, images, more, seed, changes=False, orientation=orientation)
     if len(pictures) < scenes + probe:
         raise ConfigurationError(
-            f"{coco}: has {len(pictures)} pictures with objects, not {scenes} to read and {probe} "
+            f"{shown(coco)}: has {len(pictures)} pictures with objects, not {scenes} to read and {probe} "
             "for the probe; choose --scenes and --probe so that both fit"
         )
-    return pictures[:scenes], others[scenes : scenes + probe], f"pictures of {coco.name}"
+    return pictures[:scenes], others[scenes : scenes + probe], f"pictures of {shown(coco.name)}"
 
 
 def _words(path: Path) -> dict[str, list[str]]:
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}") from error
-    if not isinstance(found, dict) or not all(
-        isinstance(own, list) and all(isinstance(word, str) for word in own)
-        for own in found.values()
-    ):
-        raise ConfigurationError(f'{path}: write {{"category": ["word", "word"]}}')
+    found = read_json(path)
+    if not isinstance(found, dict) or not all(isinstance(own, list) for own in found.values()):
+        raise ConfigurationError(f'{shown(path)}: write {{"category": ["word", "word"]}}')
     return found
 
 

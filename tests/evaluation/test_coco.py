@@ -207,6 +207,13 @@ def test_pixels_of_what_was_left_out_are_not_background(save: Save, tmp_path: Pa
     assert len(two.objects) == 2 and two.unknown is not None and (two.unknown == box).all()
 
 
+def test_what_is_cut_off_is_listed(save: Save, tmp_path: Path) -> None:
+    what = broken("annotations", 3, bbox=[20, 10, 40, 30])  # maybe right and bottom, not a size
+    pictures = coco_pictures(save(what), tmp_path)
+    assert len(by_color(pictures)) == 2
+    assert str(pictures.report).count("cut off: 1 (annotations[3], id 13 of two.png)") == 1
+
+
 def test_polygons_left_out_are_listed(save: Save, tmp_path: Path) -> None:
     what = broken("annotations", 0, segmentation=[[2, 3, 12, 3, 12, 20, 2, 20], [1, 2, 3, 4]])
     pictures = coco_pictures(save(what), tmp_path)

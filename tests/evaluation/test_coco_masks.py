@@ -165,6 +165,14 @@ def test_large_ones_are_quick() -> None:
         assert time.process_time() - start < 5
 
 
+@pytest.mark.parametrize("at", [(-5, 0), (0, -5), (5, 0), (0, 5), (0, 0), (0.9, 0.9), (-0.9, 0)])
+def test_what_reaches_beyond_the_picture_is_said(at: tuple[float, float]) -> None:
+    x, y = at
+    polygon = [x, y, x + WIDTH, y, x + WIDTH, y + HEIGHT, x, y + HEIGHT]
+    for annotation in ({"bbox": [x, y, WIDTH, HEIGHT]}, {"segmentation": [polygon]}):
+        assert shape_of(annotation, HEIGHT, WIDTH).is_cut == (max(abs(x), abs(y)) > 1)
+
+
 def test_a_box_is_there_beside_any_segmentation() -> None:
     annotation = {"segmentation": [[1, 2]], "bbox": [1, 2, 10, 5]}
     assert (box_of(annotation, HEIGHT, WIDTH) == box(1, 2, 11, 7)).all()

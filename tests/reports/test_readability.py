@@ -109,10 +109,52 @@ def test_a_picture_that_cannot_be_read_is_named(run: Any, folder: Path) -> None:
     assert err.count("left out") == 1 and "gone.png: no such file" in err
 
 
+def test_what_is_left_out_of_labels_is_told_in_a_line_each(run: Any, folder: Path) -> None:
+    content = json.loads((folder / "coco.json").read_text())
+    for number in range(5):
+        content["annotations"] += [
+            {"image_id": number, "category_id": 0, "bbox": [-50, -50, 10, 10]},
+            {"image_id": number, "category_id": "\ud800", "bbox": [0, 0, 10, 10]},
+        ]
+    (folder / "partly.json").write_text(json.dumps(content))
+    sizes = ("--scenes", 6, "--probe", 2, "--no-floor")
+    code, out, err = run("--model", "one", "--coco", "partly.json", "--images", ".", *sizes)
+    assert code == 0 and "6 pictures of partly.json" in out
+    told = [line for line in err.splitlines() if line.startswith("labels: ")]
+    assert len(told) == 2 and all("left out" in line and ": 5 (" in line for line in told)
+    assert "no category" in told[0] and "no pixel" in told[1]
+
+
+def test_annotations_of_stored_pixels(run: Any, folder: Path, tmp_path: Path) -> None:
+    content = json.loads((folder / "coco.json").read_text())
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for image in content["images"]:
+        with Image.open(folder / image["file_name"]) as picture:
+            picture.transpose(Image.Transpose.ROTATE_180).save(
+                tmp_path / image["file_name"], exif=exif
+            )
+    for annotation in content["annotations"]:  # 60 x 50 pixels, turned by half
+        left, top, width, height = annotation["bbox"]
+        annotation["bbox"] = [60 - left - width, 50 - top - height, width, height]
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    sizes = ("--model", "one", "--scenes", 8, "--probe", 0, "--no-floor")
+    stored = ("--coco", tmp_path / "coco.json", "--images", tmp_path, "--orientation", "stored")
+    code, _, err = run(*sizes, *stored, "--out", tmp_path / "stored.csv")
+    assert code == 0 and "EXIF" not in err
+    assert run(*sizes, *COCO, "--out", tmp_path / "upright.csv")[0] == 0
+    assert (tmp_path / "stored.csv").read_text() == (tmp_path / "upright.csv").read_text()
+    with pytest.warns(UserWarning, match="orientation='stored'"):
+        code, _, err = run(*sizes, *stored[:-2], "--out", tmp_path / "wrong.csv")
+    assert code == 0 and "labels: pictures turned by their EXIF orientation" in err
+    assert (tmp_path / "wrong.csv").read_text() != (tmp_path / "upright.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--images", "."), "belong to --coco"),
+        (("--orientation", "stored"), "belong to --coco"),
         (("--coco", "coco.json"), "needs --images"),
         ((*COCO, "--scenes", "7", "--probe", "2"), "has 8 pictures with objects"),
         ((*COCO, "--scenes", "2", "--probe", "2", "--words", "bad.json"), "bad.json"),
