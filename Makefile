@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo explorer test lint format clean
+.PHONY: demo explorer test test-cuda lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -18,7 +18,11 @@ explorer: $(VENV)/.installed-explorer
 # Many small models: one thread each and several processes is fastest.
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup -m "not slow" $(PYTEST_ARGS)
+
+# On a machine with an NVIDIA GPU; in one process, for kernels are compiled once.
+test-cuda: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m cuda -rs tests/cuda $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

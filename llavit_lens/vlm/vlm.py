@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from llavit_lens import __version__
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.processing import check_tiles
 from llavit_lens.vlm.activation_cache import ActivationCache
@@ -158,7 +159,7 @@ class VLM:
                 "prompt": text,
                 "image_sha256": pixel_sha256(picture),
                 "versions": {
-                    "llavit_lens": version("llavit-lens"),
+                    "llavit_lens": __version__,
                     "torch": str(torch.__version__),
                     "transformers": version("transformers"),
                 },

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from rich.progress import track
 from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
+from llavit_lens import __version__
 from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.checkpoints.card import model_card
 from llavit_lens.model.checkpoints.read import LazyTensor
@@ -108,7 +108,7 @@ def _record(source: Source, target: Target, to: str) -> dict[str, str]:
     """What is written, and a hash of everything that it depends on."""
     files = sorted({tensor.file for tensor in target.tensors.values()})
     depends_on = {
-        "version": version("llavit-lens"),
+        "version": __version__,
         "files": [
             (str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files
         ],
@@ -119,7 +119,7 @@ def _record(source: Source, target: Target, to: str) -> dict[str, str]:
     }
     fingerprint = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
     return {
-        "llavit_lens": version("llavit-lens"),
+        "llavit_lens": __version__,
         "source": source.name,
         "format": source.format.value,
         "to": to,
@@ -142,4 +142,4 @@ def _write_the_rest(
         shutil.copyfile(source.generation, part / "generation_config.json")
     else:
         GenerationConfig.from_model_config(target.config).save_pretrained(part)
-    write_text(part / "README.md", model_card(source, target, to, version("llavit-lens")))
+    write_text(part / "README.md", model_card(source, target, to, __version__))
