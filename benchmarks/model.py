@@ -73,9 +73,10 @@ class Variant:
 
     name: str
     attention: str
-    linear_flops: int = 0
-    """Of all matrix products but attention's, counted."""
-    attention_flops: int = 0
+    linear_flops: int | None = None
+    """Of all matrix products but attention's, counted; None for a compiled kernel, which is not
+    compiled where operations are counted."""
+    attention_flops: int | None = None
     """Of the attention kernels' calls, counted: a causal or masked call counts all its pairs."""
     needed_attention_flops: int = 0
     """Of the pairs of tokens that attend at all, by formula."""
@@ -93,6 +94,9 @@ def main(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     repeats: Annotated[int, typer.Option(help="Turns that are timed.", min=1)] = 5,
     new_tokens: Annotated[int, typer.Option(help="Length of the answer.", min=1)] = 16,
+    flex: Annotated[
+        bool, typer.Option("--flex", help="flex_attention too, which is compiled first.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the measurements here, as JSON.")] = None,
 ) -> None:
     """Measure and print a table."""
@@ -110,7 +114,7 @@ def main(
     models = build(settings, device, kind)
     results = []
     for visual in tokens or [576, 2880]:
-        variants = measure(models, settings, visual, repeats, new_tokens)
+        variants = measure(models, settings, visual, repeats, new_tokens, flex)
         results.append({"visual_tokens": visual, "variants": [asdict(v) for v in variants]})
         Console().print(table(variants, f"{model}, {settings['num_hidden_layers']} layers", visual))
         if device == "cpu" and visual in TARGETS:
@@ -120,7 +124,7 @@ def main(
         "layers": settings["num_hidden_layers"],
         "text_tokens": [TEXT_BEFORE, TEXT_AFTER],
         "new_tokens": new_tokens,
-        "device": torch.cuda.get_device_name() if device != "cpu" else platform.processor(),
+        "device": torch.cuda.get_device_name(device) if device != "cpu" else platform.processor(),
         "dtype": dtype,
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
@@ -186,6 +190,7 @@ def measure(
     visual: int,
     repeats: int,
     new_tokens: int,
+    flex: bool = False,
 ) -> list[Variant]:
     """All variants on a prompt with one image of `visual` tokens; the first is the baseline."""
     llavit = models["LLaViT"]
@@ -195,7 +200,7 @@ def measure(
         Variant("LLaViT", "sdpa"),
         Variant("LLaViT", "llavit_sdpa"),
     ]
-    if llavit.device.type == "cuda":
+    if flex:
         variants.append(Variant("LLaViT", "flex_attention"))
     if is_flash_attn_2_available() and llavit.dtype != torch.float32:
         variants += [Variant("LLaVA", "flash_attention_2"), Variant("LLaViT", "llavit_fa2")]
@@ -223,7 +228,14 @@ def measure(
     with torch.no_grad():
         for variant in variants:  # which also warms up
             models[variant.name].set_attn_implementation({"text_config": variant.attention})
-            variant.linear_flops, variant.attention_flops = count_flops(lambda: forward(variant))  # noqa: B023
+            compiled = variant.attention == "flex_attention"
+            if not compiled:
+                variant.linear_flops, variant.attention_flops = count_flops(
+                    lambda: forward(variant)  # noqa: B023
+                )
+            if compiled or llavit.device.type == "cuda":  # kernels are made or loaded on first use
+                forward(variant)
+                generate(variant)
             extra = visual * (visual - 1) // 2 if variant.name == "LLaViT" else 0
             variant.needed_attention_flops = per_pair * (length * (length + 1) // 2 + extra)
             variant.peak_bytes = peak_memory(lambda: forward(variant), llavit.device)  # noqa: B023
@@ -274,10 +286,12 @@ def peak_memory(run: Callable[[], None], device: torch.device) -> int:
     freed, for the size of the process says more about the allocator than about the run.
     """
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+        _wait(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
         run()
-        return torch.cuda.max_memory_allocated() - before
+        _wait(device)
+        return torch.cuda.max_memory_allocated(device) - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
     events = profiler.profiler.kineto_results.events()  # in order of time
@@ -286,7 +300,7 @@ def peak_memory(run: Callable[[], None], device: torch.device) -> int:
 
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
 
 
 def ratio(one: list[float], other: list[float]) -> float:
@@ -322,8 +336,10 @@ def table(variants: list[Variant], title: str, visual: int) -> Table:
         ]
         result.add_row(
             f"{variant.name} {variant.attention}",
-            f"{variant.linear_flops / 1e9:.1f}",
-            f"{variant.attention_flops / 1e9:.1f}",
+            *(
+                "" if flops is None else f"{flops / 1e9:.1f}"
+                for flops in (variant.linear_flops, variant.attention_flops)
+            ),
             *times,
             f"{variant.peak_bytes / 2**20:.0f}",
         )

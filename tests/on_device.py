@@ -36,13 +36,19 @@ from llavit_lens.vlm.vlm import VLM
 SIDE = 8
 HEADS, HEAD_WIDTH, WIDTH, LAYERS = 4, 64, 256, 3
 PROMPT = "USER: <image>\nWhat is in the image? ASSISTANT:"
-BATCH = ("USER: <image>\nWhat? ASSISTANT:", "USER: <image>\nWhat? <image>\nWhat is left? ASSISTANT:")
+BATCH = (
+    "USER: <image>\nWhat? ASSISTANT:",
+    "USER: <image>\nWhat? <image>\nWhat is left? ASSISTANT:",
+)
 UNIT = 2.0**-24
 """Of float32."""
 
 
 def vlm_on(
-    device: torch.device, dtype: torch.dtype = torch.float32, family: str = "llavit", **switches: Any
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    family: str = "llavit",
+    **switches: Any,
 ) -> VLM:
     """A model of random weights, the same on every device: `llavit`, or transformers' `llava`."""
     sizes = {
@@ -150,9 +156,7 @@ def check_attention(
     assert excess.max() <= 0, f"over the budget by {excess.max():.2g}"
 
 
-def float64_attention(
-    layer: dict[str, Tensor], allowed: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def float64_attention(layer: dict[str, Tensor], allowed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Results [B, L, H, E], the same sums with |v| in place of v, and of each query the largest
     |q| |k| / sqrt(E) [B, L, H] among the keys that it attends to."""
     groups = layer["rot_q"].shape[2] // layer["rot_k"].shape[2]

@@ -107,9 +107,7 @@ def test_everything_is_as_on_one_device(
         assert (expected - logits).abs().max() > 10 * budget
 
 
-def test_the_parts_do_compute_where_they_are_said_to(
-    device: torch.device, tmp_path: Path
-) -> None:
+def test_the_parts_do_compute_where_they_are_said_to(device: torch.device, tmp_path: Path) -> None:
     """Else the tests above would compare one device with itself."""
     if device.type == "cpu":
         pytest.skip("here both devices are the CPU")

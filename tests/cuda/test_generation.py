@@ -32,7 +32,9 @@ def opened(vlm: VLM, intervention: str) -> AbstractContextManager[Any]:
     }[intervention]()
 
 
-def generated(vlm: VLM, inputs: dict[str, Any], **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def generated(
+    vlm: VLM, inputs: dict[str, Any], **options: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens [B, prompt + STEPS], and the logits [B, STEPS, vocab] that they were chosen by."""
     result = vlm.model.generate(
         **inputs,
@@ -82,9 +84,7 @@ def test_every_cache_gives_the_same_answer(
 
 
 @pytest.mark.parametrize("family", ["llava", "llavit"])
-def test_compiled_steps_give_the_same_answer_or_an_error(
-    family: str, device: torch.device
-) -> None:
+def test_compiled_steps_give_the_same_answer_or_an_error(family: str, device: torch.device) -> None:
     """Compiled without an intervention, what is run inside of one may know nothing of it; and what
     is compiled inside must not outlive it."""
     torch.compiler.reset()

@@ -51,9 +51,7 @@ def precision(setting: str, device: torch.device) -> Iterator[None]:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("family", ["llava", "llavit"])
-def test_every_layer_against_float64(
-    family: str, dtype: torch.dtype, device: torch.device
-) -> None:
+def test_every_layer_against_float64(family: str, dtype: torch.dtype, device: torch.device) -> None:
     trace = vlm_on(device, dtype, family).trace(IMAGE, PROMPT)
     assert trace.hidden.device.type == device.type and trace.hidden.dtype == dtype
     words = ll.logit_lens(trace, k=7, tracked=["S"])
