@@ -257,8 +257,14 @@ def count_flops(run: Callable[[], None]) -> tuple[int, int]:
         batch, heads, length, width = query
         return 2 * batch * heads * length * key[2] * (width + value[3])
 
-    kernels = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    with FlopCounterMode(display=False, custom_mapping={kernels: on_cpu}) as counter:
+    def batched(one: Any, other: Any, *_: Any, **__: Any) -> int:
+        batch, rows, terms = one
+        # one term: rotary angles, which some versions of transformers write as a product
+        return 2 * batch * rows * terms * other[2] if terms > 1 else 0
+
+    aten = torch.ops.aten
+    counted = {aten._scaled_dot_product_flash_attention_for_cpu: on_cpu, aten.bmm: batched}
+    with FlopCounterMode(display=False, custom_mapping=counted) as counter:
         run()
     by_operation = counter.get_flop_counts()["Global"]
     linear = sum(

@@ -97,8 +97,8 @@ def allowed_pairs(vlm: VLM, inputs: dict[str, Tensor], mode: str) -> Tensor:
 
 
 def float64_logits(vlm: VLM, inputs: dict[str, Tensor]) -> Tensor:
-    """[B, L, vocab] of the same weights in float64 on the CPU, by torch's attention: eager attention
-    has its softmax in float32."""
+    """[B, L, vocab] of the same weights in float64 on the CPU, by "sdpa": the softmax of "eager" is
+    float32."""
     twin = deepcopy(vlm.model).cpu().double()
     twin.set_attn_implementation("sdpa")
     moved = {name: x.cpu() for name, x in inputs.items()}
