@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from llavit_lens import __version__
 from llavit_lens.errors import ConfigurationError, LlavitLensError
+from llavit_lens.version import __version__
 
 ModelOption = Annotated[
     str, typer.Option("--model", help="demo:NAME, a checkpoint folder, or owner/name on the Hub.")

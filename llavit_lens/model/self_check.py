@@ -26,12 +26,12 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
-import llavit_lens
 from llavit_lens.errors import ConfigurationError, one_line
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.decoders import DECODERS, add_hook_points
 from llavit_lens.model.modeling import LlavitForConditionalGeneration
 from llavit_lens.model.tested import NEWEST_TESTED
+from llavit_lens.version import __version__
 
 _IMAGE_TOKEN, _PATCHES, _NEW_TOKENS = 63, 4, 4
 # Of logits between -50 and 50: rounding leaves less than 1e-4, and a mask or a cache that is not
@@ -87,7 +87,7 @@ def _memo(release: str, family: str) -> Path | None:
         folder = cached_assets_path("llavit-lens", namespace="self-check")
     except OSError:
         return None
-    ours = f"llavit-lens-{llavit_lens.__version__}"
+    ours = f"llavit-lens-{__version__}"
     return folder / f"{ours}-transformers-{release}-torch-{torch.__version__}-{family}"
 
 

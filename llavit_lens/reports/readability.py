@@ -126,8 +126,8 @@ def _pictures(
     others = coco_pictures(coco, images, more, seed, changes=False, orientation=orientation)
     if len(pictures) < scenes + probe:
         raise ConfigurationError(
-            f"{shown(coco)}: has {len(pictures)} pictures with objects, not {scenes} to read and {probe} "
-            "for the probe; choose --scenes and --probe so that both fit"
+            f"{shown(coco)}: has {len(pictures)} pictures with objects, not {scenes} to read and "
+            f"{probe} for the probe; choose --scenes and --probe so that both fit"
         )
     return pictures[:scenes], others[scenes : scenes + probe], f"pictures of {shown(coco.name)}"
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from llavit_lens import __version__
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.processing import check_tiles
+from llavit_lens.version import __version__
 from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.embedding import embedding_of

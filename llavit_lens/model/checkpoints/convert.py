@@ -19,7 +19,6 @@ from rich.progress import track
 from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
-from llavit_lens import __version__
 from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.checkpoints.card import model_card
 from llavit_lens.model.checkpoints.read import LazyTensor
@@ -32,6 +31,7 @@ from llavit_lens.model.checkpoints.writing import (
     write_tensors,
     write_text,
 )
+from llavit_lens.version import __version__
 
 LARGEST_SHARD = 5_000_000_000
 SMALLEST_LIMIT = 16_000_000
