@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from coco_content import HEIGHT, WIDTH, compressed, disk, runs
 
+from llavit_lens.evaluation import coco_masks
 from llavit_lens.evaluation.coco_masks import box_of, shape_of
 
 SIZE, NAN = [HEIGHT, WIDTH], float("nan")
@@ -148,6 +149,14 @@ def test_run_lengths_of_pycocotools() -> None:
     """As `pycocotools.mask.encode` of 2.0.11 compressed this disk."""
     shape = shape_of({"segmentation": {"size": SIZE, "counts": PYCOCOTOOLS}}, HEIGHT, WIDTH)
     assert (shape.mask == disk(25, 15, 8)).all() and compressed(runs(shape.mask)) == PYCOCOTOOLS
+
+
+def test_edges_in_parts_make_the_same_polygon(monkeypatch: pytest.MonkeyPatch) -> None:
+    corners = np.random.default_rng(0).uniform(-5, 45, 60).tolist()
+    whole = shape_of({"segmentation": [corners]}, HEIGHT, WIDTH).mask
+    monkeypatch.setattr(coco_masks, "_AT_ONCE", 4 * HEIGHT)
+    assert (shape_of({"segmentation": [corners]}, HEIGHT, WIDTH).mask == whole).all()
+    assert 0 < whole.sum() < whole.size
 
 
 def test_large_ones_are_quick() -> None:

@@ -287,8 +287,9 @@ def test_interventions_on_stored_regions(vlm: ll.VLM) -> None:
     assert torch.equal(found, expected) and not torch.equal(found, vlm.run(own))
     # inside another intervention, where the source of a patch is read under it
     stored = ll.Pixels(half(), orientation="stored")
-    with ll.knock_out(vlm, ("all", stored)), ll.patch(vlm, turned):
+    late = "blocks.1.hook_resid_post"
+    with ll.knock_out(vlm, ("all", stored)), ll.patch(vlm, turned, late):
         found = vlm.run(turned)
-    with ll.knock_out(vlm, ("all", ll.Pixels(half()[::-1, ::-1]))), ll.patch(vlm, own):
+    with ll.knock_out(vlm, ("all", ll.Pixels(half()[::-1, ::-1]))), ll.patch(vlm, own, late):
         expected = vlm.run(own)
     assert torch.equal(found, expected)
