@@ -190,7 +190,7 @@ def readability(
     orientation: Annotated[
         LabelOrientation | None,
         typer.Option(
-            help="The pixels that --coco refers to: of the upright picture, or as stored in the "
+            help="The pixels that --coco refers to: of the upright image, or as stored in the "
             "file, before its EXIF orientation is applied. (default: upright, with a warning)"
         ),
     ] = None,

@@ -1,11 +1,11 @@
-"""Labelled pictures from COCO-style files: a JSON of annotations, and a folder of pictures.
+"""Labelled images from COCO-style files: a JSON of annotations, and a folder of images.
 
 Such files come from COCO itself, from LVIS and from most annotation tools. An object's name is its
 category; attributes that are words (`"attributes": {"color": "red"}`, as CVAT writes them) are its
 attributes, in lower case. Crowd regions are neither object nor background. Categories that a data
 set does not label everywhere count as background: leaks onto it then are an upper bound.
 
-What cannot be used is left out alone: an annotation, or a picture. Pixels where something is
+What cannot be used is left out alone: an annotation, or an image. Pixels where something is
 labelled that had to be left out are neither object nor background. All of it is in the `report`.
 """
 
@@ -52,33 +52,33 @@ def coco_pictures(
     changes: bool = True,
     orientation: Orientation | None = None,
 ) -> LazyPictures:
-    """The pictures of which an object is labelled, shuffled; each is read when its turn comes.
+    """The images of which an object is labelled, shuffled; each is read when its turn comes.
 
     Args:
         annotations: the JSON file.
-        images: folder of the pictures. A picture that is not there under its whole name is looked
-            for without the folders before it, where no other picture of the file ends like it.
+        images: folder of the images. An image that is not there under its whole name is looked
+            for without the folders before it, where no other image of the file ends like it.
         words: more words that are true of a category, such as {"person": ["man", "woman"]}.
         seed: of the order.
-        changes: with the picture recoloured where an object has a color among its attributes.
-        orientation: the pixels that annotations refer to: "upright", those of the picture as it is
+        changes: with the image recoloured where an object has a color among its attributes.
+        orientation: the pixels that annotations refer to: "upright", those of the image as it is
             shown, or "stored", those of the file before its EXIF orientation is applied. Without
-            it they are taken as upright, with a warning where the picture is turned and its size
+            it they are taken as upright, with a warning where the image is turned and its size
             in the file does not show it.
 
     Returns:
         Pictures, and their `report`: what was left out, and why. What is wrong with segmentations
-        and picture files is known, and on the report, when a picture has been read.
+        and image files is known, and on the report, when an image has been read.
 
     Raises:
         ConfigurationError: the file cannot be read, is no such file, or has no object that could
             be read.
-        ImageError: what is wrong with one picture, when it is its turn: its file or its size, or
+        ImageError: what is wrong with one image, when it is its turn: its file or its size, or
             no annotation of it is left.
     """
     check_orientation(orientation)
     path, report = Path(annotations), LabelReport()
-    folder = user_path(images, what="the folder of the pictures")
+    folder = user_path(images, what="the folder of the images")
     if not folder.is_dir():
         raise ConfigurationError(f"{shown(folder)}: there is no such folder")
     content = read_coco(path, report)
@@ -98,20 +98,20 @@ def coco_pictures(
     ]
     if not records:
         reasons = "".join(f"; {line}" for line in report.lines)
-        raise ConfigurationError(f"{shown(path)}: labels no object in any picture{reasons}")
+        raise ConfigurationError(f"{shown(path)}: labels no object in any image{reasons}")
     random.Random(seed).shuffle(records)
 
     def make(entry: Entry) -> LabelledPicture:
-        picture = _picture(entry, source, report)
-        change = recolouring(picture) if changes else None
-        return picture if change is None else replace(picture, changes=(change,))
+        image = _picture(entry, source, report)
+        change = recolouring(image) if changes else None
+        return image if change is None else replace(image, changes=(change,))
 
     return LazyPictures(records, make, report)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What all pictures of a file share."""
+    """What all images of a file share."""
 
     annotations: str
     folder: Path
@@ -146,7 +146,7 @@ def _picture(entry: Entry, source: _Source, report: LabelReport) -> LabelledPict
             report.add("annotations of which malformed polygons are left out", annotation.place)
             unknown |= _box(annotation, height, width)
         if shape.is_cut:
-            report.add("annotations that reach beyond their picture, cut off", annotation.place)
+            report.add("annotations that reach beyond their image, cut off", annotation.place)
         mask = upright_mask(shape.mask, tag) if stored else shape.mask
         objects.append(_object(annotation, mask, source.words))
     if not objects:
@@ -185,10 +185,10 @@ def _box(annotation: Annotation, height: int, width: int) -> np.ndarray:
 def _orientation(
     entry: Entry, source: _Source, size: tuple[int, int], tag: int, report: LabelReport
 ) -> Orientation:
-    """Which pixels the annotations of a picture refer to; `size` is its upright one.
+    """Which pixels the annotations of an image refer to; `size` is its upright one.
 
     Raises:
-        ImageError: the picture has another size than the file says, or it cannot be told.
+        ImageError: the image has another size than the file says, or it cannot be told.
     """
     stored = stored_size(size, tag)
     fits_upright, fits_stored = _fits(entry, size), _fits(entry, stored)
@@ -202,15 +202,15 @@ def _orientation(
     if said is None and fits_upright:
         if fits_stored:
             report.add(
-                "pictures turned by their EXIF orientation, and annotations taken to refer to the "
-                "upright picture (orientation='stored' if they do not)",
+                "images turned by their EXIF orientation, and annotations taken to refer to the "
+                "upright image (orientation='stored' if they do not)",
                 entry.name,
             )
             labels_orientation(tag, size, None, None)  # warns
         return "upright"
     problem = (
         f"{source.annotations}: {printable(entry.name)} is {_shown(entry.width)} x "
-        f"{_shown(entry.height)} there, but the picture is {size[0]} x {size[1]} (width x height, "
+        f"{_shown(entry.height)} there, but the image is {size[0]} x {size[1]} (width x height, "
         "upright)"
     )
     if stored != size:
@@ -233,7 +233,7 @@ def _fits(entry: Entry, size: tuple[int, int]) -> bool:
 
 
 def _file_of(entry: Entry, source: _Source, report: LabelReport) -> Path:
-    """Where a picture lies in the folder.
+    """Where an image lies in the folder.
 
     Raises:
         ImageError: nowhere, or outside of the folder.
@@ -249,7 +249,7 @@ def _file_of(entry: Entry, source: _Source, report: LabelReport) -> Path:
             file = (folder / end).resolve()
             if source.endings[end] == 1 and file.is_relative_to(folder) and file.exists():
                 if number:
-                    report.add("pictures found without the folders before their names", entry.name)
+                    report.add("images found without the folders before their names", entry.name)
                 return file
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, …
         reason = getattr(error, "strerror", None) or one_line(error)

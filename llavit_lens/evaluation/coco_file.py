@@ -25,7 +25,7 @@ _CROWD = {"": False, "0": False, "false": False, "none": False, "1": True, "true
 
 @dataclass(frozen=True)
 class Annotation:
-    """One annotation of a picture.
+    """One annotation of an image.
 
     Attributes:
         content: the entry of the file.
@@ -40,12 +40,12 @@ class Annotation:
 
 @dataclass(eq=False)
 class Entry:
-    """One picture of the file.
+    """One image of the file.
 
     Attributes:
-        name: of the picture file, as the annotations have it.
+        name: of the image file, as the annotations have it.
         width, height: as the annotations have them, in pixels; None where they have none.
-        annotations: of this picture.
+        annotations: of this image.
     """
 
     name: str
@@ -59,7 +59,7 @@ class CocoFile:
     """What could be read of a file.
 
     Attributes:
-        entries: the pictures, also those without annotations.
+        entries: the images, also those without annotations.
         categories: names of all categories.
     """
 
@@ -68,7 +68,7 @@ class CocoFile:
 
 
 def read_coco(path: Path, report: LabelReport) -> CocoFile:
-    """The pictures and annotations of a file; what is left out is added to the report.
+    """The images and annotations of a file; what is left out is added to the report.
 
     Raises:
         ConfigurationError: the file cannot be read or is no COCO-style file.
@@ -82,7 +82,7 @@ def read_coco(path: Path, report: LabelReport) -> CocoFile:
     for place, annotation in _objects("annotations", content["annotations"], report):
         entry = entries.get(_id(annotation.get("image_id")) or "")
         if entry is None:
-            report.add("annotations left out, no picture has their image_id", place)
+            report.add("annotations left out, no image has their image_id", place)
             continue
         place = f"{place} of {entry.name}"
         category = names.get(_id(annotation.get("category_id")) or "")
@@ -122,7 +122,7 @@ def _categories(entries: list[Any], report: LabelReport) -> dict[str, str]:
 
 
 def _entries(images: list[Any], report: LabelReport) -> dict[str, Entry]:
-    """Pictures by id; several ids of one picture share it."""
+    """Images by id; several ids of one image share it."""
     entries: list[tuple[str, Entry, str]] = []
     by_name: dict[str, Entry] = {}
     for place, image in _objects("images", images, report):
@@ -130,11 +130,11 @@ def _entries(images: list[Any], report: LabelReport) -> dict[str, Entry]:
         # LVIS has the address alone
         name = next((own for own in map(image.get, ("file_name", "coco_url")) if own), None)
         if number is None or not is_text(name) or "\0" in name:
-            report.add("pictures left out, they need an id and a file_name", place)
+            report.add("images left out, they need an id and a file_name", place)
             continue
         entry = Entry(name.strip(), _side(image.get("width")), _side(image.get("height")))
         entries.append((number, by_name.setdefault(name.replace("\\", "/"), entry), place))
-    return _by_id("pictures", entries, report)
+    return _by_id("images", entries, report)
 
 
 def _by_id(

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_BEYOND = 1e9  # pixels, or places of them: no picture is as large
+_BEYOND = 1e9  # pixels, or places of them: no image is as large
 _AT_ONCE = 10_000_000  # pairs of an edge and a row that are looked at together
 _ROUNDING = 1.0  # pixels by which tools write past the edge
-_LONGEST = 60  # bits of a run length: more is no length of any picture
+_LONGEST = 60  # bits of a run length: more is no length of any image
 
 
 class Shape(NamedTuple):
@@ -24,7 +24,7 @@ class Shape(NamedTuple):
     Attributes:
         mask: bool [height, width].
         left_out: how many polygons of it are left out as malformed.
-        is_cut: whether it reached beyond the picture, by more than rounding.
+        is_cut: whether it reached beyond the image, by more than rounding.
     """
 
     mask: np.ndarray
@@ -33,13 +33,13 @@ class Shape(NamedTuple):
 
 
 def shape_of(annotation: Mapping[str, Any], height: int, width: int) -> Shape:
-    """The pixels of an annotation in a picture, from its segmentation or else from its box.
+    """The pixels of an annotation in an image, from its segmentation or else from its box.
 
-    What lies off the picture is cut off. Polygons that are malformed are left out where others are
+    What lies off the image is cut off. Polygons that are malformed are left out where others are
     good; where none has three corners, the box counts.
 
     Raises:
-        ValueError: it has no pixel of the picture, or is malformed; the message says why, in the
+        ValueError: it has no pixel of the image, or is malformed; the message says why, in the
             same words for all annotations of which it is true.
     """
     segmentation = annotation.get("segmentation")
@@ -54,7 +54,7 @@ def shape_of(annotation: Mapping[str, Any], height: int, width: int) -> Shape:
         edges = np.array([[left, top], [left + across, top + down]])
         shape = Shape(mask, is_cut=_reaches_beyond(mask, edges))
     if not shape.mask.any():
-        raise ValueError("no pixel of the picture is in it")
+        raise ValueError("no pixel of the image is in it")
     return shape
 
 
@@ -103,7 +103,7 @@ def _polygons(polygons: Sequence[Any], height: int, width: int) -> Shape | None:
 
 
 def _reaches_beyond(mask: np.ndarray, corners: np.ndarray) -> bool:
-    """Whether some of the corners [n, 2] of (x, y) lie off the picture."""
+    """Whether some of the corners [n, 2] of (x, y) lie off the image."""
     size = np.array(mask.shape[::-1])
     return bool((corners < -_ROUNDING).any() or (corners > size + _ROUNDING).any())
 
@@ -136,12 +136,12 @@ def _runs(segmentation: Mapping[str, Any], height: int, width: int) -> np.ndarra
     """Lengths of runs of zeros and ones in turn, down the columns."""
     size, counts = _numbers(segmentation.get("size")), segmentation.get("counts")
     if size is None or size.tolist() != [height, width]:
-        raise ValueError("its run lengths are for another size (height, width) than the picture's")
+        raise ValueError("its run lengths are for another size (height, width) than the image's")
     lengths = _numbers(_decompress(counts) if isinstance(counts, str) else counts)
     if lengths is None or (lengths < 0).any() or (lengths % 1).any():
         raise ValueError("run lengths are whole numbers, 0 or more, or COCO's string of them")
     if lengths.sum() != height * width:
-        raise ValueError("its run lengths do not add up to the pixels of the picture")
+        raise ValueError("its run lengths do not add up to the pixels of the image")
     flat = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths.astype(np.int64))
     return flat.reshape(width, height).T.copy()
 
@@ -162,7 +162,7 @@ def _decompress(text: str) -> list[int]:
         value |= (bits & 31) << shift
         shift += 5
         if shift > _LONGEST:
-            raise ValueError("its run lengths are no lengths of any picture")
+            raise ValueError("its run lengths are no lengths of any image")
         if bits & 32:
             continue
         if bits & 16:

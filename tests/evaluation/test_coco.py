@@ -100,8 +100,8 @@ SIZE, NAN = [HEIGHT, WIDTH], float("nan")
         (5, "no list 'images'"),
         ({"images": [], "annotations": []}, "no list 'categories'"),
         ({"images": {}, "annotations": [], "categories": []}, "no list 'images'"),
-        ({**content(), "annotations": []}, "no object in any picture"),
-        ({**content(), "images": []}, "no picture has their image_id: 4"),
+        ({**content(), "annotations": []}, "no object in any image"),
+        ({**content(), "images": []}, "no image has their image_id: 4"),
         ({**content(), "categories": []}, "no category has their category_id: 3"),
     ],
 )
@@ -144,12 +144,12 @@ def test_a_byte_order_mark_is_read_over(save: Save, tmp_path: Path) -> None:
     [
         (5, "no JSON objects"),
         (None, "no JSON objects"),
-        ({}, "no picture has their image_id"),
-        ({"image_id": 99, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no picture has"),
-        ({"image_id": [1], "category_id": 1, "bbox": [1, 2, 3, 4]}, "no picture has"),
-        ({"image_id": NAN, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no picture has"),
-        ({"image_id": True, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no picture has"),
-        ({"image_id": None, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no picture has"),
+        ({}, "no image has their image_id"),
+        ({"image_id": 99, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no image has"),
+        ({"image_id": [1], "category_id": 1, "bbox": [1, 2, 3, 4]}, "no image has"),
+        ({"image_id": NAN, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no image has"),
+        ({"image_id": True, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no image has"),
+        ({"image_id": None, "category_id": 1, "bbox": [1, 2, 3, 4]}, "no image has"),
         ({"image_id": 1, "category_id": 99, "bbox": [1, 2, 3, 4]}, "no category has"),
         ({"image_id": 1, "category_id": None, "bbox": [1, 2, 3, 4]}, "no category has"),
         ({"image_id": 1, "bbox": [1, 2, 3, 4]}, "no category has"),
@@ -317,7 +317,7 @@ def test_a_size_that_is_not_the_picture_s_leaves_it_out(save: Save, tmp_path: Pa
     why: dict[str, None] = {}
     pictures = coco_pictures(save(broken("images", 0, width=41)), tmp_path)
     assert len(list(readable(pictures, why))) == 1
-    assert "41 x 30 there, but the picture is 40 x 30" in next(iter(why))
+    assert "41 x 30 there, but the image is 40 x 30" in next(iter(why))
     for side in (0, -1, None, "", "40", 40.0, "unknown"):  # not known, or the right one
         what = content()
         what["images"][0]["width"] = side
@@ -389,7 +389,7 @@ def test_ids_are_compared_as_texts(number: Any, save: Save, tmp_path: Path) -> N
     what = content()
     for annotation in what["annotations"]:  # leading zeros tell texts apart
         annotation["image_id"] = f"0{annotation['image_id']}"
-    with pytest.raises(ConfigurationError, match="no picture has"):
+    with pytest.raises(ConfigurationError, match="no image has"):
         coco_pictures(save(what), tmp_path)
 
 

@@ -115,7 +115,7 @@ def test_a_size_as_stored_does_not_say_what_was_drawn_on(tag: int, drawn: str, m
     why: dict[str, None] = {}
     assert list(readable(make(tag, (40, 30), drawn, "stored"), why)) == []
     (message,) = why
-    assert "40 x 30 there, but the picture is 30 x 40" in message
+    assert "40 x 30 there, but the image is 30 x 40" in message
     assert f"EXIF orientation {tag}" in message and "orientation='upright' or 'stored'" in message
 
 

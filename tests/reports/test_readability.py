@@ -146,7 +146,7 @@ def test_annotations_of_stored_pixels(run: Any, folder: Path, tmp_path: Path) ->
     assert (tmp_path / "stored.csv").read_text() == (tmp_path / "upright.csv").read_text()
     with pytest.warns(UserWarning, match="orientation='stored'"):
         code, _, err = run(*sizes, *stored[:-2], "--out", tmp_path / "wrong.csv")
-    assert code == 0 and "labels: pictures turned by their EXIF orientation" in err
+    assert code == 0 and "labels: images turned by their EXIF orientation" in err
     assert (tmp_path / "wrong.csv").read_text() != (tmp_path / "upright.csv").read_text()
 
 
