@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from inspect import signature
-from typing import Any
+from typing import Any, cast
 
-from transformers import ProcessorMixin
+import torch
+from transformers import GenerationMixin, ProcessorMixin
 from transformers.cache_utils import Cache
 
 # Not from transformers itself, whose older releases (before 5.18) ask for torchvision first.
@@ -61,6 +62,39 @@ def rename_cache(arguments: dict[str, Any]) -> dict[str, Any]:
     cache = cache_of(arguments)
     rest = {name: value for name, value in arguments.items() if name not in (_OLD, _NEW)}
     return rest if cache is None else rest | {CACHE: cache}
+
+
+class WholePrompts:
+    """Beams of prompts with several pictures, mixed in before a model of the LLaVA family.
+
+    A beam search repeats every prompt, but older releases (before 5.18) repeat every picture by
+    itself: the beams of a prompt with pictures 1 and 2 would see 1 and 1, or 2 and 2.
+    """
+
+    def _expand_inputs_for_generation(
+        self, expand_size: int = 1, input_ids: Any = None, **model_kwargs: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        model, expanded = cast(Any, self), {}
+        pixels = model_kwargs.get("pixel_values")
+        repeats = hasattr(GenerationMixin, "_expand_multimodal_outputs") or expand_size == 1
+        if not repeats and pixels is not None and input_ids is not None:
+            names = [n for n in ("pixel_values", "image_sizes") if model_kwargs.get(n) is not None]
+            pictures = {name: model_kwargs.pop(name) for name in names}
+            features = model.get_image_features(**pictures).pooler_output
+            ends = torch.tensor([len(feature) for feature in features]).cumsum(0)
+            ids_BL = input_ids == model.config.image_token_id
+            # Prompts follow each other, so the number of image tokens so far says whose one is.
+            prompt_of = torch.searchsorted(ids_BL.sum(1).cumsum(0).cpu(), ends)
+            order = [
+                picture
+                for prompt in range(len(ids_BL))
+                for picture in (prompt_of == prompt).nonzero().flatten().tolist() * expand_size
+            ]
+            expanded = {name: torch.as_tensor(pictures[name])[order] for name in names}
+        input_ids, model_kwargs = super()._expand_inputs_for_generation(  # type: ignore[misc]
+            expand_size=expand_size, input_ids=input_ids, **model_kwargs
+        )
+        return input_ids, model_kwargs | expanded
 
 
 def return_token_types(processor_class: type[ProcessorMixin]) -> type[ProcessorMixin]:

@@ -21,7 +21,7 @@ from transformers.models.llava.modeling_llava import (
 from transformers.utils.generic import can_return_tuple
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.compat import CACHE, one_cache, rename_cache
+from llavit_lens.model.compat import CACHE, WholePrompts, one_cache, rename_cache
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.decoders import MaskKeeping, build_decoder
 from llavit_lens.model.plan import plan_attention
@@ -251,7 +251,9 @@ def _tiles(pixel_values: Tensor, counts: list[int]) -> Tensor:
     )
 
 
-class LlavitForConditionalGeneration(LlavitPreTrainedModel, LlavaForConditionalGeneration):
+class LlavitForConditionalGeneration(
+    WholePrompts, LlavitPreTrainedModel, LlavaForConditionalGeneration
+):
     """LLaViT with its language-model head: loss, logits and generation as in LLaVA."""
 
     def __init__(self, config: LlavitConfig) -> None:
