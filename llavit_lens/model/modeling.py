@@ -251,7 +251,7 @@ def _tiles(pixel_values: Tensor, counts: list[int]) -> Tensor:
     )
 
 
-class LlavitForConditionalGeneration(
+class LlavitForConditionalGeneration(  # type: ignore[misc]
     WholePrompts, LlavitPreTrainedModel, LlavaForConditionalGeneration
 ):
     """LLaViT with its language-model head: loss, logits and generation as in LLaVA."""

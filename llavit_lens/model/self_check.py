@@ -94,9 +94,10 @@ def _memo(release: str, family: str) -> Path | None:
 def _largest_difference(family: str) -> float:
     """Between logits that have to be equal, over all comparisons."""
     llava = LlavaForConditionalGeneration(LlavaConfig(**_sizes(family))).float().eval()
+    off = {"separate_visual_qkv": False, "visual_attention": "causal"}
     baseline, llavit = (
-        LlavitForConditionalGeneration(LlavitConfig(**_sizes(family), **switches)).float().eval()
-        for switches in ({"separate_visual_qkv": False, "visual_attention": "causal"}, {})
+        LlavitForConditionalGeneration(LlavitConfig(**_sizes(family) | switches)).float().eval()
+        for switches in (off, {})
     )
     baseline.load_state_dict(llava.state_dict())
     for name, parameter in llavit.named_parameters():

@@ -24,7 +24,7 @@ def create_one_mask(config: PreTrainedConfig, **arguments: Any) -> Any:
     return create_sliding_window_causal_mask(config, **arguments)
 
 
-class MistralVisualAttention(VisualAttention, MistralAttention):
+class MistralVisualAttention(VisualAttention, MistralAttention):  # type: ignore[misc]
     """The plain case, with the window of the configuration."""
 
     def complete(self, separate_visual_qkv: bool) -> None:

@@ -11,7 +11,7 @@ from llavit_lens.model.decoders.base import VisualDecoder
 from llavit_lens.model.decoders.layer import HookedLayer
 
 
-class Qwen2VisualAttention(VisualAttention, Qwen2Attention):
+class Qwen2VisualAttention(VisualAttention, Qwen2Attention):  # type: ignore[misc]
     """The plain case; the layer's own sliding window, if any, is set by Qwen2."""
 
 

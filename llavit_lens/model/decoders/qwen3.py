@@ -12,7 +12,7 @@ from llavit_lens.model.decoders.base import VisualDecoder
 from llavit_lens.model.decoders.layer import HookedLayer
 
 
-class Qwen3VisualAttention(VisualAttention, Qwen3Attention):
+class Qwen3VisualAttention(VisualAttention, Qwen3Attention):  # type: ignore[misc]
     """Visual tokens have projections of their own, and share the norms with text: Eq. 6 separates
     nothing but the projections.
     """
