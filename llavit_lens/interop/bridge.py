@@ -43,16 +43,16 @@ def to_transformer_lens(vlm: VLM) -> TransformerBridge:
             f"TransformerLens cannot be imported ({error}); install it with "
             "pip install 'llavit-lens[interop]'."
         ) from error
+    if is_changed(vlm.model):
+        raise ConfigurationError(
+            "an intervention on the model is open, which the bridge would not have; make the "
+            "bridge outside of it, and give the bridge hooks of its own."
+        )
     hooked = [name for name, point in hook_points(vlm.model).items() if has_hooks(point)]
     if hooked:
         raise ConfigurationError(
             f"there is a hook at {hooked[0]}, which the bridge would not have; make the bridge "
             "outside of `with vlm.hooks(...)` and of interventions, and give it hooks of its own."
-        )
-    if is_changed(vlm.model):
-        raise ConfigurationError(
-            "an intervention on the model is open, which the bridge would not have; make the "
-            "bridge outside of it, and give the bridge hooks of its own."
         )
     model = _copy_sharing_weights(vlm.model)
     # Not boot_transformers, which installs torchvision while it runs.

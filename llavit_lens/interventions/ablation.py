@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from torch import Tensor
 
 from llavit_lens.interventions.changes import Change, changed
-from llavit_lens.vlm.hooks import hook_points
+from llavit_lens.vlm.acting import acting
+from llavit_lens.vlm.hooks import hook_points, set_hook
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.passes import follow_passes
 from llavit_lens.vlm.require import require_vlm
@@ -48,8 +49,10 @@ def ablate_visual_attention(
 def _silenced(vlm: VLM, layers: tuple[int, ...], heads: tuple[int, ...]) -> Iterator[None]:
     """Inside, what these heads read is zero at visual tokens."""
     points = hook_points(vlm.model)
-    with ExitStack() as stack:
-        passes = stack.enter_context(follow_passes(vlm.model, vlm.image_token_id))
+    with (
+        follow_passes(vlm.model, vlm.image_token_id) as passes,
+        acting(vlm.model) as actor,
+    ):
 
         def silence(module: object, args: object, z_BLHE: Tensor) -> Tensor:
             new_BL = passes.current.is_visual[:, passes.current.past :].to(z_BLHE.device)
@@ -58,6 +61,6 @@ def _silenced(vlm: VLM, layers: tuple[int, ...], heads: tuple[int, ...]) -> Iter
             return z_BLHE.masked_fill((new_BL[:, :, None] & silent_H)[..., None], 0.0)
 
         for layer in layers:
-            point = points[f"blocks.{layer}.attn.hook_z"]
-            stack.callback(point.register_forward_hook(silence).remove)
+            name = f"blocks.{layer}.attn.hook_z"
+            set_hook(actor, name, points[name], silence)
         yield

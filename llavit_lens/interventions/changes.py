@@ -23,10 +23,14 @@ from torch import Tensor, nn
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.edges import Edges
 from llavit_lens.interventions.masks import Keys, as_allowed
-from llavit_lens.interventions.verify import Expected, verify_next_call
+from llavit_lens.interventions.verify import Expected, stop_verifying, verify_next_call
 from llavit_lens.model.compat import CACHE, cache_of
-from llavit_lens.model.decoders import add_hook_points
+from llavit_lens.vlm.acting import Acting, acting
+from llavit_lens.vlm.anatomy import decoder_of
+from llavit_lens.vlm.attention_choice import attention_by, check_attention
+from llavit_lens.vlm.hooks import hook_points
 from llavit_lens.vlm.passes import Pass, follow_passes
+from llavit_lens.vlm.turns import owned
 from llavit_lens.vlm.vlm import VLM
 
 
@@ -62,62 +66,80 @@ def changed(change: Change) -> Iterator[None]:
         ConfigurationError: the model has no hook points.
     """
     model = change.vlm.model
-    add_hook_points(model)
-    changes = _of_model.setdefault(model, _Changes(model))
-    changes.enter(change)
-    try:
-        yield
-    finally:
-        changes.leave(change)
+    hook_points(model)  # adds them, and every layer has to have them
+    with ExitStack() as stack:
+        stack.enter_context(owned(model))
+        if change.cut or change.add:
+            stack.enter_context(attention_by(model, "sdpa", "eager"))
+        changes = _of_decoder.setdefault(decoder_of(model), _Changes(model))
+        changes.enter(change)
+        try:
+            yield
+        finally:
+            changes.leave(change)
 
 
 def is_changed(model: nn.Module) -> bool:
     """Whether a change is in force in the model."""
-    return model in _of_model and _of_model[model].are_open
+    return decoder_of(model) in _of_decoder
 
 
 class _Changes:
     """The changes in force in one model, and the hooks that make them."""
 
     def __init__(self, model: Any) -> None:
-        self._decoder: Any = model.model.language_model
+        self._decoder: Any = decoder_of(model)
         self._open: list[Change] = []
         self._hooks = ExitStack()
         self._verified: set[tuple[int, bool]] = set()
+        self._silent: set[tuple[int, bool]] = set()
         self._begin_pass()
-
-    @property
-    def are_open(self) -> bool:
-        return bool(self._open)
 
     def enter(self, change: Change) -> None:
         if not self._open:
             self._set_hooks(change.vlm)
         self._open.append(change)
         self._verified.clear()
+        self._silent.clear()
 
     def leave(self, change: Change) -> None:
         self._open.remove(change)
         if not self._open:
             self._hooks.close()
-            self._begin_pass()  # which lets go of the masks
+            _of_decoder.pop(self._decoder, None)
 
     def _set_hooks(self, vlm: VLM) -> None:
         self._config = vlm.model.config
         self._passes = self._hooks.enter_context(follow_passes(vlm.model, vlm.image_token_id))
-        handles = [self._decoder.register_forward_pre_hook(self._before_pass, with_kwargs=True)]
-        for index, layer in enumerate(self._decoder.layers):
-            before = self._before_layer(index)
-            handles.append(layer.self_attn.register_forward_pre_hook(before, with_kwargs=True))
-        for handle in handles:
-            self._hooks.callback(handle.remove)
+        actor = self._hooks.enter_context(acting(vlm.model))
+        actor.hook(self._decoder, None, self._before_pass, before=True)
+        self._attentions = [layer.self_attn for layer in self._decoder.layers]
+        for index, attention in enumerate(self._attentions):
+            self._set_hooks_of_layer(actor, index, attention)
         self._hooks.callback(self._stop_verifying)
 
+    def _set_hooks_of_layer(self, actor: Acting, index: int, attention: Any) -> None:
+        def is_in_force() -> bool:
+            return any(index in change.layers for change in self._open)
+
+        what = f"an intervention in decoder layer {index}"
+        before, after = self._before_layer(index), self._after_layer(index)
+        actor.hook(attention, what, before, before=True, needed=is_in_force)
+        # a forward that is not ours, to which a change means nothing, does not come to this point
+        result = attention.hook_z
+        actor.hook(result, f"{what}, given to attention,", after, first=True, needed=is_in_force)
+        actor.expect(
+            f"verify, reading the weights of decoder layer {index},",
+            needed=lambda: index in self._unread,
+        )
+
     def _stop_verifying(self) -> None:
-        for layer in self._decoder.layers:
-            layer.self_attn.__dict__.pop("attend", None)
+        for attention in self._attentions:
+            stop_verifying(attention)
 
     def _begin_pass(self) -> None:
+        self._unread: set[int] = set()
+        self._without_update: set[int] = set()
         self._was_bidirectional = False
         self._causal: Any = None
         self._known: dict[Any, tuple[Any, Any, Tensor | None]] = {}
@@ -125,14 +147,9 @@ class _Changes:
     def _before_pass(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         """Build the mask that a causal model would have, before any layer fills the cache.
 
-        Raises ConfigurationError where layers run again in the backward pass: who knows what is in
-        force then.
+        Raises ConfigurationError where attention was set to what ignores masks meanwhile.
         """
-        if self._decoder.training and getattr(self._decoder, "gradient_checkpointing", False):
-            raise ConfigurationError(
-                "gradient checkpointing runs layers again in the backward pass, when interventions "
-                "may be others; call model.gradient_checkpointing_disable() first."
-            )
+        check_attention(self._decoder)
         self._stop_verifying()  # a pass that failed may have left some of it
         self._begin_pass()
         current = self._passes.current
@@ -154,6 +171,22 @@ class _Changes:
 
         return before
 
+    def _after_layer(self, index: int) -> Any:
+        def after(module: nn.Module, args: Any, z_BLHE: Tensor) -> None:
+            """What visual tokens read is zero by Eq. 5: looked at once in a prompt and a step."""
+            kind = (index, z_BLHE.shape[1] > 1)
+            if index not in self._without_update or kind in self._silent:
+                return
+            visual = self._passes.current.visual_tokens.visual.to(z_BLHE.device)
+            if bool(z_BLHE.flatten(0, 1)[visual].any()):
+                raise ConfigurationError(
+                    f"visual tokens still get an update from attention in decoder layer {index}, "
+                    "so another forward has taken the place of its own; load the model without it."
+                )
+            self._silent.add(kind)
+
+        return after
+
     def _of_layer(
         self, index: int, here: list[Change], module: Any, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
@@ -164,6 +197,8 @@ class _Changes:
         if updates - {None} and self._tells_visual(current):
             new["visual_tokens"] = current.visual_tokens
             new["skip_visual_update"] = False in updates
+            if False in updates:
+                self._without_update.add(index)
         mask = kwargs["attention_mask"]
         if self._was_bidirectional and any(change.causal for change in here):
             mask = self._causal
@@ -184,8 +219,13 @@ class _Changes:
             real_BL = current.is_real[:, current.past :].to(kwargs["hidden_states"].device)
             closed = ~self._allowed(index, mask, kwargs) & real_BL[:, None, :, None]
             expected = Expected(index, closed, added, current.visual_tokens.text)
-            verify_next_call(module, expected, then=lambda: self._verified.add(kind))
+            self._unread.add(index)
+            verify_next_call(module, expected, then=lambda: self._has_read(kind))
         return new
+
+    def _has_read(self, kind: tuple[int, bool]) -> None:
+        self._verified.add(kind)
+        self._unread.discard(kind[0])
 
     def _tells_visual(self, current: Pass) -> bool:
         """As in LLaViT's own forward pass: text after cached tokens attends plainly."""
@@ -258,4 +298,4 @@ def _check_none_cached(current: Pass) -> None:
         )
 
 
-_of_model: WeakKeyDictionary[nn.Module, _Changes] = WeakKeyDictionary()
+_of_decoder: WeakKeyDictionary[nn.Module, _Changes] = WeakKeyDictionary()

@@ -6,15 +6,13 @@ token that is left without any key gets no update from attention.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.ablation import ablate_visual_attention
 from llavit_lens.interventions.changes import Change, changed
 from llavit_lens.interventions.edges import Edge, Which, read_edges
-from llavit_lens.vlm.hooks import attention_of
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import VLM
@@ -66,7 +64,7 @@ def knock_out(
         heads=head_indices(vlm.model, heads),
         verify=verify,
     )
-    return _in_force(change)
+    return changed(change)
 
 
 def visual_attention(
@@ -98,17 +96,4 @@ def visual_attention(
         raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join([*own, 'none'])}.")
     index = layer_indices(vlm.model, layers)
     change = Change(vlm, index, updates=True, verify=verify, **own[mode])
-    return _in_force(change)
-
-
-@contextmanager
-def _in_force(change: Change) -> Iterator[None]:
-    vlm = change.vlm
-    with attention_of(vlm.model, _maskable(vlm)), changed(change):
-        yield
-
-
-def _maskable(vlm: VLM) -> str | None:
-    """The implementation to switch to, if the model's own takes no masks of booleans."""
-    implementation = vlm.model.model.language_model.config._attn_implementation
-    return None if implementation in ("eager", "sdpa") else "sdpa"
+    return changed(change)

@@ -127,6 +127,8 @@ class _Places:
             raise ConfigurationError(
                 f"positions={positions!r}: give 'visual', 'last', 'all' or numbers of tokens"
             )
+        if positions is not None and len(positions) == 0:
+            raise ConfigurationError("positions is empty: say which tokens are patched")
         self.source = source
         self.positions: Positions = "visual" if positions is None else positions
         self.to_region = from_region if to_region is None else to_region

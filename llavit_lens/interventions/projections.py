@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.changes import Change, changed
+from llavit_lens.vlm.acting import acting
 from llavit_lens.vlm.layers import Layers, layer_indices
 from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import VLM
@@ -54,14 +55,17 @@ def text_projections(
 def _undone(vlm: VLM, layers: tuple[int, ...], wanted: set[str]) -> Iterator[None]:
     # a change that asks nothing of attention, but is known as one: no bridge is made inside, and no
     # prompt goes on that was cached outside
-    with changed(Change(vlm, layers)), ExitStack() as stack:
+    with changed(Change(vlm, layers)), acting(vlm.model) as actor:
         for layer in layers:
             attention = vlm.model.model.language_model.layers[layer].self_attn
             for name in attention.routed_projections:
                 if wanted & set(name.removesuffix("_proj")):
-                    visual = getattr(attention, f"{name}_visual")
-                    hook = _instead(getattr(attention, name), _columns(attention, name, wanted))
-                    stack.callback(visual.register_forward_hook(hook).remove)
+                    actor.hook(
+                        getattr(attention, f"{name}_visual"),
+                        f"text_projections, at {name} of decoder layer {layer},",
+                        _instead(attention, name, _columns(attention, name, wanted)),
+                        needed=actor.visual_rows,
+                    )
         yield
 
 
@@ -81,11 +85,18 @@ def _columns(attention: Any, name: str, wanted: set[str]) -> Tensor | None:
     return torch.cat(own)
 
 
-def _instead(text: nn.Module, columns: Tensor | None) -> Callable[[Any, Any, Tensor], Tensor]:
-    """A hook that puts what another module makes of the same rows in place of a module's output."""
+def _instead(
+    attention: Any, name: str, columns: Tensor | None
+) -> Callable[[Any, Any, Tensor], Tensor]:
+    """A hook that puts what the text projection makes of the same rows in place of the visual
+    one's output."""
 
     def replace(module: Any, args: Any, out: Tensor) -> Tensor:
-        other: Tensor = text(*args)
+        if getattr(attention, f"{name}_visual") is not module:
+            raise ConfigurationError(
+                f"{name}_visual was wrapped while text_projections was open; wrap it before that."
+            )
+        other: Tensor = getattr(attention, name)(*args)
         return other if columns is None else torch.where(columns.to(out.device), other, out)
 
     return replace

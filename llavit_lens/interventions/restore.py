@@ -27,6 +27,7 @@ from llavit_lens.vlm.layers import Layers, layer_indices
 from llavit_lens.vlm.passes import follow_passes
 from llavit_lens.vlm.regions import Region
 from llavit_lens.vlm.require import require_vlm
+from llavit_lens.vlm.turns import turn
 from llavit_lens.vlm.vlm import VLM, ImageSource, Prompt
 
 LEAST_DIFFERENCE = 0.01
@@ -90,7 +91,7 @@ def restore_map(
     def keep(activation: Tensor, hook: NamedHook) -> None:
         states[hook.name] = activation[0, : healthy.length].clone()
 
-    with vlm.hooks([(names, keep)]):
+    with turn(vlm.model), vlm.hooks([(names, keep)]):
         clean_log_prob = float(log_prob_of_tokens(vlm, healthy, tokens))
     corrupted_log_prob = float(log_prob_of_tokens(vlm, damaged, tokens))
     if clean_log_prob - corrupted_log_prob < LEAST_DIFFERENCE:
@@ -143,7 +144,7 @@ def _restored(
     """float64 [places], log p(answer) with the clean `state` [L, ...] at each of the places."""
     tokens = Tokens.of_samples([torch.as_tensor(place.tokens, device="cpu") for place in places])
     new = state[tokens.place.to(state.device)]
-    with follow_passes(vlm.model, vlm.image_token_id) as passes:
+    with turn(vlm.model), follow_passes(vlm.model, vlm.image_token_id) as passes:
 
         def put(activation: Tensor, hook: NamedHook) -> Tensor:
             return write_tokens(hook.name, activation, tokens, passes.current, new)

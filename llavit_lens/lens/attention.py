@@ -16,6 +16,7 @@ from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.require import require_vlm
+from llavit_lens.vlm.turns import turn
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource, Prompt
 
 
@@ -67,7 +68,7 @@ def attention_patterns(
         shares[where.layer()] = kept[:, :, all_visual].sum(-1)
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in chosen_layers]
-    with vlm.hooks([(names, keep)]), vlm.reading(layout, length=prepared.length):
+    with turn(vlm.model), vlm.hooks([(names, keep)]), vlm.one_pass(prepared):
         vlm.model(**prepared.inputs, use_cache=False, logits_to_keep=1)
     return AttentionPatterns(
         layers=chosen_layers,

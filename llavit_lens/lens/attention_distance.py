@@ -20,6 +20,7 @@ from llavit_lens.vlm.attention_check import Mode, expected_mask, sliding_windows
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.require import require_vlm
+from llavit_lens.vlm.turns import turn
 from llavit_lens.vlm.vlm import VLM, ImageSource
 
 MEASURES = ("patches", "width", "visual", "self")
@@ -101,8 +102,9 @@ def attention_distances(vlm: VLM, image: ImageSource) -> AttentionDistances:
         found[layer] = _sums(weights_HVS, rows, keys, distances_2VV)
 
     with (
+        turn(vlm.model),
         vlm.hooks([("blocks.*.attn.hook_pattern", measure)]),
-        vlm.reading(layout, length=prepared.length),
+        vlm.one_pass(prepared),
     ):
         vlm.model(**prepared.inputs, use_cache=False, logits_to_keep=1)
     uniform = {}

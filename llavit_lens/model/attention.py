@@ -7,6 +7,7 @@ K key/value heads, E head width; N = B * L rows of the flattened batch, T of the
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +18,7 @@ from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.compat import take_cache
+from llavit_lens.model.compilation import compiled_kernel
 from llavit_lens.model.eager import eager_attention
 from llavit_lens.model.hook_points import (
     ATTENTION_HOOKS,
@@ -165,17 +167,19 @@ class VisualAttention(Hooked):
         implementation = self.config._attn_implementation
         if implementation != "eager":
             self._check_nobody_waits(implementation)
-        return ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)(
-            self,
-            q_BHLE,
-            k_BKSE,
-            v_BKSE,
-            attention_mask,
-            dropout=self.attention_dropout if self.training else 0.0,
-            scaling=self.scaling,
-            sliding_window=getattr(self, "sliding_window", None),
-            **kwargs,
-        )
+        attention = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)
+        with compiled_kernel() if implementation == "flex_attention" else nullcontext():
+            return attention(
+                self,
+                q_BHLE,
+                k_BKSE,
+                v_BKSE,
+                attention_mask,
+                dropout=self.attention_dropout if self.training else 0.0,
+                scaling=self.scaling,
+                sliding_window=getattr(self, "sliding_window", None),
+                **kwargs,
+            )
 
     def attend_from_text(
         self,

@@ -27,6 +27,12 @@ class LanguageParts:
     embedding: nn.Module
 
 
+def decoder_of(model: Any) -> Any:
+    """The decoder of a LLaVA-like model: one and the same module, whatever was wrapped around the
+    model. Of another model, the model itself."""
+    return getattr(getattr(model, "model", None), "language_model", model)
+
+
 def language_parts(model: Any) -> LanguageParts:
     """Finds the parts.
 

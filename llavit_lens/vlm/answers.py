@@ -75,7 +75,7 @@ def log_prob_of_tokens(vlm: VLM, prompt: Prompt, answer: Tensor, copies: int = 1
         copies: rows of the pass.
     """
     inputs = _with_answer(prompt, answer, copies)
-    with vlm.reading(*[prompt.layout] * copies, length=prompt.length):
+    with vlm.one_pass(prompt, copies):
         # the state at a token says what comes next, so the last one's is not needed
         logits = vlm.model(**inputs, use_cache=False, logits_to_keep=len(answer) + 1).logits
     log_probabilities = logits[:, :-1].float().log_softmax(-1)

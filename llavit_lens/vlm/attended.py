@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names
+from llavit_lens.vlm.turns import turn
 from llavit_lens.vlm.vlm import VLM, Prompt
 
 
@@ -46,17 +46,13 @@ def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[Attended], None]
     length, width = prompt.length, decoder.layers[0].self_attn.head_dim
     for first in range(0, length, width):
         keys = torch.arange(first, min(first + width, length), device="cpu")
-        seen: set[int] = set()
 
         def one_channel_each(v_BLKE: Tensor, where: NamedHook, keys: Tensor = keys) -> Tensor:
             values = torch.zeros_like(v_BLKE)
             values[:, keys, :, keys - keys[0]] = 1
             return values
 
-        def see_result(
-            z_BLHE: Tensor, where: NamedHook, keys: Tensor = keys, seen: set[int] = seen
-        ) -> None:
-            seen.add(where.layer())
+        def see_result(z_BLHE: Tensor, where: NamedHook, keys: Tensor = keys) -> None:
             pairs = z_BLHE[0, :, :, : len(keys)].transpose(0, 1) != 0
             look(Attended(where.layer(), False, int(keys[0]), pairs.cpu()))
 
@@ -71,11 +67,6 @@ def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[Attended], None]
         if first == 0 and decoder.config._attn_implementation == "eager":
             hooks.append(("blocks.*.attn.hook_pattern", see_pattern))
         _run(vlm, prompt, hooks)
-        if missing := set(range(len(decoder.layers))) - seen:
-            raise ConfigurationError(
-                f"decoder layer {min(missing)} did not pass its hook points, so something has "
-                "replaced its attention; load the model anew"
-            )
 
 
 @torch.no_grad()
@@ -104,5 +95,5 @@ def changed_states(vlm: VLM, prompt: Prompt, token: int) -> Tensor:
 
 
 def _run(vlm: VLM, prompt: Prompt, hooks: list[tuple[Names, Hook]]) -> None:
-    with vlm.hooks(hooks), vlm.reading(prompt.layout, length=prompt.length):
+    with turn(vlm.model), vlm.hooks(hooks), vlm.one_pass(prompt):
         vlm.model(**prompt.inputs, use_cache=False, logits_to_keep=1)

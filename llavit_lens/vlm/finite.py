@@ -6,13 +6,14 @@ A non-finite number anywhere ends in words that look like any others.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
+from llavit_lens.vlm.acting import acting
 
 
 def check_weights(model: nn.Module, name: str) -> None:
@@ -66,7 +67,7 @@ def finite_passes(model: Any, name: str) -> Iterator[None]:
     stages = [*layers, *([norm] if isinstance(norm, nn.Module) else [])]
     states: dict[int, Tensor] = {}
 
-    def begin(module: nn.Module, args: Any) -> None:
+    def begin(module: nn.Module, args: Any, kwargs: Any) -> None:
         states.clear()
 
     def look_into(stage: int) -> Any:
@@ -92,12 +93,12 @@ def finite_passes(model: Any, name: str) -> Iterator[None]:
             f"{_cause(model, logits.dtype)}"
         )
 
-    with ExitStack() as stack:
-        stack.callback(model.register_forward_pre_hook(begin).remove)
+    with acting(model) as actor:
+        actor.hook(model, None, begin, before=True)
         for index, stage in enumerate(stages):
-            handle = stage.register_forward_pre_hook(look_into(index), with_kwargs=True)
-            stack.callback(handle.remove)
-        stack.callback(model.register_forward_hook(end).remove)
+            # who has a trace may call the final norm, in any thread
+            actor.hook(stage, None, look_into(index), before=True, shared=stage is norm)
+        actor.hook(model, None, end)
         yield
 
 

@@ -7,7 +7,7 @@ import inspect
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -15,8 +15,16 @@ from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.decoders import add_hook_points
-from llavit_lens.model.hook_points import ATTENTION_HOOKS, BLOCK_HOOKS, PATTERN_HOOKS, HookPoint
+from llavit_lens.model.hook_points import (
+    ATTENTION_HOOKS,
+    BLOCK_HOOKS,
+    PATTERN_HOOKS,
+    VISUAL_HOOKS,
+    HookPoint,
+)
+from llavit_lens.vlm.acting import Acting, acting, always
 from llavit_lens.vlm.anatomy import refuse_peft
+from llavit_lens.vlm.attention_choice import attention_by
 
 Names = str | Sequence[str] | Callable[[str], bool] | None
 """Names of hook points: one, several, shell patterns such as `blocks.*.hook_resid_post`, short
@@ -87,13 +95,23 @@ def hook_points(model: Any) -> dict[str, HookPoint]:
     refuse_peft(model)
     add_hook_points(model)
     first, *rest = BLOCK_HOOKS
-    places = [first, *(f"self_attn.{name}" for name in ATTENTION_HOOKS), *rest]
     found: dict[str, HookPoint] = {}
     for index, layer in enumerate(model.model.language_model.layers):
-        modules = dict(layer.named_modules())
-        for place in places:
-            if place in modules:
-                found[f"blocks.{index}.{place.replace('self_attn.', 'attn.')}"] = modules[place]
+        attention = layer.self_attn
+        has_branches = getattr(attention, "separate_visual_qkv", False)
+        names = [name for name in ATTENTION_HOOKS if has_branches or name not in VISUAL_HOOKS]
+        places = [
+            (layer, "", first),
+            *((attention, "attn.", name) for name in names),
+            *((layer, "", name) for name in rest),
+        ]
+        for module, part, name in places:
+            if not isinstance(getattr(module, name, None), nn.Module):
+                raise ConfigurationError(
+                    f"decoder layer {index} has no {name}: a {type(module).__name__} has taken the "
+                    "place of a module that has; load the model without it to get hook points."
+                )
+            found[f"blocks.{index}.{part}{name}"] = getattr(module, name)
     return found
 
 
@@ -144,37 +162,27 @@ def hooks(model: Any, fwd_hooks: Sequence[tuple[Names, Hook]]) -> Iterator[None]
 
     Raises:
         ConfigurationError: a name that fits no hook point; no list of pairs of names and a
-            function of two arguments. In a pass: a hook returned what cannot take the
-            activation's place.
+            function of two arguments; hooks or interventions are open in another thread. In a pass:
+            a hook returned what cannot take the activation's place, or did not run.
     """
     known = hook_points(model)
     chosen = [(select(names, known), hook) for names, hook in _pairs(fwd_hooks)]
     shown = {name for points, _ in chosen for name in points}
-    with attention_of(model, "eager" if any(map(_shows_pattern, shown)) else None):
-        handles = [
-            point.register_forward_hook(_call(hook, NamedHook(name)))
-            for points, hook in chosen
-            for name, point in points.items()
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    with ExitStack() as stack:
+        actor = stack.enter_context(acting(model))
+        if any(map(_shows_pattern, shown)):
+            stack.enter_context(attention_by(model, "eager"))
+        for points, hook in chosen:
+            for name, point in points.items():
+                set_hook(actor, name, point, _call(hook, NamedHook(name)))
+        yield
 
 
-@contextmanager
-def attention_of(model: Any, implementation: str | None) -> Iterator[None]:
-    """Inside, the decoder attends by another implementation; None changes nothing."""
-    before = model.model.language_model.config._attn_implementation
-    if implementation in (None, before):
-        yield
-        return
-    model.set_attn_implementation({"text_config": implementation})
-    try:
-        yield
-    finally:
-        model.set_attn_implementation({"text_config": before})
+def set_hook(actor: Acting, name: str, point: HookPoint, function: Callable[..., Any]) -> None:
+    """Set a hook at a hook point; a pass that goes by it is an error."""
+    of_visual = name.rsplit(".", 1)[-1] in VISUAL_HOOKS
+    needed = actor.visual_rows if of_visual else always
+    actor.hook(point, f"the hook at {name}", function, needed=needed)
 
 
 def _pairs(fwd_hooks: Any) -> list[tuple[Names, Hook]]:

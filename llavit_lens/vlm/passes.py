@@ -20,6 +20,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.compat import cache_of
 from llavit_lens.model.positions import find_visual_positions, packed_samples
 from llavit_lens.model.routing import VisualTokens
+from llavit_lens.vlm.acting import acting
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Passes:
 
     def __init__(self) -> None:
         self._last: Pass | None = None
+        self._is_new = False
         self._in_cache: WeakKeyDictionary[Cache, Tensor] = WeakKeyDictionary()
 
     @property
@@ -81,6 +83,17 @@ class Passes:
             past=past,
             visual_tokens=VisualTokens.from_mask(new_BL),
         )
+        self._is_new = True
+
+    def reach_decoder(self, *_: Any) -> None:
+        """Raise ConfigurationError if the decoder runs without the model around it, of whose
+        arguments `begin` takes note."""
+        if not self._is_new:
+            raise ConfigurationError(
+                "the decoder runs without the model around it, so it is not known which of its "
+                "tokens are visual; call vlm.model(**inputs)."
+            )
+        self._is_new = False
 
     def _cached(self, cache: Cache | None, new_BL: Tensor, past: int) -> Tensor:
         if cache is None or past == 0:
@@ -111,11 +124,10 @@ def follow_passes(model: nn.Module, image_token_id: int) -> Iterator[Passes]:
         # LLaVA-NeXT's model with its head passes the ids on by their place.
         passes.begin(image_token_id, dict(zip(names, args, strict=False)) | kwargs)
 
-    handle = body.register_forward_pre_hook(begin, with_kwargs=True)
-    try:
+    with acting(model) as actor:
+        actor.hook(body, None, begin, before=True)
+        actor.hook(body.language_model, None, passes.reach_decoder, before=True)
         yield passes
-    finally:
-        handle.remove()
 
 
 def _real(mask: Any, is_visual_BS: Tensor, past: int, cache: Cache | None) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from llavit_lens.vlm.acting import acting
 from llavit_lens.vlm.anatomy import LanguageParts
 from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.unembedding import final_norm
@@ -59,7 +60,9 @@ class Trace:
 
 
 @contextmanager
-def record_residual_stream(parts: LanguageParts, positions: Tensor) -> Iterator[list[Tensor]]:
+def record_residual_stream(
+    model: Any, parts: LanguageParts, positions: Tensor
+) -> Iterator[list[Tensor]]:
     """Inside, a forward pass fills the list: layers + 1 states [len(positions), d_model].
 
     State l is taken where it is consumed: at the entry of layer l + 1 (behind its hook point, where
@@ -77,15 +80,12 @@ def record_residual_stream(parts: LanguageParts, positions: Tensor) -> Iterator[
     def keep_result(module: nn.Module, args: tuple[Any, ...], hidden: Tensor) -> None:
         keep(module, (hidden,), {})
 
-    handles = [
-        module.hook_resid_pre.register_forward_hook(keep_result)
-        if hasattr(module, "hook_resid_pre")
-        else module.register_forward_pre_hook(keep, with_kwargs=True)
-        for module in (*parts.layers, parts.norm)
-    ]
-    try:
-        with torch.no_grad():
-            yield states
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.no_grad(), acting(model) as actor:
+        for state, module in enumerate((*parts.layers, parts.norm)):
+            name = f"the record of state {state}"
+            if hasattr(module, "hook_resid_pre"):
+                actor.hook(module.hook_resid_pre, name, keep_result)
+            else:
+                # who has a trace may call the final norm, in any thread
+                actor.hook(module, name, keep, before=True, shared=module is parts.norm)
+        yield states

@@ -15,14 +15,16 @@ from torch import Tensor
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.processing import check_tiles
 from llavit_lens.version import __version__
+from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
-from llavit_lens.vlm.anatomy import language_parts
+from llavit_lens.vlm.anatomy import decoder_of, language_parts
 from llavit_lens.vlm.embedding import embedding_of
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_points, hooks
 from llavit_lens.vlm.images import ImageSource, open_oriented, pixel_sha256
 from llavit_lens.vlm.layout import VisualLayout, layout_of
 from llavit_lens.vlm.trace import Trace, record_residual_stream
+from llavit_lens.vlm.turns import check_none_open, turn
 from llavit_lens.vlm.unembedding import Unembedding, unembedding_of
 
 DEFAULT_PROMPT = "What is in the picture?"
@@ -76,6 +78,15 @@ class VLM:
         check_weights(model, name)
         self._unembedding: Unembedding | None = None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if (
+            name == "model"
+            and "model" in self.__dict__
+            and decoder_of(value) is not decoder_of(self.model)
+        ):
+            check_none_open(self.model)
+        super().__setattr__(name, value)
+
     @property
     def device(self) -> torch.device:
         """Where the model takes its inputs."""
@@ -127,8 +138,9 @@ class VLM:
         # the last position rides along, to check the lens against the model's own logits there
         rows = torch.as_tensor([*layout.positions.tolist(), last], device=self.device)
         with (
-            record_residual_stream(parts, rows) as states,
-            self.reading(layout, length=prepared.length),
+            turn(self.model),
+            record_residual_stream(self.model, parts, rows) as states,
+            self.one_pass(prepared),
         ):
             logits = self.model(**inputs, use_cache=False, logits_to_keep=1).logits
         if len(states) != len(parts.layers) + 1:
@@ -181,7 +193,7 @@ class VLM:
         """
         prepared = self.prepare(image, prompt)
         inputs, options = prepared.inputs, {"do_sample": False, **generation_options}
-        with self.reading(prepared.layout, length=prepared.length):
+        with self.one_pass(prepared):
             ids = self.model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
         answer = ids[0, inputs["input_ids"].shape[1] :]
         return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
@@ -215,9 +227,13 @@ class VLM:
         cache.n_layers = len(language_parts(self.model).layers)
 
         def keep(activation: Tensor, where: NamedHook) -> None:
+            if where.name in cache:
+                raise ConfigurationError(
+                    f"{where.name} ran twice in one pass, and a cache holds one activation of it"
+                )
             cache[where.name] = activation.detach().clone()
 
-        with self.hooks([(names_filter, keep)]):
+        with turn(self.model), self.hooks([(names_filter, keep)]):
             logits = self.run(image, prompt)
         return logits, cache
 
@@ -233,7 +249,7 @@ class VLM:
         Raises:
             ImageError, ConfigurationError: as `run_with_cache`.
         """
-        with self.hooks(fwd_hooks):
+        with turn(self.model), self.hooks(fwd_hooks):
             return self.run(image, prompt)
 
     @torch.no_grad()
@@ -244,7 +260,7 @@ class VLM:
             ImageError, ConfigurationError: as `trace`.
         """
         prepared = self.prepare(image, prompt)
-        with self.reading(prepared.layout, length=prepared.length):
+        with self.one_pass(prepared):
             return self.model(**prepared.inputs, use_cache=False).logits
 
     def prepare(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Prompt:
@@ -263,15 +279,30 @@ class VLM:
     def reading(self, *layouts: VisualLayout, length: int | None = None) -> Iterator[None]:
         """Inside, passes of the model read these pictures, in this order: one for each sample.
 
-        `length` is that of the prompts, in tokens, if they are of one length.
+        `length` is that of the prompts, in tokens, if they are of one length. Other threads wait
+        for their turn with the model.
+
+        Raises:
+            ConfigurationError: an intervention or hook is open in another thread.
         """
-        before = self.layouts, self.prompt_length
-        self.layouts, self.prompt_length = layouts, length
-        try:
-            with finite_passes(self.model, self.name):
-                yield
-        finally:
-            self.layouts, self.prompt_length = before
+        with turn(self.model):
+            before = self.layouts, self.prompt_length
+            self.layouts, self.prompt_length = layouts, length
+            try:
+                with finite_passes(self.model, self.name):
+                    yield
+            finally:
+                self.layouts, self.prompt_length = before
+
+    @contextmanager
+    def one_pass(self, prompt: Prompt, copies: int = 1) -> Iterator[None]:
+        """As `reading`, of so many copies of a prompt, and the model has to run inside.
+
+        Raises:
+            ConfigurationError: as `reading`; something open on the model did not act.
+        """
+        with self.reading(*[prompt.layout] * copies, length=prompt.length), one_pass(self.model):
+            yield
 
     def process(
         self, pictures: Sequence[Image.Image], prompts: Sequence[str]

@@ -217,7 +217,10 @@ def test_attention_that_passes_by_its_hook_points_is_refused() -> None:
     vlm = llavit()
     attention = vlm.model.model.language_model.layers[1].self_attn
     attention.forward = lambda hidden_states, **_: (0 * hidden_states, None)
-    with pytest.raises(ConfigurationError, match="layer 1 did not pass its hook points"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"hook at blocks.1.attn.hook_rot_q \(and 2 more\) did not act in this pass",
+    ):
         check_visual_attention(vlm, IMAGE, PROMPT)
 
 

@@ -27,10 +27,13 @@ def add_hook_points(model: Any) -> None:
     """
     decoder = getattr(getattr(model, "model", None), "language_model", None)
     layers: Any = getattr(decoder, "layers", None)
-    if layers is not None and all(isinstance(layer, HookedLayer) for layer in layers):
+    # compiled ones call those that they were compiled from
+    layers = None if layers is None else [getattr(layer, "_orig_mod", layer) for layer in layers]
+    foreign = None if layers is None else [not isinstance(one, HookedLayer) for one in layers]
+    if foreign is not None and not any(foreign):
         return
     family = DECODERS.get(getattr(getattr(decoder, "config", None), "model_type", ""))
-    if layers is None or family is None:
+    if layers is None or foreign is None or family is None:
         raise ConfigurationError(
             f"{type(model).__name__} has no hook points: they are known for LLaVA-like models "
             f"(model.language_model.layers) whose decoder is one of {', '.join(DECODERS)}."
@@ -38,8 +41,8 @@ def add_hook_points(model: Any) -> None:
     (own_layer,) = set(family.layer_class.__bases__) - {HookedLayer}
     own_attention = family.attention_class.__bases__[-1]
     for index, layer in enumerate(layers):
-        kinds = (type(layer), type(layer.self_attn))
-        if kinds != (own_layer, own_attention):
+        kinds = (type(layer), type(getattr(layer, "self_attn", None)))
+        if foreign[index] and (kinds != (own_layer, own_attention) or not all(foreign)):
             found = " with ".join(kind.__name__ for kind in kinds)
             raise ConfigurationError(
                 f"Decoder layer {index} is a {found}, not transformers' own {own_layer.__name__}; "
