@@ -14,7 +14,6 @@ from torch import nn
 from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainingArguments
 
-from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.files import last_checkpoint, write_whole
 from llavit_lens.training.trainer import RecipeTrainer
 
@@ -87,11 +86,6 @@ def run(
         use_cache=True,  # of the saved model; the loss itself asks for none
         seed=0,
     )
-    if args.n_gpu > 1 or args.world_size > 1:
-        raise ConfigurationError(
-            "the miniature trains on one device: start one process, "
-            "and set CUDA_VISIBLE_DEVICES to one GPU"
-        )
     clock = _Clock(folder / "minutes.json")
     trainer = RecipeTrainer(
         model,

@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import Trainer
 
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.training.conversations import IGNORE
 
 
@@ -34,17 +36,48 @@ def target_loss(
     return F.cross_entropy(logits.float(), targets, reduction="sum") / num_targets
 
 
+def refuse_several_devices(trainer: Any) -> None:
+    """Raise ConfigurationError where gradients would have to be shared.
+
+    The loss is computed by the model without what is wrapped around it, so nothing would share
+    them: every process, or every replica of the model, would train on its own.
+    """
+    processes = [trainer.args.world_size, trainer.accelerator.num_processes]
+    if distributed.is_available() and distributed.is_initialized():
+        processes.append(distributed.get_world_size())
+    several = {
+        f"{max(processes)} processes": max(processes) > 1,
+        f"{trainer.args.n_gpu} GPUs": trainer.args.n_gpu > 1,
+        "DeepSpeed": trainer.is_deepspeed_enabled,
+        "FSDP": trainer.is_fsdp_enabled,
+        "a model that is wrapped for several devices": isinstance(
+            trainer.model, nn.DataParallel | DistributedDataParallel
+        ),
+    }
+    found = [what for what, is_there in several.items() if is_there]
+    if found:
+        raise ConfigurationError(
+            "RecipeTrainer does not share gradients, so it cannot train with "
+            f"{' and '.join(found)}: start one process by `python`, with CUDA_VISIBLE_DEVICES set "
+            "to one GPU and without a DeepSpeed or FSDP configuration"
+        )
+
+
 class RecipeTrainer(Trainer):
     """Trainer for data that is in its order already, with learning rates by parameter name.
 
     `learning_rates` maps a part of a parameter's name to its rate; the first match counts, and
     parameters without one use `args.learning_rate`. Frozen parameters stay out of the optimizer.
+
+    It trains in one process on one device. Raises ConfigurationError, when it is made and in every
+    step, where there are more: see `refuse_several_devices`.
     """
 
     def __init__(
         self, *args: Any, learning_rates: Mapping[str, float] | None = None, **kwargs: Any
     ):
         super().__init__(*args, **kwargs)
+        refuse_several_devices(self)
         self.learning_rates = dict(learning_rates or {})
         self.model_accepts_loss_kwargs = False
 
@@ -77,6 +110,7 @@ class RecipeTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """Target loss; a model that computes its own loss (contrastive pretraining) returns it."""
+        refuse_several_devices(self)
         if "labels" not in inputs:
             return model(**inputs)["loss"]
         # accelerate puts mixed precision around the model's forward, which is not called here
