@@ -13,12 +13,17 @@ os.environ.setdefault("WANDB_MODE", "disabled")
 
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 from tiny import tiny_image, tiny_llavit, tiny_processor
 
 from llavit_lens.model import LlavitForConditionalGeneration, LlavitProcessor
 
 torch.set_num_threads(1)
+
+# Property tests are bounded by their examples, not by the clock: a busy machine is no failure.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 
 @pytest.fixture

@@ -1,11 +1,16 @@
-"""What has to stay light: importing the package and asking for help."""
+"""What has to stay light: importing the package and asking for help; and names of modules."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
+
+import llavit_lens
 
 HEAVY = ("torch", "transformers", "pandas", "matplotlib", "numpy", "PIL")
 
@@ -35,3 +40,19 @@ def test_help_and_usage_errors_are_light(arguments: list[str]) -> None:
         "except SystemExit: pass\n"
     )
     assert loaded_after(code) == set()
+
+
+def test_modules_that_are_imported_by_name_are_there() -> None:
+    """`plot` of words, patterns and maps reaches up to `figures` so; no linter reads such names."""
+    folder = Path(llavit_lens.__file__).parent
+    by_name = re.compile(r'(\w+) = import_module\(\s*"([\w.]+)"\s*\)\s+return \1\.(\w+)')
+    found = {
+        match.groups()[1:]
+        for file in folder.rglob("*.py")
+        for match in by_name.finditer(file.read_text())
+    }
+    assert {module for module, _ in found} >= {
+        f"llavit_lens.figures.{name}" for name in ("patch_words", "attention_map", "restore_map")
+    }
+    for module, name in found:
+        assert callable(getattr(import_module(module), name)), (module, name)

@@ -10,7 +10,6 @@ from tiny import tiny_image
 from tiny_vlm import LAYERS, WIDTH, tiled_vlm, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation import probe as probe_module
 from llavit_lens.evaluation.labelled import LabelledObject, LabelledPicture
 from llavit_lens.evaluation.probe import Probe
 from llavit_lens.evaluation.readability import readability
@@ -26,6 +25,26 @@ def drawn(n: int, seed: int, spread: float) -> tuple[torch.Tensor, list[str]]:
     return torch.tensor(states, dtype=torch.float32), [f"name {i}" for i in number]
 
 
+def discriminant(
+    states: torch.Tensor, names: list[str], asked: torch.Tensor, shrinkage: float
+) -> np.ndarray:
+    """Fisher's, of one state, written out in float64: which name each asked token gets."""
+    x, z = (
+        rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        for rows in (states.double().numpy(), asked.double().numpy())
+    )
+    label = np.array([int(name[-1]) for name in names])
+    means = np.stack([x[label == c].mean(0) for c in range(3)])
+    within = (x - means[label]).T @ (x - means[label]) / len(x)
+    shrunk = within + shrinkage * np.trace(within) / 6 * np.eye(6)
+    scores = [
+        -0.5 * np.einsum("nd,de,ne->n", z - m, np.linalg.inv(shrunk), z - m)
+        + np.log((label == c).mean())
+        for c, m in enumerate(means)
+    ]
+    return np.argmax(scores, axis=0)
+
+
 def test_the_probe_is_the_discriminant_of_its_formula() -> None:
     (states, names), (asked, _) = drawn(300, 0, 0.8), drawn(100, 1, 0.8)
     probe = Probe()
@@ -35,24 +54,27 @@ def test_the_probe_is_the_discriminant_of_its_formula() -> None:
     found = probe.predict(asked).numpy()
     assert probe.names == ["name 0", "name 1", "name 2"]
     for state in range(2):
-        x = states[state].double().numpy()
-        x /= np.linalg.norm(x, axis=1, keepdims=True)
-        label = np.array([probe.names.index(name) for name in names])
-        means = np.stack([x[label == c].mean(0) for c in range(3)])
-        within = (x - means[label]).T @ (x - means[label]) / len(x)
-        shrunk = within + probe_module.SHRINKAGE * np.trace(within) / 6 * np.eye(6)
-        z = asked[state].double().numpy()
-        z /= np.linalg.norm(z, axis=1, keepdims=True)
-        scores = np.stack(
-            [
-                -0.5 * np.einsum("nd,de,ne->n", z - m, np.linalg.inv(shrunk), z - m)
-                + np.log((label == c).mean())
-                for c, m in enumerate(means)
-            ],
-            axis=1,
-        )
-        assert (found[state] == scores.argmax(1)).mean() > 0.99  # float32 ties
+        expected = discriminant(states[state], names, asked[state], 0.1)
+        assert (found[state] == expected).mean() > 0.99  # float32 ties
     assert 0.5 < np.mean(found[0] == [int(name[-1]) for name in drawn(100, 1, 0.8)[1]]) < 1
+
+
+def test_the_covariance_is_shrunk_by_a_tenth() -> None:
+    """Of few training tokens, half or twice as much, or nothing, would give other names."""
+    (states, names), (asked, _) = drawn(30, 0, 0.8), drawn(4000, 1, 0.8)
+    probe = Probe()
+    probe.add(states, names)
+    probe.solve()
+    found = probe.predict(asked).numpy()
+    for state in range(2):
+        agreement = {
+            shrinkage: (
+                found[state] == discriminant(states[state], names, asked[state], shrinkage)
+            ).mean()
+            for shrinkage in (0.0, 0.05, 0.1, 0.2)
+        }
+        assert agreement.pop(0.1) > 0.999  # float32 ties
+        assert max(agreement.values()) < 0.995, agreement
 
 
 def test_a_probe_needs_two_names() -> None:

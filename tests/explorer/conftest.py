@@ -6,14 +6,10 @@ import sys
 
 import pytest
 from explorer_readings import reading_of
-from hypothesis import settings
 from PIL import Image
 from tiny_vlm import tiny_vlm
 
 from llavit_lens.explorer.bench import Reading
-
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from PIL import Image
 
 from llavit_lens.lens.words import Words
 from llavit_lens.vlm.layout import VisualLayout
-
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
 
 MakeWords = Callable[..., Words]
 

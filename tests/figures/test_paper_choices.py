@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llavit_lens.errors import ConfigurationError
@@ -51,7 +51,6 @@ def test_the_two_words_that_are_shown(top: list[str], shown: list[int]) -> None:
 TOKENS = st.sampled_from([" dog", "dog", " cat", " the", "\n", ",", "_DM", "ibernate", "按钮"])
 
 
-@settings(deadline=None)
 @given(st.lists(TOKENS, min_size=1, max_size=6), st.integers(1, 6))
 def test_words_are_chosen_in_order_of_rank_whole_ones_first(top: list[str], count: int) -> None:
     chosen = choose_words(top, BPE, count)
@@ -66,7 +65,6 @@ def test_words_are_chosen_in_order_of_rank_whole_ones_first(top: list[str], coun
         assert not rest
 
 
-@settings(deadline=None)
 @given(st.text(max_size=8))
 def test_escapes_are_printable_ascii(text: str) -> None:
     shown = escaped(text)
@@ -89,7 +87,6 @@ OWNERS = st.integers(1, 7).flatmap(
 MIDDLES = [(1.0, 1.0), (2.5, 4.0), (6.0, 0.5), (3.0, 3.0)]
 
 
-@settings(deadline=None)
 @given(OWNERS, st.integers(1, 6))
 def test_patches_by_truth(cells: list[list[int]], count: int) -> None:
     owner = np.array(cells)
@@ -135,7 +132,6 @@ def test_patches_by_place() -> None:
     assert [col for _, col, _ in seen] == [4, 6, 4, 6]
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9))
 def test_patches_by_place_are_different_patches(rows: int, cols: int) -> None:
     places = patches_by_place(layout_of(rows, cols))

@@ -17,6 +17,7 @@ from llavit_lens.miniature import ablation
 from llavit_lens.miniature.examine import Exam, examine
 from llavit_lens.miniature.questions import questions
 from llavit_lens.miniature.scenes import example_names, example_path, example_truth
+from llavit_lens.vlm.attention_check import check_visual_attention
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.vlm import VLM
 
@@ -78,6 +79,29 @@ def test_conditions_cover_the_decoder() -> None:
     assert windows == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
     with pytest.raises(ConfigurationError, match="--window 7"):
         ablation.conditions(6, 7)
+
+
+@pytest.mark.parametrize("window", [1, 2, 5, 6])
+def test_a_condition_acts_in_exactly_the_layers_of_its_label(vlm: VLM, window: int) -> None:
+    """Under Eq. 5 the update of visual tokens is zero: there, and in no other layer."""
+    image = example_path(example_names()[0])
+    visual = vlm.prepare(image).layout.positions
+    found = [c for c in ablation.conditions(6, window) if c.name != ablation.SELF_ONLY]
+    assert len(found) == (2 if window == 6 else 2 + 6 - window + 1)
+    for condition in found:
+        with condition.apply(vlm):
+            _, cache = vlm.run_with_cache(image, names_filter="*.hook_attn_out")
+        silent = [n for n in range(6) if bool((cache["attn_out", n][0, visual] == 0).all())]
+        wanted = [] if condition.first is None else range(condition.first, condition.last + 1)
+        assert silent == list(wanted)
+
+
+def test_the_other_condition_leaves_each_visual_token_itself(vlm: VLM) -> None:
+    (only_self,) = (c for c in ablation.conditions(6, 2) if c.name == ablation.SELF_ONLY)
+    assert (only_self.first, only_self.last) == (0, 5)
+    with only_self.apply(vlm):
+        image = example_path(example_names()[0])
+        assert check_visual_attention(vlm, image, mode="self").passed
 
 
 def test_the_intervention_is_in_force(table: pd.DataFrame) -> None:

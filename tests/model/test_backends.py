@@ -101,6 +101,21 @@ def test_runs_are_found_once_and_no_mask_is_built(
     assert (len(searches), len(masks)) == (2, 1)
 
 
+@pytest.mark.parametrize("room", [-1, 0, 1])
+@pytest.mark.parametrize("family", ["qwen2-window", "mistral-window", "phi3-window"])
+@torch.no_grad()
+def test_a_window_about_as_long_as_the_prompt(
+    family: str, room: int, processor: LlavitProcessor
+) -> None:
+    """One token too short for the last query to see the first token: not in runs, then."""
+    inputs = tiny_inputs(processor, [PROMPT])
+    window = inputs["input_ids"].shape[1] + room
+    model = tiny_llavit(text_config=tiny_text_config(family, sliding_window=window))
+    expected = model(**inputs).logits
+    model.set_attn_implementation("llavit_sdpa")
+    assert (model(**inputs).logits - expected).abs().max() <= BUDGET
+
+
 @pytest.mark.parametrize("mode", MODES)
 @torch.no_grad()
 def test_generation_in_runs(mode: str, processor: LlavitProcessor) -> None:

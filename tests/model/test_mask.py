@@ -59,7 +59,7 @@ def attention_weights(
     return output.attentions
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(batches())
 def test_attention_reaches_exactly_what_equation_8_allows(
     batch: tuple[list[list[bool]], list[list[bool]]],
@@ -73,7 +73,7 @@ def test_attention_reaches_exactly_what_equation_8_allows(
             assert torch.equal(reached[:, real], allowed[real].expand_as(reached[:, real]))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(batches())
 def test_other_modes_are_causal(batch: tuple[list[list[bool]], list[list[bool]]]) -> None:
     visual, padding = batch
@@ -87,7 +87,7 @@ def test_other_modes_are_causal(batch: tuple[list[list[bool]], list[list[bool]]]
                 assert torch.equal(reached, allowed.expand_as(reached))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(batches())
 def test_sdpa_gets_the_same_mask(batch: tuple[list[list[bool]], list[list[bool]]]) -> None:
     visual, padding = batch

@@ -74,7 +74,6 @@ def by_hand(image: Image.Image, mode: str) -> Image.Image:
     return resized.crop((left, top, left + IMAGE_SIZE, top + IMAGE_SIZE))
 
 
-@settings(deadline=None)
 @given(sizes, st.sampled_from(sorted(WHOLE)))
 def test_whole_pictures(size: tuple[int, int], mode: str) -> None:
     # sizes whose long edge is a whole number after the resize, so that all roundings agree
@@ -89,7 +88,7 @@ def test_whole_pictures(size: tuple[int, int], mode: str) -> None:
     assert "image_sizes" not in inputs
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(sizes, min_size=1, max_size=2), st.integers(0, 1))
 def test_tiles_are_llava_nexts(images: list[tuple[int, int]], pinpoints: int) -> None:
     """Pixel for pixel and token for token, for single pictures and for several in a prompt."""

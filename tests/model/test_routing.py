@@ -24,7 +24,7 @@ layouts = st.integers(1, 3).flatmap(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(layouts)
 def test_split_and_merge_are_inverse_and_their_gradients_right(layout: list[list[bool]]) -> None:
     mask = torch.tensor(layout)
@@ -43,7 +43,7 @@ def test_split_and_merge_are_inverse_and_their_gradients_right(layout: list[list
     assert torch.autograd.gradgradcheck(through, rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(layouts)
 def test_projections_are_chosen_by_token(layout: list[list[bool]]) -> None:
     """Against two full projections and a choice; float64, a few roundings of a 48-term sum."""

@@ -94,14 +94,14 @@ def reached(runs: Runs, batch: int, new: int) -> Tensor:
     return torch.stack([rows[row, :, row] for row in range(batch)])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(batches())
 def test_runs_reach_each_allowed_key_once_and_no_other(batch: Batch) -> None:
     allowed = batch.allowed()
     assert torch.equal(reached(batch.runs(), *allowed.shape[:2]), allowed.long())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(batches())
 def test_every_query_but_padding_is_in_one_run(batch: Batch) -> None:
     runs = batch.runs()
@@ -155,7 +155,7 @@ def naive_attention(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> Tensor:
     return torch.stack(rows).view(batch, new, heads, width)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(batches(), st.integers(0, 3))
 def test_attention_in_runs_is_masked_attention(batch: Batch, room: int) -> None:
     """Forward and backward in float64, with room left in a static cache after the last key.

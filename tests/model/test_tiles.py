@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tiny import PINPOINTS
 from transformers import LlavaNextConfig
@@ -43,7 +43,6 @@ def next_packing(
     return packed[:, 0].tolist()
 
 
-@settings(deadline=None)
 @given(sizes, pinpoint_lists)
 def test_spatial_unpad_is_llava_nexts(size: tuple[int, int], pinpoints: list[list[int]]) -> None:
     grid = tile_grid(size, pinpoints, TILE)

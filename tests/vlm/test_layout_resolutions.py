@@ -110,7 +110,7 @@ def held_and_far(
     return held, (gap_x > reach[:, 0]) | (gap_y > reach[:, 1])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(sizes, names, st.data())
 def test_painting_a_pixel_changes_the_tokens_whose_boxes_hold_it(
     size: tuple[int, int], name: str, data: st.DataObject
@@ -135,7 +135,7 @@ def test_painting_a_pixel_changes_the_tokens_whose_boxes_hold_it(
         assert on_an_edge or held.sum() == 2
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(sizes, names, st.data())
 def test_without_a_filter_only_boxes_that_hold_the_pixel_change(
     size: tuple[int, int], name: str, data: st.DataObject
@@ -157,7 +157,7 @@ def test_without_a_filter_only_boxes_that_hold_the_pixel_change(
         assert changed[held].all()
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(sizes, even_names)
 def test_boxes_lie_within_the_picture_and_cells_of_a_tile_do_not_overlap(
     size: tuple[int, int], name: str
@@ -185,7 +185,6 @@ def test_boxes_lie_within_the_picture_and_cells_of_a_tile_do_not_overlap(
             assert areas[part].sum() == pytest.approx(size[0] * size[1], rel=1e-9)
 
 
-@settings(deadline=None)
 @given(sizes, tiled_names)
 def test_tokens_are_the_models(size: tuple[int, int], name: str) -> None:
     """Every image token is a patch or a newline, and newlines end rows."""

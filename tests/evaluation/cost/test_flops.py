@@ -52,7 +52,7 @@ def small_config(
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     heads=st.sampled_from([(1, 1), (2, 1), (4, 2), (6, 3), (6, 2), (4, 4)]),
     d_head=st.sampled_from([2, 4, 6]),
@@ -89,7 +89,7 @@ def test_counter_and_formula_agree(
     assert counted == llm_flops_by_formula(text, tokens, pairs)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     switches=SWITCHES,
     lengths=st.integers(1, 20).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))),

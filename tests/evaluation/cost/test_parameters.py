@@ -61,7 +61,7 @@ def test_visual_qkv_are_as_many_as_those_of_text(name: str) -> None:
     assert parameters_by_formula(config).visual_qkv == text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     heads=st.sampled_from([(1, 1), (2, 1), (4, 2), (6, 3), (4, 4)]),
     d_head=st.sampled_from([2, 4, 6]),

@@ -1,4 +1,4 @@
-"""Eq. 5 with caches that hold more room than tokens."""
+"""Caches that hold more room than tokens: nobody attends to what is empty, whatever the mode."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from llavit_lens.model import LlavitProcessor
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
+@pytest.mark.parametrize("mode", ["causal", "bidirectional", "none"])
 @torch.no_grad()
 def test_empty_slots_of_a_static_cache_are_not_attended_to(
-    implementation: str, processor: LlavitProcessor
+    mode: str, implementation: str, processor: LlavitProcessor
 ) -> None:
-    model = tiny_llavit(visual_attention="none")
+    model = tiny_llavit(visual_attention=mode)
     model.set_attn_implementation(implementation)
     one = tiny_inputs(processor, [SHORT_PROMPT])
     expected = model(**one).logits
@@ -26,6 +27,11 @@ def test_empty_slots_of_a_static_cache_are_not_attended_to(
         got = model(**one, past_key_values=cache).logits
         assert (got - expected).abs().max() <= budget
         cache.reset()
+    for other in {"causal", "bidirectional", "none"} - {mode}:  # each mode is a mode of its own
+        model.config.visual_attention = other
+        assert (model(**one, past_key_values=cache).logits - expected).abs().max() > 100 * budget
+        cache.reset()
+    model.config.visual_attention = mode
     steps = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False}
     dynamic = model.generate(**one, **steps)
     assert torch.equal(model.generate(**one, **steps, cache_implementation="static"), dynamic)
