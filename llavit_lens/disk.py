@@ -50,20 +50,23 @@ def read_bytes(
             device (which could block or never end), it is too large, or it cannot be read.
     """
     name = shown(path)
+    if not name:
+        raise error("there is no file name")
     try:
         place = Path(path).expanduser()
-        mode = place.stat().st_mode
-        if stat.S_ISDIR(mode):
+        about = place.stat()
+        if stat.S_ISDIR(about.st_mode):
             raise error(f"{name}: is a folder, not a file")
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(about.st_mode):
             raise error(f"{name}: is not a regular file")
-        with place.open("rb") as file:
-            data = file.read(max_bytes + 1)
+        too_large = about.st_size > max_bytes
+        with place.open("rb") as file:  # some files, as in /proc, do not tell their size
+            data = b"" if too_large else file.read(max_bytes + 1)
     except FileNotFoundError as cause:
         raise error(f"{name}: no such file") from cause
     except (OSError, ValueError, RuntimeError) as cause:
         raise error(f"{name}: cannot be read ({_reason(cause)})") from cause
-    if len(data) > max_bytes:
+    if too_large or len(data) > max_bytes:
         raise error(f"{name}: larger than the limit of {max_bytes} bytes")
     return data
 

@@ -11,12 +11,19 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from llavit_lens.disk import read_bytes, shown, write_atomically
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.images import open_image, pixel_sha256
 from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.whole import whole_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from llavit_lens.vlm.vlm import ImageSource
+
+
+Kind = Literal["logit_lens", "input_similarity"]
 
 
 class Word(NamedTuple):
@@ -64,7 +71,7 @@ class Words:
         image: the original picture; not saved, None after `load`.
     """
 
-    kind: Literal["logit_lens", "input_similarity"]
+    kind: Kind
     layers: list[int]
     ids: np.ndarray
     values: np.ndarray
@@ -141,39 +148,73 @@ class Words:
             columns["entropy"] = np.repeat(self.entropy.ravel(), k)
         return pd.DataFrame(columns)
 
-    def plot(self, layer: int = -1, **options: Any) -> Figure:
-        """The picture with the best word on each patch. `image=` is needed after `Words.load`.
+    def plot(self, layer: int = -1, image: ImageSource | None = None, **options: Any) -> Figure:
+        """The image with the best word on each patch.
+
+        Args:
+            layer: as in `at`.
+            image: the one that the words were read from, in any form that `VLM.trace` takes;
+                needed after `Words.load`, which has none.
+            options: of `figures.draw_patch_words`.
 
         Raises:
-            ConfigurationError: there is no picture.
+            ConfigurationError: there is no image, or it is another one.
+            ImageError: it cannot be read.
         """
-        image = options.pop("image", self.image)
-        if image is None:
-            raise ConfigurationError("the picture is not saved with its words; pass it as image=")
+        shown = self.image if image is None else open_image(image)
+        if shown is None:
+            raise ConfigurationError("the image is not saved with its words; pass it as image=")
+        if image is not None:
+            self._check_image(shown)
         # figures stands above the lens and knows it, not the other way round
         figures = import_module("llavit_lens.figures.patch_words")
-        return figures.draw_patch_words(self, image, layer=layer, **options)
+        return figures.draw_patch_words(self, shown, layer=layer, **options)
+
+    def _check_image(self, image: Image.Image) -> None:
+        """Raise ConfigurationError unless the words were read from this very image."""
+        size, digest = self.layout.image_size, self.provenance.get("image_sha256")
+        if image.size != size:
+            fault = f"{image.width} x {image.height} pixels, not {size[0]} x {size[1]}"
+        elif digest is not None and pixel_sha256(image) != digest:
+            fault = "of the same size, but with other pixels"
+        else:
+            return
+        raise ConfigurationError(
+            f"image= is not the one that the words were read from ({fault}); pass that one"
+        )
+
+    def to_bytes(self) -> bytes:
+        """The contents of the file that `save` writes.
+
+        Raises:
+            ConfigurationError: parts of the words do not fit together, or cannot be saved.
+        """
+        from llavit_lens.lens.words_file import encode
+
+        return encode(self)
 
     def save(self, path: str | Path) -> None:
         """One Parquet file, one row per (layer, patch); `load` gives back an equal object.
 
         Raises:
-            ConfigurationError: the file cannot be written.
+            ConfigurationError: as `to_bytes`; or the file cannot be written.
         """
-        from llavit_lens.lens.words_file import write
-
-        write(self, Path(path))
+        contents = self.to_bytes()
+        with write_atomically(path) as unfinished:
+            unfinished.write_bytes(contents)
 
     @classmethod
-    def load(cls, path: str | Path) -> Words:
-        """Reads what `save` wrote.
+    def load(cls, source: str | Path | bytes) -> Words:
+        """Reads what `save` wrote, or the bytes of it.
 
         Raises:
-            ConfigurationError: no such file, or not one of ours.
+            ConfigurationError: no such file, not one of ours, or one that was damaged or changed.
         """
-        from llavit_lens.lens.words_file import read
+        from llavit_lens.lens.words_file import MAX_BYTES, decode
 
-        return read(Path(path))
+        if isinstance(source, bytes):
+            return decode(source, f"the {len(source)} bytes given")
+        return decode(read_bytes(source, max_bytes=MAX_BYTES), shown(source))
 
     def __eq__(self, other: object) -> bool:
         """All but the picture, which is not part of the result."""

@@ -1,40 +1,41 @@
-"""Words as a Parquet file: one row per (layer, patch), everything else as JSON in the schema."""
+"""Words as a Parquet file: one row per (layer, patch), everything else as JSON in the schema.
+
+Beside that JSON stands a SHA-256 of it and of all numbers. The remaining columns are there for
+other readers: what they say (layer, patch, text) has to be what the JSON says.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from pathlib import Path
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.disk import MAX_TEXT_BYTES
+from llavit_lens.errors import ConfigurationError, one_line
 from llavit_lens.lens.words import Tracked, Words
+from llavit_lens.lens.words_check import check_words
 from llavit_lens.vlm.layout import VisualLayout
 
-_KEY = b"llavit_lens.words"
-_FORMAT = 1
+MAX_BYTES = 2**30
+MAX_WORDS = 2**27
+"""Layers x patches x (k + tracked words) of one file: 134 million, some gigabytes of memory."""
+
+_KEY, _CHECKSUM = b"llavit_lens.words", b"llavit_lens.words.sha256"
+_FORMAT = 2
+_PLACES = ("layer", "tile", "row", "col")
+_DAMAGED = "the file was damaged or changed; save the words again"
 
 
-def write(words: Words, path: Path) -> None:
-    """See `Words.save`."""
-    n_layers, n, _ = words.ids.shape
-    columns: dict[str, pa.Array] = {"layer": pa.array(np.repeat(words.layers, n), pa.int64())}
-    for name in ("tile", "row", "col"):
-        columns[name] = pa.array(np.tile(getattr(words.layout, name), n_layers))
-    columns["word"] = _lists(
-        pa.array([words.strings[token] for token in words.ids.ravel().tolist()]), n_layers * n
-    )
-    columns["id"] = _lists(pa.array(words.ids.ravel()), n_layers * n)
-    columns["value"] = _lists(pa.array(words.values.ravel()), n_layers * n)
-    for name in ("logsumexp", "entropy"):
-        if (array := getattr(words, name)) is not None:
-            columns[name] = pa.array(array.ravel())
-    if words.tracked is not None:
-        columns["tracked_value"] = _lists(pa.array(words.tracked.values.ravel()), n_layers * n)
-        columns["tracked_rank"] = _lists(pa.array(words.tracked.ranks.ravel()), n_layers * n)
+def encode(words: Words) -> bytes:
+    """See `Words.to_bytes`."""
+    check_words(words)
+    _check_size(words.ids.size + (words.tracked.ranks.size if words.tracked else 0))
     about = {
         "format": _FORMAT,
         "kind": words.kind,
@@ -43,61 +44,238 @@ def write(words: Words, path: Path) -> None:
         "strings": {str(token): text for token, text in words.strings.items()},
         "layout": words.layout.to_dict(),
         "provenance": words.provenance,
-        "tracked": None
-        if words.tracked is None
-        else [words.tracked.words, words.tracked.ids.tolist()],
+        "tracked": words.tracked and [words.tracked.words, words.tracked.ids.tolist()],
     }
-    table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about)})
+    numbers = _numbers(words)
     try:
-        pq.write_table(table, path, compression="zstd")
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path}: cannot be written ({error.strerror or error})"
-        ) from error
-
-
-def read(path: Path) -> Words:
-    """See `Words.load`."""
-    try:
-        table = pq.read_table(path)
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"{path}: no such file") from error
-    except (OSError, pa.ArrowException) as error:
-        raise ConfigurationError(
-            f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})"
-        ) from error
-    about = json.loads((table.schema.metadata or {}).get(_KEY, b"{}"))
-    if about.get("format") != _FORMAT:
-        raise ConfigurationError(f"{path}: not a file that this version's Words.save wrote")
-    layout = VisualLayout.from_dict(about["layout"])
-    shape = len(about["layers"]), len(layout)
-
-    def column(name: str) -> np.ndarray | None:
-        return table[name].to_numpy().reshape(shape) if name in table.column_names else None
-
-    def lists(name: str) -> np.ndarray:
-        flat = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return flat.reshape(*shape, -1)
-
-    tracked: Tracked | None = None
-    if about["tracked"] is not None:
-        tracked_words, ids = about["tracked"]
-        tracked = Tracked(
-            tracked_words, np.array(ids, np.int64), lists("tracked_value"), lists("tracked_rank")
+        text = json.dumps(about, allow_nan=False).encode()
+        columns: dict[str, pa.Array] = {
+            name: pa.array(place) for name, place in _places(words.layers, words.layout).items()
+        }
+        tokens = [words.strings[token] for token in words.ids.ravel().tolist()]
+        columns["word"] = pa.FixedSizeListArray.from_arrays(pa.array(tokens, pa.string()), words.k)
+    except (TypeError, ValueError) as error:  # ValueError: half of a surrogate pair
+        raise ConfigurationError(f"these words cannot be saved: {one_line(error)}") from error
+    for name, array in numbers.items():
+        flat = pa.array(array.ravel())
+        columns[name] = (
+            flat if array.ndim == 2 else pa.FixedSizeListArray.from_arrays(flat, array.shape[2])
         )
-    return Words(
+    table = pa.table(columns).replace_schema_metadata(
+        {_KEY: text, _CHECKSUM: _checksum(text, numbers)}
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue().to_pybytes()
+
+
+def decode(data: bytes, name: str) -> Words:
+    """See `Words.load`; `name` is what messages call the file."""
+    try:
+        words, has_checksum = _decoded(_open(data))
+        check_words(words)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from error
+    except (OSError, pa.ArrowException, ValueError, IndexError, OverflowError) as error:
+        raise ConfigurationError(
+            f"{name}: not a readable Parquet file ({one_line(error)})"
+        ) from error
+    if not has_checksum:
+        warnings.warn(
+            f"{name}: an earlier version saved these words without a checksum, so damage may go "
+            "unseen; save them again",
+            stacklevel=3,
+        )
+    return words
+
+
+def _open(data: bytes) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(
+            pa.BufferReader(data),
+            # a text that stands in many rows is in memory once
+            read_dictionary=["word.list.element"],
+            page_checksum_verification=True,
+        )
+    except KeyError as error:
+        raise ConfigurationError("not a file that Words.save wrote: it has no words") from error
+
+
+def _decoded(file: pq.ParquetFile) -> tuple[Words, bool]:
+    """The words, and whether the file has a checksum (which then fits)."""
+    metadata = file.schema_arrow.metadata or {}
+    about = _about(metadata.get(_KEY, b"{}"))
+    layout = _layout(about["layout"])
+    layers, k, tracked = about["layers"], about["k"], about["tracked"]
+    rows = len(layers) * len(layout)
+    followed = len(tracked[0]) if tracked else 0
+    _check_size(rows * (k + followed))
+    _check_columns(file, about["kind"], rows, k, followed)
+
+    parts = [file.read_row_group(number) for number in range(file.num_row_groups)]
+    shape = len(layers), len(layout)
+
+    def column(name: str, *width: int) -> np.ndarray:
+        chunks = [chunk for part in parts for chunk in part[name].chunks]
+        if width:
+            chunks = [chunk.flatten() for chunk in chunks]
+        array = np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
+        if array.size != rows * (width[0] if width else 1):
+            raise ConfigurationError(f"empty cells: {_DAMAGED}")
+        return array.reshape(*shape, *width)
+
+    lens = about["kind"] == "logit_lens"
+    words = Words(
         kind=about["kind"],
-        layers=about["layers"],
-        ids=lists("id"),
-        values=lists("value"),
-        logsumexp=column("logsumexp"),
-        entropy=column("entropy"),
+        layers=layers,
+        ids=column("id", k),
+        values=column("value", k),
+        logsumexp=column("logsumexp") if lens else None,
+        entropy=column("entropy") if lens else None,
         strings={int(token): text for token, text in about["strings"].items()},
         layout=layout,
         provenance=about["provenance"],
-        tracked=tracked,
+        tracked=None
+        if tracked is None
+        else Tracked(
+            words=tracked[0],
+            ids=np.array(tracked[1], np.int64),
+            values=column("tracked_value", followed)
+            if followed
+            else np.empty((*shape, 0), np.float32),
+            ranks=column("tracked_rank", followed) if followed else np.empty((*shape, 0), np.int64),
+        ),
     )
+    has_checksum = about["format"] > 1 or _CHECKSUM in metadata
+    checksum = _checksum(metadata[_KEY], _numbers(words))
+    if has_checksum and metadata.get(_CHECKSUM) != checksum:
+        raise ConfigurationError(f"its contents do not have its checksum: {_DAMAGED}")
+    for name, place in _places(layers, layout).items():
+        if not np.array_equal(column(name).ravel(), place):
+            raise ConfigurationError(f"its rows are not those of its patches: {_DAMAGED}")
+    _check_texts(words, [chunk.flatten() for part in parts for chunk in part["word"].chunks])
+    return words, has_checksum
 
 
-def _lists(flat: Any, rows: int) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(flat, len(flat) // rows)
+def _about(text: bytes) -> dict[str, Any]:
+    """The JSON of the schema, its parts of the right types."""
+    if len(text) > MAX_TEXT_BYTES:
+        raise ConfigurationError(f"its description is larger than {MAX_TEXT_BYTES} bytes")
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"its description is no JSON: {_DAMAGED}") from error
+    if not isinstance(about, dict) or "format" not in about:
+        raise ConfigurationError("not a file that Words.save wrote")
+    if about["format"] not in (1, _FORMAT):
+        raise ConfigurationError("not of a format that this version reads; a newer one may have")
+    types: Mapping[str, tuple[type, ...]] = {
+        "format": (int,),
+        "kind": (str,),
+        "layers": (list,),
+        "k": (int,),
+        "strings": (dict,),
+        "layout": (dict,),
+        "provenance": (dict,),
+        "tracked": (list, type(None)),
+    }
+    fits = {*about} == {*types} and all(type(about[name]) in types[name] for name in types)
+    if fits:
+        layers, tracked, strings = about["layers"], about["tracked"] or [[], []], about["strings"]
+        fits = (
+            about["k"] > 0
+            and len(layers) > 0
+            and [type(part) for part in tracked] == [list, list]
+            and len(tracked[0]) == len(tracked[1])
+            and all(type(number) is int for number in (*layers, *tracked[1]))
+            and all(type(text) is str for text in (*strings.values(), *tracked[0]))
+            and all(token.isdecimal() and str(int(token)) == token for token in strings)
+        )
+    if not fits:
+        raise ConfigurationError(f"its description has wrong parts: {_DAMAGED}")
+    return about
+
+
+def _layout(fields: dict[str, Any]) -> VisualLayout:
+    try:
+        layout = VisualLayout.from_dict(fields)
+        exact = layout.to_dict() == fields
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ConfigurationError(f"its layout has wrong parts: {_DAMAGED}") from error
+    if not exact or not len(layout):
+        raise ConfigurationError(f"its layout has wrong parts: {_DAMAGED}")
+    return layout
+
+
+def _check_columns(file: pq.ParquetFile, kind: str, rows: int, k: int, followed: int) -> None:
+    """Whether columns have the types and lengths of such words, before they are unpacked."""
+    types = {name: pa.int64() for name in _PLACES}
+    types["word"] = pa.list_(pa.dictionary(pa.int32(), pa.string()), k)
+    types |= {"id": pa.list_(pa.int64(), k), "value": pa.list_(pa.float32(), k)}
+    if kind == "logit_lens":
+        types |= {"logsumexp": pa.float32(), "entropy": pa.float32()}
+    if followed:
+        types["tracked_value"] = pa.list_(pa.float32(), followed)
+        types["tracked_rank"] = pa.list_(pa.int64(), followed)
+    schema, metadata = file.schema_arrow, file.metadata
+    if schema.names != [*types] or schema.types != [*types.values()]:
+        raise ConfigurationError(f"its columns are not those of such words: {_DAMAGED}")
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    for number, each in enumerate(types.values()):
+        width = each.list_size if isinstance(each, pa.FixedSizeListType) else 1
+        values = sum(group.column(number).num_values for group in groups)
+        if metadata.num_rows != rows or values != rows * width:
+            raise ConfigurationError(f"it has not one row for each layer and patch: {_DAMAGED}")
+
+
+def _check_texts(words: Words, texts: list[pa.DictionaryArray]) -> None:
+    """Whether the column of texts says what `strings` says of the ids."""
+    codes: dict[str, int] = {}
+    tokens = np.array(sorted(words.strings), np.int64)
+    expected = np.array(
+        [codes.setdefault(words.strings[token], len(codes)) for token in tokens.tolist()]
+    )
+    given = [
+        np.array([codes.get(text, -1) for text in chunk.dictionary.to_pylist()], np.int64)[
+            chunk.indices.to_numpy(zero_copy_only=False)
+        ]
+        for chunk in texts
+    ]
+    ids = words.ids.ravel()
+    if not np.isin(ids, tokens).all() or not np.array_equal(
+        np.concatenate(given), expected[np.searchsorted(tokens, ids)]
+    ):
+        raise ConfigurationError(f"its texts are not those of its ids: {_DAMAGED}")
+
+
+def _places(layers: list[int], layout: VisualLayout) -> dict[str, np.ndarray]:
+    """int64 [layers x n] each: of every row the layer, and the cell."""
+    places = {"layer": np.repeat(np.array(layers, np.int64), len(layout))}
+    return places | {name: np.tile(getattr(layout, name), len(layers)) for name in _PLACES[1:]}
+
+
+def _numbers(words: Words) -> dict[str, np.ndarray]:
+    """What the lens measured, [layers, n] or [layers, n, k], by column."""
+    numbers = {"id": words.ids, "value": words.values}
+    if words.logsumexp is not None and words.entropy is not None:
+        numbers |= {"logsumexp": words.logsumexp, "entropy": words.entropy}
+    if words.tracked is not None and words.tracked.words:
+        numbers |= {"tracked_value": words.tracked.values, "tracked_rank": words.tracked.ranks}
+    return numbers
+
+
+def _checksum(text: bytes, numbers: Mapping[str, np.ndarray]) -> bytes:
+    """SHA-256 of the JSON and of all numbers, as hexadecimal digits."""
+    digest = hashlib.sha256(text)
+    for name, array in numbers.items():
+        digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    return digest.hexdigest().encode()
+
+
+def _check_size(words: int) -> None:
+    if words > MAX_WORDS:
+        raise ConfigurationError(
+            f"{words} words are more than one file holds ({MAX_WORDS}); choose fewer layers or a "
+            "smaller k"
+        )

@@ -54,14 +54,14 @@ def made_words(
         col=col,
         grid=grids,
         image_size=(40, 30),
-        boxes=rng.random((n, 4)) * 30,
+        boxes=np.sort(rng.random((n, 2, 2)) * 30, axis=1).reshape(n, 4),
     )
     tracked = None
     if n_tracked is not None:
         tracked = Tracked(
             words=[texts[i % len(texts)] for i in range(n_tracked)],
-            ids=np.arange(n_tracked),
-            values=rng.normal(size=(len(layers), n, n_tracked)).astype(np.float32),
+            ids=np.arange(n_tracked) % len(texts),
+            values=-rng.random((len(layers), n, n_tracked)).astype(np.float32),
             ranks=rng.integers(0, 99, (len(layers), n, n_tracked)),
         )
     values = -np.sort(rng.random((len(layers), n, k)).astype(np.float32), axis=2)
@@ -74,7 +74,12 @@ def made_words(
         entropy=rng.random((len(layers), n)).astype(np.float32) if lens else None,
         strings=dict(enumerate(texts)),
         layout=layout,
-        provenance={"model": "m", "revision": None, "n_layers": 5, "versions": {"torch": "2"}},
+        provenance={
+            "model": "m",
+            "revision": None,
+            "n_layers": max(layers),
+            "versions": {"torch": "2"},
+        },
         tracked=tracked,
     )
 
@@ -250,7 +255,7 @@ def test_cut_off_file(tmp_path: Path) -> None:
 
 
 def test_place_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be written"):
+    with pytest.raises(ConfigurationError, match="cannot write"):
         made_words().save(tmp_path / "no" / "folder" / "w.parquet")
 
 
