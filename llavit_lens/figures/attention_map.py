@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from PIL import Image
 
 from llavit_lens.figures.fit import wrap
 from llavit_lens.figures.legible import drawable
@@ -32,8 +31,6 @@ def draw_attention(
     query: Query | None = None,
     layer: int = -1,
     head: Head = "mean",
-    *,
-    image: Image.Image | None = None,
 ) -> Figure:
     """Draw the picture, and it again in gray, each patch tinted by the weight it gets.
 
@@ -42,15 +39,14 @@ def draw_attention(
 
     Args:
         query, layer, head: as in `AttentionPatterns.at`.
-        image: the picture, if another version of it is to be shown.
 
     Raises:
-        ConfigurationError: as `AttentionPatterns.at`; a picture of another shape.
+        ConfigurationError: as `AttentionPatterns.at`.
     """
     weights = patterns.at(query, layer, head)
     share = patterns.share(query, layer, head)
     token, number = patterns.query(query), patterns.layer_number(layer)
-    layout, picture = patterns.layout, image if image is not None else patterns.image
+    layout, picture = patterns.layout, patterns.image
     panels = tiles_of(layout)
 
     width, height = _PANEL, _PANEL * picture.height / picture.width

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.fit import wrap
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from llavit_lens.lens.words import Words
     from llavit_lens.vlm.layout import Tile, VisualLayout
+    from llavit_lens.vlm.vlm import ImageSource
 
 Panels = Sequence[tuple[str, Sequence[tuple["Words", int]]]]
 """Rows of panels: a model's name, and the (words, layer) of each of its panels."""
@@ -42,7 +42,7 @@ _CELL, _PANEL = 0.45, (4.4, 16.0)  # a patch is not narrower than this; a panel 
 
 def draw_word_panels(
     rows: Panels,
-    image: Image.Image | None = None,
+    image: ImageSource | None = None,
     *,
     title: str = "Words on patches",
     subtitle: str | None = None,
@@ -55,7 +55,7 @@ def draw_word_panels(
 
     Args:
         rows: a model's name with its panels, one tuple for each model.
-        image: the picture; default: the one that the first words were read from.
+        image: as in `draw_patch_words`.
         title, subtitle: the headline, and how to read the panels.
         note: a paragraph at the left, under the picture (with `show_image`) or at the foot.
         show_image: draw the bare picture too, left of the panels.
@@ -69,7 +69,7 @@ def draw_word_panels(
     panels = [(words, layer_number(words, layer)) for _, row in rows for words, layer in row]
     if not panels:
         raise ConfigurationError("there is nothing to draw: give at least one model and one layer")
-    picture = picture_of(panels[0][0], image)
+    picture = picture_of([words for words, _ in panels], image)
     scales: dict[str, Normalize] = {
         kind: value_scale(kind, [v for w, n in panels if w.kind == kind for v in top_values(w, n)])
         for kind in dict.fromkeys(words.kind for words, _ in panels)

@@ -16,10 +16,12 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.fit import fit_words
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.style import DARK, LIGHT, LITERAL, NEUTRAL, PALETTE, RIGHT, ink
+from llavit_lens.vlm.images import open_image, pixel_sha256
 
 if TYPE_CHECKING:
     from llavit_lens.lens.words import Words
     from llavit_lens.vlm.layout import Tile, VisualLayout
+    from llavit_lens.vlm.vlm import ImageSource
 
 Truth = Sequence[Collection[str] | None]
 """For each visual token, in the layout's order, the true words of its patch; None: not known."""
@@ -28,15 +30,30 @@ _SLIVER = 0.25  # of a whole patch
 _LARGEST_DRAWN = 1600  # pixels: a figure shows no more, and a PDF would carry them all
 
 
-def picture_of(words: Words, image: Image.Image | None) -> Image.Image:
-    """The picture to draw on.
+def picture_of(every: Sequence[Words], image: ImageSource | None) -> Image.Image:
+    """The image to draw words on.
+
+    Args:
+        every: the words of a figure.
+        image: the one that they were read from, or a sharper or smaller copy of it; default: that
+            of the first words.
 
     Raises:
-        ConfigurationError: none is given, and the words (read from a file) hold none.
+        ConfigurationError: none is given, and the words (read from a file) hold none; the words
+            were read from several images, or from another one.
+        ImageError: the image cannot be read.
     """
-    picture = image if image is not None else words.image
-    if picture is None:
-        raise ConfigurationError("the picture is not saved with its words; pass it as image=")
+    digests = {words.provenance.get("image_sha256") for words in every} - {None}
+    if len(digests) > 1:
+        raise ConfigurationError("these words were read from different images; draw them apart")
+    if image is None:
+        if every[0].image is None:
+            raise ConfigurationError("the image is not saved with its words; pass it as image=")
+        return every[0].image
+    picture = open_image(image)
+    same_size = picture.size == every[0].layout.image_size
+    if same_size and digests and pixel_sha256(picture) not in digests:
+        raise ConfigurationError("these words were read from another image than image=")
     return picture
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from llavit_lens.figures.names import layer_number, model_name
 from llavit_lens.figures.panels import draw_word_panels, panel_name
@@ -16,11 +15,12 @@ from llavit_lens.figures.style import LITERAL, value_scale
 if TYPE_CHECKING:
     from llavit_lens.lens.words import Words
     from llavit_lens.vlm.layout import Tile
+    from llavit_lens.vlm.vlm import ImageSource
 
 
 def draw_patch_words(
     words: Words,
-    image: Image.Image | None = None,
+    image: ImageSource | None = None,
     layer: int = -1,
     *,
     ax: Axes | None = None,
@@ -31,7 +31,8 @@ def draw_patch_words(
 
     Args:
         words: what a lens read.
-        image: the picture; default: the one that the words were read from.
+        image: the one that the words were read from, or a sharper or smaller copy of it; default:
+            that one.
         layer: as in `Words.at`: 0 = projector output; negative: from the end.
         ax: axes to draw on, for figures of one's own; default: a new figure with title and scale.
         truth: for each visual token the words that are true of its patch (None: not known); right
@@ -40,13 +41,13 @@ def draw_patch_words(
             1, 2, … its parts, "grid" all those parts together.
 
     Raises:
-        ConfigurationError: the words hold no such layer or tile, or no picture.
+        ConfigurationError: the words hold no such layer or tile, or no image; or it is another.
     """
     if ax is None:
         rows = [(model_name(words), [(words, layer)])]
         return draw_word_panels(rows, image, truth=truth, tile=tile)
     number = layer_number(words, layer)
-    draw_image(ax, picture_of(words, image), words.layout)
+    draw_image(ax, picture_of([words], image), words.layout)
     scale = value_scale(words.kind, top_values(words, number))
     draw_words(ax, words, number, scale=scale, tile=tile, truth=truth)
     ax.set_title(panel_name(words, number, tile), fontsize=10, **LITERAL)

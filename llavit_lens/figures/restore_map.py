@@ -10,7 +10,6 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from PIL import Image
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.fit import shorten, wrap
@@ -45,9 +44,6 @@ _POINTS = {
 def draw_restore_map(
     found: RestoreMap,
     layers: Sequence[int] | None = None,
-    *,
-    clean_image: Image.Image | None = None,
-    corrupted_image: Image.Image | None = None,
 ) -> Figure:
     """Draw the two pictures, each patch's effect at some layers, and layers x all other places.
 
@@ -56,13 +52,11 @@ def draw_restore_map(
 
     Args:
         layers: those drawn on the picture, from 0; default: at most 6, evenly spread.
-        clean_image, corrupted_image: other versions of the pictures to be shown.
 
     Raises:
-        ConfigurationError: a layer that was not computed; a picture of another shape.
+        ConfigurationError: a layer that was not computed.
     """
-    clean = clean_image if clean_image is not None else found.clean_image
-    corrupted = corrupted_image if corrupted_image is not None else found.corrupted_image
+    clean, corrupted = found.clean_image, found.corrupted_image
     patches = [i for i, place in enumerate(found.places) if place.cell >= 0]
     others = [i for i, place in enumerate(found.places) if place.cell < 0]
     others.sort(key=lambda i: found.places[i].kind in ("text", "last"))  # the picture's come first

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.fit import shorten, wrap
@@ -23,6 +22,7 @@ from llavit_lens.figures.style import BADGES, HIGHLIGHT, MUTED
 
 if TYPE_CHECKING:
     from llavit_lens.lens.words import Word, Words
+    from llavit_lens.vlm.vlm import ImageSource
 
 Patch = tuple[int, int] | tuple[int, int, int]
 """(row, column) on the grid of the first tile, or (row, column, tile)."""
@@ -35,7 +35,7 @@ _SIZE = 10.0  # points
 
 def draw_selected_patches(
     columns: Sequence[tuple[str, Words, Words]],
-    image: Image.Image | None = None,
+    image: ImageSource | None = None,
     patches: Sequence[Patch] = (),
     k: int = 3,
     highlight: Mapping[Patch, Collection[str]] | None = None,
@@ -48,7 +48,7 @@ def draw_selected_patches(
     Args:
         columns: for each model (title, words at the input, words at the output). The input's first
             layer is shown, by cosine (Eq. 4) or by the logit lens, as its kind says.
-        image: the picture; default: the one that the words were read from.
+        image: as in `draw_patch_words`.
         patches: (row, column) of each patch, with the tile where the model sees several; negative
             rows and columns count from the end.
         k: how many words.
@@ -64,7 +64,7 @@ def draw_selected_patches(
     if not 1 <= k <= fewest:
         raise ConfigurationError(f"k is {k}, but the words were read with k = {fewest}")
     layout = columns[0][1].layout
-    picture = picture_of(columns[0][1], image)
+    picture = picture_of([words for _, *both in columns for words in both], image)
     boxes = [layout.boxes[layout.index(*patch)] for patch in patches]
     for patch, (left, top, right, bottom) in zip(patches, boxes, strict=True):
         if left == right or top == bottom:

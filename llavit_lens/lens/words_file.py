@@ -1,14 +1,15 @@
 """Words as a Parquet file: one row per (layer, patch), everything else as JSON in the schema.
 
-Beside that JSON stands a SHA-256 of it and of all numbers. The remaining columns are there for
-other readers: what they say (layer, patch, text) has to be what the JSON says.
+The file is sealed with a SHA-256 of all its bytes, which stands in the schema too. Nothing of it is
+parsed before it fits: some damage ends Arrow, and Python with it. Some columns (layer, tile, row,
+col, word) are there for other readers; what they say has to be what the JSON says.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import warnings
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,8 @@ MAX_BYTES = 2**30
 MAX_WORDS = 2**27
 """Layers x patches x (k + tracked words) of one file: 134 million, some gigabytes of memory."""
 
-_KEY, _CHECKSUM = b"llavit_lens.words", b"llavit_lens.words.sha256"
+_KEY, _SEAL = b"llavit_lens.words", b"llavit_lens.words.sha256"
+_UNSEALED = b"0" * 64
 _FORMAT = 2
 _PLACES = ("layer", "tile", "row", "col")
 _DAMAGED = "the file was damaged or changed; save the words again"
@@ -61,32 +63,46 @@ def encode(words: Words) -> bytes:
         columns[name] = (
             flat if array.ndim == 2 else pa.FixedSizeListArray.from_arrays(flat, array.shape[2])
         )
-    table = pa.table(columns).replace_schema_metadata(
-        {_KEY: text, _CHECKSUM: _checksum(text, numbers)}
-    )
+    table = pa.table(columns).replace_schema_metadata({_KEY: text, _SEAL: _UNSEALED})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    return sink.getvalue().to_pybytes()
+    return seal(sink.getvalue().to_pybytes())
 
 
 def decode(data: bytes, name: str) -> Words:
     """See `Words.load`; `name` is what messages call the file."""
     try:
-        words, has_checksum = _decoded(_open(data))
+        if data != seal(data):
+            raise ConfigurationError(f"its contents do not have its checksum: {_DAMAGED}")
+        words = _decoded(_open(data))
         check_words(words)
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {error}") from error
     except (OSError, pa.ArrowException, ValueError, IndexError, OverflowError) as error:
-        raise ConfigurationError(
-            f"{name}: not a readable Parquet file ({one_line(error)})"
-        ) from error
-    if not has_checksum:
-        warnings.warn(
-            f"{name}: an earlier version saved these words without a checksum, so damage may go "
-            "unseen; save them again",
-            stacklevel=3,
-        )
+        raise ConfigurationError(f"{name}: {_DAMAGED} ({one_line(error)})") from error
     return words
+
+
+def seal(contents: bytes) -> bytes:
+    """The contents of a file with the checksum of all the rest of it in its place.
+
+    Raises:
+        ConfigurationError: there is no place for it.
+    """
+    found = re.match(rb"..([0-9a-f]{64})", contents[contents.rfind(_SEAL) + len(_SEAL) :], re.S)
+    if contents[:4] != b"PAR1":
+        raise ConfigurationError("not a Parquet file")
+    if _SEAL not in contents or found is None:
+        raise ConfigurationError(
+            "not a file that this version's Words.save wrote (an earlier one saved no checksum: "
+            "read the words again)"
+        )
+    before = contents[: contents.rfind(_SEAL) + len(_SEAL) + 2]
+    after = contents[len(before) + len(_UNSEALED) :]
+    digest = hashlib.sha256(before)
+    digest.update(_UNSEALED)
+    digest.update(after)
+    return before + digest.hexdigest().encode() + after
 
 
 def _open(data: bytes) -> pq.ParquetFile:
@@ -98,11 +114,10 @@ def _open(data: bytes) -> pq.ParquetFile:
             page_checksum_verification=True,
         )
     except KeyError as error:
-        raise ConfigurationError("not a file that Words.save wrote: it has no words") from error
+        raise ConfigurationError(f"it has no column of words: {_DAMAGED}") from error
 
 
-def _decoded(file: pq.ParquetFile) -> tuple[Words, bool]:
-    """The words, and whether the file has a checksum (which then fits)."""
+def _decoded(file: pq.ParquetFile) -> Words:
     metadata = file.schema_arrow.metadata or {}
     about = _about(metadata.get(_KEY, b"{}"))
     layout = _layout(about["layout"])
@@ -146,15 +161,11 @@ def _decoded(file: pq.ParquetFile) -> tuple[Words, bool]:
             ranks=column("tracked_rank", followed) if followed else np.empty((*shape, 0), np.int64),
         ),
     )
-    has_checksum = about["format"] > 1 or _CHECKSUM in metadata
-    checksum = _checksum(metadata[_KEY], _numbers(words))
-    if has_checksum and metadata.get(_CHECKSUM) != checksum:
-        raise ConfigurationError(f"its contents do not have its checksum: {_DAMAGED}")
     for name, place in _places(layers, layout).items():
         if not np.array_equal(column(name).ravel(), place):
             raise ConfigurationError(f"its rows are not those of its patches: {_DAMAGED}")
     _check_texts(words, [chunk.flatten() for part in parts for chunk in part["word"].chunks])
-    return words, has_checksum
+    return words
 
 
 def _about(text: bytes) -> dict[str, Any]:
@@ -167,8 +178,8 @@ def _about(text: bytes) -> dict[str, Any]:
         raise ConfigurationError(f"its description is no JSON: {_DAMAGED}") from error
     if not isinstance(about, dict) or "format" not in about:
         raise ConfigurationError("not a file that Words.save wrote")
-    if about["format"] not in (1, _FORMAT):
-        raise ConfigurationError("not of a format that this version reads; a newer one may have")
+    if about["format"] != _FORMAT:
+        raise ConfigurationError("not of the format that this version reads; a newer one may be")
     types: Mapping[str, tuple[type, ...]] = {
         "format": (int,),
         "kind": (str,),
@@ -262,15 +273,6 @@ def _numbers(words: Words) -> dict[str, np.ndarray]:
     if words.tracked is not None and words.tracked.words:
         numbers |= {"tracked_value": words.tracked.values, "tracked_rank": words.tracked.ranks}
     return numbers
-
-
-def _checksum(text: bytes, numbers: Mapping[str, np.ndarray]) -> bytes:
-    """SHA-256 of the JSON and of all numbers, as hexadecimal digits."""
-    digest = hashlib.sha256(text)
-    for name, array in numbers.items():
-        digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
-    return digest.hexdigest().encode()
 
 
 def _check_size(words: int) -> None:

@@ -71,9 +71,6 @@ def test_attention_on_tiles_is_drawn_whole_and_in_tiles() -> None:
     found = attention_patterns(tiled_vlm("spatial_unpad"), tiny_image(0, 60, 30), PROMPT)
     whole, tiles = tints(found.plot())
     assert (len(whole.get_paths()), len(tiles.get_paths())) == (16, 32)
-    assert found.plot(image=tiny_image(9, 120, 60))
-    with pytest.raises(ConfigurationError, match="same picture"):
-        found.plot(image=tiny_image(9, 60, 60))
 
 
 def test_a_restore_map_shows_patches_and_other_places() -> None:

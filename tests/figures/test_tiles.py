@@ -60,6 +60,7 @@ def test_selected_patches_say_their_tile(words: Words, padded: Words) -> None:
     with pytest.raises(ConfigurationError, match="in the padding around the picture"):
         draw_selected_patches([("m", padded, padded)], patches=[(0, 0, 1)], k=1)
     other = logit_lens(tiled_vlm("spatial").trace(tiny_image(0, 61, 29)), k=2)
+    other.provenance = words.provenance
     with pytest.raises(ConfigurationError, match="b sees other patches of the picture than a"):
         draw_selected_patches([("a", words, words), ("b", other, other)], patches=[(1, 1)], k=1)
 

@@ -236,7 +236,7 @@ def test_files_that_are_not_ours(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no such file"):
         Words.load(tmp_path / "none.parquet")
     (tmp_path / "text.parquet").write_text("hello")
-    with pytest.raises(ConfigurationError, match="not a readable Parquet file"):
+    with pytest.raises(ConfigurationError, match="not a Parquet file"):
         Words.load(tmp_path / "text.parquet")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
     with pytest.raises(ConfigurationError, match=r"not a file that .* wrote"):
@@ -249,7 +249,7 @@ def test_cut_off_file(tmp_path: Path) -> None:
     path = tmp_path / "w.parquet"
     made_words().save(path)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ConfigurationError, match="not a readable Parquet file") as error:
+    with pytest.raises(ConfigurationError, match="do not have its checksum") as error:
         Words.load(path)
     assert "\n" not in str(error.value)
 
