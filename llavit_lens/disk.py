@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError, one_line
 
@@ -17,6 +21,7 @@ MAX_TEXT_BYTES = 64 * 2**20
 """Of a text or JSON file, unless the reader says otherwise."""
 
 _UNFINISHED = ".unfinished"
+_STRAY = re.compile(rf"(\d+)\.[0-9a-f]{{8}}\{_UNFINISHED}(\..*)?$")
 
 
 def user_path(
@@ -125,30 +130,64 @@ def write_atomically(
     Raises:
         LlavitLensError: of the class `error`: the target is no regular file, or cannot be written.
     """
+    place, old = _place(target, stat.S_ISREG, error)
+    path = _beside(place)
     try:
-        place = Path(target).expanduser().resolve()
-        old = _mode(place)
-        if old is not None and not stat.S_ISREG(old):
-            kind = "a folder" if stat.S_ISDIR(old) else "not a regular file"
-            raise error(f"{shown(target)}: is {kind}; choose another name")
         _remove_strays(place)
-        path = place.with_name(
-            f"{_stray_prefix(place)}{os.getpid()}.{secrets.token_hex(4)}{_UNFINISHED}{place.suffix}"
-        )
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         mode = stat.S_IMODE(path.stat().st_mode if old is None else old)
-    except (OSError, ValueError, RuntimeError) as cause:
-        raise error(f"cannot write {shown(target)}: {_reason(cause)}") from cause
+    except OSError as cause:
+        raise _not_written(target, cause, error) from cause
     try:
         yield path
         path.chmod(mode)  # some writers make a file of their own, for its owner alone
         flush(path)
         os.replace(path, place)
         flush(place.parent)
-    except OSError as cause:
-        raise error(f"cannot write {shown(target)}: {_reason(cause)}") from cause
+    except (OSError, SafetensorError) as cause:
+        raise _not_written(target, cause, error) from cause
     finally:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_folder_atomically(
+    target: str | Path, *, error: type[LlavitLensError] = ConfigurationError
+) -> Iterator[Path]:
+    """A new folder beside `target`: it takes the target's place when the block has ended.
+
+        with write_folder_atomically(out) as folder:
+            model.save_pretrained(folder)
+
+    A folder that was there stays until then. Where the process is killed between the two renames,
+    the next call puts it back. Files have the modes of new files.
+
+    Raises:
+        LlavitLensError: of the class `error`: the target is no folder, or cannot be written.
+    """
+    place, old = _place(target, stat.S_ISDIR, error)
+    path, aside = _beside(place), place.with_name(f"{_stray_prefix(place)}replaced")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if aside.exists() and old is None:
+            os.rename(aside, place)
+        _remove_strays(place)
+        path.mkdir()
+    except OSError as cause:
+        raise _not_written(target, cause, error) from cause
+    try:
+        yield path
+        settle(path)
+        remove(aside)
+        if place.exists():
+            os.rename(place, aside)
+        os.rename(path, place)
+        flush(place.parent)
+        remove(aside)
+    except (OSError, SafetensorError) as cause:
+        raise _not_written(target, cause, error) from cause
+    finally:
+        remove(path)
 
 
 def write_text_atomically(
@@ -163,13 +202,48 @@ def write_text_atomically(
         path.write_text(text, encoding="utf-8")
 
 
+def settle(folder: Path) -> None:
+    """Give all files in a folder the modes of new files, and wait until they are on the disk."""
+    follow_umask(folder)
+    for root, _, names in os.walk(folder):
+        for name in names:
+            flush(Path(root, name))
+        flush(Path(root))
+
+
+def follow_umask(folder: Path, pattern: str = "**/*") -> None:
+    """Give files in a folder the modes of new files: some writers make them for the owner only."""
+    probe = _beside(folder / "mode")
+    os.close(os.open(probe, os.O_CREAT | os.O_EXCL, 0o666))  # to ask for the umask is to change it
+    mode = stat.S_IMODE(probe.stat().st_mode)
+    probe.unlink()
+    for path in folder.glob(pattern):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode)
+
+
 def flush(path: Path) -> None:
     """Wait until a file or folder is on the disk, so that no name outlives its contents."""
+    if os.name != "posix":  # elsewhere, neither is opened for this
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a killed process left this file or folder, or a running one still writes it."""
+    return _STRAY.search(path.name) is not None
 
 
 def shown(path: str | Path) -> str:
@@ -180,26 +254,43 @@ def shown(path: str | Path) -> str:
     return text if len(text) <= 300 else f"{text[:300]}…"
 
 
-def _mode(path: Path) -> int | None:
+def _place(
+    target: str | Path, is_right: Callable[[int], bool], error: type[LlavitLensError]
+) -> tuple[Path, int | None]:
+    """Where to write, links followed, and the mode of what is there."""
+    old = None
     try:
-        return path.stat().st_mode
-    except FileNotFoundError:
-        return None
+        place = Path(target).expanduser().resolve()
+        with suppress(FileNotFoundError):
+            old = place.stat().st_mode
+    except (OSError, ValueError, RuntimeError) as cause:  # ~nobody, a NUL, a name too long, …
+        raise _not_written(target, cause, error) from cause
+    if old is not None and not is_right(old):
+        kinds = {stat.S_IFDIR: "a folder", stat.S_IFREG: "a file"}
+        kind = kinds.get(stat.S_IFMT(old), "not a regular file")
+        raise error(f"{shown(target)}: is {kind}; choose another name")
+    return place, old
+
+
+def _beside(place: Path) -> Path:
+    """A new name beside a target that says who writes there."""
+    name = f"{_stray_prefix(place)}{os.getpid()}.{secrets.token_hex(4)}{_UNFINISHED}{place.suffix}"
+    return place.with_name(name)
 
 
 def _stray_prefix(target: Path) -> str:
-    """Of the unfinished files of a target; a file name has at most 255 bytes."""
+    """Of the names beside a target; a file name has at most 255 bytes."""
     return f".{os.fsencode(target.name)[:150].decode(errors='ignore')}."
 
 
 def _remove_strays(target: Path) -> None:
-    """Delete what a killed process left beside the target."""
+    """Delete what killed processes left beside the target, where that is allowed."""
     prefix = _stray_prefix(target)
-    for entry in target.parent.iterdir():
-        if entry.name.startswith(prefix) and _UNFINISHED in entry.name:
-            process = entry.name[len(prefix) :].split(".")[0]
-            if process.isdecimal() and not _is_running(int(process)):
-                entry.unlink(missing_ok=True)
+    with suppress(OSError):
+        for entry in target.parent.iterdir():
+            stray = _STRAY.fullmatch(entry.name.removeprefix(prefix))
+            if entry.name.startswith(prefix) and stray and not _is_running(int(stray[1])):
+                remove(entry)
 
 
 def _is_running(process: int) -> bool:
@@ -211,6 +302,12 @@ def _is_running(process: int) -> bool:
         except (ProcessLookupError, OverflowError):
             return False
     return True
+
+
+def _not_written(
+    target: str | Path, cause: Exception, error: type[LlavitLensError]
+) -> LlavitLensError:
+    return error(f"cannot write {shown(target)}: {_reason(cause)}")
 
 
 def _reason(cause: Exception) -> str:

@@ -16,15 +16,16 @@ from typing import Any
 from huggingface_hub import split_state_dict_into_shards_factory
 from rich.console import Console
 from rich.progress import track
-from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
+from llavit_lens.disk import shown
 from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.checkpoints.card import model_card
 from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import Source, open_source
 from llavit_lens.model.checkpoints.target import Target, retarget
 from llavit_lens.model.checkpoints.writing import (
+    NotWritten,
     begin,
     check_out,
     finish,
@@ -74,16 +75,18 @@ def convert(
     target.config.architectures = [model_class.__name__]
     shards = _plan(target.tensors)
     try:
-        part = begin(out, _record(source, target, to))
+        part = begin(out, _record(source, target, to), shards)
         console = Console(stderr=True)
         watched = console.is_terminal
         for name, keys in track(shards.items(), "Converting", console=console, disable=not watched):
             write_tensors(part / name, {key: target.tensors[key] for key in keys})
         _write_the_rest(part, source, target, to, shards)
         finish(part, out)
-    except (OSError, SafetensorError) as error:
+    except NotWritten as error:
+        raise CheckpointError(f"{error}; run again to go on") from error
+    except OSError as error:
         raise CheckpointError(
-            f"{out}: cannot be written ({one_line(error)}); run again to go on"
+            f"cannot write {shown(out)}: {one_line(error)}; run again to go on"
         ) from error
     return target
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 from llava_layouts import reference, weights_of, write_original
 
-from llavit_lens.errors import CheckpointError
+from llavit_lens import disk
+from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.checkpoints import convert as convert_module
 from llavit_lens.model.checkpoints import writing
 from llavit_lens.model.checkpoints.convert import convert
@@ -33,7 +34,7 @@ class Killed(BaseException):
     """Stands for a kill: nothing in the code under test may catch it."""
 
 
-STEPS = ("save_file", "_complete", "_flush")
+STEPS = ((writing, "save_file"), (writing, "flush"), (disk, "flush"))
 
 
 def stop_at(step: int, stop: Callable[[], Any]) -> Callable[[], None]:
@@ -54,8 +55,8 @@ def stop_at(step: int, stop: Callable[[], Any]) -> Callable[[], None]:
 
         setattr(module, name, guarded)
 
-    for name in STEPS:
-        guard(writing, name)
+    for module, name in STEPS:
+        guard(module, name)
     for name in ("rename", "replace", "rmdir", "unlink", "mkdir"):
         guard(os, name)
 
@@ -159,3 +160,71 @@ def test_a_full_disk(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.undo()
     convert(folder, tmp_path / "out", "baseline")
     assert load(tmp_path / "out").image_token_id > 0
+
+
+def test_what_a_killed_run_left_does_not_reach_the_result(
+    folder: Path, tmp_path: Path, several_shards: None
+) -> None:
+    """Whatever it is called: safetensors, too, writes to names of its own."""
+    convert(folder, tmp_path / "undisturbed", "baseline")
+    undo = stop_at(30, raise_killed)
+    with pytest.raises(Killed):
+        convert(folder, tmp_path / "out", "baseline")
+    undo()
+    part = tmp_path / "out.part"
+    complete = [path.name for path in part.glob("*.safetensors")]
+    assert complete
+    (part / ".tmpAbCdEf").write_bytes(b"half a shard")
+    (part / "model-00009-of-00009.safetensors").write_bytes(b"of another run")
+    (part / "config.json").mkdir()
+    (part / "tokenizer").mkdir()
+    (part / "tokenizer" / "x").touch()
+    (part / "link").symlink_to(folder)
+    convert(folder, tmp_path / "out", "baseline")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "undisturbed")
+    assert folder.is_dir() and any(folder.iterdir())
+
+
+def test_a_link_in_place_of_a_shard_is_not_taken_for_one(
+    folder: Path, tmp_path: Path, several_shards: None
+) -> None:
+    convert(folder, tmp_path / "undisturbed", "baseline")
+    undo = stop_at(30, raise_killed)
+    with pytest.raises(Killed):
+        convert(folder, tmp_path / "out", "baseline")
+    undo()
+    shard = next((tmp_path / "out.part").glob("*.safetensors"))
+    (tmp_path / "other").write_bytes(shard.read_bytes()[:-4] + b"abcd")
+    shard.unlink()
+    shard.symlink_to(tmp_path / "other")
+    convert(folder, tmp_path / "out", "baseline")
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "undisturbed")
+
+
+def test_a_part_that_is_no_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    elsewhere, part = tmp_path / "elsewhere", tmp_path / "out.part"
+    elsewhere.mkdir()
+    for make in (
+        lambda: part.symlink_to(elsewhere),
+        lambda: part.symlink_to(tmp_path / "nowhere"),
+        lambda: part.write_text("mine"),
+    ):
+        make()
+        with pytest.raises(ConfigurationError, match=r"out\.part: is in the way, and is no folder"):
+            convert(folder, tmp_path / "out", "baseline")
+        part.unlink()
+    part.mkdir()
+    (part / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigurationError, match="no conversion wrote it"):
+        convert(folder, tmp_path / "out", "baseline")
+    assert (part / "notes.txt").read_text() == "mine" and not any(elsewhere.iterdir())
+
+
+def test_others_may_read_the_result(folder: Path, tmp_path: Path, several_shards: None) -> None:
+    before = os.umask(0o022)
+    try:
+        convert(folder, tmp_path / "out", "baseline")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()}
+    assert {*modes.values()} == {0o644}, modes
