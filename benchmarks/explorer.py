@@ -29,6 +29,8 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 from browser import EXPLORER, explorer_process, explorer_server, open_browser  # noqa: E402
 
+from llavit_lens.disk import write_text_atomically  # noqa: E402
+
 TARGETS = {"open": 5000.0, "server, 576 patches": 150.0}
 """Most milliseconds, of the median; beyond them the command fails."""
 LAYERS = 32
@@ -64,7 +66,7 @@ def main(
         table.add_row(name, *shown, f"{TARGETS[name]:.0f}" if name in TARGETS else "")
     Console().print(table)
     if out is not None:
-        out.write_text(json.dumps(times, indent=1))
+        write_text_atomically(out, json.dumps(times, indent=1))
     missed = [name for name, most in TARGETS.items() if statistics.median(times[name]) > most]
     if missed:
         print(f"target missed: {'; '.join(missed)}", file=sys.stderr)

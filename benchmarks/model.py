@@ -33,6 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen2Config
 from transformers.utils import is_flash_attn_2_available, logging
 
+from llavit_lens.disk import write_text_atomically
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration
 from llavit_lens.model.decoders import add_hook_points
 
@@ -134,7 +135,7 @@ def main(
         "results": results,
     }
     if out is not None:
-        out.write_text(json.dumps(report, indent=1) + "\n")
+        write_text_atomically(out, json.dumps(report, indent=1) + "\n")
 
 
 def check_device(device: str) -> None:

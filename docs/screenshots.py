@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 from browser import explorer_server, open_browser  # noqa: E402
 
+from llavit_lens.disk import write_atomically  # noqa: E402
 from llavit_lens.miniature.scenes import PATCH, example_truth  # noqa: E402
 
 COLORS = 256
@@ -87,9 +89,9 @@ def hover(page: Any, row: int, col: int) -> None:
 
 def save(page: Any, name: str) -> None:
     path = REPOSITORY / "docs" / f"{name}.png"
-    page.screenshot(path=path)
-    with Image.open(path) as picture:
-        picture.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
+    with write_atomically(path) as unfinished, Image.open(BytesIO(page.screenshot())) as picture:
+        small = picture.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+        small.save(unfinished, optimize=True)
     page.context.close()
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 

@@ -219,7 +219,8 @@ def follow_umask(folder: Path, pattern: str = "**/*") -> None:
     probe.unlink()
     for path in folder.glob(pattern):
         if path.is_file() and not path.is_symlink():
-            path.chmod(mode)
+            with suppress(PermissionError):  # somebody else's
+                path.chmod(mode)
 
 
 def flush(path: Path) -> None:

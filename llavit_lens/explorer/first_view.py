@@ -18,6 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from llavit_lens.disk import write_text_atomically
 from llavit_lens.explorer.opening import Start, start_of
 from llavit_lens.explorer.view import View
 from llavit_lens.miniature.scenes import example_path, sharper_path
@@ -111,4 +112,4 @@ def read_first_view() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(read_first_view(), separators=(",", ":")) + "\n")
+    write_text_atomically(FILE, json.dumps(read_first_view(), separators=(",", ":")) + "\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.disk import write_atomically
 from llavit_lens.figures.demo import draw_comparison
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
@@ -21,7 +21,7 @@ def draw_demo(out: Path, scene: str | None = None) -> None:
     """Write the picture of an example scene (the first if none is named): words at the input
     (Eq. 4), at a middle layer and at the output, baseline above LLaViT.
 
-    Raises ConfigurationError for a scene that is not there.
+    Raises ConfigurationError for a scene that is not there, or a file that cannot be written.
     """
     path, truth = example_path(scene), example_truth(scene)
     rows = []
@@ -34,7 +34,5 @@ def draw_demo(out: Path, scene: str | None = None) -> None:
         rows.append((title, [(input_similarity(trace, k=3), 0), (words, MIDDLE), (words, -1)]))
     with Image.open(sharper_path(path)) as picture:
         figure = draw_comparison(picture.convert("RGB"), rows, true)
-    try:
-        figure.savefig(out)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {out}: {error.strerror or error}") from error
+    with write_atomically(out) as unfinished:
+        figure.savefig(unfinished)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from llavit_lens.disk import write_text_atomically
 from llavit_lens.miniature.fingerprint import world_fingerprint
 from llavit_lens.miniature.presets import Preset
 from llavit_lens.miniature.pretrain_llm import MAP_SHARE
@@ -98,7 +99,7 @@ def write_card(folder: Path, record: dict[str, Any], preset: Preset) -> None:
         accuracy_1=_accuracy(first["accuracy"]),
         guess=_accuracy(scores["guess"]),
     )
-    (folder / "README.md").write_text(text)
+    write_text_atomically(folder / "README.md", text)
 
 
 def _table(scores: dict[str, Any]) -> str:

@@ -11,7 +11,8 @@ import pandas as pd
 
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.evaluation.paper_accuracy import BASE_LLMS, CATEGORIES
-from llavit_lens.miniature.study import Run, counts, reading
+from llavit_lens.miniature.run_file import Run
+from llavit_lens.miniature.study import counts, reading
 
 PaperTable = Mapping[str, Mapping[str, Sequence[float]]]
 

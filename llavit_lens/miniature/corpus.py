@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from llavit_lens.disk import write_atomically, write_text_atomically
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.miniature.files import write_whole
 from llavit_lens.miniature.render import emoji_font_path, render
 from llavit_lens.miniature.scenes import GRID, SIZE, Scene, Truth, patch_owners, sample_scene
 
@@ -59,21 +59,25 @@ class Corpus:
         done = folder / "pictures.json"
         if not done.is_file() or json.loads(done.read_text()) != {"count": count, "files": 2}:
             self._draw_all(*files)
-            write_whole(done, json.dumps({"count": count, "files": 2}))
+            write_text_atomically(done, json.dumps({"count": count, "files": 2}))
         self.pictures, self.owners = (np.load(file, mmap_mode="r") for file in files)
 
     def _draw_all(self, pictures: Path, owners: Path) -> None:
         emoji_font_path()  # one clear error before any work starts
         pictures.parent.mkdir(parents=True, exist_ok=True)
-        shape = (self.count, SIZE, SIZE, 3)
-        drawn_out = np.lib.format.open_memmap(pictures, "w+", np.uint8, shape)
-        owners_out = np.lib.format.open_memmap(owners, "w+", np.int16, (self.count, GRID, GRID))
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
+        shapes = (self.count, SIZE, SIZE, 3), (self.count, GRID, GRID)
+        with (
+            write_atomically(pictures) as pictures_part,
+            write_atomically(owners) as owners_part,
+            ProcessPoolExecutor(os.cpu_count()) as pool,
+        ):
+            drawn_out = np.lib.format.open_memmap(pictures_part, "w+", np.uint8, shapes[0])
+            owners_out = np.lib.format.open_memmap(owners_part, "w+", np.int16, shapes[1])
             drawn = pool.map(_draw, range(self.count), chunksize=100)
             for i, (picture, owner) in enumerate(track(drawn, "drawing scenes", self.count)):
                 drawn_out[i], owners_out[i] = picture, owner
-        drawn_out.flush()
-        owners_out.flush()
+            drawn_out.flush()
+            owners_out.flush()
 
     def scene(self, index: int) -> Scene:
         return sample_scene(index)

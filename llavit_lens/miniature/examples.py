@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from llavit_lens.disk import write_atomically, write_text_atomically
 from llavit_lens.miniature.corpus import held_out_seed
 from llavit_lens.miniature.render import render
 from llavit_lens.miniature.scenes import patch_owners, sample_scene
@@ -32,10 +33,12 @@ def write_examples(folder: Path) -> None:
             continue
         name = "-".join(t.word if t.kind == "sign" else t.name for t in scene.things)
         picture, labels = render(scene)
-        picture.save(folder / f"{name}.png", optimize=True)
-        render(scene, SHARPER)[0].save(folder / f"{name}@{SHARPER}x.png", optimize=True)
+        sharper = render(scene, SHARPER)[0]
+        for drawn, suffix in ((picture, ""), (sharper, f"@{SHARPER}x")):
+            with write_atomically(folder / f"{name}{suffix}.png") as path:
+                drawn.save(path, optimize=True)
         index[name] = {"scene": scene.to_dict(), "owner": patch_owners(labels).tolist()}
-    (folder / "scenes.json").write_text(json.dumps(index, indent=1))
+    write_text_atomically(folder / "scenes.json", json.dumps(index, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,32 +1,15 @@
-"""Results on disk: there whole or not at all, and only with the recipe that made them."""
+"""Results of a training on disk: only with the recipe that made them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llavit_lens.disk import read_json, read_text, write_text_atomically
 from llavit_lens.errors import ConfigurationError
-
-
-def save_whole(folder: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a folder beside `folder`, then put it in its place in one step."""
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    write(part)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is never seen half written."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text)
-    part.rename(path)
 
 
 def check_recipe(folder: Path, recipe: dict[str, Any]) -> None:
@@ -37,8 +20,8 @@ def check_recipe(folder: Path, recipe: dict[str, Any]) -> None:
     path, text = folder / "recipe.json", json.dumps(recipe, indent=1)
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, text)
-    elif path.read_text() != text:
+        write_text_atomically(path, text)
+    elif read_text(path) != text:
         raise ConfigurationError(
             f"{folder} was made with another recipe or preset; choose another folder, "
             "or delete that one"
@@ -59,8 +42,8 @@ def last_checkpoint(folder: Path) -> str | None:
     )
     for checkpoint in reversed(checkpoints):
         try:
-            json.loads((checkpoint / "trainer_state.json").read_text())
-        except (OSError, json.JSONDecodeError):
+            read_json(checkpoint / "trainer_state.json")
+        except ConfigurationError:
             shutil.rmtree(checkpoint)
         else:
             return str(checkpoint)

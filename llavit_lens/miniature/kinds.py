@@ -10,7 +10,8 @@ import pandas as pd
 
 from llavit_lens.miniature.guess import is_guessed
 from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS, Question
-from llavit_lens.miniature.study import Run, asked_in
+from llavit_lens.miniature.run_file import Run
+from llavit_lens.miniature.study import asked_in
 
 Kind = tuple[str, str]  # category, kind
 

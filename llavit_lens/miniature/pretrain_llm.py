@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
+from llavit_lens.disk import write_folder_atomically
 from llavit_lens.miniature.captions import DESCRIBE, caption
 from llavit_lens.miniature.concepts import COLORS, CONCEPTS, NUMBERS, POSITIONS, SIGN_WORDS
 from llavit_lens.miniature.corpus import Corpus, pick
-from llavit_lens.miniature.files import save_whole
 from llavit_lens.miniature.general_text import general_document, lexicon_words
 from llavit_lens.miniature.questions import ALWAYS_TOLD, TOLD_WITH_PLACE, Question, questions
 from llavit_lens.miniature.runs import Schedule, run
@@ -325,5 +325,6 @@ def pretrain_llm(
     hook = model.model.register_forward_pre_hook(add_places, with_kwargs=True)
     run(model, documents, CollateDocuments(tokenizer), home, schedule, name="language model")
     hook.remove()
-    save_whole(folder, model.save_pretrained)
+    with write_folder_atomically(folder) as part:
+        model.save_pretrained(part)
     return model

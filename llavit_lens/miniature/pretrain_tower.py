@@ -12,10 +12,10 @@ from torch.utils.data import Dataset
 from transformers import CLIPVisionModel, PreTrainedTokenizerBase
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from llavit_lens.disk import write_folder_atomically
 from llavit_lens.miniature.captions import caption
 from llavit_lens.miniature.concepts import BACKGROUNDS, CONCEPTS, SIGN_WORDS
 from llavit_lens.miniature.corpus import Corpus, pick
-from llavit_lens.miniature.files import save_whole
 from llavit_lens.miniature.runs import Schedule, run
 from llavit_lens.miniature.tower import ContrastiveTower, tower_config
 
@@ -86,5 +86,6 @@ def pretrain_tower(
     pairs = CaptionPairs(corpus, schedule.steps * schedule.batch)
     home = folder.with_name(f"{folder.name}.run")
     run(model, pairs, CollatePairs(tokenizer), home, schedule, name="vision tower")
-    save_whole(folder, model.vision.save_pretrained)
+    with write_folder_atomically(folder) as part:
+        model.vision.save_pretrained(part)
     return model.vision

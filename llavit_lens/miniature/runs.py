@@ -14,7 +14,8 @@ from torch import nn
 from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainingArguments
 
-from llavit_lens.miniature.files import last_checkpoint, write_whole
+from llavit_lens.disk import write_text_atomically
+from llavit_lens.miniature.files import last_checkpoint
 from llavit_lens.training.trainer import RecipeTrainer
 
 
@@ -117,6 +118,6 @@ class _Clock(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         now = time.monotonic()
         self.minutes, self.since = self.minutes + (now - self.since) / 60, now
-        write_whole(self.file, json.dumps(self.minutes))
+        write_text_atomically(self.file, json.dumps(self.minutes))
 
     on_train_end = on_save

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, CLIPVisionModel, Qwen2ForCausalLM
 
-from llavit_lens.miniature.files import save_whole, write_whole
+from llavit_lens.disk import write_folder_atomically, write_text_atomically
 from llavit_lens.miniature.presets import preset_named
 from llavit_lens.miniature.train import SHIPPED, shared_recipe
 
@@ -20,11 +20,13 @@ def ship_shared(shared: Path, preset: str = "cpu") -> None:
     """Copy tokenizer, tower and language model of `prepare_shared`, and their recipe."""
     for name, kind in (("tower", CLIPVisionModel), ("llm", Qwen2ForCausalLM)):
         model = kind.from_pretrained(shared / name).bfloat16()
-        save_whole(SHIPPED / name, model.save_pretrained)
+        with write_folder_atomically(SHIPPED / name) as folder:
+            model.save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizer")
-    save_whole(SHIPPED / "tokenizer", tokenizer.save_pretrained)
+    with write_folder_atomically(SHIPPED / "tokenizer") as folder:
+        tokenizer.save_pretrained(folder)
     recipe = shared_recipe(preset_named(preset))
-    write_whole(SHIPPED / "recipe.json", json.dumps(recipe, indent=1))
+    write_text_atomically(SHIPPED / "recipe.json", json.dumps(recipe, indent=1))
 
 
 if __name__ == "__main__":

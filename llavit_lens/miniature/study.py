@@ -1,14 +1,8 @@
-"""The miniature study: every variant, trained with several seeds, examined on the same scenes.
-
-A run's result is one small JSON file, `<variant>-seed<N>.json`, with the counts of every scene, so
-that intervals and paired differences can be computed from the files alone.
-"""
+"""The miniature study: every variant, trained with several seeds, examined on the same scenes."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +11,12 @@ import numpy as np
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.corpus import held_out_seed
 from llavit_lens.miniature.examine import Exam, asked_of, examine, of_category
-from llavit_lens.miniature.files import write_whole
 from llavit_lens.miniature.fingerprint import world_fingerprint
 from llavit_lens.miniature.guess import is_guessed
 from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS, Question
+from llavit_lens.miniature.run_file import Run, load_run
 from llavit_lens.miniature.scenes import sample_scene
 from llavit_lens.vlm.vlm import VLM
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one trained model read and answered.
-
-    Attributes:
-        variant, seed: which run of `llavit-lens demo train`.
-        world: fingerprint of the world it was trained and examined in.
-        made: how it was trained: preset, minutes, losses of each stage over equal parts of it,
-            machine, precision, versions; hashes of the tower and language model that it began with.
-        scene_set: number of the held-out set.
-        kinds: right and asked of each kind of question, by "category, kind".
-        right, asked: counts of each scene, by category.
-        read: patches of things with a true word among the top 3, [states of the residual stream]
-            for each scene.
-        patches: patches of things, of each scene.
-    """
-
-    variant: str
-    seed: int
-    world: str
-    made: dict[str, Any]
-    scene_set: int
-    kinds: dict[str, list[int]]
-    right: dict[str, list[int]]
-    asked: dict[str, list[int]]
-    read: list[list[int]]
-    patches: list[int]
 
 
 def examine_run(
@@ -86,20 +51,12 @@ def examine_run(
     )
 
 
-def save_run(run: Run, folder: Path) -> Path:
-    """Write `<variant>-seed<N>.json`, one line for each field; returns its path."""
-    path = folder / f"{run.variant}-seed{run.seed}.json"
-    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in asdict(run).items()]
-    write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
-    return path
-
-
 def load_runs(folder: Path, variants: Sequence[str]) -> dict[str, list[Run]]:
     """The runs of some variants that a folder holds, in the order of their seeds.
 
     Raises:
         ConfigurationError: a file that is no result, a variant without any, or results that cannot
-            be compared: of other presets, parts, worlds or scenes.
+            be compared: of other presets, parts, worlds, scenes or depths.
     """
     runs: dict[str, list[Run]] = {}
     for variant in variants:
@@ -127,43 +84,13 @@ def load_runs(folder: Path, variants: Sequence[str]) -> dict[str, list[Run]]:
     return runs
 
 
-_SAME = ("world", "preset", "tower", "language model", "set of scenes", "exam", "truth")
+_SAME = ("world", "preset", "tower", "language model", "set of scenes", "exam", "truth", "depth")
 
 
 def _terms(run: Run) -> tuple[Any, ...]:
     """What must be the same for runs to be compared."""
     made = [run.made.get(key) for key in ("preset", "tower", "llm")]
-    return (run.world, *made, run.scene_set, run.asked, run.patches)
-
-
-def load_run(path: Path) -> Run:
-    """One run's result. Raises ConfigurationError for a file that is none, or has another name."""
-    try:
-        run = Run(**json.loads(path.read_text()))
-        scenes = {len(run.patches), len(run.read)}
-        for of_category in (run.right, run.asked):
-            scenes |= {len(of_category[category]) for category in CATEGORIES_OF_QUESTIONS}
-        alike = all(_kinds_add_up(run, category) for category in CATEGORIES_OF_QUESTIONS)
-        alike &= {kind.split(", ")[0] for kind in run.kinds} <= {*CATEGORIES_OF_QUESTIONS}
-    except (OSError, AttributeError, TypeError, ValueError, KeyError) as error:
-        raise ConfigurationError(f"{path} is no result of a run: {error}") from error
-    if len(scenes) > 1:
-        raise ConfigurationError(f"{path} is no result of a run: its counts differ in length")
-    if not alike:
-        raise ConfigurationError(
-            f"{path} is no result of a run: its counts differ between kinds of questions and scenes"
-        )
-    if path.name != f"{run.variant}-seed{run.seed}.json":
-        raise ConfigurationError(
-            f"{path} holds the result of {run.variant}, seed {run.seed}: name it so, or remove it"
-        )
-    return run
-
-
-def _kinds_add_up(run: Run, category: str) -> bool:
-    kinds = [counts for kind, counts in run.kinds.items() if kind.startswith(f"{category}, ")]
-    scenes = [sum(run.right[category]), sum(run.asked[category])]
-    return [sum(column) for column in zip(*kinds, strict=True)] == scenes
+    return (run.world, *made, run.scene_set, run.asked, run.patches, len(run.read[0]))
 
 
 def counts(runs: Sequence[Run], category: str) -> tuple[np.ndarray, np.ndarray]:

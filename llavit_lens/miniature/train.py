@@ -19,7 +19,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from multiprocessing import get_context, parent_process
@@ -31,10 +30,11 @@ import torch
 from transformers import AutoTokenizer, CLIPVisionModel, Qwen2ForCausalLM
 from transformers.utils import is_accelerate_available
 
+from llavit_lens.disk import read_json, write_folder_atomically, write_text_atomically
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.card import write_card
 from llavit_lens.miniature.corpus import Corpus
-from llavit_lens.miniature.files import check_recipe, save_whole, sha256, write_whole
+from llavit_lens.miniature.files import check_recipe, sha256
 from llavit_lens.miniature.fingerprint import world_fingerprint
 from llavit_lens.miniature.instructions import (
     CAPTION_SHARE,
@@ -116,11 +116,12 @@ def prepare_shared(shared: Path, preset: str, anew: bool = False) -> None:
     check_recipe(shared, {**recipe, "pretrained anew": anew})
     if not anew and is_shipped(recipe):
         for part in PARTS:
-            copy = partial(shutil.copytree, SHIPPED / part, dirs_exist_ok=True)
             if not (shared / part).is_dir():
-                save_whole(shared / part, copy)
+                with write_folder_atomically(shared / part) as folder:
+                    shutil.copytree(SHIPPED / part, folder, dirs_exist_ok=True)
     if not (shared / "tokenizer").is_dir():
-        save_whole(shared / "tokenizer", build_tokenizer().save_pretrained)
+        with write_folder_atomically(shared / "tokenizer") as folder:
+            build_tokenizer().save_pretrained(folder)
     Corpus(shared, p.scenes)
     jobs: list[tuple[Callable, tuple]] = []
     if not (shared / "tower" / "model.safetensors").is_file():
@@ -140,7 +141,7 @@ def shared_recipe(preset: Preset) -> dict[str, Any]:
 def is_shipped(recipe: dict[str, Any]) -> bool:
     """Whether the parts that come with the package were made by this recipe."""
     file = SHIPPED / "recipe.json"
-    return file.is_file() and json.loads(file.read_text()) == json.loads(json.dumps(recipe))
+    return file.is_file() and read_json(file) == json.loads(json.dumps(recipe))
 
 
 def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: str) -> None:
@@ -163,8 +164,9 @@ def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: s
             stage.freeze(model)
             collate, title = CollateExamples(tokenizer), f"{variant}, {stage.name}"
             course = run(model, examples, collate, home / "run", schedule, title)
-            write_whole(home / "course.json", json.dumps(course._asdict()))
-            save_whole(home / "model", model.save_pretrained)
+            write_text_atomically(home / "course.json", json.dumps(course._asdict()))
+            with write_folder_atomically(home / "model") as part:
+                model.save_pretrained(part)
         else:
             model = LlavitForConditionalGeneration.from_pretrained(home / "model")
         courses[stage.name] = _course(home)
@@ -181,21 +183,18 @@ def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: s
         "versions": {name: version(name) for name in ("torch", "transformers", "llavit-lens")},
         "scores": scores,
     }
-
-    def write(result: Path) -> None:
+    with write_folder_atomically(folder / "model") as result:
         model.bfloat16().save_pretrained(result)
         build_processor(tokenizer).save_pretrained(result)
         write_card(result, record, p)
-        (result / "scores.json").write_text(json.dumps(record, indent=1))
-
-    save_whole(folder / "model", write)
+        write_text_atomically(result / "scores.json", json.dumps(record, indent=1))
 
 
 def _course(home: Path) -> Course:
     file = home / "course.json"
     if file.is_file():
-        return Course(**json.loads(file.read_text()))
-    return Course(json.loads((home / "minutes.json").read_text()), [])  # begun by an older version
+        return Course(**read_json(file))
+    return Course(read_json(home / "minutes.json"), [])  # begun by an older version
 
 
 def _check_variant(folder: Path, variant: str, seed: int, shared: Path, preset: str) -> None:

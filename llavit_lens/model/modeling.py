@@ -6,6 +6,7 @@ Shape letters: B batch, L new tokens, P cached tokens; T tiles, C patches of a t
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from transformers.models.llava.modeling_llava import (
 )
 from transformers.utils.generic import can_return_tuple
 
+from llavit_lens.disk import follow_umask
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.compat import CACHE, WholePrompts, one_cache, rename_cache
 from llavit_lens.model.configuration import LlavitConfig
@@ -65,6 +67,8 @@ class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):
     ) -> None:
         """As in transformers, but under native key names unless `save_original_format=True`."""
         super().save_pretrained(save_directory, **{"save_original_format": False, **kwargs})
+        if Path(save_directory).is_dir():
+            follow_umask(Path(save_directory), "*.safetensors")  # theirs are for their owner alone
 
 
 class LlavitModel(LlavitPreTrainedModel, LlavaModel):

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.cost import table_4 as four
 from llavit_lens.evaluation.cost import table_5 as five
 from llavit_lens.figures.flops import MODULE_NAMES, draw_flops
 from llavit_lens.figures.parameters import draw_parameters
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from llavit_lens.reports.files import make_folder, write_report
 
 
 def parameter_report(out: Path | None = None) -> None:
@@ -27,7 +23,7 @@ def parameter_report(out: Path | None = None) -> None:
     Raises:
         ConfigurationError: `out` is no folder and cannot be made one, or cannot be written to.
     """
-    _make_folder(out)
+    make_folder(out)
     rows = four.table_4()
     columns = ("base LLM", "method", "parameters", "in 10⁹", "paper", "+ %", "paper")
     cells = [
@@ -49,7 +45,8 @@ def parameter_report(out: Path | None = None) -> None:
         _vocabulary_note(rows),
         *_notes_on_other_llms(rows),
     )
-    _write("table_4", rows, draw_parameters(rows), out)
+    table = pd.DataFrame([asdict(row) for row in rows])
+    write_report("table_4", table, draw_parameters(rows), out)
 
 
 def flop_report(out: Path | None = None) -> None:
@@ -58,7 +55,7 @@ def flop_report(out: Path | None = None) -> None:
     Raises:
         ConfigurationError: as `parameter_report`.
     """
-    _make_folder(out)
+    make_folder(out)
     rows = five.table_5()
     columns = ("module", "paper", "formula that fits", "gives", "counted", "by formula")
     cells = [
@@ -89,7 +86,8 @@ def flop_report(out: Path | None = None) -> None:
         "In the formulas N is the number of tokens, d the width, i the width of the MLP and L the "
         "number of layers. The paper's totals come out only from terms rounded to two decimals.",
     )
-    _write("table_5", rows, draw_flops(rows, paper, counted), out)
+    table = pd.DataFrame([asdict(row) for row in rows])
+    write_report("table_5", table, draw_flops(rows, paper, counted), out)
 
 
 def _vocabulary_note(rows: Sequence[four.Row]) -> str:
@@ -141,31 +139,3 @@ def _print_notes(*notes: str) -> None:
     console = Console(highlight=False)
     for note in notes:
         console.print(note, markup=False)
-
-
-def _make_folder(out: Path | None) -> None:
-    if out is None:
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write to the folder {out}: {error.strerror or error}"
-        ) from error
-
-
-def _write(
-    name: str, rows: Sequence[four.Row] | Sequence[five.Row], figure: Figure, out: Path | None
-) -> None:
-    if out is None:
-        return
-    try:
-        pd.DataFrame([asdict(row) for row in rows]).to_csv(out / f"{name}.csv", index=False)
-        figure.savefig(out / f"{name}.png")
-        # without the date, so that the same numbers give the same file
-        figure.savefig(out / f"{name}.pdf", metadata={"CreationDate": None})
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write to the folder {out}: {error.strerror or error}"
-        ) from error
-    print(f"The table and its figure are {(out / name).resolve()}.csv, .png and .pdf")

@@ -1,21 +1,23 @@
-"""Where reports go: a folder with a table and its figure, under one name."""
+"""Where reports go: files that are there whole or not at all, often several under one name."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from llavit_lens.disk import shown, write_atomically
 from llavit_lens.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_UNDATED: dict[str, Any] = {"CreationDate": None}  # so that the same numbers give the same file
+# So that the same numbers give the same file.
+_UNDATED: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 
 
 def make_folder(out: Path | None) -> None:
@@ -25,8 +27,25 @@ def make_folder(out: Path | None) -> None:
         ConfigurationError: it is no folder and cannot be made one.
     """
     if out is not None:
-        with _writing_to(out):
+        try:
             out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot make the folder {shown(out)}: {error.strerror or error}"
+            ) from error
+
+
+def write_files(contents: Mapping[Path, pd.DataFrame | Figure | str]) -> None:
+    """Write tables, figures and texts in the formats of their suffixes.
+
+    All are written before the first takes its place, so that files of one report belong together.
+
+    Raises:
+        ConfigurationError: one of them cannot be written; those that were there stay.
+    """
+    with ExitStack() as files:
+        for target, content in contents.items():
+            _write(content, files.enter_context(write_atomically(target)))
 
 
 def write_report(name: str, table: pd.DataFrame, figure: Figure, out: Path | None) -> None:
@@ -37,10 +56,9 @@ def write_report(name: str, table: pd.DataFrame, figure: Figure, out: Path | Non
     """
     if out is None:
         return
-    with _writing_to(out):
-        table.to_csv(out / f"{name}.csv", index=False)
-        figure.savefig(out / f"{name}.png")
-        figure.savefig(out / f"{name}.pdf", metadata=_UNDATED)
+    write_files(
+        {out / f"{name}.csv": table, out / f"{name}.png": figure, out / f"{name}.pdf": figure}
+    )
     print(f"The table and its figure are {(out / name).resolve()}.csv, .png and .pdf")
 
 
@@ -52,18 +70,20 @@ def write_figure(name: str, figure: Figure, data: dict[str, Any], out: Path) -> 
     Raises:
         ConfigurationError: the folder cannot be written to.
     """
-    with _writing_to(out):
-        figure.savefig(out / f"{name}.png")
-        figure.savefig(out / f"{name}.pdf", metadata=_UNDATED)
-        (out / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
+    text = json.dumps(data, indent=1) + "\n"
+    write_files(
+        {out / f"{name}.png": figure, out / f"{name}.pdf": figure, out / f"{name}.json": text}
+    )
     print(f"The figure is {(out / name).resolve()}.png and .pdf, its data .json")
 
 
-@contextmanager
-def _writing_to(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write to the folder {out}: {error.strerror or error}"
-        ) from error
+def _write(content: pd.DataFrame | Figure | str, path: Path) -> None:
+    suffix = path.suffix.lower()
+    if isinstance(content, str):
+        path.write_text(content, encoding="utf-8")
+    elif not isinstance(content, pd.DataFrame):
+        content.savefig(path, metadata=_UNDATED.get(suffix))
+    elif suffix == ".csv":
+        content.to_csv(path, index=False)
+    else:
+        content.to_parquet(path, index=False)

@@ -25,6 +25,7 @@ from llavit_lens.miniature.scenes import (
     example_path,
     example_truth,
 )
+from llavit_lens.reports.files import write_files
 from llavit_lens.vlm.images import open_image
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT
@@ -276,10 +277,7 @@ def _print_frequent(name: str, words: Words, k: int) -> None:
 
 
 def _write_figure(figure: Figure, out: Path) -> None:
-    try:
-        figure.savefig(out)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {out}: {error.strerror or error}") from error
+    write_files({out: figure})
     print(f"The picture is {out.resolve()}")
 
 
@@ -291,12 +289,5 @@ def _write_table(found: Sequence[tuple[str, Words]], out: Path) -> None:
         table.insert(0, "model", name)
         table.insert(1, "lens", words.kind)
         tables.append(table)
-    whole = pd.concat(tables, ignore_index=True)
-    try:
-        if out.suffix.lower() == ".csv":
-            whole.to_csv(out, index=False)
-        else:
-            whole.to_parquet(out, index=False)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {out}: {error.strerror or error}") from error
+    write_files({out: pd.concat(tables, ignore_index=True)})
     print(f"The table is {out.resolve()}")

@@ -22,6 +22,7 @@ from llavit_lens.evaluation.readability import readability
 from llavit_lens.evaluation.untrained import untrained
 from llavit_lens.figures.readability import draw_readability
 from llavit_lens.miniature.labelled import demo_pictures
+from llavit_lens.reports.files import write_files
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.orientation import Orientation
 
@@ -185,17 +186,6 @@ def _print_notes(name: str, table: pd.DataFrame) -> None:
 
 
 def _write(table: pd.DataFrame, what: str, path: Path) -> None:
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".csv":
-            table.to_csv(path, index=False)
-        elif suffix == ".parquet":
-            table.to_parquet(path, index=False)
-        else:
-            # without the date, so that the same numbers give the same file
-            metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(suffix)
-            draw_readability(table, what).savefig(path, metadata=metadata)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {path}: {error.strerror or error}") from error
-    kind = "table" if suffix in TABLES else "picture"
-    print(f"The {kind} is {path.resolve()}")
+    is_table = path.suffix.lower() in TABLES
+    write_files({path: table if is_table else draw_readability(table, what)})
+    print(f"The {'table' if is_table else 'picture'} is {path.resolve()}")

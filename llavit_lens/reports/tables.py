@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE
@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from llavit_lens.disk import read_json
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.paper_accuracy import BASE_LLMS, CATEGORIES
 from llavit_lens.figures.kinds import HALF_INTERVAL, draw_kinds
@@ -22,14 +23,8 @@ from llavit_lens.figures.study import draw_study, over_what
 from llavit_lens.miniature.comparison import PaperTable, compare, losses, orderings
 from llavit_lens.miniature.examine import Exam, exams
 from llavit_lens.miniature.kinds import by_kind
-from llavit_lens.miniature.study import (
-    Run,
-    examine_run,
-    guessed,
-    load_run,
-    load_runs,
-    save_run,
-)
+from llavit_lens.miniature.run_file import Run, load_run, save_run
+from llavit_lens.miniature.study import examine_run, guessed, load_runs
 from llavit_lens.miniature.train import train_demo
 from llavit_lens.reports.files import make_folder, write_report
 from llavit_lens.vlm.load import load
@@ -113,15 +108,21 @@ def _train_and_examine(
                 )
             continue
         folder = train_demo(variant, seed, train, preset)
-        record = json.loads((folder / "scores.json").read_text())
-        recipe = json.loads((folder.parent / "recipe.json").read_text())
+        record, recipe = _table(folder / "scores.json"), _table(folder.parent / "recipe.json")
         made = {key: record[key] for key in MADE if key in record}
-        made |= {key: recipe[key] for key in ("tower", "llm")}
+        made |= {key: recipe[key] for key in ("tower", "llm") if key in recipe}
         asked = asked or exams(scenes, SCENE_SET)
         steps = track(
             asked, escape(f"examining {folder.parent.name}"), console=Console(stderr=True)
         )
         save_run(examine_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: is no table of names and values; train the model again")
+    return content
 
 
 def _print(

@@ -5,22 +5,7 @@ import json
 import pytest
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.miniature.files import check_recipe, last_checkpoint, save_whole
-
-
-def test_a_half_written_folder_is_not_there(tmp_path):
-    folder = tmp_path / "model"
-
-    def killed(part):
-        (part / "config.json").write_text("{}")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        save_whole(folder, killed)
-    assert not folder.exists()
-    save_whole(folder, lambda part: (part / "weights").write_text("w"))
-    assert [f.name for f in folder.iterdir()] == ["weights"]  # nothing of the first try
-    assert not list(tmp_path.glob("*.part"))
+from llavit_lens.miniature.files import check_recipe, last_checkpoint
 
 
 def test_the_newest_complete_checkpoint_counts(tmp_path):

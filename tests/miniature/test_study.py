@@ -23,22 +23,14 @@ from llavit_lens.miniature.fingerprint import world_fingerprint
 from llavit_lens.miniature.guess import is_guessed
 from llavit_lens.miniature.kinds import by_kind
 from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS
+from llavit_lens.miniature.run_file import Run, save_run
 from llavit_lens.miniature.scenes import (
     example_names,
     example_path,
     example_truth,
     sample_scene,
 )
-from llavit_lens.miniature.study import (
-    Run,
-    asked_in,
-    counts,
-    examine_run,
-    guessed,
-    load_runs,
-    reading,
-    save_run,
-)
+from llavit_lens.miniature.study import asked_in, counts, examine_run, guessed, load_runs, reading
 from llavit_lens.vlm.load import load
 
 SCENES = 40

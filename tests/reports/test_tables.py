@@ -14,7 +14,7 @@ from fonts import needs_font
 
 from llavit_lens.evaluation.paper_accuracy import CATEGORIES, TABLE_3
 from llavit_lens.miniature.fingerprint import world_fingerprint
-from llavit_lens.miniature.study import Run, save_run
+from llavit_lens.miniature.run_file import Run, save_run
 
 ANALYSES = Path(__file__).parents[2] / "analyses"
 KINDS = dict(zip(CATEGORIES, ("at", "read_relation", "exist_trait", "exist_kind"), strict=True))
