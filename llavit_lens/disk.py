@@ -269,7 +269,7 @@ def _place(
     if old is not None and not is_right(old):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFREG: "a file"}
         kind = kinds.get(stat.S_IFMT(old), "not a regular file")
-        raise error(f"{shown(target)}: is {kind}; choose another name")
+        raise error(f"cannot write {shown(target)}: it is {kind}; choose another name")
     return place, old
 
 

@@ -31,7 +31,7 @@ def make_folder(out: Path | None) -> None:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
-                f"cannot make the folder {shown(out)}: {error.strerror or error}"
+                f"cannot write to the folder {shown(out)}: {error.strerror or error}"
             ) from error
 
 
