@@ -21,6 +21,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from llavit_lens.disk import write_text_atomically
+
 SECONDS = 460
 """For everything."""
 PACKAGES = ("torch", "transformers", "accelerate", "triton", "flash-attn", "numpy", "pytest")
@@ -105,7 +107,7 @@ def main(parts: tuple[Part, ...], out: Path | None, seconds: float = SECONDS) ->
         report["parts"][part.name] = run(part, min(part.seconds, left))
         report["seconds"] = round(time.monotonic() - start, 1)
         if out is not None:  # after each part, should the whole be stopped
-            out.write_text(json.dumps(report, indent=1) + "\n")
+            write_text_atomically(out, json.dumps(report, indent=1) + "\n")
     print(json.dumps(report, separators=(",", ":"), ensure_ascii=False))
     return all(result["outcome"] == "done" for result in report["parts"].values())
 

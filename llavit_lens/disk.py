@@ -171,6 +171,7 @@ def write_folder_atomically(
         place.parent.mkdir(parents=True, exist_ok=True)
         if aside.exists() and old is None:
             os.rename(aside, place)
+        remove(aside)
         _remove_strays(place)
         path.mkdir()
     except OSError as cause:
@@ -178,7 +179,6 @@ def write_folder_atomically(
     try:
         yield path
         settle(path)
-        remove(aside)
         if place.exists():
             os.rename(place, aside)
         os.rename(path, place)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,11 @@ from llavit_lens.disk import (
     read_bytes,
     read_json,
     read_text,
+    settle,
     shown,
     user_path,
     write_atomically,
+    write_folder_atomically,
     write_text_atomically,
 )
 from llavit_lens.errors import CheckpointError, ConfigurationError
@@ -154,3 +157,114 @@ def test_threads_that_write_one_file_do_not_mix(tmp_path: Path) -> None:
         thread.join()
     assert target.read_text() in texts
     assert list(tmp_path.iterdir()) == [target]
+
+
+def contents_of(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_text() for path in files}
+
+
+def write_version(target: Path, version: str) -> None:
+    with write_folder_atomically(target) as folder:
+        (folder / "weights").write_text(version * 1000)
+        (folder / "inner").mkdir()
+        (folder / "inner" / version).write_text(version)
+
+
+def whole(version: str) -> dict[str, str]:
+    return {"weights": version * 1000, f"inner/{version}": version}
+
+
+def test_a_folder_takes_the_place_of_the_old_one_or_leaves_it(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    with pytest.raises(KeyboardInterrupt), write_folder_atomically(target) as folder:
+        (folder / "config.json").write_text("half")
+        raise KeyboardInterrupt
+    assert not any(tmp_path.iterdir())
+    write_version(target, "a")
+    assert contents_of(target) == whole("a")
+    full = pytest.raises(ConfigurationError, match=r"cannot write .*No space left")
+    with full, write_folder_atomically(target) as folder:
+        (folder / "weights").write_text("half")
+        raise OSError(28, "No space left on device")
+    assert contents_of(target) == whole("a")
+    write_version(target, "b")
+    assert contents_of(target) == whole("b")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_folder_killed_at_any_step_is_the_old_or_the_new_one(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    write_version(target, "a")
+    absent = 0
+    for step in range(1, 100):
+        child = os.fork()
+        if child == 0:
+            kill_at_call(step)
+            write_version(target, "b")
+            os._exit(0)
+        killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        absent += not target.exists()
+        with pytest.raises(KeyError), write_folder_atomically(target):
+            raise KeyError  # begins, which repairs, and changes nothing
+        assert contents_of(target) in (whole("a"), whole("b"))
+        assert list(tmp_path.iterdir()) == [target]
+        write_version(target, "a")
+        if not killed:
+            break
+    assert 10 < step < 99 and absent == 1  # between the two renames
+
+
+def kill_at_call(step: int) -> None:
+    """Kill this process before the given call that changes something on the disk."""
+    count = 0
+
+    def guard(original: Any) -> Any:
+        def guarded(*arguments: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **options)
+
+        return guarded
+
+    for name in ("rename", "replace", "unlink", "rmdir", "mkdir", "fsync", "open", "chmod"):
+        setattr(os, name, guard(getattr(os, name)))
+
+
+def test_a_file_is_no_folder_and_a_folder_no_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigurationError, match="it is a file; choose another name"):
+        write_version(tmp_path / "file", "a")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_files_of_a_folder_have_the_modes_of_new_files(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with write_folder_atomically(tmp_path / "model") as folder:
+            os.close(os.open(folder / "weights", os.O_CREAT, 0o600))
+            (folder / "link").symlink_to("weights")
+        assert (tmp_path / "model" / "weights").stat().st_mode & 0o777 == 0o640
+        assert (tmp_path / "model").stat().st_mode & 0o777 == 0o750
+    finally:
+        os.umask(before)
+    settle(tmp_path / "model")
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {"weights", "link"}
+
+
+def test_only_own_strays_are_removed(tmp_path: Path) -> None:
+    dead = 2**22 - 1  # more than there are processes
+    mine = tmp_path / f".x.csv.{dead}.0123abcd.unfinished.csv"
+    others = [
+        tmp_path / f".x.csv.7.{dead}.0123abcd.unfinished.csv",  # of a target x.csv.7
+        tmp_path / f".x.csv.{os.getpid()}.0123abcd.unfinished.csv",  # still written
+        tmp_path / ".x.csv.unfinished",
+        tmp_path / "x.csv.bak",
+    ]
+    for path in (mine, *others):
+        path.touch()
+    write_text_atomically(tmp_path / "x.csv", "new")
+    assert {*tmp_path.iterdir()} == {*others, tmp_path / "x.csv"}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +26,7 @@ from llavit_lens.miniature.fingerprint import world_fingerprint
 from llavit_lens.miniature.guess import is_guessed
 from llavit_lens.miniature.kinds import by_kind
 from llavit_lens.miniature.questions import CATEGORIES_OF_QUESTIONS
-from llavit_lens.miniature.run_file import Run, save_run
+from llavit_lens.miniature.run_file import Run, load_run, save_run
 from llavit_lens.miniature.scenes import (
     example_names,
     example_path,
@@ -183,6 +186,110 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
         load_runs(tmp_path, ["baseline"])
     (tmp_path / "baseline-seed0.json").write_text(json.dumps({"variant": "baseline"}))
     with pytest.raises(ConfigurationError, match=r"baseline-seed0\.json is no result"):
+        load_runs(tmp_path, ["baseline"])
+
+
+def set_at(value: Any, *keys: Any) -> Callable[[Any], Any]:
+    """A change of one place in the JSON of a run; no keys: all of it."""
+
+    def change(content: Any) -> Any:
+        if not keys:
+            return value
+        for key in keys[:-1]:
+            content = content[key]
+        content[keys[-1]] = value
+
+    return change
+
+
+def add_to_all(content: Any) -> None:
+    """More read than there is, in every scene."""
+    content["read"] = [[11, 0, 0]] * SCENES
+
+
+WRONG_RESULTS: dict[str, Callable[[Any], Any]] = {
+    "a list": set_at([]),
+    "null": set_at(None),
+    "a number": set_at(5),
+    **{f"{name} {value!r}": set_at(value, name)
+       for name in ("seed", "scene_set", "kinds", "right", "asked", "read", "patches")
+       for value in (None, "x", 1.5, True, -1, float("nan"), [], {}, [[]], {"x": 1})},
+    **{f"{name} {value!r}": set_at(value, name)
+       for name in ("variant", "world", "made")
+       for value in (None, 1.5, True, -1, [], [[]])},
+    "a field more": set_at(1, "more"),
+    "a field less": lambda content: content.pop("read") and None,
+    **{f"read[0][0] {value!r}": set_at(value, "read", 0, 0)
+       for value in (-5, 11, 10**6, 10**30, float("nan"), float("inf"), 2.0, "3", None, True, [1])},
+    "read[0]": set_at(7, "read", 0),
+    "read[0] longer": set_at([1, 2, 3, 4], "read", 0),
+    "read shorter": lambda content: content["read"].pop() and None,
+    "read without states": set_at([[]] * SCENES, "read"),
+    "all read above": add_to_all,
+    "patches[0] many": set_at(10**6, "patches", 0),
+    "patches[0] fewer than read": set_at(0, "patches", 0),
+    "right above asked": set_at(5, "right", "general", 0),
+    "right negative": set_at(-1, "right", "general", 0),
+    "right a text": set_at("4", "right", "general", 0),
+    "right of one category": set_at("4444", "right", "general"),
+    "right of another": set_at([1], "right", "x"),
+    "asked nothing": set_at([0] * SCENES, "asked", "general"),
+    "asked huge": set_at(10**400, "asked", "general", 0),
+    "kinds above": set_at([10**3, 5], "kinds", "general, exist_trait"),
+    "kinds of three": set_at([1, 1, 1], "kinds", "general, exist_trait"),
+    "kinds of none": set_at([], "kinds", "general, exist_trait"),
+    "kinds of a text": set_at("ab", "kinds", "general, exist_trait"),
+    "kinds of no category": set_at([0, 0], "kinds", "x, y"),
+    "seed a text": set_at("0", "seed"),
+    "losses a list": set_at([1.0], "made", "losses"),
+    "losses of a text": set_at({"stage 2": "x"}, "made", "losses"),
+    "losses NaN": set_at({"stage 2": [float("nan")]}, "made", "losses"),
+    "losses negative": set_at({"stage 2": [-1.0]}, "made", "losses"),
+    "losses of lists": set_at({"stage 2": [[1.0]]}, "made", "losses"),
+    "preset a list": set_at([], "made", "preset"),
+    "tower a table": set_at({}, "made", "tower"),
+    "minutes a text": set_at("1", "made", "minutes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG_RESULTS)
+def test_results_that_cannot_be_are_refused(wrong: str, tmp_path: Path) -> None:
+    path = save_run(made_up("baseline", 0, 0.5), tmp_path)
+    assert load_run(path) == made_up("baseline", 0, 0.5)
+    content = json.loads(path.read_text())
+    replaced = WRONG_RESULTS[wrong](content)
+    path.write_text(json.dumps(content if replaced is None and wrong != "null" else replaced))
+    with pytest.raises(ConfigurationError, match=r"baseline-seed0\.json is no result") as error:
+        load_runs(tmp_path, ["baseline"])
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
+def test_results_that_are_no_files_of_json_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "baseline-seed9.json"
+    os.mkfifo(path)
+    with pytest.raises(ConfigurationError, match="not a regular file"):
+        load_runs(tmp_path, ["baseline"])
+    path.unlink()
+    for content, fault in (
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": "\xff"}', "not text in UTF-8"),
+        (b"{", "is no JSON"),
+        (b"1" * 10_000, "is no JSON"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ConfigurationError, match=fault):
+            load_runs(tmp_path, ["baseline"])
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ConfigurationError, match="is a folder"):
+        load_runs(tmp_path, ["baseline"])
+
+
+def test_runs_of_other_depths_cannot_be_compared(tmp_path: Path) -> None:
+    run = made_up("baseline", 0, 0.5)
+    save_run(run, tmp_path)
+    save_run(replace(run, seed=1, read=[states[:2] for states in run.read]), tmp_path)
+    with pytest.raises(ConfigurationError, match="another depth"):
         load_runs(tmp_path, ["baseline"])
 
 
