@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from llavit_lens import cli
+from llavit_lens.inputs import check_image_or_folder
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -28,8 +29,9 @@ def main(
     image: Annotated[
         list[Path] | None,
         typer.Option(
+            callback=cli.checked(check_image_or_folder),
             help="A picture, or a folder of them; may be repeated. Default: scenes of the "
-            "miniature world."
+            "miniature world.",
         ),
     ] = None,
     scenes: Annotated[int, typer.Option(help="How many scenes.")] = 100,

@@ -25,13 +25,12 @@ app = typer.Typer(pretty_exceptions_enable=False)
 def main(
     model: cli.ModelOption = "demo:llavit",
     baseline: cli.BaselineOption = "demo:baseline",
-    base: Annotated[
-        str | None,
-        typer.Option(help="The language model that they were trained from: a folder or name."),
-    ] = None,
+    base: cli.BaseOption = None,
     questions: Annotated[
         Path | None,
-        typer.Option(help="Questions and answers, a JSON object on each line."),
+        typer.Option(
+            callback=cli.CHECKED_FILE, help="Questions and answers, a JSON object on each line."
+        ),
     ] = None,
     documents: Annotated[int, typer.Option(help="Without --questions: how many passages.")] = 200,
     seed: Annotated[int, typer.Option(help="Which set of passages.")] = 12345,

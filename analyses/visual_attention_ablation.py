@@ -23,11 +23,17 @@ app = typer.Typer(pretty_exceptions_enable=False)
 def main(
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A model; may be given several times. Default: the demo's two."),
+        typer.Option(
+            callback=cli.CHECKED_MODEL,
+            help="A model; may be given several times. Default: the demo's two.",
+        ),
     ] = None,
     trained_without: Annotated[
         str | None,
-        typer.Option(help="A model trained without visual attention, for comparison."),
+        typer.Option(
+            callback=cli.CHECKED_MODEL,
+            help="A model trained without visual attention, for comparison.",
+        ),
     ] = None,
     scenes: Annotated[int, typer.Option(help="Held-out scenes.")] = 200,
     seed: Annotated[int, typer.Option(help="Which set of scenes.")] = 12345,

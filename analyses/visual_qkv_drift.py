@@ -21,10 +21,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 @app.command(help="Measure how far visual projections have moved from the text ones.")
 def main(
     model: cli.ModelOption = "demo:llavit",
-    base: Annotated[
-        str | None,
-        typer.Option(help="The language model that it was trained from: a folder or name."),
-    ] = None,
+    base: cli.BaseOption = None,
     directions: Annotated[
         int, typer.Option(help="Singular directions of the change that count as the top ones.")
     ] = 8,

@@ -25,7 +25,10 @@ def main(
     baseline: cli.BaselineOption = "demo:baseline",
     base: Annotated[
         str | None,
-        typer.Option(help="The language model that they were trained from. (default: the demo's)"),
+        typer.Option(
+            callback=cli.CHECKED_MODEL,
+            help="The language model that they were trained from. (default: the demo's)",
+        ),
     ] = None,
     scenes: Annotated[int, typer.Option(help="Held-out scenes.")] = 200,
     seed: Annotated[int, typer.Option(help="Which set of scenes.")] = 12345,

@@ -6,8 +6,9 @@ Whatever needs PyTorch is imported inside the commands: help and usage errors an
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,19 +17,76 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from llavit_lens.errors import ConfigurationError, LlavitLensError
+from llavit_lens.disk import check_file
+from llavit_lens.errors import ConfigurationError, ImageError
+from llavit_lens.inputs import (
+    PICTURES,
+    TABLES,
+    check_folder,
+    check_model,
+    check_new_folder,
+    check_out,
+    check_out_folder,
+    check_text,
+)
+from llavit_lens.terminal import run
 from llavit_lens.version import __version__
 
+
+def checked(check: Callable[[Any], object]) -> Callable[[Any], Any]:
+    """A callback for an option: `check` looks at the value, or at each of several.
+
+    None and '' are left to the command. So errors of names come before anything slow is imported.
+    """
+
+    def callback(value: Any) -> Any:
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and one != "":
+                check(one)
+        return value
+
+    return callback
+
+
+CHECKED_IMAGE = checked(partial(check_file, error=ImageError))
+CHECKED_FILE = checked(check_file)
+CHECKED_MODEL = checked(check_model)
+
 ModelOption = Annotated[
-    str, typer.Option("--model", help="demo:NAME, a checkpoint folder, or owner/name on the Hub.")
+    str,
+    typer.Option(
+        "--model",
+        callback=CHECKED_MODEL,
+        help="demo:NAME, a checkpoint folder, or owner/name on the Hub.",
+    ),
 ]
 BaselineOption = Annotated[
-    str | None, typer.Option("--baseline", help="A second model to show beside it; '' for none.")
+    str | None,
+    typer.Option(
+        "--baseline",
+        callback=CHECKED_MODEL,
+        help="A second model to show beside it; '' for none.",
+    ),
+]
+BaseOption = Annotated[
+    str | None,
+    typer.Option(
+        callback=CHECKED_MODEL,
+        help="The language model that they were trained from: a folder or name.",
+    ),
 ]
 ImageOption = Annotated[
-    Path | None, typer.Option("--image", help="The picture; default: an example scene.")
+    Path | None,
+    typer.Option("--image", callback=CHECKED_IMAGE, help="The picture; default: an example scene."),
 ]
-PromptOption = Annotated[str | None, typer.Option("--prompt", help="What the model is asked.")]
+PromptOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt",
+        callback=checked(partial(check_text, what="--prompt")),
+        help="What the model is asked.",
+    ),
+]
 LayersOption = Annotated[
     str | None,
     typer.Option(
@@ -41,12 +99,18 @@ KOption = Annotated[int, typer.Option("-k", min=1, help="How many words.")]
 OutOption = Annotated[
     Path | None,
     typer.Option(
-        "--out", help="Where to write: .png, .pdf or .svg (picture), .csv or .parquet (table)."
+        "--out",
+        callback=checked(partial(check_out, suffixes=PICTURES + TABLES)),
+        help="Where to write: .png, .pdf or .svg (picture), .csv or .parquet (table).",
     ),
 ]
 FolderOption = Annotated[
     Path | None,
-    typer.Option("--out", help="Folder for the table (.csv) and a figure of it (.png, .pdf)."),
+    typer.Option(
+        "--out",
+        callback=checked(check_out_folder),
+        help="Folder for the table (.csv) and a figure of it (.png, .pdf).",
+    ),
 ]
 app = typer.Typer(
     help="See, in words, what a vision-language model makes of every patch of a picture.",
@@ -113,15 +177,6 @@ def main() -> None:
     run(app)
 
 
-def run(application: typer.Typer) -> None:
-    """Run a typer application; an error meant for the user becomes one line and exit code 2."""
-    try:
-        application()
-    except LlavitLensError as error:
-        print(f"llavit-lens: error: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from error
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"llavit-lens {__version__}")
@@ -142,7 +197,9 @@ def _options(
 
 @app.command()
 def lens(
-    image: Annotated[Path, typer.Argument(help="The picture.", show_default=False)],
+    image: Annotated[
+        Path, typer.Argument(callback=CHECKED_IMAGE, help="The picture.", show_default=False)
+    ],
     model: ModelOption = "demo:llavit",
     baseline: BaselineOption = None,
     prompt: PromptOption = None,
@@ -171,7 +228,9 @@ def readability(
     model: Annotated[
         list[str],
         typer.Option(
-            "--model", help="demo:NAME, a folder, or owner/name on the Hub; may be repeated."
+            "--model",
+            callback=CHECKED_MODEL,
+            help="demo:NAME, a folder, or owner/name on the Hub; may be repeated.",
         ),
     ] = ["demo:llavit"],  # noqa: B006  # typer copies it
     scenes: Annotated[int, typer.Option(min=2, help="How many pictures to read.")] = 100,
@@ -180,12 +239,21 @@ def readability(
     ] = 12345,
     coco: Annotated[
         Path | None,
-        typer.Option(help="Annotations in COCO's format, to read pictures and not scenes."),
+        typer.Option(
+            callback=CHECKED_FILE,
+            help="Annotations in COCO's format, to read pictures and not scenes.",
+        ),
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures of --coco.")] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(callback=checked(check_folder), help="Folder of the pictures of --coco."),
+    ] = None,
     words: Annotated[
         Path | None,
-        typer.Option(help='JSON of more true words for --coco: {"person": ["man", "woman"]}.'),
+        typer.Option(
+            callback=CHECKED_FILE,
+            help='JSON of more true words for --coco: {"person": ["man", "woman"]}.',
+        ),
     ] = None,
     orientation: Annotated[
         LabelOrientation | None,
@@ -203,8 +271,9 @@ def readability(
     out: Annotated[
         list[Path] | None,
         typer.Option(
+            callback=checked(partial(check_out, suffixes=TABLES + PICTURES)),
             help="Where to write: .csv or .parquet (table), .png, .pdf or .svg (picture); may be "
-            "repeated."
+            "repeated.",
         ),
     ] = None,
 ) -> None:
@@ -227,12 +296,18 @@ def convert(
     src: Annotated[
         str,
         typer.Argument(
+            callback=CHECKED_MODEL,
             help="A LLaVA or LLaViT checkpoint of any format: a folder, or owner/name on the Hub.",
             show_default=False,
         ),
     ],
     out: Annotated[
-        Path, typer.Argument(help="The folder to write; it must not exist.", show_default=False)
+        Path,
+        typer.Argument(
+            callback=checked(check_new_folder),
+            help="The folder to write; it must not exist.",
+            show_default=False,
+        ),
     ],
     to: Annotated[
         Conversion,
@@ -263,11 +338,17 @@ def convert(
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(help="For a projector alone (stage 1): its language model, folder or name."),
+        typer.Option(
+            callback=CHECKED_MODEL,
+            help="For a projector alone (stage 1): its language model, folder or name.",
+        ),
     ] = None,
     vision_tower: Annotated[
         str | None,
-        typer.Option(help="For an original LLaVA folder: its vision tower, folder or name."),
+        typer.Option(
+            callback=CHECKED_MODEL,
+            help="For an original LLaVA folder: its vision tower, folder or name.",
+        ),
     ] = None,
 ) -> None:
     """Convert a LLaVA checkpoint of any format to LLaViT, or to transformers' LLaVA.
@@ -307,13 +388,15 @@ def _layer_numbers(text: str | None) -> int | list[int] | None:
 
 @demo.command()
 def draw(
-    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("demo.png"),
+    out: Annotated[
+        Path,
+        typer.Option(
+            callback=checked(partial(check_out, suffixes=PICTURES)), help="The picture to write."
+        ),
+    ] = Path("demo.png"),
     scene: Annotated[str | None, typer.Option(help="Name of an example scene.")] = None,
 ) -> None:
     """Draw an example scene with what demo:baseline and demo:llavit make of it."""
-    from llavit_lens.reports.lens import PICTURES, check_out
-
-    check_out(out, PICTURES)
     from llavit_lens.figures.showcase import draw_demo
 
     draw_demo(out, scene)
@@ -341,12 +424,18 @@ def score(
 @demo.command()
 def train(
     variant: Annotated[Variant, typer.Option(help="Which row of the paper's Tables 1 and 3.")],
-    out: Annotated[Path, typer.Option(help="Folder for the checkpoint.")],
+    out: Annotated[
+        Path,
+        typer.Option(callback=checked(check_out_folder), help="Folder for the checkpoint."),
+    ],
     seed: Annotated[int, typer.Option(min=0)] = 0,
     preset: Annotated[Preset, typer.Option(help="How large.")] = Preset.cpu,
     shared: Annotated[
         Path | None,
-        typer.Option(help="Folder of the pretrained tower and LLM that all variants share."),
+        typer.Option(
+            callback=checked(check_out_folder),
+            help="Folder of the pretrained tower and LLM that all variants share.",
+        ),
     ] = None,
     anew: Annotated[
         bool,

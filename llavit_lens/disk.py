@@ -27,15 +27,17 @@ _STRAY = re.compile(rf"(\d+)\.[0-9a-f]{{8}}\{_UNFINISHED}(\..*)?$")
 def user_path(
     text: str | Path, *, what: str = "the path", error: type[LlavitLensError] = ConfigurationError
 ) -> Path:
-    """A path as a person wrote it, with `~` replaced.
+    """A path as a person wrote it, with `~` replaced; nothing need be there.
 
     Raises:
-        LlavitLensError: of the class `error`: no file can have this name.
+        LlavitLensError: of the class `error`: no file can have this name, or nobody may look there.
     """
+    if str(text) == "":
+        raise error(f"{what} is empty; give a name")
     try:
         path = Path(text).expanduser()
         path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return path
     except (OSError, ValueError, RuntimeError) as cause:  # ~nobody, a NUL, a name too long, …
         raise error(f"{shown(text)}: {what} cannot be used ({_reason(cause)})") from cause
@@ -54,26 +56,64 @@ def read_bytes(
         LlavitLensError: of the class `error`: there is no such file, it is a folder, a pipe or a
             device (which could block or never end), it is too large, or it cannot be read.
     """
+    place = check_file(path, error=error)
+    try:
+        too_large = place.stat().st_size > max_bytes
+        with place.open("rb") as file:  # some files, as in /proc, do not tell their size
+            data = b"" if too_large else file.read(max_bytes + 1)
+    except OSError as cause:
+        raise error(f"{shown(path)}: cannot be read ({_reason(cause)})") from cause
+    if too_large or len(data) > max_bytes:
+        raise error(f"{shown(path)}: larger than the limit of {max_bytes} bytes")
+    return data
+
+
+def check_file(path: str | Path, *, error: type[LlavitLensError] = ConfigurationError) -> Path:
+    """The path of a regular file that can be read; nothing is read yet.
+
+    Raises:
+        LlavitLensError: of the class `error`: as `read_bytes`, but for its size.
+    """
     name = shown(path)
     if not name:
         raise error("there is no file name")
     try:
         place = Path(path).expanduser()
-        about = place.stat()
-        if stat.S_ISDIR(about.st_mode):
-            raise error(f"{name}: is a folder, not a file")
-        if not stat.S_ISREG(about.st_mode):
-            raise error(f"{name}: is not a regular file")
-        too_large = about.st_size > max_bytes
-        with place.open("rb") as file:  # some files, as in /proc, do not tell their size
-            data = b"" if too_large else file.read(max_bytes + 1)
-    except FileNotFoundError as cause:
+        mode = place.stat().st_mode
+        if stat.S_ISREG(mode):
+            place.open("rb").close()
+    except (FileNotFoundError, NotADirectoryError) as cause:
+        if is_web_address(path):
+            raise error(f"{name}: web addresses are not opened; download it first") from cause
         raise error(f"{name}: no such file") from cause
     except (OSError, ValueError, RuntimeError) as cause:
         raise error(f"{name}: cannot be read ({_reason(cause)})") from cause
-    if too_large or len(data) > max_bytes:
-        raise error(f"{name}: larger than the limit of {max_bytes} bytes")
-    return data
+    if stat.S_ISDIR(mode):
+        raise error(f"{name}: is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise error(f"{name}: is not a regular file")
+    return place
+
+
+def has_file(path: str | Path, *, error: type[LlavitLensError] = ConfigurationError) -> bool:
+    """Whether anything is there; if so, it is a regular file that can be read.
+
+    Raises:
+        LlavitLensError: of the class `error`: it is another thing, or nobody may look there.
+    """
+    try:
+        Path(path).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as cause:
+        raise error(f"{shown(path)}: cannot be read ({_reason(cause)})") from cause
+    check_file(path, error=error)
+    return True
+
+
+def is_web_address(path: str | Path) -> bool:
+    """Whether a name is a web address; `Path` leaves one slash of the two."""
+    return re.match(r"(?i)(https?|ftp|s3|gs|hf):/", str(path)) is not None
 
 
 def read_text(
@@ -250,7 +290,7 @@ def is_unfinished(path: Path) -> bool:
 def shown(path: str | Path) -> str:
     """A path as a message can show it: without what no terminal prints, and not endless."""
     text = str(path)
-    if not text.isprintable():
+    if not text or not text.isprintable():
         text = ascii(text)
     return text if len(text) <= 300 else f"{text[:300]}…"
 

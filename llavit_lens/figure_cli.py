@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.cli import PromptOption
+from llavit_lens.cli import CHECKED_IMAGE, CHECKED_MODEL, PromptOption, checked
+from llavit_lens.inputs import check_out_folder
 
 
 def figure_app(number: int, summary: str) -> typer.Typer:
@@ -24,19 +25,22 @@ def figure_app(number: int, summary: str) -> typer.Typer:
         baseline: Annotated[
             list[str] | None,
             typer.Option(
+                callback=CHECKED_MODEL,
                 help="demo:NAME, a checkpoint folder, or owner/name on the Hub; '' for none. Once "
-                "for all pictures, or once for each. Default: demo:baseline."
+                "for all pictures, or once for each. Default: demo:baseline.",
             ),
         ] = None,
         model: Annotated[
             list[str] | None,
             typer.Option(
+                callback=CHECKED_MODEL,
                 help="A model to show beside it, likewise. Default, as in the paper: demo:llavit "
-                "in Figures 3, 5 and 6, none in Figures 1 and 4."
+                "in Figures 3, 5 and 6, none in Figures 1 and 4.",
             ),
         ] = None,
         image: Annotated[
-            list[Path] | None, typer.Option(help="A picture; may be given several times.")
+            list[Path] | None,
+            typer.Option(callback=CHECKED_IMAGE, help="A picture; may be given several times."),
         ] = None,
         scene: Annotated[
             list[str] | None,
@@ -66,7 +70,11 @@ def figure_app(number: int, summary: str) -> typer.Typer:
         device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
         dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
         out: Annotated[
-            Path, typer.Option(help="Folder for the figure (.png, .pdf) and its data (.json).")
+            Path,
+            typer.Option(
+                callback=checked(check_out_folder),
+                help="Folder for the figure (.png, .pdf) and its data (.json).",
+            ),
         ] = Path(),
     ) -> None:
         from llavit_lens.reports.paper_figures import figure_report

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.cli import FolderOption, Preset
+from llavit_lens.cli import FolderOption, Preset, checked
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.inputs import check_out_folder
 
 
 def table_app(number: int, ours: Path) -> typer.Typer:
@@ -25,13 +26,17 @@ def table_app(number: int, ours: Path) -> typer.Typer:
         results: Annotated[
             Path | None,
             typer.Option(
+                callback=checked(check_out_folder),
                 help="Folder of the runs' results, a JSON file each. "
-                "(default: ours; with --train, the folder `results` in it)"
+                "(default: ours; with --train, the folder `results` in it)",
             ),
         ] = None,
         train: Annotated[
             Path | None,
-            typer.Option(help="Folder of trained models; those missing are trained there (hours)."),
+            typer.Option(
+                callback=checked(check_out_folder),
+                help="Folder of trained models; those missing are trained there (hours).",
+            ),
         ] = None,
         seeds: Annotated[
             str, typer.Option(metavar="N,N,…", help="Seeds of the runs to train.")

@@ -20,6 +20,7 @@ from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.compat import return_token_types
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.tiles import check_pinpoints, tile_grid, token_order
+from llavit_lens.model.towers import CLASS_TOKENS
 
 # What a vision tower expects of its pixels, whatever part of a picture they show.
 _PIXEL_SETTINGS = (
@@ -71,10 +72,11 @@ def complete_processor(processor: Any, config: Any) -> None:
     """
     if not isinstance(processor, (LlavaProcessor, LlavaNextProcessor)):
         return
+    vision = config.vision_config
     if processor.patch_size is None:
-        vision = config.vision_config
         processor.patch_size = vision.patch_size
-        processor.num_additional_image_tokens = int(vision.model_type == "clip_vision_model")
+    if not processor.num_additional_image_tokens:  # 0 is also what transformers takes for nothing
+        processor.num_additional_image_tokens = CLASS_TOKENS.get(vision.model_type, 0)
     if processor.vision_feature_select_strategy is None:
         processor.vision_feature_select_strategy = config.vision_feature_select_strategy
 

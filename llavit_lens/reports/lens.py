@@ -16,6 +16,7 @@ from rich.text import Text
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures import draw_selected_patches, draw_word_panels
 from llavit_lens.figures.legible import printable
+from llavit_lens.inputs import PICTURES, TABLES, check_out
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.miniature.scenes import (
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from llavit_lens.vlm.layout import Tile, VisualLayout
     from llavit_lens.vlm.trace import Trace
 
-PICTURES, TABLES = (".png", ".pdf", ".svg"), (".csv", ".parquet")
 MOST_PANELS = 6  # layers that one picture shows side by side
 MOST_PATCHES = 6  # patches that are selected where none are given
 
@@ -139,24 +139,6 @@ def input_similarity_report(
         _write_figure(draw_selected_patches(found, patches=shown, k=k, highlight=highlight), out)
     elif out is not None:
         _write_table([(name, words) for name, *both in found for words in both], out)
-
-
-def check_out(out: Path | None, suffixes: tuple[str, ...]) -> None:
-    """Refuse a place that cannot be written before any work is done.
-
-    Raises:
-        ConfigurationError: another suffix than those given, or no such folder.
-    """
-    if out is None:
-        return
-    if out.suffix.lower() not in suffixes:
-        raise ConfigurationError(
-            f"cannot write {out}: its name has to end in {', '.join(suffixes)}"
-        )
-    if not out.parent.is_dir():
-        raise ConfigurationError(f"cannot write {out}: there is no folder {out.parent}")
-    if out.is_dir():
-        raise ConfigurationError(f"cannot write {out}: it is a folder")
 
 
 def parse_tile(text: str) -> Tile:

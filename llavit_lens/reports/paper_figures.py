@@ -20,8 +20,9 @@ from llavit_lens.figures.paper.readings import (
 )
 from llavit_lens.figures.paper.specs import FIGURES, FigureSpec
 from llavit_lens.figures.paper.subjects import Subject, one_for_each, open_subjects
+from llavit_lens.inputs import is_demo
 from llavit_lens.reports.files import make_folder, write_figure
-from llavit_lens.vlm.load import DEMO_PREFIX, load
+from llavit_lens.vlm.load import load
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
 
@@ -81,7 +82,7 @@ def figure_report(
     meanings = ["true of the thing or background on the patch"] if known else []
     if any(subject.listed for subject in subjects):
         meanings.append("in the list for the picture, not checked for this patch")
-    miniature = any(name.startswith(DEMO_PREFIX) for name in provenance)
+    miniature = any(map(is_demo, provenance))
     notes = figure_notes(spec, pictures, meanings, miniature)
     title = f"Figure {number}. {spec.title}"
     if spec.chosen is None:

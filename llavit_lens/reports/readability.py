@@ -21,12 +21,12 @@ from llavit_lens.evaluation.labelled import LabelledPicture, LazyPictures
 from llavit_lens.evaluation.readability import readability
 from llavit_lens.evaluation.untrained import untrained
 from llavit_lens.figures.readability import draw_readability
+from llavit_lens.inputs import PICTURES, TABLES, check_out, check_text
 from llavit_lens.miniature.labelled import demo_pictures
 from llavit_lens.reports.files import write_files
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.orientation import Orientation
 
-TABLES, PICTURES = (".csv", ".parquet"), (".png", ".pdf", ".svg")
 _PROBE_SCENES = 500_000  # scenes of the probe start here, far from those that are read
 _MOST_TOLD = 10
 # What is printed: measure, k, heading. The table has more.
@@ -72,12 +72,7 @@ def readability_report(
         LlavitLensError: a model or file that cannot be read, or arguments that make no sense.
     """
     for path in out:
-        if path.suffix.lower() not in TABLES + PICTURES:
-            raise ConfigurationError(
-                f"{path}: name a file ending in {', '.join(TABLES + PICTURES)}"
-            )
-        if not path.parent.is_dir():
-            raise ConfigurationError(f"cannot write {path}: there is no folder {path.parent}")
+        check_out(path, TABLES + PICTURES)
     read, trained, what = _pictures(scenes, seed, coco, images, words, probe, orientation)
     tables = []
     for name in models:  # one model is in memory at a time
@@ -137,6 +132,8 @@ def _words(path: Path) -> dict[str, list[str]]:
     found = read_json(path)
     if not isinstance(found, dict) or not all(isinstance(own, list) for own in found.values()):
         raise ConfigurationError(f'{shown(path)}: write {{"category": ["word", "word"]}}')
+    for text in (*found, *(word for own in found.values() for word in own)):
+        check_text(str(text), f"a word in {shown(path)}")
     return found
 
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from llavit_lens.disk import read_text
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.base_llm import load_base
 from llavit_lens.evaluation.text_only import (
@@ -85,10 +86,7 @@ def read_questions(path: Path) -> list[TextQuestion]:
     Raises:
         ConfigurationError: no such file, fewer than 2 questions, or a line that is not such one.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--questions {path}: cannot be read ({error})") from error
+    lines = read_text(path).split("\n")
     found = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -98,7 +96,8 @@ def read_questions(path: Path) -> list[TextQuestion]:
             question, answer = fields["question"], fields["answer"]
             category = fields.get("category", "questions")
             texts = all(isinstance(text, str) for text in (question, answer, category))
-        except (ValueError, TypeError, KeyError, AttributeError):
+            (question + answer + category).encode()  # half of a surrogate pair is no text
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             texts = False
         if not texts or not question.strip() or not plain_words(answer):
             raise ConfigurationError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import stat
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from llavit_lens.disk import read_bytes, shown
 from llavit_lens.errors import ImageError
 from llavit_lens.vlm.orientation import exif_orientation, upright_image
 
@@ -82,7 +82,8 @@ def open_oriented(
         if len(data) > max_bytes:
             raise ImageError(f"{name}: larger than the limit of {max_bytes} bytes")
     elif isinstance(source, (str, Path)):
-        name, data = str(source), _read(source, max_bytes)
+        name = shown(source)
+        data = read_bytes(source, max_bytes=max_bytes, error=ImageError)
     else:
         raise ImageError(
             "an image must be a file name, bytes, a Pillow image or an array, "
@@ -98,29 +99,6 @@ def pixel_sha256(image: Image.Image) -> str:
     digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
     digest.update(image.tobytes())
     return digest.hexdigest()
-
-
-def _read(source: str | Path, max_bytes: int) -> bytes:
-    text = str(source)
-    if text.startswith(("http://", "https://")):
-        raise ImageError(f"{text}: web addresses are not opened; download the image first")
-    path = Path(source).expanduser()
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise ImageError(f"{text}: is a folder, not an image file")
-        if not stat.S_ISREG(mode):  # a pipe or a device could block or never end
-            raise ImageError(f"{text}: is not a regular file")
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except FileNotFoundError as error:
-        raise ImageError(f"{text}: no such file") from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{text!r}: cannot be read ({reason})") from error
-    if len(data) > max_bytes:
-        raise ImageError(f"{text}: larger than the limit of {max_bytes} bytes")
-    return data
 
 
 def _open(data: bytes, name: str) -> Image.Image:

@@ -6,11 +6,11 @@ reasons. Models of other kinds are loaded by transformers, whose report on their
 
 from __future__ import annotations
 
+import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,31 @@ from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
-    AutoProcessor,
     GenerationConfig,
 )
 from transformers.utils import logging
 
+from llavit_lens import inputs
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model import progress
-from llavit_lens.model.checkpoints.detect import is_llava
+from llavit_lens.model.agreement import check_agreement
+from llavit_lens.model.checkpoints.detect import is_llava, read_config
 from llavit_lens.model.checkpoints.layouts import refuse_faults
 from llavit_lens.model.checkpoints.places import local_folder
-from llavit_lens.model.checkpoints.source import Source, open_source
+from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
+from llavit_lens.model.checkpoints.sizes import check_sizes
+from llavit_lens.model.checkpoints.small_files import check_small_files, generation_file
+from llavit_lens.model.checkpoints.source import (
+    Source,
+    empty_model,
+    open_source,
+    read_processor,
+)
 from llavit_lens.model.processing import complete_processor
 from llavit_lens.model.self_check import check_release
 from llavit_lens.vlm.overrides import follow, override
 from llavit_lens.vlm.vlm import VLM
 
-DEMO_PREFIX = "demo:"
 _VISUAL_QKV = re.compile(r"\.self_attn\.[qkv]+_proj_visual\.(weight|bias)$")
 
 
@@ -81,19 +89,17 @@ def load(
     if is_llava(folder):
         source = open_source(folder, base, vision_tower)
         config, processor = source.config, source.processor
-        override(config, config_overrides, name)
+        _agree(config, processor, config_overrides, name)
         model = _of_source(name, source, options)
         model.name_or_path = model.config.name_or_path = str(folder)  # as transformers would
     else:
         if base is not None or vision_tower is not None:
             raise ConfigurationError(f"{name}: is no LLaVA; leave out base and vision_tower")
         config = _config(name, folder)
-        override(config, config_overrides, name)
+        processor = read_processor(name, folder)
+        complete_processor(processor, config)
+        _agree(config, processor, config_overrides, name)
         model = _of_transformers(name, folder, config, options)
-        with _loading(name, folder, "processor"):
-            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-            complete_processor(processor, config)
-    follow(processor, config, config_overrides, name)
     check_release(config.get_text_config().model_type)
     try:
         model.to(place)
@@ -109,12 +115,7 @@ def load(
 
 def demo_names() -> list[str]:
     """The demo checkpoints shipped with the package, as `load` takes them."""
-    return [f"{DEMO_PREFIX}{name}" for name in sorted(_demo_folders())]
-
-
-def _demo_folders() -> dict[str, Path]:
-    root = Path(str(files("llavit_lens"))) / "assets" / "checkpoints"
-    return {path.parent.name: path.parent for path in root.glob("*/config.json")}
+    return [f"{inputs.DEMO_PREFIX}{name}" for name in sorted(inputs.demo_folders())]
 
 
 def checkpoint_folder(name: str | Path) -> Path:
@@ -123,19 +124,22 @@ def checkpoint_folder(name: str | Path) -> Path:
     Raises:
         CheckpointError: there is no such model.
     """
-    demo = str(name).removeprefix(DEMO_PREFIX)
-    if demo == str(name):
-        return local_folder(name, "a vision-language model")
-    folder = _demo_folders().get(demo)
-    if folder is None:
-        known = ", ".join(demo_names()) or "none in this installation"
-        raise CheckpointError(f"{name}: no such demo checkpoint; there are: {known}")
-    return folder
+    if inputs.is_demo(name):
+        return inputs.demo_folder(name)
+    return local_folder(name, "a vision-language model")
+
+
+def _agree(config: Any, processor: Any, overrides: dict[str, Any], name: str) -> None:
+    """Apply the overrides to both, and see before the weights are read whether they fit."""
+    override(config, overrides, name)
+    follow(processor, config, overrides, name)
+    check_agreement(config, processor, name)
 
 
 def _of_source(name: str, source: Source, options: dict[str, Any]) -> Any:
     """The model of a checkpoint whose weights are known to be exactly those of its own config."""
     model_class: Any = AutoModelForImageTextToText._model_mapping[type(source.config)]
+    generation = _generation_config(name, source.generation)
     weights = _read(source)
     with _loading(name, None, "weights"), _quiet(), progress.weights_bar():
         model, report = model_class.from_pretrained(
@@ -146,14 +150,25 @@ def _of_source(name: str, source: Source, options: dict[str, Any]) -> Any:
             ignore_mismatched_sizes=True,  # `_check_keys` names them
             **options,
         )
-        if source.generation is not None:
-            model.generation_config = GenerationConfig.from_pretrained(source.generation.parent)
+        if generation is not None:
+            model.generation_config = generation
     missing = set(report["missing_keys"])
     visual_qkv = {key for key in model.state_dict() if _VISUAL_QKV.search(key)}
     if visual_qkv <= missing:  # the override separate_visual_qkv=True: copies of the text ones
         report["missing_keys"] = missing - visual_qkv
     _check_keys(report, name)
     return model
+
+
+def _generation_config(name: str, file: Path | None) -> GenerationConfig | None:
+    if file is None:
+        return None
+    try:
+        return GenerationConfig.from_pretrained(file.parent)
+    except Exception as error:  # whatever transformers may raise over its values
+        raise CheckpointError(
+            f"{name}: its {file.name} makes no sense ({one_line(error)}); correct or delete it"
+        ) from error
 
 
 def _read(source: Source) -> dict[str, torch.Tensor]:
@@ -166,11 +181,30 @@ def _read(source: Source) -> dict[str, torch.Tensor]:
 
 
 def _config(name: str, folder: Path) -> Any:
+    fields = read_config(folder)
+    quantized = "quantization_config" in fields  # in types that transformers alone knows
+    tensors = {} if quantized else Reader().open(find_weight_files(folder))
+    check_sizes(name, fields, tensors)
     with _loading(name, folder, "configuration"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if type(config) not in AutoModelForImageTextToText._model_mapping:
         raise CheckpointError(f"{name}: a {config.model_type} model does not take images with text")
+    check_small_files(folder)
+    _generation_config(name, generation_file(folder))  # transformers would blame the weights
+    _check_count(name, config, tensors)
     return config
+
+
+def _check_count(name: str, config: Any, tensors: Mapping[str, LazyTensor]) -> None:
+    """Refuse a model of many more numbers than its files hold: transformers would invent them."""
+    with _loading(name, None, "configuration"):
+        described = sum(parameter.numel() for parameter in empty_model(config).parameters())
+    held = sum(math.prod(tensor.shape) for tensor in tensors.values())
+    if held and described > 2 * held:
+        raise CheckpointError(
+            f"{name}: its config.json describes {described:,} weights, and its files hold "
+            f"{held:,}; they do not belong together"
+        )
 
 
 def _of_transformers(name: str, folder: Path, config: Any, options: dict[str, Any]) -> Any:

@@ -13,7 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
-from llavit_lens.model.processing import check_tiles
+from llavit_lens.inputs import check_text
+from llavit_lens.model.agreement import check_agreement
+from llavit_lens.model.chat import chat_prompt
 from llavit_lens.version import __version__
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
@@ -74,7 +76,7 @@ class VLM:
         self.layouts: tuple[VisualLayout, ...] = ()
         self.prompt_length: int | None = None
         self.image_token_id = _image_token_id(model.config, processor, name)
-        check_tiles(model.config, processor, name)
+        check_agreement(model.config, processor, name)
         check_weights(model, name)
         self._unembedding: Unembedding | None = None
 
@@ -111,14 +113,10 @@ class VLM:
             raise ConfigurationError(
                 f"a prompt is one text, not a {type(prompt).__name__}; ask one question at a time"
             )
-        image_token = self.processor.image_token
-        if image_token in prompt:
+        check_text(prompt, "the prompt")
+        if self.processor.image_token in prompt:
             return prompt
-        if self.processor.chat_template is None:
-            return f"USER: {image_token}\n{prompt} ASSISTANT:"
-        content = [{"type": "image"}, {"type": "text", "text": prompt}]
-        messages = [{"role": "user", "content": content}]
-        return self.processor.apply_chat_template(messages, add_generation_prompt=True)
+        return chat_prompt(self.processor, prompt, self.name)
 
     def trace(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Trace:
         """One forward pass; keeps the residual stream at the visual tokens.

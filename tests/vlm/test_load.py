@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from tiny import PATCHES, tiny_image, tiny_llava, tiny_llavit, tiny_processor
 from tiny_vlm import FAMILIES, plain_processor
 
+from llavit_lens import inputs
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError
 from llavit_lens.model.checkpoints import places
 from llavit_lens.vlm import load as load_function
@@ -271,9 +272,9 @@ def test_cut_off_weights_are_named(copy: Path, kept: int) -> None:
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ("", "its config.json is not a valid JSON file"),
-        ("{", "its config.json is not a valid JSON file"),
-        ("[]", "its config.json is not a valid JSON file"),
+        ("", "config.json: is no JSON"),
+        ("{", "config.json: is no JSON"),
+        ("[]", "config.json: holds no JSON object"),
         ("{}", "its configuration cannot be loaded (Unrecognized model"),
         ('{"model_type": "nonsense"}', "its configuration cannot be loaded (.* type `nonsense`"),
         ('{"model_type": "qwen2"}', "a qwen2 model does not take images with text"),
@@ -298,7 +299,7 @@ def test_original_llava_format_is_recognized(copy: Path, model_type: str) -> Non
     ("file", "message"),
     [
         ("model.safetensors", "holds no weights"),
-        ("tokenizer.json", "processor cannot be loaded"),
+        ("tokenizer.json", "tokenizer cannot be loaded"),
         ("processor_config.json", "processor cannot be loaded"),
     ],
 )
@@ -326,7 +327,7 @@ def test_unknown_demo_names_those_there_are(
     monkeypatch: pytest.MonkeyPatch, llavit_folder: Path
 ) -> None:
     folders = {"one": llavit_folder, "two": llavit_folder}
-    monkeypatch.setattr(load_module, "_demo_folders", lambda: folders)
+    monkeypatch.setattr(inputs, "demo_folders", lambda: folders)
     assert demo_names() == ["demo:one", "demo:two"]
     for name in ("demo:three", "demo:", "demo:../one"):
         assert "there are: demo:one, demo:two" in fails(name)

@@ -77,7 +77,7 @@ def test_what_is_damaged_or_lost(folder: Path) -> None:
     assert "its weights cannot be loaded" in fails(folder)
     (folder / "model.safetensors").write_bytes(weights)
     (folder / "tokenizer.json").unlink()
-    assert "its processor cannot be loaded" in fails(folder)
+    assert "its tokenizer cannot be loaded" in fails(folder)
 
 
 def test_options_of_llava(folder: Path) -> None:

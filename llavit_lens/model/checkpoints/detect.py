@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from llavit_lens.disk import has_file, read_json
 from llavit_lens.errors import CheckpointError
 from llavit_lens.model.checkpoints.read import find_weight_files
 
@@ -59,7 +59,7 @@ def detect(folder: Path) -> CheckpointFolder:
     Raises:
         CheckpointError: the folder is no LLaVA checkpoint, or of a kind that is not served.
     """
-    lora = [name for name in _LORA_FILES if (folder / name).is_file()]
+    lora = [name for name in _LORA_FILES if has_file(folder / name, error=CheckpointError)]
     if lora:
         raise CheckpointError(
             f"{folder}: is a LoRA adapter ({lora[0]}); merge it into its base model first, with "
@@ -76,7 +76,7 @@ def detect(folder: Path) -> CheckpointFolder:
             # mm_projector.bin beside a whole model is a leftover that LLaVA's code ignores too
             return CheckpointFolder(folder, Format.ORIGINAL, fields, files)
         projector = folder / PROJECTOR_FILE
-        if projector.is_file():
+        if has_file(projector, error=CheckpointError):
             return CheckpointFolder(folder, Format.PROJECTOR, fields, (projector,))
     elif fields.get("model_type") not in HUGGING_FACE_TYPES:
         raise CheckpointError(
@@ -91,7 +91,7 @@ def detect(folder: Path) -> CheckpointFolder:
 
 def is_llava(folder: Path) -> bool:
     """Whether a folder is for `detect`, to be told or refused; False for models of other kinds."""
-    if not (folder / "config.json").is_file():
+    if not has_file(folder / "config.json", error=CheckpointError):
         return True
     fields = read_config(folder)
     return is_original(fields) or fields.get("model_type") in HUGGING_FACE_TYPES
@@ -105,12 +105,9 @@ def is_original(fields: dict[str, Any]) -> bool:
 def read_config(folder: Path) -> dict[str, Any]:
     """The fields of config.json; CheckpointError if there are none."""
     path = folder / "config.json"
-    if not path.is_file():
+    if not has_file(path, error=CheckpointError):
         raise CheckpointError(f"{folder}: the folder has no config.json, so it is no checkpoint")
-    try:
-        fields = json.loads(path.read_text())
-    except (OSError, ValueError):
-        fields = None
+    fields = read_json(path, error=CheckpointError)
     if not isinstance(fields, dict):
-        raise CheckpointError(f"{folder}: its config.json is not a valid JSON file")
+        raise CheckpointError(f"{path}: holds no JSON object")
     return fields

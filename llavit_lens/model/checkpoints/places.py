@@ -6,7 +6,6 @@ and nowhere else.
 
 from __future__ import annotations
 
-import re
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
 from llavit_lens.errors import CheckpointError, one_line
+from llavit_lens.inputs import local_model
 from llavit_lens.model.checkpoints.detect import PROJECTOR_FILE
 from llavit_lens.model.checkpoints.read import WEIGHT_FILES
 from llavit_lens.model.progress import download_bar
 
-_HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 _HUB_TIMEOUT_SECONDS = 10
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 # Whole or in shards; copies of the weights in further formats and subfolders stay where they are.
@@ -34,15 +33,9 @@ def local_folder(name: str | Path, what: str) -> Path:
     Raises:
         CheckpointError: there is neither; `what` says in the message what was looked for.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise CheckpointError(f"{name}: is a file; give the checkpoint's folder")
-    if not _HUB_NAME.fullmatch(str(name)):
-        raise CheckpointError(
-            f"{name}: no such folder, and not a Hub name (owner/name), for {what}"
-        )
+    folder = local_model(name, what)
+    if folder is not None:
+        return folder
     try:
         # Asked first: without a connection this fails at once, and not file by file.
         listed = HfApi().model_info(str(name), timeout=_HUB_TIMEOUT_SECONDS).siblings or []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 import zipfile
@@ -16,10 +15,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from llavit_lens.disk import check_file, has_file, read_json
 from llavit_lens.errors import CheckpointError
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 """Whole or, with `.index.json` behind it, the index of shards; the first one found is read."""
+
+_CHUNK = 2**20
 
 _SAFETENSORS_DTYPES = {
     "F64": torch.float64,
@@ -54,33 +56,34 @@ class LazyTensor:
 def find_weight_files(folder: Path) -> list[Path]:
     """The weight files of a folder, in order; empty if it has none.
 
-    Raises CheckpointError if an index is damaged or names a file that is not there.
+    Raises CheckpointError if an index is damaged or names a file that is not there, or if a file
+    is no regular one or cannot be read.
     """
     for name in WEIGHT_FILES:
-        if (folder / name).is_file():
+        if has_file(folder / name, error=CheckpointError):
             return [folder / name]
         index = folder / f"{name}.index.json"
-        if index.is_file():
+        if has_file(index, error=CheckpointError):
             return _shards_of(index)
     return []
 
 
 def _shards_of(index: Path) -> list[Path]:
     folder = index.parent
-    try:
-        named = set(json.loads(index.read_text())["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{folder}: {index.name} is damaged or cut off; fetch it again"
-        ) from error
-    for name in sorted(named):
-        if Path(str(name)).name != name:  # never outside the folder
+    content = read_json(index, error=CheckpointError)
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise CheckpointError(f"{folder}: {index.name} has no weight_map; fetch it again")
+    for name in weight_map.values():
+        if not isinstance(name, str) or Path(name).name != name:  # never outside the folder
             raise CheckpointError(f"{folder}: {index.name} names {name!r}, which is no file name")
-        if not (folder / name).is_file():
+    names = sorted(set(weight_map.values()))
+    for name in names:
+        if not has_file(folder / name, error=CheckpointError):
             raise CheckpointError(
                 f"{folder}: {index.name} names {name}, which is not there; fetch it again"
             )
-    return [folder / name for name in sorted(named)]
+    return [folder / name for name in names]
 
 
 class Reader:
@@ -99,6 +102,8 @@ class Reader:
         """
         tensors: dict[str, LazyTensor] = {}
         for file in files:
+            if zipfile.is_zipfile(check_file(file, error=CheckpointError)):
+                _check_sums(file)
             for key, (shape, dtype) in self._contents(file).items():
                 if key in tensors:
                     raise CheckpointError(
@@ -141,6 +146,21 @@ class Reader:
         return self._handle
 
 
+def _check_sums(file: Path) -> None:
+    """Compare a `.bin` with the checksums in it, which torch does not: a third of a second a GB."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                if member.compress_type != zipfile.ZIP_STORED:  # torch writes none, and maps none
+                    raise _damaged(file)
+                if member.CRC:  # torch can leave them out
+                    with archive.open(member) as contents:
+                        while contents.read(_CHUNK):
+                            pass
+    except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, NotImplementedError) as error:
+        raise _damaged(file) from error
+
+
 def _open_safetensors(file: Path) -> Any:
     try:
         return safe_open(file, framework="pt")
@@ -168,6 +188,12 @@ def _open_bin(file: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{file.parent}: {file.name} is no table of named tensors; take a safetensors version"
         )
+    for key, value in contents.items():
+        if value.layout is not torch.strided or value.is_quantized or value.is_nested:
+            raise CheckpointError(
+                f"{file.parent}: {key} in {file.name} is no dense tensor; take the checkpoint in "
+                "float32, float16 or bfloat16"
+            )
     return contents
 
 

@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
+from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model.checkpoints import layouts, original
 from llavit_lens.model.checkpoints.detect import (
     CheckpointFolder,
@@ -34,6 +34,8 @@ from llavit_lens.model.checkpoints.detect import (
 from llavit_lens.model.checkpoints.places import local_folder
 from llavit_lens.model.checkpoints.prompts import chat_template
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
+from llavit_lens.model.checkpoints.sizes import check_sizes
+from llavit_lens.model.checkpoints.small_files import check_small_files, generation_file
 from llavit_lens.model.checkpoints.tower import find_tower
 from llavit_lens.model.checkpoints.vocabulary import TABLES, grow_table, place_image_token
 from llavit_lens.model.configuration import LlavitConfig
@@ -116,17 +118,19 @@ def empty_model(config: Any) -> PreTrainedModel:
 
 def _hugging_face(found: CheckpointFolder) -> Source:
     name = str(found.path)
+    found_tensors = layouts.without_buffers(Reader().open(found.weight_files))
+    check_sizes(name, found.fields, found_tensors)
     with _made_sense_of(name):
         config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
-        processor = AutoProcessor.from_pretrained(found.path, trust_remote_code=False)
-        complete_processor(processor, config)
         check_tile_features(config, config.vision_feature_select_strategy)
         model = empty_model(config)
-    found_tensors = layouts.without_buffers(Reader().open(found.weight_files))
+    processor = read_processor(name, found.path)
+    with _made_sense_of(name):
+        complete_processor(processor, config)
     tensors = layouts.fit(name, found_tensors, model, foreign=[])
     config.dtype = _dtype_of(tensors)
     return Source(
-        found.path.name, found.format, config, processor, tensors, _generation_file(found.path)
+        found.path.name, found.format, config, processor, tensors, generation_file(found.path)
     )
 
 
@@ -189,6 +193,7 @@ def _assemble(
         more, others = layouts.rename_all(reader.open(tower.weight_files), layouts.TOWER)
         tensors = {**tensors, **more}
         foreign += [key for key in others if not layouts.is_listed(key, layouts.TOWER_EXTRAS)]
+    check_sizes(name, fields, tensors)
     text = original.text_config(name, fields, _HEAD in tensors)
     settings = original.feature_settings(name, fields, tower, own_tower)
     merge_type = original.merge_type(fields)
@@ -239,18 +244,41 @@ def _assemble(
     )
     if isinstance(processor, LlavitProcessor):
         processor.mm_patch_merge_type = config.mm_patch_merge_type
-    generation = _generation_file(text_folder)
+    generation = generation_file(text_folder)
     return Source(found.path.name, found.format, config, processor, tensors, generation, notes)
 
 
+def read_processor(name: str, folder: Path) -> Any:
+    """The processor of a folder in transformers' format.
+
+    Args:
+        name: of the checkpoint, for messages.
+        folder: where its files are.
+
+    Raises:
+        CheckpointError: it cannot be loaded, naming the files.
+    """
+    check_small_files(folder)
+    try:
+        return AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # whatever transformers may raise
+        _tokenizer(folder)  # a reason that names it, if it is the tokenizer
+        raise CheckpointError(
+            f"{name}: its processor cannot be loaded ({_reason(error)}); compare its "
+            "processor_config.json or preprocessor_config.json with the published checkpoint's"
+        ) from error
+
+
 def _tokenizer(folder: Path) -> Any:
+    check_small_files(folder)
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # it would warn of LLaVA's own model types
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # whatever transformers may raise
         raise CheckpointError(
-            f"{folder}: its tokenizer cannot be loaded ({one_line(error)})"
+            f"{folder}: its tokenizer cannot be loaded ({_reason(error)}); compare tokenizer.json "
+            "and tokenizer_config.json with the published checkpoint's"
         ) from error
     finally:
         logging.set_verbosity(verbosity)
@@ -264,22 +292,19 @@ def _dtype_of(tensors: Mapping[str, LazyTensor]) -> torch.dtype:
     return next(tensor.dtype for key, tensor in tensors.items() if "embed_tokens" in key)
 
 
-def _generation_file(folder: Path) -> Path | None:
-    file = folder / "generation_config.json"
-    return file if file.is_file() else None
-
-
 @contextmanager
 def _made_sense_of(name: str) -> Iterator[None]:
     """Turns whatever transformers raises over a checkpoint's settings into one line."""
     try:
         yield
-    except (ConfigurationError, CheckpointError):
+    except LlavitLensError:
         raise
     except Exception as error:
-        # a KeyError says only the key
-        reason = f"{type(error).__name__}: {one_line(error)}"
         raise CheckpointError(
-            f"{name}: its configuration or processor cannot be loaded ({reason}); compare its "
+            f"{name}: its configuration cannot be loaded ({_reason(error)}); compare its "
             "config.json with that of the published checkpoint"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"  # a KeyError says only the key

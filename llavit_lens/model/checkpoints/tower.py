@@ -13,9 +13,13 @@ from transformers import (
     PreTrainedConfig,
 )
 
+from llavit_lens.disk import is_web_address, user_path
 from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
+from llavit_lens.model.checkpoints.detect import read_config
 from llavit_lens.model.checkpoints.places import local_folder
-from llavit_lens.model.checkpoints.read import find_weight_files
+from llavit_lens.model.checkpoints.read import Reader, find_weight_files
+from llavit_lens.model.checkpoints.sizes import check_sizes
+from llavit_lens.model.checkpoints.small_files import check_small_files
 from llavit_lens.model.compat import AutoImageProcessor
 
 _KNOWN = {"openai/clip-vit-large-patch14-336": 336, "openai/clip-vit-large-patch14": 224}
@@ -62,14 +66,20 @@ def find_tower(name: str, checkpoint: Path, given: str | Path | None, has_weight
         raise ConfigurationError(
             f"{checkpoint}: holds its own vision tower; leave out --vision-tower"
         )
-    if given is None and (checkpoint / name).is_dir():
-        given = checkpoint / name
+    if given is None and not is_web_address(name):
+        beside = user_path(checkpoint / name, what="mm_vision_tower", error=CheckpointError)
+        given = beside if beside.is_dir() else None
     if given is None and has_weights and name in _KNOWN:
         return _clip_large(_KNOWN[name])
     folder = local_folder(
         given if given is not None else name,
         f"the vision tower of {checkpoint.name}; give its folder (--vision-tower)",
     )
+    files = () if has_weights else tuple(find_weight_files(folder))
+    if not files and not has_weights:
+        raise CheckpointError(f"{folder}: holds no weights of a vision tower")
+    check_sizes(str(folder), read_config(folder), tuple(Reader().open(files)))
+    check_small_files(folder)
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         pixels = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
@@ -85,9 +95,6 @@ def find_tower(name: str, checkpoint: Path, given: str | Path | None, has_weight
         # LLaVA-NeXT's code drops SigLIP's last layer and its pooling head, and saves what is left
         config.num_hidden_layers -= 1
         config.vision_use_head = False
-    files = () if has_weights else tuple(find_weight_files(folder))
-    if not files and not has_weights:
-        raise CheckpointError(f"{folder}: holds no weights of a vision tower")
     return Tower(config, pixels, files)
 
 

@@ -188,7 +188,7 @@ def test_damaged_index(spoil: Any) -> None:
     index = folder / "pytorch_model.bin.index.json"
     for text in ("", "[]", '{"weight_map": 3}'):
         index.write_text(text)
-        assert "pytorch_model.bin.index.json is damaged" in fails(folder)
+        assert "pytorch_model.bin.index.json: is no JSON" in fails(folder)
     index.write_text('{"weight_map": {"a": "../../secret.bin"}}')
     assert "which is no file name" in fails(folder)
 
@@ -348,7 +348,7 @@ def test_other_models(tmp_path: Path) -> None:
     with pytest.raises(LlavitLensError, match=r"has no config\.json"):
         convert(tmp_path, tmp_path / "out")
     (folder / "config.json").write_text("{")
-    with pytest.raises(LlavitLensError, match="is not a valid JSON file"):
+    with pytest.raises(LlavitLensError, match="config.json: is no JSON"):
         convert(folder, tmp_path / "out")
 
 

@@ -1,0 +1,182 @@
+"""What a person names on a command line, checked before anything slow is imported or loaded."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from llavit_lens.disk import check_file, is_web_address, shown, user_path
+from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError
+
+PICTURES, TABLES = (".png", ".pdf", ".svg"), (".csv", ".parquet")
+"""Suffixes of what commands write."""
+
+DEMO_PREFIX = "demo:"
+_HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
+
+
+def check_model(name: str | Path) -> None:
+    """Refuse a model that cannot be there, without looking into its files or at the Hub.
+
+    Raises:
+        CheckpointError: as `demo_folder` and `local_model`.
+    """
+    if is_demo(name):
+        demo_folder(name)
+    else:
+        local_model(name, "a vision-language model")
+
+
+def is_demo(name: str | Path) -> bool:
+    """Whether a name is one of the demo models', there or not."""
+    return str(name).startswith(DEMO_PREFIX)
+
+
+def demo_folder(name: str | Path) -> Path:
+    """The folder of `demo:NAME`.
+
+    Raises:
+        CheckpointError: there is no such demo model.
+    """
+    folder = demo_folders().get(str(name).removeprefix(DEMO_PREFIX))
+    if folder is None:
+        known = ", ".join(f"{DEMO_PREFIX}{one}" for one in sorted(demo_folders()))
+        raise CheckpointError(
+            f"{shown(name)}: no such demo checkpoint; there are: "
+            f"{known or 'none in this installation'}"
+        )
+    return folder
+
+
+def demo_folders() -> dict[str, Path]:
+    """The demo checkpoints shipped with the package, by name."""
+    root = Path(str(files("llavit_lens"))) / "assets" / "checkpoints"
+    return {path.parent.name: path.parent for path in root.glob("*/config.json")}
+
+
+def local_model(name: str | Path, what: str) -> Path | None:
+    """The folder `name`; None if there is none and it is a name of the Hub (owner/name).
+
+    Raises:
+        CheckpointError: it is neither; `what` says in the message what was looked for.
+    """
+    path = user_path(name, what=f"the name of {what}", error=CheckpointError)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise CheckpointError(f"{shown(name)}: is a file; give the checkpoint's folder")
+    if is_web_address(name):
+        raise CheckpointError(
+            f"{shown(name)}: web addresses are not opened; give {what} by its name on the Hub "
+            "(owner/name), or by the folder that it is in"
+        )
+    if not _HUB_NAME.fullmatch(str(name)):
+        raise CheckpointError(
+            f"{shown(name)}: no such folder, and not a Hub name (owner/name), for {what}"
+        )
+    return None
+
+
+def check_out(out: Path | None, suffixes: tuple[str, ...]) -> None:
+    """Refuse a file that cannot be written before any work is done; None is none.
+
+    Raises:
+        ConfigurationError: another suffix than those given, no such folder, or it cannot be
+            written to.
+    """
+    if out is None:
+        return
+    name = shown(out)
+    if out.suffix.lower() not in suffixes:
+        raise ConfigurationError(
+            f"cannot write {name}: its name has to end in {', '.join(suffixes)}"
+        )
+    place = user_path(out, what="the file to write")
+    if place.is_dir():
+        raise ConfigurationError(f"cannot write {name}: it is a folder")
+    if place.exists() and not place.is_file():
+        raise ConfigurationError(f"cannot write {name}: it is not a regular file")
+    if not place.parent.is_dir():
+        raise ConfigurationError(f"cannot write {name}: there is no folder {shown(out.parent)}")
+    _check_writable(place.parent, name)
+
+
+def check_new_folder(out: Path) -> None:
+    """Refuse a folder to write that is there already, unless it is empty, or cannot be made.
+
+    Raises:
+        ConfigurationError: it is, or there is no folder to make it in, or no permission.
+    """
+    place = user_path(out, what="the folder to write").absolute()
+    name = shown(out)
+    if place.exists() or place.is_symlink():
+        empty = place.is_dir() and not place.is_symlink() and not any(place.iterdir())
+        if not empty:
+            raise ConfigurationError(f"{name}: is there already; choose another folder")
+    if not place.parent.is_dir():
+        raise ConfigurationError(f"{name}: there is no folder {shown(place.parent)}")
+    _check_writable(place.parent, name)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder to read that is not there.
+
+    Raises:
+        ConfigurationError: it is not, or is no folder.
+    """
+    place = user_path(folder, what="the folder to read")
+    if not place.is_dir():
+        said = "is a file, not a folder" if place.exists() else "no such folder"
+        raise ConfigurationError(f"{shown(folder)}: {said}")
+
+
+def check_image_or_folder(path: Path) -> None:
+    """Refuse what is neither a file that can be read nor a folder.
+
+    Raises:
+        ImageError: it is not.
+    """
+    if not user_path(path, what="the image", error=ImageError).is_dir():
+        check_file(path, error=ImageError)
+
+
+def check_out_folder(out: Path | None) -> None:
+    """Refuse a folder that cannot be made or written to; None is none. Nothing is made yet.
+
+    Raises:
+        ConfigurationError: something else is there or above it, or it cannot be written to.
+    """
+    if out is None:
+        return
+    place = user_path(out, what="the folder to write")
+    for above in (place, *place.absolute().parents):
+        if above.exists() or above.is_symlink():
+            if not above.is_dir():
+                raise ConfigurationError(
+                    f"cannot write to the folder {shown(out)}: {shown(above)} is no folder"
+                )
+            _check_writable(above, shown(out))
+            return
+
+
+def check_text(text: str | None, what: str) -> None:
+    """Refuse a text that is no text: bytes of the shell that are not UTF-8; None is none.
+
+    Raises:
+        ConfigurationError: it is not.
+    """
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(f"{what} {shown(text or '')}: is not text in UTF-8") from error
+
+
+def _check_writable(folder: Path, name: str) -> None:
+    if not os.access(
+        folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids
+    ):
+        raise ConfigurationError(
+            f"cannot write {name}: no permission in the folder {shown(folder)}"
+        )

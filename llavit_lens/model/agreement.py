@@ -1,0 +1,149 @@
+"""Whether a model and a processor belong together, tried on one small image before any real one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import LlavaNextProcessor, LlavaProcessor
+
+from llavit_lens.errors import CheckpointError, LlavitLensError, one_line
+from llavit_lens.model.chat import chat_prompt
+from llavit_lens.model.checkpoints.detect import HUGGING_FACE_TYPES
+from llavit_lens.model.processing import check_tiles, makes_tiles, merge_type_of
+from llavit_lens.model.tiles import tile_grid, token_order
+from llavit_lens.model.towers import CLASS_TOKENS
+
+_MOST_TIMES_THE_TOWER = 64
+"""How many times the vision tower's square a processor may resize an image to."""
+_LARGEST_PIXEL = 20.0
+"""Towers expect about -3 to 3; 255 comes of an image that was never rescaled."""
+
+
+def check_agreement(config: Any, processor: Any, name: str) -> None:
+    """Let the processor prepare one image, and compare what comes out with what the model takes.
+
+    Args:
+        config: of the model. Of other families than LLaVA's and LLaViT's only the chat template is
+            tried.
+        processor: what should belong to it.
+        name: of the checkpoint, for messages.
+
+    Raises:
+        CheckpointError: they do not belong together, or the processor does not work.
+    """
+    prompt = chat_prompt(processor, "What?", name)
+    if config.model_type not in HUGGING_FACE_TYPES:
+        return
+    if not isinstance(processor, (LlavaProcessor, LlavaNextProcessor)):
+        raise CheckpointError(
+            f"{name}: a {config.model_type} model needs a processor of LLaVA, and this is a "
+            f"{type(processor).__name__}; put the published processor_config.json beside it"
+        )
+    count = prompt.count(processor.image_token)
+    if count != 1:
+        raise CheckpointError(
+            f"{name}: its chat template writes the image token {processor.image_token} {count} "
+            "times for one image, not once"
+        )
+    check_tiles(config, processor, name)
+    _check_settings(config, processor, name)
+    tower = config.vision_config
+    image = _half_black_half_white(tower.image_size)
+    try:
+        inputs = processor(images=[image], text=[processor.image_token], return_tensors="pt")
+        tokens = int((inputs["input_ids"] == processor.image_token_id).sum())
+        expected = _features(config, processor, inputs["pixel_values"], image)
+    except LlavitLensError:
+        raise
+    except Exception as error:  # whatever its parts may raise over settings that make no sense
+        raise CheckpointError(
+            f"{name}: its processor fails on an image ({type(error).__name__}: "
+            f"{one_line(error)}); compare its processor_config.json or preprocessor_config.json "
+            "with the published checkpoint's"
+        ) from error
+    _check_pixels(config, inputs["pixel_values"], name)
+    if expected is not None and tokens != expected:
+        raise CheckpointError(
+            f"{name}: model and processor do not belong together: of one image the model makes "
+            f"{expected} visual tokens (patch_size={tower.patch_size}, "
+            f"vision_feature_select_strategy={config.vision_feature_select_strategy!r}), and the "
+            f"processor expects {tokens} (patch_size={processor.patch_size}, "
+            f"vision_feature_select_strategy={processor.vision_feature_select_strategy!r}, "
+            f"num_additional_image_tokens={processor.num_additional_image_tokens})"
+        )
+
+
+def _check_settings(config: Any, processor: Any, name: str) -> None:
+    """Refuse settings that would make the processor fill the memory, before it is tried."""
+    most = _MOST_TIMES_THE_TOWER * config.vision_config.image_size
+    made_by = processor.image_processor
+    for key in ("size", "crop_size", "pad_size", "image_grid_pinpoints"):
+        edges = list(_numbers(getattr(made_by, key, None)))
+        if any(not 0 < edge <= most for edge in edges):
+            raise CheckpointError(
+                f"{name}: its processor's {key}={getattr(made_by, key)} does not fit a vision "
+                f"tower of {config.vision_config.image_size} pixels"
+            )
+    patch = processor.patch_size
+    if type(patch) is not int or patch < 1:
+        raise CheckpointError(
+            f"{name}: its processor's patch_size={patch!r} is no number of pixels"
+        )
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, (list, tuple)):
+        return [number for part in value for number in _numbers(part)]
+    if hasattr(value, "items"):
+        return [number for _, part in value.items() for number in _numbers(part)]
+    return [value] if isinstance(value, (int, float)) else []
+
+
+def _half_black_half_white(side: int) -> Image.Image:
+    """Neither square nor of the tower's size, so that steps that are left out show."""
+    image = Image.new("RGB", (2 * side + 2, side + 1))
+    image.paste("white", (side, 0, *image.size))
+    return image
+
+
+def _features(config: Any, processor: Any, pixels: Tensor, image: Image.Image) -> int | None:
+    """Visual tokens that the model makes of `pixels`; None for a tower that is not known here."""
+    tower = config.vision_config
+    if tower.model_type not in CLASS_TOKENS:
+        return None
+    height, width = (edge // tower.patch_size for edge in pixels.shape[-2:])
+    if not makes_tiles(processor.image_processor):
+        dropped = config.vision_feature_select_strategy == "default"
+        return height * width + CLASS_TOKENS[tower.model_type] - dropped
+    size = image.size[::-1]
+    grid = tile_grid(size, processor.image_processor.image_grid_pinpoints, pixels.shape[-1])
+    return len(token_order(size, grid, height, merge_type_of(processor) or "flat"))
+
+
+def _check_pixels(config: Any, pixels: Tensor, name: str) -> None:
+    """Raise CheckpointError unless these are an image that a vision tower of `config` can see."""
+    tower = config.vision_config
+    sides = tuple(pixels.shape[-2:])
+    fixed = tower.model_type in ("clip_vision_model", "siglip_vision_model")
+    if fixed and sides != (tower.image_size, tower.image_size):
+        raise CheckpointError(
+            f"{name}: model and processor do not belong together: the vision tower sees "
+            f"{tower.image_size} x {tower.image_size} pixels, and the processor makes "
+            f"{sides[0]} x {sides[1]}"
+        )
+    values = pixels.float()
+    reason = None
+    if not torch.isfinite(values).all():
+        reason = "infinite or no numbers"
+    elif values.max() == values.min():
+        reason = "the same for black and white"
+    elif values.abs().max() > _LARGEST_PIXEL:
+        reason = f"as large as {values.abs().max():.0f}"
+    if reason:
+        raise CheckpointError(
+            f"{name}: its processor makes pixel values that are {reason}; compare do_rescale, "
+            "rescale_factor, do_normalize, image_mean and image_std with the published checkpoint's"
+        )

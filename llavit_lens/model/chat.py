@@ -1,0 +1,85 @@
+"""A question in the chat format of a checkpoint.
+
+A chat template is a program that comes with a checkpoint. transformers keeps it from reaching
+anything but its messages; here it gets an end too: of time and of length.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from jinja2 import Environment, TemplateError, nodes
+
+from llavit_lens.errors import CheckpointError, one_line
+
+_SECONDS = 5.0
+_MOST_ADDED = 100_000
+"""Characters that a template may put around a question."""
+_LARGEST_NUMBER = 1_000_000
+
+
+def chat_prompt(processor: Any, question: str, name: str) -> str:
+    """The question with its place for the image; LLaVA's plain form if there is no template.
+
+    Args:
+        processor: with `image_token` and `chat_template`.
+        question: without the image token.
+        name: of the checkpoint, for messages.
+
+    Raises:
+        CheckpointError: the template is broken, does not end, or writes without end.
+    """
+    image_token = processor.image_token
+    if processor.chat_template is None:
+        return f"USER: {image_token}\n{question} ASSISTANT:"
+    content = [{"type": "image"}, {"type": "text", "text": question}]
+    messages = [{"role": "user", "content": content}]
+    templates = processor.chat_template
+    try:
+        for template in templates.values() if isinstance(templates, dict) else [templates]:
+            _refuse_large_numbers(template)
+        with _time_limit():
+            prompt = processor.apply_chat_template(messages, add_generation_prompt=True)
+    except Exception as error:  # a template raises whatever the operations in it may raise
+        raise CheckpointError(
+            f"{name}: its chat template is broken ({type(error).__name__}: {one_line(error)}); "
+            "compare chat_template.jinja, or chat_template in tokenizer_config.json, with the "
+            "published checkpoint's"
+        ) from error
+    if not isinstance(prompt, str) or len(prompt) > len(question) + _MOST_ADDED:
+        raise CheckpointError(f"{name}: its chat template writes more than any prompt has")
+    return prompt
+
+
+def _refuse_large_numbers(template: str) -> None:
+    """`'x' * 10**10` fills the memory in one step, where no limit of time can stop it."""
+    tree = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template)
+    large = any(
+        isinstance(node.value, (int, float)) and node.value > _LARGEST_NUMBER
+        for node in tree.find_all(nodes.Const)
+    )
+    if large or any(tree.find_all(nodes.Pow)):
+        raise TemplateError("it calculates with numbers that no prompt needs")
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    """Raises TimeoutError inside, in any thread, as soon as a line of Python starts too late."""
+    end = time.monotonic() + _SECONDS
+
+    def check(frame: FrameType, event: str, argument: Any) -> Any:
+        if time.monotonic() > end:
+            raise TimeoutError(f"it does not end within {_SECONDS:.0f} seconds")
+        return check
+
+    before = sys.gettrace()
+    sys.settrace(check)
+    try:
+        yield
+    finally:
+        sys.settrace(before)

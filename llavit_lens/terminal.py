@@ -1,0 +1,105 @@
+"""The ends of a program on a terminal: whatever happens is at most one line and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable
+
+from llavit_lens.disk import shown
+from llavit_lens.errors import LlavitLensError, one_line
+
+DEBUG = "LLAVIT_LENS_DEBUG"
+"""The environment variable that shows tracebacks."""
+
+FAULT, REFUSED, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
+"""Exit codes: of a fault in this program, of what was refused or could not be written; the other
+two as shells give them."""
+
+
+def run(application: Callable[[], object]) -> None:
+    """Run a typer application and leave the program.
+
+    An error that is meant for the user becomes one line and the exit code 2. So does output that
+    cannot be written, but where its reader has left (`| head`) nothing is said. An error that
+    nobody foresaw becomes one line that says how to report it.
+
+    Raises:
+        SystemExit: always.
+    """
+    _mend_streams()
+    if sys.stdout is None:
+        _say("error: standard output is closed; redirect it to a file or to /dev/null")
+        raise SystemExit(REFUSED)
+    try:
+        code = _exit_code(application)
+        sys.stdout.flush()  # while an error can still be told
+    except BrokenPipeError:
+        _drop_output()
+        code = BROKEN_PIPE
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        code = _tell(error)
+    if code == INTERRUPTED:
+        _say("interrupted")
+    raise SystemExit(code)
+
+
+def _exit_code(application: Callable[[], object]) -> int:
+    try:
+        application()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return 0
+
+
+def _tell(error: Exception) -> int:
+    """Print one line on an error; returns the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()  # what was printed before it
+    if isinstance(error, LlavitLensError):
+        _say(f"error: {' '.join(str(error).split())}")
+        return REFUSED
+    if isinstance(error, OSError):
+        _drop_output()
+        place = "the output" if error.filename is None else shown(error.filename)
+        _say(f"error: {place}: {error.strerror or one_line(error)}")
+        return REFUSED
+    if isinstance(error, MemoryError) or "allocate" in str(error):
+        _say(f"error: there is not enough memory ({one_line(error)})")
+        return REFUSED
+    _say(
+        f"error: {type(error).__name__}: {one_line(error)}; this is a fault in llavit-lens: please "
+        f"report it, with what the same command prints after `export {DEBUG}=1`"
+    )
+    return FAULT
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"llavit-lens: {text}", file=sys.stderr, flush=True)
+
+
+def _mend_streams() -> None:
+    """Closed streams lead nowhere, and no character is one that cannot be printed."""
+    for number in (0, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # closed: the next file that is opened would take its place
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for the life of the program)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """Python writes what is left when it ends, and would fail once more."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
