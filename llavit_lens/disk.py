@@ -84,6 +84,7 @@ def check_file(path: str | Path, *, error: type[LlavitLensError] = Configuration
             place.open("rb").close()
     except (FileNotFoundError, NotADirectoryError) as cause:
         if is_web_address(path):
+            name = re.sub(":/+", "://", name, count=1)  # `Path` leaves one slash of the two
             raise error(f"{name}: web addresses are not opened; download it first") from cause
         raise error(f"{name}: no such file") from cause
     except (OSError, ValueError, RuntimeError) as cause:
@@ -112,7 +113,7 @@ def has_file(path: str | Path, *, error: type[LlavitLensError] = ConfigurationEr
 
 
 def is_web_address(path: str | Path) -> bool:
-    """Whether a name is a web address; `Path` leaves one slash of the two."""
+    """Whether a name is a web address, as text or as a `Path`."""
     return re.match(r"(?i)(https?|ftp|s3|gs|hf):/", str(path)) is not None
 
 

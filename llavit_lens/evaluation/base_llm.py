@@ -7,6 +7,7 @@ from typing import Any
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
+from llavit_lens.disk import has_file
 from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
 from llavit_lens.evaluation.text_only import TextModel
 from llavit_lens.model.checkpoints.base_model import base_folder
@@ -29,7 +30,7 @@ def load_base(base: str, like: TextModel) -> TextModel:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=like.model.dtype, trust_remote_code=False, output_loading_info=True
         )
-        has_own = any((folder / name).is_file() for name in _TOKENIZER_FILES)
+        has_own = any(has_file(folder / name) for name in _TOKENIZER_FILES)
         tokenizer = AutoTokenizer.from_pretrained(folder) if has_own else like.tokenizer
     except Exception as error:  # whatever transformers may raise
         raise CheckpointError(f"--base {base}: cannot be loaded ({one_line(error)})") from error

@@ -67,6 +67,10 @@ def patch(
             in one with padding before a prompt (raised in the pass).
     """
     require_vlm(vlm)
+    if isinstance(source, tuple) and len(source) != 2:
+        raise ConfigurationError(
+            f"the source is an image, or (image, prompt), not a tuple of {len(source)}"
+        )
     picture, prompt = source if isinstance(source, tuple) else (source, DEFAULT_PROMPT)
     prepared = vlm.prepare(picture, prompt)
     place = _Places(prepared.layout, positions, from_region, to_region)
@@ -127,7 +131,7 @@ class _Places:
             raise ConfigurationError(
                 f"positions={positions!r}: give 'visual', 'last', 'all' or numbers of tokens"
             )
-        if positions is not None and len(positions) == 0:
+        if positions is not None and np.size(np.asarray(positions)) == 0:
             raise ConfigurationError("positions is empty: say which tokens are patched")
         self.source = source
         self.positions: Positions = "visual" if positions is None else positions

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from llavit_lens.disk import read_json, read_text, write_text_atomically
+from llavit_lens.disk import has_file, read_json, read_text, write_text_atomically
 from llavit_lens.errors import ConfigurationError
 
 
@@ -18,7 +18,7 @@ def check_recipe(folder: Path, recipe: dict[str, Any]) -> None:
     Raises ConfigurationError.
     """
     path, text = folder / "recipe.json", json.dumps(recipe, indent=1)
-    if not path.is_file():
+    if not has_file(path):
         folder.mkdir(parents=True, exist_ok=True)
         write_text_atomically(path, text)
     elif read_text(path) != text:

@@ -13,7 +13,7 @@ from llavit_lens.errors import CheckpointError, LlavitLensError, one_line
 from llavit_lens.model.chat import chat_prompt
 from llavit_lens.model.checkpoints.detect import HUGGING_FACE_TYPES
 from llavit_lens.model.processing import check_tiles, makes_tiles, merge_type_of
-from llavit_lens.model.tiles import tile_grid, token_order
+from llavit_lens.model.tiles import are_pairs, tile_grid, token_order
 from llavit_lens.model.towers import CLASS_TOKENS
 
 _MOST_TIMES_THE_TOWER = 64
@@ -34,6 +34,12 @@ def check_agreement(config: Any, processor: Any, name: str) -> None:
     Raises:
         CheckpointError: they do not belong together, or the processor does not work.
     """
+    tokens = [getattr(part, "image_token_id", None) for part in (config, processor)]
+    if type(tokens[0]) is not int or tokens[0] != tokens[1]:
+        raise CheckpointError(
+            f"{name}: model and processor do not belong together: their image tokens are "
+            f"{tokens[0]} and {tokens[1]}"
+        )
     prompt = chat_prompt(processor, "What?", name)
     if config.model_type not in HUGGING_FACE_TYPES:
         return
@@ -48,8 +54,8 @@ def check_agreement(config: Any, processor: Any, name: str) -> None:
             f"{name}: its chat template writes the image token {processor.image_token} {count} "
             "times for one image, not once"
         )
-    check_tiles(config, processor, name)
     _check_settings(config, processor, name)
+    check_tiles(config, processor, name)
     tower = config.vision_config
     image = _half_black_half_white(tower.image_size)
     try:
@@ -87,6 +93,11 @@ def _check_settings(config: Any, processor: Any, name: str) -> None:
                 f"{name}: its processor's {key}={getattr(made_by, key)} does not fit a vision "
                 f"tower of {config.vision_config.image_size} pixels"
             )
+    if makes_tiles(made_by) and not are_pairs(made_by.image_grid_pinpoints):
+        raise CheckpointError(
+            f"{name}: its processor's image_grid_pinpoints={made_by.image_grid_pinpoints!r} is no "
+            "list of (height, width) in pixels"
+        )
     patch = processor.patch_size
     if type(patch) is not int or patch < 1:
         raise CheckpointError(

@@ -13,7 +13,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import LlavaConfig
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.tiles import MERGE_TYPES, default_pinpoints
+from llavit_lens.model.tiles import MERGE_TYPES, are_pairs, default_pinpoints
 
 VISUAL_ATTENTION_MODES = ("causal", "bidirectional", "none")
 ASPECT_RATIO_MODES = ("crop", "pad", "stretch", "anyres")
@@ -98,13 +98,6 @@ class LlavitConfig(LlavaConfig):
             raise ConfigurationError(f"{key}={value!r} is not one of {choices}.")
         if key == "separate_visual_qkv" and not isinstance(value, bool):
             raise ConfigurationError(f"separate_visual_qkv={value!r} is not True or False.")
-        if key == "image_grid_pinpoints" and not (value is None or _is_pairs(value)):
+        if key == "image_grid_pinpoints" and not (value is None or are_pairs(value)):
             raise ConfigurationError(f"{key}={value!r} is not a list of (height, width) in pixels.")
         super().__setattr__(key, value)
-
-
-def _is_pairs(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(pair, list | tuple) and [type(edge) for edge in pair] == [int, int]
-        for pair in value
-    )

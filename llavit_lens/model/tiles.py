@@ -12,6 +12,7 @@ What is computed by transformers' own functions is so on purpose: LLaVA-NeXT is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,14 @@ _SHAPES = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
 def default_pinpoints(tile_size: int) -> list[list[int]]:
     """(height, width) in pixels of LLaVA-NeXT's five resolutions: at most 2 x 2 or 3 tiles."""
     return [[rows * tile_size, cols * tile_size] for rows, cols in _SHAPES]
+
+
+def are_pairs(value: Any) -> bool:
+    """Whether a value is a list of pairs of whole numbers, as pinpoints are."""
+    return isinstance(value, list) and all(
+        isinstance(pair, (list, tuple)) and [type(edge) for edge in pair] == [int, int]
+        for pair in value
+    )
 
 
 def check_pinpoints(pinpoints: Sequence[Sequence[int]], tile_size: int) -> None:

@@ -15,6 +15,22 @@ from llavit_lens.model.towers import token_settings
 _LLAVIT_SWITCHES = frozenset(LlavitConfig.__annotations__)
 _TILING = ("mm_patch_merge_type", "image_grid_pinpoints")
 _RESOLUTION = ("image_aspect_ratio", *_TILING)
+_BY_HAND = (
+    "load the model with transformers' from_pretrained and give it to "
+    "ll.VLM(model, processor, name)"
+)
+_INSTEAD = {
+    "torch_dtype": "write dtype='bfloat16' and so on",
+    "device_map": "write device='cuda' for one device; for several, " + _BY_HAND,
+    **dict.fromkeys(("quantization_config", "load_in_4bit", "load_in_8bit"), _BY_HAND),
+    **dict.fromkeys(("revision", "subfolder", "variant", "token", "cache_dir"), _BY_HAND),
+    **dict.fromkeys(("max_memory", "offload_folder", "low_cpu_mem_usage"), _BY_HAND),
+    "trust_remote_code": "code that comes with a checkpoint is never run",
+    "local_files_only": "set the environment variable HF_HUB_OFFLINE=1",
+    "force_download": "delete the model from the Hub's cache (hf cache)",
+}
+"""What `from_pretrained` takes and `load` does not: what to do instead."""
+
 _STRATEGY = "vision_feature_select_strategy"
 
 
@@ -25,6 +41,9 @@ def override(config: Any, overrides: dict[str, Any], name: str) -> None:
         ConfigurationError: a field that it does not have, or a value that makes no sense.
     """
     known = config.to_dict()  # not all attributes: others are methods, or follow from these
+    for key in overrides:
+        if key in _INSTEAD:
+            raise ConfigurationError(f"{name}: load has no {key}; {_INSTEAD[key]}")
     unknown = [key for key in overrides if key not in known]
     if unknown:
         message = f"{name}: a {config.model_type} model has no switch {', '.join(unknown)}"

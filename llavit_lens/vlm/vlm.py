@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from llavit_lens.errors import CheckpointError, ConfigurationError
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import check_text
 from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.chat import chat_prompt
@@ -22,9 +22,11 @@ from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.anatomy import decoder_of, language_parts
 from llavit_lens.vlm.embedding import embedding_of
 from llavit_lens.vlm.finite import check_weights, finite_passes
+from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_points, hooks
 from llavit_lens.vlm.images import ImageSource, open_oriented, pixel_sha256
 from llavit_lens.vlm.layout import VisualLayout, layout_of
+from llavit_lens.vlm.length import check_characters, check_length
 from llavit_lens.vlm.trace import Trace, record_residual_stream
 from llavit_lens.vlm.turns import check_none_open, turn
 from llavit_lens.vlm.unembedding import Unembedding, unembedding_of
@@ -75,10 +77,10 @@ class VLM:
         self.revision = revision
         self.layouts: tuple[VisualLayout, ...] = ()
         self.prompt_length: int | None = None
-        self.image_token_id = _image_token_id(model.config, processor, name)
         check_agreement(model.config, processor, name)
         check_weights(model, name)
         self._unembedding: Unembedding | None = None
+        self.image_token_id: int = processor.image_token_id
 
     def __setattr__(self, name: str, value: Any) -> None:
         if (
@@ -187,13 +189,13 @@ class VLM:
         """The model's answer, greedy unless `generation_options` (transformers' own) say otherwise.
 
         Raises:
-            ImageError, ConfigurationError: as `trace`.
+            ImageError, ConfigurationError: as `trace`; options that make no sense, or that ask for
+                more than one text.
         """
         prepared = self.prepare(image, prompt)
-        inputs, options = prepared.inputs, {"do_sample": False, **generation_options}
+        options = {"do_sample": False, **generation_options}
         with self.one_pass(prepared):
-            ids = self.model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
-        answer = ids[0, inputs["input_ids"].shape[1] :]
+            answer = generate_ids(self.model, prepared.inputs, max_new_tokens, options)
         return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
 
     def hooks(self, fwd_hooks: Sequence[tuple[Names, Hook]]) -> AbstractContextManager[None]:
@@ -308,10 +310,12 @@ class VLM:
         """Prompts in the model's chat format, and a batch of them, padded on the left.
 
         Raises:
-            ConfigurationError: a prompt that is no text, or has no place for one image.
+            ConfigurationError: a prompt that is no text, has no place for one image, or is longer
+                than the model has positions for.
         """
         texts = [self.format_prompt(prompt) for prompt in prompts]
         for text in texts:
+            check_characters(self.model.config, text)
             found = text.count(self.processor.image_token)
             if found != 1:
                 raise ConfigurationError(
@@ -328,6 +332,7 @@ class VLM:
                 add_special_tokens=not (start and texts[0].startswith(start)),
                 **({"padding": True, "padding_side": "left"} if len(texts) > 1 else {}),
             )
+        check_length(self.model.config, inputs["input_ids"].shape[1])
         inputs = inputs.to(self.device, dtype=self.model.dtype)
         for key, value in inputs.items():
             if value.is_floating_point() and not value.isfinite().all():
@@ -336,14 +341,3 @@ class VLM:
                     "image_mean, image_std and rescale_factor in its preprocessor_config.json"
                 )
         return texts, inputs
-
-
-def _image_token_id(config: Any, processor: Any, name: str) -> int:
-    model_id = getattr(config, "image_token_id", None)
-    processor_id = getattr(processor, "image_token_id", None)
-    if model_id is None or processor_id != model_id:
-        raise CheckpointError(
-            f"{name}: model and processor do not belong together: "
-            f"their image tokens are {model_id} and {processor_id}"
-        )
-    return model_id

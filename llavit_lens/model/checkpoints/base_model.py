@@ -12,6 +12,8 @@ from llavit_lens.model.checkpoints import layouts
 from llavit_lens.model.checkpoints.detect import is_llava, read_config
 from llavit_lens.model.checkpoints.places import local_folder
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
+from llavit_lens.model.checkpoints.sizes import check_sizes
+from llavit_lens.model.checkpoints.small_files import check_small_files
 
 _TEXT_QKV = re.compile(r"model\.language_model\.layers\.\d+\.self_attn\.[qkv]+_proj\.(weight|bias)")
 
@@ -26,8 +28,11 @@ def base_folder(base: str | Path) -> Path:
     read_config(folder)
     if is_llava(folder):
         raise ConfigurationError(f"--base {base}: is a LLaVA; give its plain language model")
-    if not find_weight_files(folder):
+    files = find_weight_files(folder)
+    if not files:
         raise CheckpointError(f"{base}: holds no weights of a language model")
+    check_sizes(str(base), read_config(folder), tuple(Reader().open(files)))
+    check_small_files(folder)
     return folder
 
 

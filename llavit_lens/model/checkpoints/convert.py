@@ -20,6 +20,7 @@ from transformers import AutoModelForImageTextToText, GenerationConfig
 
 from llavit_lens.disk import shown
 from llavit_lens.errors import CheckpointError, one_line
+from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.checkpoints.card import model_card
 from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import Source, open_source
@@ -70,6 +71,7 @@ def convert(
     out = out.absolute()  # `.` has no name of its own
     check_out(out)
     source = open_source(folder, base, vision_tower)
+    check_agreement(source.config, source.processor, str(folder))
     target = retarget(source, to, separate_visual_qkv, visual_attention, vision_feature_layer)
     model_class: Any = AutoModelForImageTextToText._model_mapping[type(target.config)]
     target.config.architectures = [model_class.__name__]

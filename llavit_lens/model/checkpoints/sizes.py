@@ -12,14 +12,14 @@ from typing import Any
 
 from llavit_lens.errors import CheckpointError
 
-_LAYERS = re.compile(r"(num|n)_(\w+_)?layers?|\w+_layers|depth|(num|n)_(\w+_)?experts")
+_LAYERS = re.compile(r"(num|n)_(\w+_)?layers?|(en|de)coder_layers|depth|(num|n)_(\w+_)?experts")
 _SIZES = re.compile(r"\w+_(size|dim|heads|channels|rank)|d_model|max_position_embeddings")
 _LARGEST_SIZE = 2**30
 _MOST_LAYERS_UNSEEN = 10_000
 
 
 def check_sizes(name: str, fields: Mapping[str, Any], weights: Collection[str] = ()) -> None:
-    """Refuse more layers or experts than there are weights, and sizes beyond all sense.
+    """Refuse more layers or experts than there are weights, and sizes that no model has.
 
     Args:
         name: of the checkpoint, for messages.
@@ -37,7 +37,8 @@ def check_sizes(name: str, fields: Mapping[str, Any], weights: Collection[str] =
             raise CheckpointError(
                 f"{name}: its config.json says {path}={value}, but {seen}; correct config.json"
             )
-        if _SIZES.fullmatch(key) and value > _LARGEST_SIZE:
+        counted = _LAYERS.fullmatch(key) or _SIZES.fullmatch(key)
+        if counted and not 0 <= value <= _LARGEST_SIZE:
             raise CheckpointError(
                 f"{name}: its config.json says {path}={value}, which no model has; correct "
                 "config.json"

@@ -21,6 +21,7 @@ _JSON = (
     _GENERATION_CONFIG,
 )
 _TEXT = ("merges.txt", "vocab.txt", "chat_template.jinja")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
 _BINARY = ("tokenizer.model", "spiece.model")
 _LARGEST = 2**28
 """Bytes; tokenizers of 260,000 words have 35 MB."""
@@ -30,6 +31,19 @@ def generation_file(folder: Path) -> Path | None:
     """Its generation_config.json; None if there is none."""
     file = folder / _GENERATION_CONFIG
     return file if has_file(file, error=CheckpointError) else None
+
+
+def require_tokenizer(folder: Path) -> None:
+    """Refuse a folder without a tokenizer: transformers may make an empty one.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if not any(has_file(folder / name, error=CheckpointError) for name in _TOKENIZERS):
+        raise CheckpointError(
+            f"{folder}: its tokenizer cannot be loaded, as it has none; fetch tokenizer.json or "
+            "tokenizer.model"
+        )
 
 
 def check_small_files(folder: Path) -> None:

@@ -35,7 +35,11 @@ from llavit_lens.model.checkpoints.places import local_folder
 from llavit_lens.model.checkpoints.prompts import chat_template
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.sizes import check_sizes
-from llavit_lens.model.checkpoints.small_files import check_small_files, generation_file
+from llavit_lens.model.checkpoints.small_files import (
+    check_small_files,
+    generation_file,
+    require_tokenizer,
+)
 from llavit_lens.model.checkpoints.tower import find_tower
 from llavit_lens.model.checkpoints.vocabulary import TABLES, grow_table, place_image_token
 from llavit_lens.model.configuration import LlavitConfig
@@ -215,7 +219,7 @@ def _assemble(
     tensors = layouts.fit(name, tensors, model, foreign)
     config.dtype = _dtype_of(tensors)
 
-    tokenizer = _tokenizer(text_folder)
+    tokenizer = _tokenizer(text_folder, text)
     image_token_id, rows = place_image_token(tokenizer, text.vocab_size, name)
     notes: tuple[str, ...] = ()
     if own_tower and vision_tower is not None:
@@ -260,21 +264,29 @@ def read_processor(name: str, folder: Path) -> Any:
     """
     check_small_files(folder)
     try:
-        return AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # whatever transformers may raise
         _tokenizer(folder)  # a reason that names it, if it is the tokenizer
         raise CheckpointError(
             f"{name}: its processor cannot be loaded ({_reason(error)}); compare its "
             "processor_config.json or preprocessor_config.json with the published checkpoint's"
         ) from error
+    if not hasattr(processor, "image_processor"):  # transformers takes what it can find
+        raise CheckpointError(
+            f"{name}: has a {type(processor).__name__} and no processor for images; fetch its "
+            "processor_config.json and preprocessor_config.json"
+        )
+    return processor
 
 
-def _tokenizer(folder: Path) -> Any:
+def _tokenizer(folder: Path, config: Any = None) -> Any:
+    """The tokenizer of a folder, whose config.json is not read if `config` is given."""
     check_small_files(folder)
+    require_tokenizer(folder)
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # it would warn of LLaVA's own model types
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
     except Exception as error:  # whatever transformers may raise
         raise CheckpointError(
             f"{folder}: its tokenizer cannot be loaded ({_reason(error)}); compare tokenizer.json "

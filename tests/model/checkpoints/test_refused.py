@@ -186,9 +186,16 @@ def test_index_that_names_what_is_not_there(kind: str, spoil: Any) -> None:
 def test_damaged_index(spoil: Any) -> None:
     folder = spoil("bin")
     index = folder / "pytorch_model.bin.index.json"
-    for text in ("", "[]", '{"weight_map": 3}'):
+    for text, message in [
+        ("", "pytorch_model.bin.index.json: is no JSON"),
+        ("[]", "pytorch_model.bin.index.json has no weight_map"),
+        ('{"weight_map": 3}', "pytorch_model.bin.index.json has no weight_map"),
+        ('{"weight_map": {}}', "pytorch_model.bin.index.json has no weight_map"),
+        ('{"weight_map": {"a": 5}}', "names 5, which is no file name"),
+        ("[" * 100_000, "nested too deeply"),
+    ]:
         index.write_text(text)
-        assert "pytorch_model.bin.index.json: is no JSON" in fails(folder)
+        assert message in fails(folder)
     index.write_text('{"weight_map": {"a": "../../secret.bin"}}')
     assert "which is no file name" in fails(folder)
 
@@ -348,7 +355,7 @@ def test_other_models(tmp_path: Path) -> None:
     with pytest.raises(LlavitLensError, match=r"has no config\.json"):
         convert(tmp_path, tmp_path / "out")
     (folder / "config.json").write_text("{")
-    with pytest.raises(LlavitLensError, match="config.json: is no JSON"):
+    with pytest.raises(LlavitLensError, match=r"config\.json: is no JSON"):
         convert(folder, tmp_path / "out")
 
 

@@ -1,0 +1,84 @@
+"""One generation, and what is wrong with its options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+
+from llavit_lens.errors import ConfigurationError, LlavitLensError, one_line
+from llavit_lens.vlm.length import check_length
+
+_MOST_BEAMS = 1000
+
+
+def generate_ids(
+    model: Any, inputs: Mapping[str, Tensor], max_new_tokens: int, options: Mapping[str, Any]
+) -> Tensor:
+    """Ids [new tokens] of one answer.
+
+    Args:
+        model: of transformers.
+        inputs: what the processor made of one prompt.
+        max_new_tokens: at least 1.
+        options: transformers' own, on top of the model's generation_config.
+
+    Raises:
+        ConfigurationError: options that make no sense, that transformers does not know, or that
+            ask for more than one answer; more tokens than the model has positions for.
+    """
+    if type(max_new_tokens) is not int or max_new_tokens < 1:
+        raise ConfigurationError(
+            f"max_new_tokens={max_new_tokens!r}: give a whole number from 1 on"
+        )
+    length = inputs["input_ids"].shape[1]
+    check_length(model.config, length, max_new_tokens)
+    for key, allowed, reason in (
+        ("num_return_sequences", (1,), "one answer is given; call vlm.model.generate for several"),
+        ("num_beams", range(1, _MOST_BEAMS + 1), f"choose 1 to {_MOST_BEAMS}"),
+        ("return_dict_in_generate", (False,), "a text is given; call vlm.model.generate for more"),
+    ):
+        value = options.get(key, getattr(model.generation_config, key, None))
+        if value is not None and value not in allowed:
+            raise ConfigurationError(f"{key}={value!r}: {reason}")
+    with _blaming_options(model):
+        ids = model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
+    return ids[0, length:]
+
+
+@contextmanager
+def _blaming_options(model: Any) -> Iterator[None]:
+    """What transformers raises outside of the model's passes comes of the options.
+
+    An error in a pass, a hook's for instance, is left as it is.
+    """
+    in_pass = False
+
+    def begin(*_: Any) -> None:
+        nonlocal in_pass
+        in_pass = True
+
+    def end(*_: Any) -> None:
+        nonlocal in_pass
+        in_pass = False
+
+    handles = [
+        model.register_forward_pre_hook(begin, prepend=True),
+        model.register_forward_hook(end),
+    ]
+    try:
+        yield
+    except LlavitLensError:
+        raise
+    except Exception as error:  # whatever transformers may raise
+        if in_pass:
+            raise
+        raise ConfigurationError(
+            "this generation fails; correct its options, or the checkpoint's "
+            f"generation_config.json ({type(error).__name__}: {one_line(error)})"
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
