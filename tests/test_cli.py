@@ -174,11 +174,17 @@ def test_usage_errors_exit_2(run: Any, arguments: list[str]) -> None:
     assert code == 2 and "Usage" in err
 
 
-def test_unknown_failures_are_not_swallowed(run: Any, folder: Path, monkeypatch: Any) -> None:
+def test_a_fault_of_ours_is_one_line_unless_it_is_looked_for(
+    run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(reports, "load", fail)
+    code, _, err = run("lens", folder / "noise.png")
+    assert code == 1 and err.count("\n") == 1
+    assert "ZeroDivisionError: a bug" in err and "export LLAVIT_LENS_DEBUG=1" in err
+    monkeypatch.setenv("LLAVIT_LENS_DEBUG", "1")
     with pytest.raises(ZeroDivisionError, match="a bug"):
         run("lens", folder / "noise.png")
 

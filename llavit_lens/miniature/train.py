@@ -53,6 +53,7 @@ from llavit_lens.miniature.score import score_model
 from llavit_lens.miniature.variants import build_processor, build_variant, variant_named
 from llavit_lens.miniature.vocabulary import build_tokenizer
 from llavit_lens.model import LlavitForConditionalGeneration
+from llavit_lens.model.processing import forget_origin
 from llavit_lens.training.stages import FINETUNE, PRETRAIN
 from llavit_lens.vlm.vlm import VLM
 
@@ -148,6 +149,7 @@ def train_variant(variant: str, seed: int, folder: Path, shared: Path, preset: s
     """Both stages of one variant on the shared parts; writes `folder/model`."""
     p = preset_named(preset)
     tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizer")
+    forget_origin(tokenizer)
     corpus = Corpus(shared, p.scenes)
     tower = CLIPVisionModel.from_pretrained(shared / "tower", dtype=torch.float32)
     llm = Qwen2ForCausalLM.from_pretrained(shared / "llm", dtype=torch.float32)
@@ -219,6 +221,7 @@ def _check_variant(folder: Path, variant: str, seed: int, shared: Path, preset: 
 def _tower(shared: Path, preset: str) -> None:
     p: Preset = preset_named(preset)
     tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizer")
+    forget_origin(tokenizer)
     pretrain_tower(
         shared / "tower", Corpus(shared, p.scenes), tokenizer, p.tower, p.width, p.layers
     )
@@ -227,6 +230,7 @@ def _tower(shared: Path, preset: str) -> None:
 def _llm(shared: Path, preset: str) -> None:
     p: Preset = preset_named(preset)
     tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizer")
+    forget_origin(tokenizer)
     pretrain_llm(shared / "llm", Corpus(shared, p.scenes), tokenizer, p.llm, p.width, p.layers)
 
 

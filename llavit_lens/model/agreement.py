@@ -9,12 +9,12 @@ from PIL import Image
 from torch import Tensor
 from transformers import LlavaNextProcessor, LlavaProcessor
 
-from llavit_lens.errors import CheckpointError, LlavitLensError, one_line
+from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model.chat import chat_prompt
 from llavit_lens.model.checkpoints.detect import HUGGING_FACE_TYPES
 from llavit_lens.model.processing import check_tiles, makes_tiles, merge_type_of
 from llavit_lens.model.tiles import are_pairs, tile_grid, token_order
-from llavit_lens.model.towers import CLASS_TOKENS
+from llavit_lens.model.towers import CLASS_TOKENS, check_layers
 
 _MOST_TIMES_THE_TOWER = 64
 """How many times the vision tower's square a processor may resize an image to."""
@@ -33,6 +33,7 @@ def check_agreement(config: Any, processor: Any, name: str) -> None:
 
     Raises:
         CheckpointError: they do not belong together, or the processor does not work.
+        ConfigurationError: the vision tower has no such layers.
     """
     tokens = [getattr(part, "image_token_id", None) for part in (config, processor)]
     if type(tokens[0]) is not int or tokens[0] != tokens[1]:
@@ -54,6 +55,10 @@ def check_agreement(config: Any, processor: Any, name: str) -> None:
             f"{name}: its chat template writes the image token {processor.image_token} {count} "
             "times for one image, not once"
         )
+    try:
+        check_layers(config, config.vision_feature_layer)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from error
     _check_settings(config, processor, name)
     check_tiles(config, processor, name)
     tower = config.vision_config

@@ -81,6 +81,12 @@ def complete_processor(processor: Any, config: Any) -> None:
         processor.vision_feature_select_strategy = config.vision_feature_select_strategy
 
 
+def forget_origin(tokenizer: Any) -> None:
+    """Drop what transformers notes of how it found a tokenizer: it would be saved with it."""
+    for key in ("is_local", "local_files_only"):
+        getattr(tokenizer, "init_kwargs", {}).pop(key, None)
+
+
 def merge_type_of(processor: Any) -> str | None:
     """The order in which a processor expects the tokens of tiles; None if that is not known."""
     if isinstance(processor, LlavaNextProcessor):

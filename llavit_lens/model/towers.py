@@ -42,9 +42,15 @@ def check_tower(config: Any, layers: Any = None, strategy: str | None = None) ->
         raise ConfigurationError(
             "vision_feature_layer=0 is taken for no layer at all by transformers; write [0]."
         )
-    depth = tower.num_hidden_layers
-    indices = [chosen] if isinstance(chosen, int) else list(chosen)
-    if not indices or not all(-depth - 1 <= index <= depth for index in indices):
+    check_layers(config, chosen)
+
+
+def check_layers(config: Any, chosen: Any) -> None:
+    """Raise ConfigurationError unless the vision tower has these `vision_feature_layer`."""
+    depth = config.vision_config.num_hidden_layers
+    indices = list(chosen) if isinstance(chosen, (list, tuple)) else [chosen]
+    known = (type(index) is int and -depth - 1 <= index <= depth for index in indices)
+    if not indices or not all(known):
         raise ConfigurationError(
             f"vision_feature_layer={chosen!r}, but the vision tower has layers 0 to {depth}, "
             f"or -{depth + 1} to -1."

@@ -28,7 +28,7 @@ from llavit_lens.miniature.scenes import (
 )
 from llavit_lens.reports.files import write_files
 from llavit_lens.vlm.images import open_image
-from llavit_lens.vlm.load import load
+from llavit_lens.vlm.load import load, vocabulary_size
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def logit_lens_report(
         )
     shown = 0 if tile is None else parse_tile(tile)
     found = []
-    for name, trace in _traces(image, model, baseline, prompt):
+    for name, trace in _traces(image, model, baseline, prompt, k):
         wanted = [0, trace.n_layers // 2, trace.n_layers] if layers is None and drawn else chosen
         if drawn and (count := trace.n_layers + 1 if wanted is None else len(wanted)) > MOST_PANELS:
             raise ConfigurationError(
@@ -125,7 +125,7 @@ def input_similarity_report(
         )
     found = [
         (name, input_similarity(trace, k), logit_lens(trace, k, chosen))
-        for name, trace in _traces(image, model, baseline, prompt)
+        for name, trace in _traces(image, model, baseline, prompt, k)
     ]
     for name, before, after in found:
         _print_frequent(name, before, k)
@@ -191,11 +191,15 @@ def parse_patch(text: str) -> Patch:
 
 
 def _traces(
-    image: Path | None, model: str, baseline: str | None, prompt: str | None
+    image: Path | None, model: str, baseline: str | None, prompt: str | None, k: int
 ) -> Iterator[tuple[str, Trace]]:
     """Each model's trace, the baseline's first; one model is in memory at a time."""
     picture = open_image(example_path() if image is None else image)  # before any slow loading
-    for name in [model] if baseline is None else [baseline, model]:
+    names = [model] if baseline is None else [baseline, model]
+    for name in names:
+        if (words := vocabulary_size(name)) is not None and k > words:
+            raise ConfigurationError(f"-k {k}: the vocabulary of {name} has {words} words")
+    for name in names:
         yield name, load(name).trace(picture, prompt or DEFAULT_PROMPT)
 
 

@@ -129,6 +129,18 @@ def checkpoint_folder(name: str | Path) -> Path:
     return local_folder(name, "a vision-language model")
 
 
+def vocabulary_size(name: str | Path) -> int | None:
+    """Word embeddings of a model, without its weights; None if its config.json does not say.
+
+    Raises:
+        CheckpointError: as `checkpoint_folder`; or its config.json cannot be read.
+    """
+    fields = read_config(checkpoint_folder(name))
+    text = fields.get("text_config")
+    size = (text if isinstance(text, dict) else fields).get("vocab_size")
+    return size if type(size) is int else None
+
+
 def _agree(config: Any, processor: Any, overrides: dict[str, Any], name: str) -> None:
     """Apply the overrides to both, and see before the weights are read whether they fit."""
     override(config, overrides, name)

@@ -62,14 +62,6 @@ def override(config: Any, overrides: dict[str, Any], name: str) -> None:
             f"{name}: {', '.join(idle)} would change nothing without tiles; set "
             "image_aspect_ratio='anyres' too"
         )
-    if "vision_feature_layer" in overrides:
-        chosen, depth = config.vision_feature_layer, config.vision_config.num_hidden_layers
-        layers = [chosen] if isinstance(chosen, int) else list(chosen)
-        if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
-            raise ConfigurationError(
-                f"{name}: vision_feature_layer={chosen!r}, but the vision tower has layers "
-                f"0 to {depth}, or -{depth + 1} to -1"
-            )
 
 
 def follow(processor: Any, config: Any, overrides: dict[str, Any], name: str) -> None:

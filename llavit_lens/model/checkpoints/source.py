@@ -43,7 +43,7 @@ from llavit_lens.model.checkpoints.small_files import (
 from llavit_lens.model.checkpoints.tower import find_tower
 from llavit_lens.model.checkpoints.vocabulary import TABLES, grow_table, place_image_token
 from llavit_lens.model.configuration import LlavitConfig
-from llavit_lens.model.processing import LlavitProcessor, complete_processor
+from llavit_lens.model.processing import LlavitProcessor, complete_processor, forget_origin
 from llavit_lens.model.towers import check_tile_features
 
 _HEAD = "lm_head.weight"
@@ -271,11 +271,14 @@ def read_processor(name: str, folder: Path) -> Any:
             f"{name}: its processor cannot be loaded ({_reason(error)}); compare its "
             "processor_config.json or preprocessor_config.json with the published checkpoint's"
         ) from error
-    if not hasattr(processor, "image_processor"):  # transformers takes what it can find
+    if not (
+        hasattr(processor, "image_processor") and hasattr(processor, "tokenizer")
+    ):  # transformers takes what it can find
         raise CheckpointError(
             f"{name}: has a {type(processor).__name__} and no processor for images; fetch its "
             "processor_config.json and preprocessor_config.json"
         )
+    forget_origin(processor.tokenizer)
     return processor
 
 
@@ -296,6 +299,7 @@ def _tokenizer(folder: Path, config: Any = None) -> Any:
         logging.set_verbosity(verbosity)
     if tokenizer.pad_token is None:  # LLaVA's code pads with <unk>, or with the end of text
         tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+    forget_origin(tokenizer)
     return tokenizer
 
 
