@@ -74,7 +74,10 @@ def patch(
     picture, prompt = source if isinstance(source, tuple) else (source, DEFAULT_PROMPT)
     prepared = vlm.prepare(picture, prompt)
     place = _Places(prepared.layout, positions, from_region, to_region)
-    return _patched(vlm, prepared, place, list(select(names, hook_points(vlm.model))))
+    chosen = list(select(names, hook_points(vlm.model)))
+    if not chosen:
+        raise ConfigurationError("names holds no hook point: nothing would be patched")
+    return _patched(vlm, prepared, place, chosen)
 
 
 @contextmanager

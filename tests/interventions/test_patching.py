@@ -295,3 +295,15 @@ def test_what_does_not_fit_is_refused() -> None:
         patch(vlm, (TWO, SHORT_PROMPT), "blocks.0.attn.hook_pattern"),
     ):
         vlm.run(ONE, PROMPT)
+
+
+def test_nothing_to_patch_is_an_error() -> None:
+    vlm, image = tiny_vlm(), tiny_image()
+    sources: list[tuple] = [(image,), (image, "What?", "Why?"), ()]
+    for source in sources:
+        with pytest.raises(ConfigurationError, match=f"not a tuple of {len(source)}"):
+            patch(vlm, source)
+    with pytest.raises(ConfigurationError, match="positions is empty"):
+        patch(vlm, image, positions=[])
+    with pytest.raises(ConfigurationError, match="names holds no hook point"):
+        patch(vlm, image, [])

@@ -271,9 +271,8 @@ def read_processor(name: str, folder: Path) -> Any:
             f"{name}: its processor cannot be loaded ({_reason(error)}); compare its "
             "processor_config.json or preprocessor_config.json with the published checkpoint's"
         ) from error
-    if not (
-        hasattr(processor, "image_processor") and hasattr(processor, "tokenizer")
-    ):  # transformers takes what it can find
+    # transformers takes what it can find
+    if not (hasattr(processor, "image_processor") and hasattr(processor, "tokenizer")):
         raise CheckpointError(
             f"{name}: has a {type(processor).__name__} and no processor for images; fetch its "
             "processor_config.json and preprocessor_config.json"

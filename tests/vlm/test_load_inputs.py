@@ -1,0 +1,287 @@
+"""Checkpoints that contradict themselves, and calls that make no sense: one line each."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from llava_layouts import reference, write_hugging_face, write_original
+from tiny import tiny_image, tiny_llava, tiny_llavit, tiny_processor
+from tiny_vlm import plain_processor
+
+from llavit_lens.errors import ConfigurationError, LlavitLensError
+from llavit_lens.model.checkpoints.convert import convert
+from llavit_lens.vlm.load import load
+from llavit_lens.vlm.vlm import VLM
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("saved") / "x"
+    tiny_llava().save_pretrained(place)
+    plain_processor().save_pretrained(place)
+    (place / "generation_config.json").write_text("{}")
+    return place
+
+
+@pytest.fixture
+def copy(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "x"))
+
+
+@pytest.fixture(scope="module")
+def vlm() -> VLM:
+    return VLM(tiny_llavit(), tiny_processor(), "tiny")
+
+
+def fails(folder: Path, **options: Any) -> str:
+    """The error of `load`, which `convert` has too."""
+    with pytest.raises(LlavitLensError) as error:
+        load(folder, **options)
+    message = str(error.value)
+    assert "\n" not in message and len(message) < 900
+    if not options:
+        with pytest.raises(LlavitLensError) as error:
+            convert(folder, folder.with_name("out"), "baseline")
+        assert not folder.with_name("out").exists()
+    return message
+
+
+def edit(file: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    fields = json.loads(file.read_text())
+    change(fields)
+    file.write_text(json.dumps(fields))
+
+
+SMALL = ["config.json", "tokenizer.json", "processor_config.json", "generation_config.json"]
+
+
+@pytest.mark.parametrize("name", [*SMALL, "tokenizer_config.json", "chat_template.json"])
+def test_small_files_that_are_none(name: str, copy: Path) -> None:
+    file = copy / name
+    for content, expected in [
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": "\xff"}', "is not text in UTF-8"),
+        (b"{", "is no JSON"),
+        (b"[]", "holds no JSON object"),
+    ]:
+        file.write_bytes(content)
+        message = fails(copy)
+        assert expected in message and name in message
+    file.unlink()
+    os.mkfifo(file)
+    assert f"{name}: is not a regular file" in fails(copy)
+    file.unlink()
+    file.symlink_to(file)
+    assert f"{name}: cannot be read" in fails(copy)
+    file.unlink()
+    file.mkdir()
+    assert f"{name}: is a folder" in fails(copy)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "mm_projector.bin"])
+def test_weights_that_are_no_file(name: str, copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    if name == "mm_projector.bin":
+        edit(copy / "config.json", lambda fields: fields.update(mm_vision_tower="tower"))
+    os.mkfifo(copy / name)
+    assert f"{name}: is not a regular file" in fails(copy)
+
+
+_SIZES = [
+    ("num_hidden_layers", 10**9),
+    ("num_hidden_layers", 10**6),
+    ("num_hidden_layers", -1),
+    ("num_hidden_layers", 1e9),
+    ("num_hidden_layers", "3"),
+    ("hidden_size", 10**12),
+    ("hidden_size", 10**9),
+    ("intermediate_size", 2.5),
+    ("num_attention_heads", -1),
+]
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        *(("text_config", *size) for size in [*_SIZES, ("vocab_size", 10**12)]),
+        *(("vision_config", *size) for size in [*_SIZES, ("patch_size", -7)]),
+    ],
+)
+def test_sizes_that_no_weights_have(part: str, key: str, value: Any, copy: Path) -> None:
+    edit(copy / "config.json", lambda fields: fields[part].update({key: value}))
+    assert key in fails(copy)
+
+
+def test_contradictions_are_found_before_the_weights_are_read(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["llavit_lens.vlm.load"]  # the package has the function of this name
+    monkeypatch.setattr(module, "_read", lambda source: pytest.fail("read"))
+    size = {"height": 224, "width": 224}
+    edit(copy / "processor_config.json", lambda f: f["image_processor"].update(crop_size=size))
+    assert "the vision tower sees 28 x 28 pixels" in fails(copy)
+
+
+def test_a_processor_without_the_number_of_class_tokens(copy: Path, saved: Path) -> None:
+    edit(copy / "processor_config.json", lambda fields: fields.pop("num_additional_image_tokens"))
+    expected = load(saved).trace(tiny_image()).hidden
+    assert torch.equal(load(copy).trace(tiny_image()).hidden, expected)
+    convert(copy, copy.with_name("out"), "baseline")
+    written = json.loads((copy.with_name("out") / "processor_config.json").read_text())
+    assert written["num_additional_image_tokens"] == 1
+
+
+def test_a_tokenizer_alone_is_no_processor(copy: Path) -> None:
+    (copy / "processor_config.json").unlink()
+    assert "no processor for images" in fails(copy)
+
+
+def test_damaged_files_are_named(copy: Path) -> None:
+    (copy / "tokenizer.json").write_text("{}")
+    assert "its tokenizer cannot be loaded" in fails(copy)
+    (copy / "tokenizer.json").unlink()
+    assert "tokenizer cannot be loaded" in fails(copy)
+
+
+def test_a_generation_config_that_makes_no_sense(copy: Path) -> None:
+    (copy / "generation_config.json").write_text('{"max_new_tokens": -5, "num_beams": "x"}')
+    with pytest.raises(LlavitLensError, match="generation"):
+        load(copy).generate(tiny_image())
+
+
+def test_bin_files_with_flipped_bits(tmp_path: Path) -> None:
+    folder = write_hugging_face(tmp_path / "x", reference(), "old", "bin", 1)
+    load(folder)
+    file = folder / "pytorch_model.bin"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    assert "pytorch_model.bin is damaged" in fails(folder)
+
+
+def test_bin_files_without_checksums_load(tmp_path: Path) -> None:
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        folder = write_hugging_face(tmp_path / "x", reference(), "old", "bin", 1)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert load(folder).trace(tiny_image()).hidden.isfinite().all()
+
+
+def test_bin_files_with_tensors_of_other_kinds(tmp_path: Path) -> None:
+    folder = write_hugging_face(tmp_path / "x", reference(), "old", "bin", 1)
+    file = folder / "pytorch_model.bin"
+    weights = torch.load(file, weights_only=True)
+    key = next(key for key in weights if key.endswith("up_proj.weight"))
+    torch.save({**weights, key: weights[key].to_sparse()}, file)
+    assert f"{key} in pytorch_model.bin is no dense tensor" in fails(folder)
+
+
+def test_rope_settings_of_an_original_checkpoint_are_not_blamed_on_its_tokenizer(
+    tmp_path: Path,
+) -> None:
+    yarn = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
+    folder = write_original(tmp_path / "x", reference(), rope_scaling=yarn)
+    assert load(folder).trace(tiny_image()).hidden.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "tower",
+    ["~nobody-of-this-name/x", "x" * 300, "a\0b", "http://a.org/b", "/dev/zero", "\ud800", "a\nb"],
+)
+def test_names_of_towers_that_no_folder_has(tower: str, tmp_path: Path) -> None:
+    folder = write_original(tmp_path / "x", reference())
+    edit(folder / "config.json", lambda fields: fields.update(mm_vision_tower=tower))
+    assert fails(folder).isprintable()
+    assert fails(folder, vision_tower=tower).isprintable()
+
+
+def test_what_load_does_not_take_says_what_to_do(saved: Path) -> None:
+    for option, expected in [
+        ("torch_dtype", "dtype='bfloat16'"),
+        ("device_map", "device='cuda'"),
+        ("quantization_config", "ll.VLM(model, processor, name)"),
+        ("load_in_4bit", "ll.VLM(model, processor, name)"),
+        ("load_in_8bit", "ll.VLM(model, processor, name)"),
+        ("revision", "ll.VLM(model, processor, name)"),
+        ("trust_remote_code", "is never run"),
+    ]:
+        message = fails(saved, **{option: "auto"})
+        assert f"load has no {option}; " in message and expected in message
+
+
+def test_long_prompts_are_refused_before_the_pass(
+    vlm: VLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(vlm.model), "forward", lambda *_, **__: pytest.fail("passed"))
+    for call in (vlm.run, vlm.trace, vlm.generate, vlm.run_with_cache):
+        with pytest.raises(ConfigurationError, match="has positions for 512"):
+            call(tiny_image(), "left " * 600)
+    with pytest.raises(ConfigurationError, match="far more than the 512 tokens"):
+        vlm.run(tiny_image(), "x" * 10**6)
+    with pytest.raises(ConfigurationError, match="max_new_tokens=500 more are over the 512"):
+        vlm.generate(tiny_image(), max_new_tokens=500)
+    with pytest.raises(ConfigurationError, match="not text in UTF-8"):
+        vlm.run(tiny_image(), "\udcff")
+
+
+def test_scaled_positions_count(vlm: VLM) -> None:
+    from llavit_lens.vlm.length import most_positions
+
+    text = vlm.model.config.get_text_config()
+    before = text.rope_parameters
+    assert most_positions(vlm.model.config) == 512
+    for rope, expected in [
+        ({"rope_type": "linear", "factor": 2.0}, 1024),
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}, 2048),
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}, 512),
+        ({"rope_type": "default"}, 512),
+    ]:
+        text.rope_parameters = rope
+        assert most_positions(vlm.model.config) == expected
+    text.rope_parameters = before
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"max_new_tokens": 0}, "give a whole number from 1 on"),
+        ({"max_new_tokens": True}, "give a whole number from 1 on"),
+        ({"max_new_tokens": 2.5}, "give a whole number from 1 on"),
+        ({"nope": 1}, "nope"),
+        ({"num_return_sequences": 3}, "one answer is given"),
+        ({"num_beams": 10**9}, "choose 1 to 1000"),
+        ({"return_dict_in_generate": True}, "a text is given"),
+        ({"do_sample": True, "temperature": -1.0}, "temperature"),
+        ({"cache_implementation": "nope"}, "this generation fails"),
+        ({"eos_token_id": "x"}, "this generation fails"),
+    ],
+)
+def test_options_of_a_generation(vlm: VLM, options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        vlm.generate(tiny_image(), "What?", **{"max_new_tokens": 2, **options})
+    assert expected in str(error.value)
+    assert not vlm.model._forward_pre_hooks and not vlm.model._forward_hooks
+
+
+def test_an_error_in_a_pass_of_a_generation_stays_what_it_is(vlm: VLM) -> None:
+    def fail(activation: Any, hook: Any) -> None:
+        raise IndexError("mine")
+
+    with pytest.raises(IndexError, match="mine"), vlm.hooks([("blocks.0.hook_attn_out", fail)]):
+        vlm.generate(tiny_image(), "What?", max_new_tokens=2)
+
+
+def test_a_tokenizer_is_saved_without_how_it_was_loaded(copy: Path) -> None:
+    convert(copy, copy.with_name("out"), "baseline")
+    written = json.loads((copy.with_name("out") / "tokenizer_config.json").read_text())
+    assert "eos_token" in written and not {"local_files_only", "is_local"} & written.keys()
