@@ -298,7 +298,7 @@ def test_what_does_not_fit_is_refused() -> None:
 
 
 def test_nothing_to_patch_is_an_error() -> None:
-    vlm, image = tiny_vlm(), tiny_image()
+    vlm, image = tiny_vlm("llavit"), tiny_image()
     sources: list[tuple] = [(image,), (image, "What?", "Why?"), ()]
     for source in sources:
         with pytest.raises(ConfigurationError, match=f"not a tuple of {len(source)}"):
