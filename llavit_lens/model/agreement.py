@@ -36,11 +36,11 @@ def check_agreement(config: Any, processor: Any, name: str) -> None:
         CheckpointError: they do not belong together, or the processor does not work.
         ConfigurationError: the vision tower has no such layers.
     """
-    tokens = [getattr(part, "image_token_id", None) for part in (config, processor)]
-    if type(tokens[0]) is not int or tokens[0] != tokens[1]:
+    ids = [getattr(part, "image_token_id", None) for part in (config, processor)]
+    if type(ids[0]) is not int or ids[0] != ids[1]:
         raise CheckpointError(
             f"{name}: model and processor do not belong together: their image tokens are "
-            f"{tokens[0]} and {tokens[1]}"
+            f"{ids[0]} and {ids[1]}"
         )
     prompt = chat_prompt(processor, "What?", name)
     if config.model_type not in HUGGING_FACE_TYPES:
@@ -65,7 +65,8 @@ def check_agreement(config: Any, processor: Any, name: str) -> None:
     tower = config.vision_config
     image = _half_black_half_white(tower.image_size)
     try:
-        with np.errstate(all="ignore"):  # what comes out is looked at
+        # torch's default device may be another; what comes out is looked at
+        with torch.device("cpu"), np.errstate(all="ignore"):
             inputs = processor(images=[image], text=[processor.image_token], return_tensors="pt")
         tokens = int((inputs["input_ids"] == processor.image_token_id).sum())
         expected = _features(config, processor, inputs["pixel_values"], image)

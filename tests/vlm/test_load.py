@@ -134,7 +134,7 @@ def test_config_overrides(llavit_folder: Path) -> None:
 def test_config_overrides_that_make_no_sense(llavit_folder: Path) -> None:
     assert "'sideways'" in fails(llavit_folder, visual_attention="sideways")
     assert "no switch speed" in fails(llavit_folder, speed=3)
-    assert "no switch trust_remote_code" in fails(llavit_folder, trust_remote_code=True)
+    assert "load has no trust_remote_code" in fails(llavit_folder, trust_remote_code=True)
     assert "vision_feature_layer" in fails(llavit_folder, vision_feature_layer="deep")
     assert "separate_visual_qkv='no'" in fails(llavit_folder, separate_visual_qkv="no")
     for layer in (4, -5, [1, 2, 9], []):
