@@ -32,6 +32,8 @@ def user_path(
     Raises:
         LlavitLensError: of the class `error`: no file can have this name, or nobody may look there.
     """
+    if not isinstance(text, (str, Path)):
+        raise error(f"{what} is a text or a Path, not a {type(text).__name__}")
     if str(text) == "":
         raise error(f"{what} is empty; give a name")
     try:
@@ -87,7 +89,7 @@ def check_file(path: str | Path, *, error: type[LlavitLensError] = Configuration
             name = re.sub(":/+", "://", name, count=1)  # `Path` leaves one slash of the two
             raise error(f"{name}: web addresses are not opened; download it first") from cause
         raise error(f"{name}: no such file") from cause
-    except (OSError, ValueError, RuntimeError) as cause:
+    except (OSError, ValueError, RuntimeError, TypeError) as cause:
         raise error(f"{name}: cannot be read ({_reason(cause)})") from cause
     if stat.S_ISDIR(mode):
         raise error(f"{name}: is a folder, not a file")

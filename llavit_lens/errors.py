@@ -4,7 +4,19 @@ from __future__ import annotations
 
 
 class LlavitLensError(Exception):
-    """Base of all errors meant for the user."""
+    """Base of all errors meant for the user.
+
+    As text it is one line that a terminal can print: names from outside may hold anything.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if text.isprintable():
+            return text
+        return "".join(
+            sign if sign.isprintable() else sign.encode("unicode_escape").decode()
+            for sign in " ".join(text.split())
+        )
 
 
 class ImageError(LlavitLensError):

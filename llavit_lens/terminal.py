@@ -63,7 +63,7 @@ def _tell(error: Exception) -> int:
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()  # what was printed before it
     if isinstance(error, LlavitLensError):
-        _say(f"error: {' '.join(str(error).split())}")
+        _say(f"error: {error}")
         return REFUSED
     if isinstance(error, OSError):
         _drop_output()

@@ -159,6 +159,15 @@ def test_mistakes_are_one_line_and_exit_code_2(run: Any, folder: Path, tmp_path:
         assert message in err and out == "" and "Traceback" not in err
 
 
+def test_more_words_than_there_are_is_said_before_a_model_is_loaded(
+    run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "load", lambda name: pytest.fail("loaded"))
+    models = ("--model", folder / "llavit", "--baseline", folder / "baseline")
+    code, _, err = run("lens", folder / "noise.png", *models, "-k", 100_000)
+    assert code == 2 and "-k 100000: the vocabulary of " in err and err.count("\n") == 1
+
+
 def test_too_many_layers_for_a_picture(run: Any, folder: Path, tmp_path: Path) -> None:
     many = "0,1,2,3,0,1,2"
     arguments = ("--model", folder / "llavit", "--layers", many, "--out", tmp_path / "w.png")

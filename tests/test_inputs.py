@@ -290,3 +290,10 @@ def test_callbacks_look_at_each_value_and_leave_out_what_is_empty() -> None:
     assert callback(["a", "", "b"]) == ["a", "", "b"] and callback(None) is None
     assert callback("c") == "c" and callback("") == ""
     assert seen == ["a", "b", "c"]
+
+
+def test_an_error_is_one_line_that_a_terminal_can_print() -> None:
+    for error in (ConfigurationError, CheckpointError, ImageError):
+        message = str(error("a\n b\x1b[31m\udcff\u202e: no such file"))
+        assert message == r"a b\x1b[31m\udcff\u202e: no such file"
+        assert str(error("ä: plain  text")) == "ä: plain  text"

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.finite import finite_passes
+from llavit_lens.vlm.length import check_length
 from llavit_lens.vlm.vlm import VLM
 
 _ARTICLES = ("a", "an", "the")
@@ -169,13 +170,15 @@ def plain_decoder(vlm: VLM) -> Any:
 def _tokens(asked: TextModel, prompts: Sequence[str]) -> Any:
     # a chat template may have written the start token already
     start = asked.tokenizer.bos_token
-    return asked.tokenizer(
+    inputs = asked.tokenizer(
         list(prompts),
         return_tensors="pt",
         padding=len(prompts) > 1,
         padding_side="left",
         add_special_tokens=not (start and prompts[0].startswith(start)),
-    ).to(asked.model.device)
+    )
+    check_length(asked.model.config, inputs["input_ids"].shape[1])
+    return inputs.to(asked.model.device)
 
 
 def _generate(asked: TextModel, prompts: Sequence[str]) -> list[str]:

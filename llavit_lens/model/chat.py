@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from types import FrameType
 from typing import Any
 
@@ -56,6 +57,7 @@ def chat_prompt(processor: Any, question: str, name: str) -> str:
     return prompt
 
 
+@lru_cache(maxsize=64)
 def _refuse_large_numbers(template: str) -> None:
     """`'x' * 10**10` fills the memory in one step, where no limit of time can stop it."""
     tree = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm.length import check_length
 from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import VLM, ImageSource, Prompt
 
@@ -74,6 +75,7 @@ def log_prob_of_tokens(vlm: VLM, prompt: Prompt, answer: Tensor, copies: int = 1
         answer: ids [A].
         copies: rows of the pass.
     """
+    check_length(vlm.model.config, prompt.length + len(answer))
     inputs = _with_answer(prompt, answer, copies)
     with vlm.one_pass(prompt, copies):
         # the state at a token says what comes next, so the last one's is not needed

@@ -18,6 +18,7 @@ from tiny_vlm import plain_processor
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.model.checkpoints.convert import convert
+from llavit_lens.vlm.answers import answer_log_prob
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.vlm import VLM
 
@@ -152,6 +153,20 @@ def test_damaged_files_are_named(copy: Path) -> None:
     assert "tokenizer cannot be loaded" in fails(copy)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", ""])
+def test_files_without_permission_are_not_to_be_fetched_again(name: str, copy: Path) -> None:
+    for folder in (copy, *copy.parents[:-2]):
+        folder.chmod(0o755)
+    (copy / name).chmod(0o700 if name == "" else 0o600)
+    os.seteuid(65534)
+    try:
+        message = fails(copy)
+    finally:
+        os.seteuid(0)
+    assert "cannot be read (Permission denied)" in message and "again" not in message
+
+
 def test_a_generation_config_that_makes_no_sense(copy: Path) -> None:
     (copy / "generation_config.json").write_text('{"max_new_tokens": -5, "num_beams": "x"}')
     with pytest.raises(LlavitLensError, match="generation"):
@@ -231,6 +246,8 @@ def test_long_prompts_are_refused_before_the_pass(
         vlm.run(tiny_image(), "x" * 10**6)
     with pytest.raises(ConfigurationError, match="max_new_tokens=500 more are over the 512"):
         vlm.generate(tiny_image(), max_new_tokens=500)
+    with pytest.raises(ConfigurationError, match="has positions for 512"):
+        answer_log_prob(vlm, tiny_image(), "What?", [5] * 600)
     with pytest.raises(ConfigurationError, match="not text in UTF-8"):
         vlm.run(tiny_image(), "\udcff")
 

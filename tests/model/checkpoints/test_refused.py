@@ -192,6 +192,8 @@ def test_damaged_index(spoil: Any) -> None:
         ('{"weight_map": 3}', "pytorch_model.bin.index.json has no weight_map"),
         ('{"weight_map": {}}', "pytorch_model.bin.index.json has no weight_map"),
         ('{"weight_map": {"a": 5}}', "names 5, which is no file name"),
+        ('{"weight_map": {"a": "%s.bin"}}' % ("x" * 300), "File name too long"),
+        ('{"weight_map": {"a": "a\\u0000b"}}', "embedded null byte"),
         ("[" * 100_000, "nested too deeply"),
     ]:
         index.write_text(text)
