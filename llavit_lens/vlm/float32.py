@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 _ROUNDOFF = {"tf32": 2.0**-10, "bf16": 2.0**-8}  # TF32 may cut bits off where others round
+_OF_ALL = {"highest": "ieee", "high": "tf32", "medium": "bf16"}
 
 _lock = Lock()
 _inside = 0
@@ -49,8 +50,12 @@ def product_roundoff(device: torch.device) -> float:
     """The unit roundoff of operands of float32 products on a device, as torch is set now."""
     if torch.is_autocast_enabled(device.type):
         return unit_roundoff(torch.get_autocast_dtype(device.type))
-    backend = _backends()[device.type == "cpu"]
-    return _ROUNDOFF.get(backend.fp32_precision, unit_roundoff(torch.float32))
+    backends = _backends()
+    if backends:
+        precision = backends[device.type == "cpu"].fp32_precision
+    else:  # torch before 2.9
+        precision = _OF_ALL[torch.get_float32_matmul_precision()]
+    return _ROUNDOFF.get(precision, unit_roundoff(torch.float32))
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
@@ -78,5 +83,6 @@ def _setter(together: str | None, each: list[str]) -> Callable[[], None]:
 
 
 def _backends() -> list[Any]:
-    mkldnn: Any = torch.backends.mkldnn
-    return [torch.backends.cuda.matmul, mkldnn.matmul]
+    """Of GPUs and of CPUs, where torch lets each have its own precision."""
+    backends = torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)
+    return list(backends) if hasattr(backends[0], "fp32_precision") else []

@@ -25,12 +25,9 @@ from llavit_lens.vlm.trace import Trace
 
 
 def precisions() -> list[Any]:
-    mkldnn: Any = torch.backends.mkldnn
-    return [
-        torch.get_float32_matmul_precision(),
-        torch.backends.cuda.matmul.fp32_precision,
-        mkldnn.matmul.fp32_precision,
-    ]
+    each = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
+    own = [getattr(backend, "fp32_precision", "ieee") for backend in each]  # since torch 2.9
+    return [torch.get_float32_matmul_precision(), *own]
 
 
 @contextmanager
