@@ -25,6 +25,7 @@ from llavit_lens.lens.follow import log_probabilities
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.token_kinds import newline_tokens, word_tokens
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM
+from llavit_lens.vlm.whole import whole_number
 
 WINDOW = 16
 """Chance takes its truth from so many pictures before, and so many after, a picture."""
@@ -80,7 +81,7 @@ def readability(
         ConfigurationError: fewer than two pictures that can be read, no visual token on any object,
             or a k that makes no sense.
     """
-    if not ks or min(ks) < 1:
+    if not ks or min(whole_number(k, "ks") for k in ks) < 1:
         raise ConfigurationError(f"ks={list(ks)}: give numbers of words, 1 or more")
     reader = _Reader(vlm, prompt, sorted(set(ks)), Probes(vlm, prompt, probe))
     tallies: list[Tally] = []
