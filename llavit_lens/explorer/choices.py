@@ -67,7 +67,16 @@ _TITLES = {
     "demo:no_visual_attention": "LLaVA baseline without visual attention",
 }
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
-_FOLDERS = re.compile(r"(?<![\w.:/…])~?/(?:[^\s/:'\",;()]+/)+")
+_FOLDERS = re.compile(
+    r"""
+    (?: (?<! [\w./\\…] ) (?! (?<=:) //\w ) | file:(?://[\w.-]*)? )  # not in a/b or a web address
+    (?: (?: ~[\w.-]* | \.{1,2} )? / | [A-Za-z]:[\\/] | \\\\ )  # /, ~/, ~name/, ../, C:\ and \\name
+    (?! \s )
+    (?: (?: (?! :\s ) [^/\\] )* [/\\] )+  # up to the last slash before ": "
+    """,
+    re.VERBOSE,
+)
+"""A path's folders. Their names may hold any sign, blanks too: rather a word too many is hidden."""
 
 
 def demo_models() -> list[str]:

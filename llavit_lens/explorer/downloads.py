@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Collection, Sequence
 from html import escape
 from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -37,6 +41,9 @@ SCRIPTS = (
 )
 """The view, in the order in which its parts need each other."""
 
+_FORMULA = re.compile(r"\s*[=+\-@'＝＋－＠\x00-\x1f]")
+"""Beginnings that one spreadsheet or another reads as more than text."""
+
 Panes = Sequence[tuple[str, "Reading"]]
 
 
@@ -61,14 +68,35 @@ def table(panes: Panes) -> pd.DataFrame:
 
 
 def table_csv(panes: Panes) -> bytes:
+    """`table` for spreadsheets: text that they could take for a formula begins with an apostrophe,
+    and so does text that has one of its own there; the ids tell which word is meant."""
+    whole = table(panes)
+    for name in ("model", "word"):
+        whole[name] = [f"'{text}" if _FORMULA.match(text) else text for text in whole[name]]
     # all words in quotes: pandas leaves a lone carriage return, which is a token, without them
-    return table(panes).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode()
+    return whole.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode()
 
 
-def table_parquet(panes: Panes) -> bytes:
-    buffer = io.BytesIO()
-    table(panes).to_parquet(buffer, index=False)
-    return buffer.getvalue()
+def words_files(panes: Panes, lens: str) -> bytes:
+    """What `Words.load` takes: of one pane its Parquet file, of two a ZIP archive of both.
+
+    Args:
+        panes: one or two.
+        lens: "words" or "similarity", as in `Reading`.
+    """
+    with TemporaryDirectory(prefix="llavit-lens-") as folder:
+        paths = []
+        for number, (title, reading) in enumerate(panes, 1):
+            name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
+            paths.append(Path(folder) / f"{number}-{name}.parquet")
+            getattr(reading, lens).save(paths[-1])
+        if len(paths) == 1:
+            return paths[0].read_bytes()
+        buffer = io.BytesIO()
+        with ZipFile(buffer, "w") as archive:  # Parquet is compressed already
+            for path in paths:
+                archive.write(path, path.name)
+        return buffer.getvalue()
 
 
 def figure(panes: Panes, picture: Picture, layer: int, kind: str, *, tile: Tile = 0) -> bytes:

@@ -116,14 +116,9 @@ def _bench() -> Bench:
 
 
 def _picture(view: View) -> pictures.Picture:
-    if view.picture == OWN and state.OWN_BYTES in st.session_state:
-        return _own(st.session_state[state.OWN_BYTES])
+    if view.picture == OWN and (own := state.own_picture()) is not None:
+        return own
     return pictures.example("" if view.picture == OWN else view.picture)
-
-
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _own(data: bytes) -> pictures.Picture:
-    return pictures.uploaded(data)
 
 
 def _read(

@@ -12,7 +12,7 @@ from typing import NoReturn
 import streamlit as st
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
-from llavit_lens.explorer import sidebar, state
+from llavit_lens.explorer import hosts, sidebar, state, uploads, visitors
 from llavit_lens.explorer.choices import MODES, Offer, demo_models
 from llavit_lens.explorer.first_view import first_view
 from llavit_lens.explorer.plain import plain
@@ -45,6 +45,10 @@ def main(arguments: Sequence[str]) -> None:
     except ConfigurationError as error:
         st.error(plain(str(error)))
         return
+    if (refusal := _refusal(options.public)) is not None:
+        st.error(plain(refusal))
+        return
+    uploads.bound_uploads()
     offer = Offer(tuple(dict.fromkeys([*options.model, *demo_models()])), options.public)
     st.set_page_config(page_title="llavit-lens explorer", page_icon="🔎", layout="wide")
     st.html(_STYLE)
@@ -75,6 +79,27 @@ def main(arguments: Sequence[str]) -> None:
         explore(view, first, offer, above, answer_place, view_place)
     except LlavitLensError as error:
         notes.error(plain(offer.without_paths(str(error))))
+
+
+def _refusal(public: bool) -> str | None:
+    """Why the page is not for whoever opened it; None: it is."""
+    if public:
+        if visitors.has_seat():
+            return None
+        return (
+            f"{visitors.MOST_VISITORS} people have this page open, which is as many as it takes. "
+            "Load it again in some minutes."
+        )
+    host = st.context.headers.get("Host")
+    server, browser = st.get_option("server.address"), st.get_option("browser.serverAddress")
+    # who set the names that Streamlit lets in has decided already
+    if st.get_option("server.allowedHosts") or hosts.is_own(host, server, browser):
+        return None
+    return (
+        f"This page was opened as {host}, but it is for this machine alone: open it as localhost. "
+        "If that is this machine's own name, start the explorer with it: "
+        "--browser.serverAddress NAME"
+    )
 
 
 class _Parser(argparse.ArgumentParser):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from llavit_lens.errors import LlavitLensError
+from llavit_lens.errors import ImageError, LlavitLensError
 from llavit_lens.explorer import downloads
 from llavit_lens.explorer.choices import Offer
 from llavit_lens.explorer.places import place_of
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from llavit_lens.explorer.pictures import Picture
     from llavit_lens.lens.search import Found
     from llavit_lens.vlm.layout import Tile
+
+
+_ZIP = ("zip", "application/zip")
 
 
 def show_answers(
@@ -90,14 +94,17 @@ def show_downloads(
     st.subheader("Take it with you", anchor=False)
     keys = [(side.title, side.reading.key) for side in sides]
 
-    def made(make: Callable[..., bytes], *args: Any, **options: Any) -> bytes:
-        # Streamlit keeps what is called here as long as the session: it must hold no reading
-        panes = [(title, bench.again(key, picture)) for title, key in keys]
-        return make(panes, *args, **options)
+    name, there = picture.name, weakref.ref(picture)
+
+    def made(make: Callable[[downloads.Panes, Picture], bytes]) -> bytes:
+        # Streamlit keeps what is called here as long as the session: no reading, no picture
+        if (shown := there()) is None:
+            raise ImageError("the picture had to make room for others; upload it again")
+        return make([(title, bench.again(key, shown)) for title, key in keys], shown)
 
     layer, patch = start.layer, start.patch
     layer_name = "input" if layer < 0 else f"layer-{layer}"
-    stem = f"llavit-lens-{picture.name}"
+    stem = f"llavit-lens-{name}"
 
     def saved_page() -> str:
         body = json.loads(still.split(b"\n")[1])
@@ -110,30 +117,44 @@ def show_downloads(
         and all(len(layout.grid) > 1 for layout in layouts)
     )
     tile: Tile = "grid" if in_tiles else 0
-    figure = partial(made, downloads.figure, picture, layer, tile=tile)
+
+    def figure(kind: str) -> bytes:
+        return made(lambda panes, shown: downloads.figure(panes, shown, layer, kind, tile=tile))
+
+    def words_files(lens: str) -> bytes:
+        return made(lambda panes, _: downloads.words_files(panes, lens))
+
+    suffix, mime = ("parquet", "application/vnd.apache.parquet") if len(sides) == 1 else _ZIP
     offers: list[tuple[str, Callable[[], str | bytes], str, str]] = [
         ("Web page (HTML)", saved_page, f"{stem}.html", "text/html"),
-        ("Figure (PNG)", partial(figure, kind="png"), f"{stem}-{layer_name}.png", "image/png"),
+        ("Figure (PNG)", partial(figure, "png"), f"{stem}-{layer_name}.png", "image/png"),
         (
             "Figure (PDF)",
-            partial(figure, kind="pdf"),
+            partial(figure, "pdf"),
             f"{stem}-{layer_name}.pdf",
             "application/pdf",
         ),
-        ("Words (CSV)", partial(made, downloads.table_csv), f"{stem}.csv", "text/csv"),
         (
-            "Words (Parquet)",
-            partial(made, downloads.table_parquet),
-            f"{stem}.parquet",
-            "application/vnd.apache.parquet",
+            "Words (CSV)",
+            lambda: made(lambda panes, _: downloads.table_csv(panes)),
+            f"{stem}.csv",
+            "text/csv",
+        ),
+        ("Words (Parquet)", partial(words_files, "words"), f"{stem}.{suffix}", mime),
+        (
+            "Input similarity (Parquet)",
+            partial(words_files, "similarity"),
+            f"{stem}-input-similarity.{suffix}",
+            mime,
         ),
     ]
     with st.container(horizontal=True):
-        for label, data, name, mime in offers:
+        for label, data, file, kind in offers:
             st.download_button(
-                label, data=data, file_name=name, mime=mime, key=f"save {label}", on_click="ignore"
+                label, data=data, file_name=file, mime=kind, key=f"save {label}", on_click="ignore"
             )
     st.caption(
-        "The web page is one file that shows the same view, offline. The address of this page is a "
-        "link to this view: copy it from the browser."
+        "The web page is one file that shows the same view, offline. `ll.Words.load` reads the "
+        "Parquet files; in the CSV, words that a spreadsheet could take for formulas begin with an "
+        "apostrophe. The address of this page is a link to this view: copy it from the browser."
     )

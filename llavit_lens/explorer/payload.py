@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.colors import to_hex
 
+from llavit_lens.explorer.pictures import LARGEST_SHOWN, within
 from llavit_lens.figures.legible import printable
 from llavit_lens.figures.patch_grid import is_true
 from llavit_lens.figures.style import PALETTE
@@ -33,7 +34,6 @@ MOST_ENTRIES = 1_500_000
 """Words that a payload holds for one model: about 8 MB. With more patches or layers, k shrinks."""
 LONGEST_WORD = 40
 """Characters; vocabularies hold runs of hundreds."""
-_LARGEST_SHOWN = 1280  # pixels
 _COLORS = 64
 
 UNKNOWN, WRONG, TRUE = 0, 1, 2
@@ -160,8 +160,7 @@ def as_text(array: np.ndarray) -> str:
 
 def _data_url(image: Image.Image) -> str:
     """PNG where that is small (drawn scenes), else JPEG, as large as a screen shows."""
-    small = image.copy()
-    small.thumbnail((_LARGEST_SHOWN, _LARGEST_SHOWN))
+    small = within(image, LARGEST_SHOWN)
     png, jpeg = io.BytesIO(), io.BytesIO()
     small.save(jpeg, "JPEG", quality=88)
     kind, data = "jpeg", jpeg.getvalue()

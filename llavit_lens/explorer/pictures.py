@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from llavit_lens.errors import ImageError
@@ -16,9 +17,31 @@ if TYPE_CHECKING:
 
     from llavit_lens.vlm.layout import VisualLayout
 
-MOST_UPLOADED = 20 * 1024 * 1024
-"""Bytes of a picture from a browser."""
-MOST_PIXELS = 40_000_000
+LARGEST_SHOWN = 1280
+"""Pixels of the longer side, as large as a screen shows."""
+PATIENCE = 60.0
+"""Seconds to wait for the pictures of others."""
+_DECODING = Lock()
+"""One picture at a time on this server: while one is decoded, there are several copies of it."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a page takes from outside.
+
+    Attributes:
+        bytes: of an uploaded picture.
+        pixels: of the picture as it comes.
+        side: pixels of the longer side of what is kept, and given to models; None: all there are.
+    """
+
+    bytes: int
+    pixels: int
+    side: int | None = None
+
+
+LOCAL = Limits(20 * 1024 * 1024, 40_000_000)
+PUBLIC = Limits(10 * 1024 * 1024, 16_000_000, LARGEST_SHOWN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +59,12 @@ class Picture:
     image: Image.Image
     shown: Image.Image
     sha256: str
+
+    @property
+    def nbytes(self) -> int:
+        """Pillow holds 4 bytes for a pixel."""
+        images = {id(image): image for image in (self.image, self.shown)}
+        return sum(4 * image.width * image.height for image in images.values())
 
     def truth(self, layout: VisualLayout) -> list[Collection[str] | None] | None:
         """For each visual token the words that are true of its patch; None where not known."""
@@ -62,21 +91,37 @@ def example(name: str) -> Picture:
     return Picture(path.stem, image, open_image(sharper_path(path)), pixel_sha256(image))
 
 
-def uploaded(data: bytes, name: str = "the picture") -> Picture:
-    """A picture from a browser.
+def uploaded(data: bytes, name: str = "the picture", limits: Limits = LOCAL) -> Picture:
+    """A picture from a browser, decoded and scaled down once.
 
     Raises:
-        ImageError: it is too large, or no picture.
+        ImageError: it is too large, or no picture; or too many others are being decoded.
     """
     from llavit_lens.vlm.images import open_image, pixel_sha256
 
-    if len(data) > MOST_UPLOADED:
+    if len(data) > limits.bytes:
         raise ImageError(
             f"{name}: {len(data) / 2**20:.0f} MB are more than the limit of "
-            f"{MOST_UPLOADED // 2**20} MB; scale it down first"
+            f"{limits.bytes // 2**20} MB; scale it down first"
         )
-    image = open_image(data, max_pixels=MOST_PIXELS, max_bytes=MOST_UPLOADED, name=name)
-    return Picture(OWN, image, image, pixel_sha256(image))
+    if not _DECODING.acquire(timeout=PATIENCE):
+        raise ImageError(f"{name}: many pictures are being read at this time; try again later")
+    try:
+        image = open_image(data, max_pixels=limits.pixels, max_bytes=limits.bytes, name=name)
+        if limits.side is not None:
+            image = within(image, limits.side)
+        return Picture(OWN, image, image, pixel_sha256(image))
+    finally:
+        _DECODING.release()
+
+
+def within(image: Image.Image, side: int) -> Image.Image:
+    """The image, its longer side at most so many pixels."""
+    scale = side / max(image.size)
+    if scale >= 1:
+        return image
+    size = [max(1, round(length * scale)) for length in image.size]
+    return image.resize((size[0], size[1]), reducing_gap=3.0)
 
 
 def title(name: str) -> str:
@@ -84,4 +129,13 @@ def title(name: str) -> str:
     return name.replace("-", ", ")
 
 
-__all__ = ["MOST_UPLOADED", "Picture", "example", "example_names", "title", "uploaded"]
+__all__ = [
+    "LOCAL",
+    "PUBLIC",
+    "Limits",
+    "Picture",
+    "example",
+    "example_names",
+    "title",
+    "uploaded",
+]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from llavit_lens.explorer import component, state
 from llavit_lens.explorer.choices import Offer
-from llavit_lens.explorer.pictures import MOST_UPLOADED, example_names, title
+from llavit_lens.explorer.pictures import LOCAL, PUBLIC, example_names, title
 from llavit_lens.explorer.plain import plain
 from llavit_lens.explorer.view import MOST_WORDS, OWN
 
@@ -19,7 +21,7 @@ def show_sidebar(offer: Offer) -> None:
     """Picture, models, words; what is chosen lies in the session's state."""
     with st.sidebar:
         st.header("Picture", anchor=False)
-        own = [OWN] if state.OWN_BYTES in st.session_state else []
+        own = [OWN] if state.OWN_PICTURE in st.session_state else []
         st.selectbox(
             "Example scene" if not own else "Picture",
             [*own, *example_names()],
@@ -27,16 +29,23 @@ def show_sidebar(offer: Offer) -> None:
             format_func=lambda name: "your own picture" if name == OWN else title(name),
             on_change=state.forget_patch,
         )
+        limits = PUBLIC if offer.public else LOCAL
         st.file_uploader(
             "Your own picture",
             type=_TYPES,
             key="upload",
             on_change=state.take_upload,
-            max_upload_size=MOST_UPLOADED // 2**20,
+            args=(limits,),
+            max_upload_size=limits.bytes // 2**20,
         )
         if (fault := st.session_state.get(state.UPLOAD_FAULT)) is not None:
             st.error(plain(fault))
-        component.show_paste(state.take_paste)
+        component.show_paste(partial(state.take_paste, limits))
+        if limits.side is not None:
+            st.caption(
+                f"Up to {limits.pixels // 10**6} million pixels. What is longer than "
+                f"{limits.side} is scaled down first."
+            )
 
         mode, pair = st.session_state["mode"], st.session_state["pair"]
         compared = mode == "compare" or (mode == "ablate" and pair != "one")

@@ -9,16 +9,18 @@ from typing import Any
 import streamlit as st
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
-from llavit_lens.explorer import component, pictures
+from llavit_lens.explorer import component, pictures, uploads
 from llavit_lens.explorer.ablation import Ablation, to_link
 from llavit_lens.explorer.choices import ABLATIONS, Offer
 from llavit_lens.explorer.opening import Start
+from llavit_lens.explorer.pictures import Limits, Picture
+from llavit_lens.explorer.shelf import Kept, Shelf
 from llavit_lens.explorer.view import OWN, UNPINNED, View
 
 _FIELDS = tuple(field.name for field in fields(View))
 _MODELS = ("model", "other")
-OWN_BYTES, NOTES, PENDING, TOLD = "own_bytes", "notes", "pending_models", "told_link"
-UPLOAD_FAULT, _LAST_GOOD = "upload_fault", "last_good_bytes"
+OWN_PICTURE, NOTES, PENDING, TOLD = "own_picture", "notes", "pending_models", "told_link"
+UPLOAD_FAULT, _LAST_GOOD = "upload_fault", "last_good_picture"
 """What is wrong with the file in the uploader; the picture that one before it was."""
 
 
@@ -172,45 +174,60 @@ def _whole(value: Any) -> int:
     return value
 
 
-def take_upload() -> None:
+@st.cache_resource(show_spinner=False)
+def _shelf() -> Shelf:
+    return Shelf()
+
+
+def own_picture() -> Picture | None:
+    """The picture that the visitor brought, if any.
+
+    Raises:
+        ImageError: it had to make room for those of others.
+    """
+    kept: Kept | None = st.session_state.get(OWN_PICTURE)
+    return None if kept is None else _shelf().get(kept)
+
+
+def take_upload(limits: Limits) -> None:
     """A picture was chosen in the uploader, or taken out of it."""
     file = st.session_state["upload"]
     fault = st.session_state.pop(UPLOAD_FAULT, None)
     if file is None:
         if fault is None and st.session_state["picture"] == OWN:
             st.session_state["picture"] = pictures.example_names()[0]
-            st.session_state[_LAST_GOOD] = st.session_state.pop(OWN_BYTES, None)
+            st.session_state[_LAST_GOOD] = st.session_state.pop(OWN_PICTURE, None)
             st.session_state["patch"] = None
         return
     # a file that replaces another one is taken out first, and may be none that can be shown
     last_good = st.session_state.pop(_LAST_GOOD, None)
-    fault = _take(file.getvalue(), file.name)
+    fault = _take(uploads.taken(file), file.name, limits)
     if fault is not None:
         st.session_state[UPLOAD_FAULT] = fault
         if last_good is not None:
-            st.session_state[OWN_BYTES] = last_good
+            st.session_state[OWN_PICTURE] = last_good
             st.session_state["picture"] = OWN
         return
     st.session_state["patch"] = None
 
 
-def take_paste() -> None:
+def take_paste(limits: Limits) -> None:
     """A picture was pasted."""
     if (data := component.pasted_bytes()) is not None:
-        fault = _take(data, "the pasted picture")
+        fault = _take(data, "the pasted picture", limits)
         if fault is not None:
             st.session_state[NOTES] = [*st.session_state[NOTES], fault]
             return
         st.session_state["patch"] = None
 
 
-def _take(data: bytes, name: str) -> str | None:
+def _take(data: bytes, name: str, limits: Limits) -> str | None:
     """Show a picture from outside; or what is wrong with it."""
     try:
-        pictures.uploaded(data, name)
+        picture = pictures.uploaded(data, name, limits)
     except LlavitLensError as error:
         return str(error)
-    st.session_state[OWN_BYTES] = data
+    st.session_state[OWN_PICTURE] = _shelf().put(picture)
     st.session_state["picture"] = OWN
     return None
 
