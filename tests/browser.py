@@ -36,16 +36,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def explorer_process(*arguments: str, folder: Path = REPOSITORY, log: Path) -> Iterator[str]:
+def explorer_process(
+    *arguments: str, folder: Path = REPOSITORY, log: Path, script: Path = EXPLORER
+) -> Iterator[str]:
     """The address at which an explorer will listen, its process just started.
 
     Args:
         arguments: for the page, behind `--`.
         folder: where it is started.
         log: what it prints.
+        script: another page in its place.
     """
     port = free_port()
-    command = [sys.executable, "-m", "streamlit", "run", str(EXPLORER)]
+    command = [sys.executable, "-m", "streamlit", "run", str(script)]
     command += ["--server.headless", "true", "--server.port", str(port), "--", *arguments]
     with log.open("w") as out:
         process = subprocess.Popen(
@@ -63,9 +66,11 @@ def explorer_process(*arguments: str, folder: Path = REPOSITORY, log: Path) -> I
 
 
 @contextmanager
-def explorer_server(*arguments: str, folder: Path = REPOSITORY, log: Path) -> Iterator[str]:
+def explorer_server(
+    *arguments: str, folder: Path = REPOSITORY, log: Path, script: Path = EXPLORER
+) -> Iterator[str]:
     """As `explorer_process`, once it listens."""
-    with explorer_process(*arguments, folder=folder, log=log) as address:
+    with explorer_process(*arguments, folder=folder, log=log, script=script) as address:
         _wait_for(f"{address}/_stcore/health", log)
         yield address
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from llavit_lens.errors import ImageError
@@ -21,8 +21,9 @@ LARGEST_SHOWN = 1280
 """Pixels of the longer side, as large as a screen shows."""
 PATIENCE = 60.0
 """Seconds to wait for the pictures of others."""
-_DECODING = Lock()
-"""One picture at a time on this server: while one is decoded, there are several copies of it."""
+_DECODER = ThreadPoolExecutor(1, "explorer-decoder")
+"""One picture at a time on this server: while one is decoded, there are several copies of it. The
+thread stays the same, since each thread would keep memory of its own for the next picture."""
 
 
 @dataclass(frozen=True)
@@ -97,22 +98,28 @@ def uploaded(data: bytes, name: str = "the picture", limits: Limits = LOCAL) -> 
     Raises:
         ImageError: it is too large, or no picture; or too many others are being decoded.
     """
-    from llavit_lens.vlm.images import open_image, pixel_sha256
-
     if len(data) > limits.bytes:
         raise ImageError(
             f"{name}: {len(data) / 2**20:.0f} MB are more than the limit of "
             f"{limits.bytes // 2**20} MB; scale it down first"
         )
-    if not _DECODING.acquire(timeout=PATIENCE):
-        raise ImageError(f"{name}: many pictures are being read at this time; try again later")
+    work = _DECODER.submit(_decoded, data, name, limits)
     try:
-        image = open_image(data, max_pixels=limits.pixels, max_bytes=limits.bytes, name=name)
-        if limits.side is not None:
-            image = within(image, limits.side)
-        return Picture(OWN, image, image, pixel_sha256(image))
-    finally:
-        _DECODING.release()
+        return work.result(PATIENCE)
+    except TimeoutError as error:
+        work.cancel()
+        raise ImageError(
+            f"{name}: many pictures are being read at this time; try again later"
+        ) from error
+
+
+def _decoded(data: bytes, name: str, limits: Limits) -> Picture:
+    from llavit_lens.vlm.images import open_image, pixel_sha256
+
+    image = open_image(data, max_pixels=limits.pixels, max_bytes=limits.bytes, name=name)
+    if limits.side is not None:
+        image = within(image, limits.side)
+    return Picture(OWN, image, image, pixel_sha256(image))
 
 
 def within(image: Image.Image, side: int) -> Image.Image:

@@ -12,6 +12,7 @@ from explorer_readings import decoded
 from PIL import Image
 
 from llavit_lens.explorer.first_view import read_first_view
+from llavit_lens.lens.words import Words
 from llavit_lens.miniature.scenes import example_names, sharper_path
 from llavit_lens.miniature.scenes import example_path as path_of
 from llavit_lens.vlm.load import checkpoint_folder
@@ -411,7 +412,9 @@ def test_downloads(visit, browser, tmp_path):
     page = visit("?word=red&layer=3&patch=54")
     assert saved(page, "Figure (PNG)", tmp_path).read_bytes().startswith(b"\x89PNG")
     assert saved(page, "Figure (PDF)", tmp_path).read_bytes().startswith(b"%PDF")
-    assert saved(page, "Words (Parquet)", tmp_path).read_bytes().startswith(b"PAR1")
+    words = Words.load(saved(page, "Words (Parquet)", tmp_path))
+    similarity = Words.load(saved(page, "Input similarity (Parquet)", tmp_path))
+    assert (words.kind, similarity.kind) == ("logit_lens", "input_similarity")
     assert saved(page, "Words (CSV)", tmp_path).read_text().startswith('"model","lens","layer"')
     path = saved(page, "Web page (HTML)", tmp_path)
     check_saved_page(browser, path)

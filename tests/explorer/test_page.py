@@ -4,15 +4,17 @@ import io
 import json
 import shutil
 from importlib.resources import files
+from types import SimpleNamespace
 
 import pytest
 from browser import EXPLORER
 from streamlit.runtime.state.query_params_proxy import QueryParamsProxy
 from streamlit.testing.v1 import AppTest
 
-from llavit_lens.explorer import component, downloads, panels, sidebar, state
+from llavit_lens.explorer import component, downloads, panels, sidebar, state, visitors
 from llavit_lens.explorer.choices import ABLATIONS, Offer, demo_models, model_title
 from llavit_lens.explorer.first_view import first_view
+from llavit_lens.explorer.pictures import PUBLIC as PUBLIC_LIMITS
 from llavit_lens.explorer.view import OWN, UNPINNED, View
 from llavit_lens.miniature.scenes import example_names
 from llavit_lens.vlm.load import checkpoint_folder
@@ -222,6 +224,59 @@ def test_names_for_the_public(tmp_path):
     assert private.without_paths(names[0]) == names[0]
 
 
+@pytest.mark.parametrize(
+    ("message", "public"),
+    [
+        ("/home/John Doe/secret/x", "…/x"),
+        ("/home/J. O'Brien (work), a;b/secret/x: no such file", "…/x: no such file"),
+        ("cannot read /a b/c d/e f.json: bad; see /x y/z", "cannot read …/e f.json: bad; see …/z"),
+        ("'/home/J D/x' is empty", "'…/x' is empty"),
+        ("PosixPath('/home/é ü/x')", "PosixPath('…/x')"),
+        ("~/my things/x", "…/x"),
+        ("~john/secret/x", "…/x"),
+        ("../up/secret/x", "…/x"),
+        ("error:/home/John Doe/x", "error:…/x"),
+        ("file:///home/John Doe/x", "…/x"),
+        ("file://localhost/home/John Doe/x", "…/x"),
+        ("C:\\Users\\John Doe\\x.json: bad", "…/x.json: bad"),
+        ("\\\\server\\John Doe\\x", "…/x"),
+        ("/srv/m/llava: weights a/b lack 3/4 of and/or", "…/llava: weights a/b lack 3/4 of and/or"),
+        (
+            "https://hub.co/a/b and org/name and a / b / c",
+            "https://hub.co/a/b and org/name and a / b / c",
+        ),
+    ],
+)
+def test_messages_to_the_public_name_no_folder(message, public):
+    assert Offer(("demo:llavit",), public=True).without_paths(message) == public
+
+
+def test_a_public_page_takes_so_many_visitors(shown, monkeypatch):
+    monkeypatch.setattr(visitors, "has_seat", lambda: False)
+    page = AppTest.from_string(PUBLIC, default_timeout=SECONDS).run()
+    assert not page.exception and not shown and len(page.get("selectbox")) == 0
+    assert "64 people have this page open" in page.error[0].value
+
+
+def test_seats_are_free_once_their_sessions_have_ended(monkeypatch):
+    active, session = set(), SimpleNamespace(session_id="")
+    monkeypatch.setattr(visitors, "MOST_VISITORS", 2)
+    monkeypatch.setattr(visitors, "exists", lambda: True)
+    monkeypatch.setattr(
+        visitors, "get_instance", lambda: SimpleNamespace(is_active_session=active.__contains__)
+    )
+    monkeypatch.setattr(visitors, "get_script_run_ctx", lambda: session)
+
+    def comes(name):
+        active.add(name)
+        session.session_id = name
+        return visitors.has_seat()
+
+    assert [comes(name) for name in "abcaab"] == [True, True, False, True, True, True]
+    active.remove("a")
+    assert [comes(name) for name in "cab"] == [True, False, True]
+
+
 def test_a_public_page_loads_no_folder_whatever_a_browser_sends(shown, tmp_path, monkeypatch):
     monkeypatch.setattr(sidebar, "show_sidebar", lambda offer: None)
     page = AppTest.from_string(PUBLIC, default_timeout=SECONDS)
@@ -307,9 +362,10 @@ def test_a_wrong_command_line_is_said_on_the_page(page, shown, monkeypatch):
     assert not page.exception and "pubilc" in page.error[0].value and not shown
 
 
-class _File:
+class _File(io.BytesIO):
     def __init__(self, name, data):
-        self.name, self.getvalue = name, lambda: data
+        super().__init__(data)
+        self.name = name
 
 
 def test_a_bad_upload_leaves_the_good_picture_and_says_which_file(monkeypatch, image):
@@ -320,7 +376,7 @@ def test_a_bad_upload_leaves_the_good_picture_and_says_which_file(monkeypatch, i
 
     def upload(file):
         session["upload"] = file
-        state.take_upload()
+        state.take_upload(PUBLIC_LIMITS)
 
     upload(_File("bad.png", b"no picture"))
     assert session["picture"] == example_names()[2] and session["patch"] == 3
@@ -331,11 +387,11 @@ def test_a_bad_upload_leaves_the_good_picture_and_says_which_file(monkeypatch, i
     assert session["picture"] == OWN and session["patch"] is None
     upload(None)  # a browser that replaces a file takes the first one out
     upload(_File("bad.png", b"no picture"))
-    assert session["picture"] == OWN and session[state.OWN_BYTES] == buffer.getvalue()
+    assert session["picture"] == OWN and state.own_picture().image.size == image.size
     upload(None)
     upload(_File("good.png", buffer.getvalue()))
     upload(None)
-    assert session["picture"] == example_names()[0] and session.get(state.OWN_BYTES) is None
+    assert session["picture"] == example_names()[0] and session.get(state.OWN_PICTURE) is None
 
 
 def agreed_pin(page, shown):

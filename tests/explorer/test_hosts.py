@@ -1,0 +1,61 @@
+"""Under which names the page of one machine may be opened."""
+
+import pytest
+
+from llavit_lens.explorer.hosts import is_own
+
+OWN_HOSTS = [
+    None,
+    "localhost",
+    "localhost:8501",
+    "LOCALHOST:1",
+    "localhost.",
+    "127.0.0.1:8501",
+    "127.5.4.3",
+    "[::1]:8501",
+]
+FOREIGN = [
+    "evil.example",
+    "evil.example:8501",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example:8501",
+    "evil.example:localhost",
+    "localhost@evil.example",
+    "user:localhost@evil.example",
+    "localhost/@evil.example",
+    "localhost#.evil.example",
+    "localhost:80:80",
+    "localhost:x",
+    "192.168.1.9:8501",
+    "[2001:db8::1]",
+    "[::1",
+    "0x7f.1",
+    "",
+    ":8501",
+    " localhost",
+    "localhost, evil.example",
+]
+
+
+@pytest.mark.parametrize("host", OWN_HOSTS)
+def test_this_machine(host):
+    assert is_own(host, "127.0.0.1", "localhost")
+
+
+@pytest.mark.parametrize("server", ["127.0.0.1", "localhost", "::1"])
+@pytest.mark.parametrize("host", FOREIGN)
+def test_other_names(host, server):
+    assert not is_own(host, server, "localhost")
+
+
+@pytest.mark.parametrize("server", [None, "", "0.0.0.0", "::", "192.168.1.9", "lab.example"])
+def test_who_listens_for_others_is_opened_by_number(server):
+    assert is_own("192.168.1.9:8501", server, "localhost")
+    assert is_own("[2001:db8::1]:8501", server, "localhost")
+    assert not is_own("evil.example:8501", server, "localhost")
+
+
+def test_names_that_the_command_line_gives():
+    assert is_own("Lab.example:80", "lab.example", "localhost")
+    assert is_own("page.example", "0.0.0.0", "page.example")
+    assert not is_own("other.example", "lab.example", "page.example")

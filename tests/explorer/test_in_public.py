@@ -1,0 +1,78 @@
+"""What any program may do to a page that is served to others, on a real server."""
+
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from browser import explorer_server
+from explorer_visitor import visitor
+from PIL import Image
+
+from llavit_lens.explorer.uploads import MOST_BYTES
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory):
+    log = tmp_path_factory.mktemp("public") / "log.txt"
+    with explorer_server("--public", log=log) as address:
+        yield address
+    assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    log = tmp_path_factory.mktemp("local") / "log.txt"
+    with explorer_server(log=log) as address:
+        yield address
+    assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
+
+
+def test_a_local_page_shows_nothing_under_another_name(local):
+    port = local.rpartition(":")[2]
+    with visitor(local, f"evil.example:{port}") as evil:
+        assert len(evil.alerts) == 1 and "for this machine alone" in evil.alerts[0]
+        assert set(evil.elements) == {"alert"}
+    with visitor(local, f"localhost:{port}") as own:
+        assert own.uploader and "file_uploader" in own.elements
+
+
+def test_a_public_page_has_any_name(public):
+    with visitor(public, "page.example") as found:
+        assert found.uploader
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_uploads_of_one_visitor_are_bounded(public):
+    with visitor(public) as found:
+        before = memory_of(public)
+        data = os.urandom(10 * 2**20)
+        assert {found.put(data)[0] for _ in range(30)} == {204}
+        assert memory_of(public) - before < 2 * MOST_BYTES  # 300 MB were sent
+        found.run((*found.put(data[:1000])[1:], "mine.png", 1000))
+        assert any("not an image" in text for text in found.alerts)
+
+
+def test_a_picture_is_used_though_its_bytes_are_gone(public):
+    buffer = io.BytesIO()
+    Image.effect_noise((50, 40), 60).save(buffer, "PNG")
+    with visitor(public) as found:
+        upload = (*found.put(buffer.getvalue())[1:], "mine.png", 9)
+        for _ in range(2):  # once more: the uploader still has its file
+            found.run(upload)
+            assert found.alerts == [] and "file_uploader" in found.elements
+
+
+def memory_of(address):
+    """Bytes of the server that listens at an address on this machine."""
+    port = int(address.rpartition(":")[2])
+    for process in Path("/proc").glob("[0-9]*"):
+        command = (process / "cmdline").read_bytes().split(b"\0")
+        if b"streamlit" in command and str(port).encode() in command:
+            resident = re.search(r"VmRSS:\s+(\d+)", (process / "status").read_text())
+            return 1024 * int(resident[1])
+    raise RuntimeError("no such server")
