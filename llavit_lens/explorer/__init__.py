@@ -6,6 +6,9 @@ state         what the page remembers between two runs of its script
 opening       where the view starts if nobody says
 first_view    the first view, read beforehand
 pictures      the picture: an example scene, or one from outside
+shelf         the images that visitors brought, as long as there is room for them
+uploads, visitors, hosts
+              what a page takes from outside: files that wait for it, people, names of this machine
 memory        bytes of models, and the room for them
 bench         loaded models and what they read, cached and bounded
 ablation      the interventions that the page offers, any set of them at once

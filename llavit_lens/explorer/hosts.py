@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 
-def is_own(host: str | None, server_address: str | None, browser_address: str | None) -> bool:
+def is_allowed(host: str | None, server_address: str | None, browser_address: str | None) -> bool:
     """Whether a page on this machine may answer a request.
 
     Args:

@@ -93,7 +93,7 @@ def _refusal(public: bool) -> str | None:
     host = st.context.headers.get("Host")
     server, browser = st.get_option("server.address"), st.get_option("browser.serverAddress")
     # who set the names that Streamlit lets in has decided already
-    if st.get_option("server.allowedHosts") or hosts.is_own(host, server, browser):
+    if st.get_option("server.allowedHosts") or hosts.is_allowed(host, server, browser):
         return None
     return (
         f"This page was opened as {host}, but it is for this machine alone: open it as localhost. "

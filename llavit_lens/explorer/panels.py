@@ -97,9 +97,9 @@ def show_downloads(
     name, there = picture.name, weakref.ref(picture)
 
     def made(make: Callable[[downloads.Panes, Picture], bytes]) -> bytes:
-        # Streamlit keeps what is called here as long as the session: no reading, no picture
+        # Streamlit keeps what is called here as long as the session: no reading, no image
         if (shown := there()) is None:
-            raise ImageError("the picture had to make room for others; upload it again")
+            raise ImageError("the image had to make room for others; upload it again")
         return make([(title, bench.again(key, shown)) for title, key in keys], shown)
 
     layer, patch = start.layer, start.patch

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.colors import to_hex
 
-from llavit_lens.explorer.pictures import LARGEST_SHOWN, within
+from llavit_lens.explorer.pictures import LARGEST_SHOWN, scaled_to
 from llavit_lens.figures.legible import printable
 from llavit_lens.figures.patch_grid import is_true
 from llavit_lens.figures.style import PALETTE
@@ -160,7 +160,7 @@ def as_text(array: np.ndarray) -> str:
 
 def _data_url(image: Image.Image) -> str:
     """PNG where that is small (drawn scenes), else JPEG, as large as a screen shows."""
-    small = within(image, LARGEST_SHOWN)
+    small = scaled_to(image, LARGEST_SHOWN)
     png, jpeg = io.BytesIO(), io.BytesIO()
     small.save(jpeg, "JPEG", quality=88)
     kind, data = "jpeg", jpeg.getvalue()

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 LARGEST_SHOWN = 1280
 """Pixels of the longer side, as large as a screen shows."""
 PATIENCE = 60.0
-"""Seconds to wait for the pictures of others."""
+"""Seconds to wait for the images of others."""
 _DECODER = ThreadPoolExecutor(1, "explorer-decoder")
-"""One picture at a time on this server: while one is decoded, there are several copies of it. The
-thread stays the same, since each thread would keep memory of its own for the next picture."""
+"""One image at a time on this server: while one is decoded, there are several copies of it. The
+thread stays the same, since each thread would keep memory of its own for the next image."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Limits:
     """What a page takes from outside.
 
     Attributes:
-        bytes: of an uploaded picture.
-        pixels: of the picture as it comes.
+        bytes: of an uploaded image.
+        pixels: of the image as it comes.
         side: pixels of the longer side of what is kept, and given to models; None: all there are.
     """
 
@@ -92,11 +92,11 @@ def example(name: str) -> Picture:
     return Picture(path.stem, image, open_image(sharper_path(path)), pixel_sha256(image))
 
 
-def uploaded(data: bytes, name: str = "the picture", limits: Limits = LOCAL) -> Picture:
-    """A picture from a browser, decoded and scaled down once.
+def uploaded(data: bytes, name: str = "the image", limits: Limits = LOCAL) -> Picture:
+    """An image from a browser, decoded and scaled down once.
 
     Raises:
-        ImageError: it is too large, or no picture; or too many others are being decoded.
+        ImageError: it is too large, or no image; or too many others are being decoded.
     """
     if len(data) > limits.bytes:
         raise ImageError(
@@ -109,7 +109,7 @@ def uploaded(data: bytes, name: str = "the picture", limits: Limits = LOCAL) -> 
     except TimeoutError as error:
         work.cancel()
         raise ImageError(
-            f"{name}: many pictures are being read at this time; try again later"
+            f"{name}: many images are being read at this time; try again later"
         ) from error
 
 
@@ -118,11 +118,11 @@ def _decoded(data: bytes, name: str, limits: Limits) -> Picture:
 
     image = open_image(data, max_pixels=limits.pixels, max_bytes=limits.bytes, name=name)
     if limits.side is not None:
-        image = within(image, limits.side)
+        image = scaled_to(image, limits.side)
     return Picture(OWN, image, image, pixel_sha256(image))
 
 
-def within(image: Image.Image, side: int) -> Image.Image:
+def scaled_to(image: Image.Image, side: int) -> Image.Image:
     """The image, its longer side at most so many pixels."""
     scale = side / max(image.size)
     if scale >= 1:

@@ -1,4 +1,4 @@
-"""Visitors' own pictures: each stays as long as its session, unless all together need its room."""
+"""Visitors' own images: each stays as long as its session, unless all together need its room."""
 
 from __future__ import annotations
 
@@ -10,66 +10,66 @@ from llavit_lens.errors import ImageError
 from llavit_lens.explorer.pictures import Picture
 
 MOST_BYTES = 256 * 1024 * 1024
-"""Of the pictures of all sessions; the newest stays, whatever its size."""
+"""Of the images of all sessions; the newest stays, whatever its size."""
 
 
 @dataclass(eq=False)
-class Kept:
-    """A picture on the shelf. What holds this keeps the picture; None: it made room for others."""
+class Slot:
+    """A place on the shelf as long as somebody holds it; None: its image made room for others."""
 
     picture: Picture | None
 
 
 class Shelf:
-    """The pictures of a server's sessions, those used last at the end."""
+    """The images of a server's sessions, those used last at the end."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes = most_bytes
-        self._kept: list[ReferenceType[Kept]] = []
+        self._slots: list[ReferenceType[Slot]] = []
         self._lock = Lock()
 
-    def put(self, picture: Picture) -> Kept:
-        """Keep a picture; those that nobody looked at for longest make room for it."""
-        kept = Kept(picture)
+    def put(self, picture: Picture) -> Slot:
+        """Keep an image; those that nobody looked at for longest make room for it."""
+        slot = Slot(picture)
         with self._lock:
-            self._use(kept)
+            self._use(slot)
             total = self.nbytes
             for other in self._held():
-                if total <= self.most_bytes or other is kept:
+                if total <= self.most_bytes or other is slot:
                     break
                 total -= _nbytes(other)
                 other.picture = None
-        return kept
+        return slot
 
-    def get(self, kept: Kept) -> Picture:
-        """The picture.
+    def get(self, slot: Slot) -> Picture:
+        """The image.
 
         Raises:
             ImageError: it made room for others.
         """
         with self._lock:
-            if (picture := kept.picture) is None:
+            if (picture := slot.picture) is None:
                 raise ImageError(
-                    "your picture had to make room for those of others; upload it again, or "
+                    "your image had to make room for those of others; upload it again, or "
                     "choose an example scene"
                 )
-            self._use(kept)
+            self._use(slot)
             return picture
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all pictures that are there."""
-        return sum(_nbytes(kept) for kept in self._held())
+        """Bytes of all images that are there."""
+        return sum(_nbytes(slot) for slot in self._held())
 
-    def _held(self) -> list[Kept]:
-        return [kept for each in self._kept if (kept := each()) is not None]
+    def _held(self) -> list[Slot]:
+        return [slot for each in self._slots if (slot := each()) is not None]
 
-    def _use(self, kept: Kept) -> None:
+    def _use(self, slot: Slot) -> None:
         others = [
-            other for other in self._held() if other is not kept and other.picture is not None
+            other for other in self._held() if other is not slot and other.picture is not None
         ]
-        self._kept = [ref(each) for each in (*others, kept)]
+        self._slots = [ref(each) for each in (*others, slot)]
 
 
-def _nbytes(kept: Kept) -> int:
-    return 0 if kept.picture is None else kept.picture.nbytes
+def _nbytes(slot: Slot) -> int:
+    return 0 if slot.picture is None else slot.picture.nbytes

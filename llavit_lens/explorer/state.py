@@ -14,7 +14,7 @@ from llavit_lens.explorer.ablation import Ablation, to_link
 from llavit_lens.explorer.choices import ABLATIONS, Offer
 from llavit_lens.explorer.opening import Start
 from llavit_lens.explorer.pictures import Limits, Picture
-from llavit_lens.explorer.shelf import Kept, Shelf
+from llavit_lens.explorer.shelf import Shelf, Slot
 from llavit_lens.explorer.view import OWN, UNPINNED, View
 
 _FIELDS = tuple(field.name for field in fields(View))
@@ -180,13 +180,13 @@ def _shelf() -> Shelf:
 
 
 def own_picture() -> Picture | None:
-    """The picture that the visitor brought, if any.
+    """The image that the visitor brought, if any.
 
     Raises:
         ImageError: it had to make room for those of others.
     """
-    kept: Kept | None = st.session_state.get(OWN_PICTURE)
-    return None if kept is None else _shelf().get(kept)
+    slot: Slot | None = st.session_state.get(OWN_PICTURE)
+    return None if slot is None else _shelf().get(slot)
 
 
 def take_upload(limits: Limits) -> None:
@@ -201,7 +201,7 @@ def take_upload(limits: Limits) -> None:
         return
     # a file that replaces another one is taken out first, and may be none that can be shown
     last_good = st.session_state.pop(_LAST_GOOD, None)
-    fault = _take(uploads.taken(file), file.name, limits)
+    fault = _take(uploads.take_bytes(file), file.name, limits)
     if fault is not None:
         st.session_state[UPLOAD_FAULT] = fault
         if last_good is not None:
@@ -214,7 +214,7 @@ def take_upload(limits: Limits) -> None:
 def take_paste(limits: Limits) -> None:
     """A picture was pasted."""
     if (data := component.pasted_bytes()) is not None:
-        fault = _take(data, "the pasted picture", limits)
+        fault = _take(data, "the pasted image", limits)
         if fault is not None:
             st.session_state[NOTES] = [*st.session_state[NOTES], fault]
             return

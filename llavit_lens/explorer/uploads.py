@@ -57,7 +57,7 @@ def bound_uploads() -> None:
         _say_unbounded()
 
 
-def taken(file: UploadedFile) -> bytes:
+def take_bytes(file: UploadedFile) -> bytes:
     """The bytes of an uploaded file, which Streamlit then keeps by its name alone."""
     data = file.getvalue()
     file.seek(0)

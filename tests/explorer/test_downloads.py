@@ -139,7 +139,7 @@ def test_true_words_are_known_where_all_have_the_same_patches(readings):
     assert downloads.truth_of(picture, [("one", reading), ("two", moved_reading)]) is None
 
 
-def test_a_download_holds_no_picture(readings, monkeypatch):
+def test_a_download_holds_no_image(readings, monkeypatch):
     """Streamlit keeps what makes a download as long as the session."""
     made = {}
     monkeypatch.setattr(

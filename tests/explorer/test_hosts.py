@@ -2,7 +2,7 @@
 
 import pytest
 
-from llavit_lens.explorer.hosts import is_own
+from llavit_lens.explorer.hosts import is_allowed
 
 OWN_HOSTS = [
     None,
@@ -39,23 +39,23 @@ FOREIGN = [
 
 @pytest.mark.parametrize("host", OWN_HOSTS)
 def test_this_machine(host):
-    assert is_own(host, "127.0.0.1", "localhost")
+    assert is_allowed(host, "127.0.0.1", "localhost")
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1", "localhost", "::1"])
 @pytest.mark.parametrize("host", FOREIGN)
 def test_other_names(host, server):
-    assert not is_own(host, server, "localhost")
+    assert not is_allowed(host, server, "localhost")
 
 
 @pytest.mark.parametrize("server", [None, "", "0.0.0.0", "::", "192.168.1.9", "lab.example"])
 def test_who_listens_for_others_is_opened_by_number(server):
-    assert is_own("192.168.1.9:8501", server, "localhost")
-    assert is_own("[2001:db8::1]:8501", server, "localhost")
-    assert not is_own("evil.example:8501", server, "localhost")
+    assert is_allowed("192.168.1.9:8501", server, "localhost")
+    assert is_allowed("[2001:db8::1]:8501", server, "localhost")
+    assert not is_allowed("evil.example:8501", server, "localhost")
 
 
 def test_names_that_the_command_line_gives():
-    assert is_own("Lab.example:80", "lab.example", "localhost")
-    assert is_own("page.example", "0.0.0.0", "page.example")
-    assert not is_own("other.example", "lab.example", "page.example")
+    assert is_allowed("Lab.example:80", "lab.example", "localhost")
+    assert is_allowed("page.example", "0.0.0.0", "page.example")
+    assert not is_allowed("other.example", "lab.example", "page.example")

@@ -57,7 +57,7 @@ def test_uploads_of_one_visitor_are_bounded(public):
         assert any("not an image" in text for text in found.alerts)
 
 
-def test_a_picture_is_used_though_its_bytes_are_gone(public):
+def test_an_image_is_used_though_its_bytes_are_gone(public):
     buffer = io.BytesIO()
     Image.effect_noise((50, 40), 60).save(buffer, "PNG")
     with visitor(public) as found:

@@ -1,4 +1,4 @@
-"""Visitors' pictures: decoded one at a time, scaled once, bounded, and gone with their session."""
+"""Visitors' images: decoded one at a time, scaled once, bounded, and gone with their session."""
 
 import gc
 import io
@@ -21,12 +21,12 @@ def png(width, height):
     return buffer.getvalue()
 
 
-def test_a_local_picture_is_what_it_was():
+def test_a_local_image_is_what_it_was():
     picture = uploaded(png(1500, 90), "x", LOCAL)
     assert picture.image.size == (1500, 90) and picture.nbytes == 4 * 1500 * 90
 
 
-def test_a_public_picture_is_scaled_down_once():
+def test_a_public_image_is_scaled_down_once():
     picture = uploaded(png(1500, 90), "x", PUBLIC)
     assert picture.image.size == (1280, 77) and picture.image is picture.shown
     assert picture.nbytes == 4 * 1280 * 77
@@ -42,7 +42,7 @@ def test_what_is_too_large_is_not_decoded(monkeypatch):
         uploaded(data, "x.png", Limits(len(data) - 1, 10_000))
 
 
-def test_one_picture_is_decoded_at_a_time(monkeypatch):
+def test_one_image_is_decoded_at_a_time(monkeypatch):
     busy, most, real = set(), [0], images.open_image
 
     def opened(*args, **options):
@@ -65,14 +65,14 @@ def test_who_waits_too_long_is_told_so(monkeypatch):
     monkeypatch.setattr(pictures, "PATIENCE", 0.05)
     blocker = pictures._DECODER.submit(going_on.wait, 60)
     try:
-        with pytest.raises(ImageError, match=r"x\.png: many pictures are being read"):
+        with pytest.raises(ImageError, match=r"x\.png: many images are being read"):
             uploaded(png(9, 9), "x.png")
     finally:
         going_on.set()
         blocker.result(60)
 
 
-def test_pictures_make_room_in_the_order_of_their_use():
+def test_images_make_room_in_the_order_of_their_use():
     one, two, three = (uploaded(png(100, 10), "x") for _ in range(3))
     shelf = Shelf(most_bytes=2 * one.nbytes)
     first, second = shelf.put(one), shelf.put(two)
@@ -91,7 +91,7 @@ def test_the_newest_stays_whatever_its_size():
     assert first.picture is None and shelf.get(second).image.size == (10, 10)
 
 
-def test_a_picture_goes_with_its_session():
+def test_an_image_goes_with_its_session():
     shelf = Shelf()
     session = {"own": shelf.put(uploaded(png(10, 10)))}
     assert shelf.nbytes == 400

@@ -7,7 +7,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
 from llavit_lens.explorer import uploads
-from llavit_lens.explorer.uploads import MOST_FILES, BoundedUploads, bound_uploads, taken
+from llavit_lens.explorer.uploads import MOST_FILES, BoundedUploads, bound_uploads, take_bytes
 
 
 def record(name, size=1):
@@ -58,7 +58,7 @@ def test_a_file_that_was_taken_is_kept_by_its_name(context):
     manager.add_file("s", record("f0", 1000))
     (kept,) = manager.get_files("s", ["f0"])
     file = UploadedFile(kept, None)
-    assert taken(file) == bytes(1000) and file.getvalue() == b""
+    assert take_bytes(file) == bytes(1000) and file.getvalue() == b""
     assert manager.get_files("s", ["f0"]) == [kept._replace(data=b"")]
 
 
@@ -71,11 +71,11 @@ def test_another_manager_is_left_alone_and_the_log_says_so(context, monkeypatch,
     bound_uploads()
     assert type(manager) is Another and caplog.text.count("not bounded here") == 1
     file = UploadedFile(record("f0", 3), None)
-    assert taken(file) == bytes(3)
+    assert take_bytes(file) == bytes(3)
 
 
 def test_outside_of_a_page_nothing_happens(monkeypatch):
     monkeypatch.setattr(uploads, "get_script_run_ctx", lambda: None)
     bound_uploads()
-    assert taken(UploadedFile(record("f0", 3), None)) == bytes(3)
+    assert take_bytes(UploadedFile(record("f0", 3), None)) == bytes(3)
     assert issubclass(BoundedUploads, MemoryUploadedFileManager)
