@@ -77,7 +77,7 @@ def check_file(path: str | Path, *, error: type[LlavitLensError] = Configuration
         LlavitLensError: of the class `error`: as `read_bytes`, but for its size.
     """
     name = shown(path)
-    if not name:
+    if not str(path):
         raise error("there is no file name")
     try:
         place = Path(path).expanduser()
