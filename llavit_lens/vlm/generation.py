@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from traceback import walk_tb
 from typing import Any
 
 from torch import Tensor
+from torch.nn.modules import module as nn_module
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError, one_line
 from llavit_lens.vlm.length import check_length
@@ -43,42 +44,21 @@ def generate_ids(
         value = options.get(key, getattr(model.generation_config, key, None))
         if value is not None and value not in allowed:
             raise ConfigurationError(f"{key}={value!r}: {reason}")
-    with _blaming_options(model):
-        ids = model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
-    return ids[0, length:]
-
-
-@contextmanager
-def _blaming_options(model: Any) -> Iterator[None]:
-    """What transformers raises outside of the model's passes comes of the options.
-
-    An error in a pass, a hook's for instance, is left as it is.
-    """
-    in_pass = False
-
-    def begin(*_: Any) -> None:
-        nonlocal in_pass
-        in_pass = True
-
-    def end(*_: Any) -> None:
-        nonlocal in_pass
-        in_pass = False
-
-    handles = [
-        model.register_forward_pre_hook(begin, prepend=True),
-        model.register_forward_hook(end),
-    ]
     try:
-        yield
+        ids = model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
     except LlavitLensError:
         raise
-    except Exception as error:  # whatever transformers may raise
-        if in_pass:
+    except Exception as error:  # whatever transformers may raise over its options
+        if _in_a_pass(error):
             raise
         raise ConfigurationError(
             "this generation fails; correct its options, or the checkpoint's "
             f"generation_config.json ({type(error).__name__}: {one_line(error)})"
         ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
+    return ids[0, length:]
+
+
+def _in_a_pass(error: Exception) -> bool:
+    """Whether a module was running, the model or a hook on it: then it is not for the options."""
+    frames = walk_tb(error.__traceback__)
+    return any(frame.f_code.co_filename == nn_module.__file__ for frame, _ in frames)
