@@ -123,7 +123,7 @@ def test_products_are_full_inside_and_as_before_outside() -> None:
 
 def test_threads_set_the_precision_back_once_all_have_left() -> None:
     torch.set_float32_matmul_precision("medium")
-    before, inside, both = precisions(), [], Barrier(2)
+    before, inside, both = precisions(), [], Barrier(2, timeout=20)
 
     def first() -> None:
         with full_float32():

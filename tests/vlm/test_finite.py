@@ -147,17 +147,22 @@ def test_a_hook_is_told_of(make: str, value: float) -> None:
         PASSES[make](vlm)
 
 
-def test_one_state_that_nobody_attends_to_is_seen_too() -> None:
+@pytest.mark.parametrize("make", ["trace", "generate", "attention_patterns"])
+def test_one_state_on_which_no_logit_depends_is_seen_too(make: str) -> None:
     vlm = tiny_vlm("llavit")
+    one = int(vlm.prepare(tiny_image()).layout.positions[0])
 
     def spoiled(out: Tensor, hook: Any) -> Tensor:
-        out = out.clone()
-        out[:, -1, 5] = float("nan")
+        if out.shape[1] > 1:
+            out = out.clone()
+            out[:, one, 5] = float("nan")
         return out
 
-    hooks = [("blocks.2.hook_mlp_out", spoiled)]
-    with pytest.raises(ConfigurationError, match="at layer 3"):
-        vlm.run_with_hooks(tiny_image(), fwd_hooks=hooks)
+    with (
+        vlm.hooks([("blocks.2.hook_mlp_out", spoiled)]),
+        pytest.raises(ConfigurationError, match="at layer 3"),
+    ):
+        PASSES[make](vlm)
 
 
 def test_float16_overflow_is_named() -> None:

@@ -120,8 +120,9 @@ def test_bitsandbytes_itself(bits: int) -> None:
             head.weight.data.clone(), requires_grad=False, has_fp16_weights=False
         )
         made.weight = codes
-    vlm.model.lm_head = made.to("cpu").eval()
+    vlm.model.lm_head = made.to("cpu")
     if bits == 8:  # its activations are rounded in each product
+        made.eval()
         with pytest.raises(ConfigurationError, match="llm_int8_skip_modules"):
             vlm.trace(tiny_image())
         return
