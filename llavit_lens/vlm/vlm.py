@@ -203,6 +203,9 @@ class VLM:
 
         with vlm.hooks([("blocks.3.hook_attn_out", lambda out, hook: 0 * out)]):
             vlm.generate("dog.jpg")
+
+        They act in the thread that sets them; others may not run the model meanwhile. Compiled
+        models run uncompiled inside.
         """
         return hooks(self.model, fwd_hooks)
 

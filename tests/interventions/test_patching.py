@@ -262,6 +262,7 @@ def test_tiles_and_masks() -> None:
         ({"positions": "last", "from_region": [(0, 0)]}, "not both"),
         ({"to_region": [(0, 0)]}, "give from_region too"),
         ({"positions": [400]}, "there is no token 400"),
+        ({"positions": []}, "positions is empty"),
         ({"from_region": [(0, 0)], "to_region": [(0, 0), (0, 1)]}, "1 patches .* 2 patches"),
         (
             {"from_region": (5, 0, 35, 8), "to_region": (5, 0, 13, 30)},

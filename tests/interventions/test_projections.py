@@ -118,6 +118,16 @@ def test_together_with_eq_5() -> None:
         assert said == expected.generate(tiny_image(), max_new_tokens=4)
 
 
+def test_projections_wrapped_inside_are_found() -> None:
+    """As adapters do: they call what was there, and add to it."""
+    vlm = trained("qwen2")
+    attention = vlm.model.model.language_model.layers[1].self_attn
+    with ll.text_projections(vlm):
+        attention.q_proj_visual = torch.nn.Sequential(attention.q_proj_visual)
+        with pytest.raises(ll.ConfigurationError, match="q_proj_visual was wrapped while"):
+            vlm.run(tiny_image())
+
+
 def test_a_prompt_cached_outside_is_refused_inside() -> None:
     vlm = trained("qwen2")
     _, inputs = vlm.process([tiny_image()], ["What is it?"])
