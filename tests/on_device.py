@@ -36,6 +36,8 @@ from llavit_lens.vlm.vlm import VLM
 SIDE = 8
 HEADS, HEAD_WIDTH, WIDTH, LAYERS = 4, 64, 256, 3
 PROMPT = "USER: <image>\nWhat is in the image? ASSISTANT:"
+LONG_PROMPT = f"USER: <image>\n{'What is on the left? ' * 12}ASSISTANT:"
+"""Longer than a block: on a GPU torch has no flex_attention for fewer queries and wide heads."""
 BATCH = (
     "USER: <image>\nWhat? ASSISTANT:",
     "USER: <image>\nWhat? <image>\nWhat is left? ASSISTANT:",

@@ -247,7 +247,8 @@ class _Changes:
         keys = Keys.of(cache_of(kwargs), index, length)
         # The same for all layers with the same mask and changes. The mask is kept beside it, so
         # that its id is not given to another one in the meantime.
-        asked = (id(mask), keys, tuple(map(id, here)))
+        device = kwargs["hidden_states"].device  # layers may stand on several
+        asked = (id(mask), device, keys, tuple(map(id, here)))
         if asked not in self._known:
             own = self._allowed(index, mask, kwargs)
             opened = own

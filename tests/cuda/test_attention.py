@@ -13,6 +13,7 @@ from on_device import (
     BATCH,
     HEADS,
     LAYERS,
+    LONG_PROMPT,
     PROMPT,
     allowed_pairs,
     attend_by,
@@ -57,6 +58,11 @@ def backend(
 def skip_what_flash_attention_lacks(backend: str, dtype: torch.dtype) -> None:
     if backend == FLASH_IN_RUNS and dtype == torch.float32:
         pytest.skip("flash-attn has no float32")
+
+
+def prompt_for(backend: str) -> str:
+    """A prompt that the backend can read."""
+    return LONG_PROMPT if backend == "flex_attention" else PROMPT
 
 
 def compile_once(backend: str, usual: bool) -> None:
@@ -121,12 +127,13 @@ def test_who_attends_to_whom_is_exact(
     compile_once(backend, mode == "bidirectional")
     vlm = vlm_on(device, dtype, visual_attention=mode)
     attend_by(vlm, backend)
-    report = ll.check_visual_attention(vlm, IMAGE, PROMPT)
+    prompt = prompt_for(backend)
+    report = ll.check_visual_attention(vlm, IMAGE, prompt)
     assert report.passed and report.implementation == backend
     assert (report.n_layers, report.n_heads, report.n_visual) == (LAYERS, HEADS, 64)
     other = "causal" if mode == "bidirectional" else "bidirectional"
     assert not ll.check_visual_attention(
-        vlm, IMAGE, PROMPT, mode=other, raise_on_failure=False
+        vlm, IMAGE, prompt, mode=other, raise_on_failure=False
     ).passed
 
 
@@ -182,7 +189,8 @@ def test_equation_5_is_the_model_configured_so(
     none.model.load_state_dict(trained.model.state_dict())
     for vlm in (trained, none):
         attend_by(vlm, backend)
-    for prompts in (BATCH, (PROMPT,)):
+    prompt = prompt_for(backend)
+    for prompts in (BATCH, (prompt,)):
         inputs = inputs_for(trained, prompts)
         real = inputs["attention_mask"].bool()
         with torch.no_grad(), ll.ablate_visual_attention(trained):
@@ -192,9 +200,9 @@ def test_equation_5_is_the_model_configured_so(
             without = trained.model(**inputs, use_cache=False).logits
         assert torch.equal(logits[real], expected[real])
         assert not torch.equal(logits[real], without[real])
-    visual = trained.prepare(IMAGE, PROMPT).layout.positions.tolist()
+    visual = trained.prepare(IMAGE, prompt).layout.positions.tolist()
     with ll.ablate_visual_attention(trained, layers=[0, 2]):
-        _, cache = trained.run_with_cache(IMAGE, PROMPT, names_filter="*.hook_attn_out")
+        _, cache = trained.run_with_cache(IMAGE, prompt, names_filter="*.hook_attn_out")
     for layer in range(LAYERS):
         silent = (cache["attn_out", layer][0] == 0).all(-1).nonzero().squeeze(1).tolist()
         assert silent == ([] if layer == 1 else visual)
