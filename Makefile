@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo explorer test test-cuda lint format clean
+.PHONY: demo explorer test test-cuda test-robustness lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -19,6 +19,11 @@ explorer: $(VENV)/.installed-explorer
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup -m "not slow" $(PYTEST_ARGS)
+
+# About 600 bad inputs, and programs killed at any moment: LLAVIT_LENS_SEED=7 make test-robustness
+test-robustness: export OMP_NUM_THREADS = 1
+test-robustness: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -s -m slow tests/robustness $(PYTEST_ARGS)
 
 # On a machine with an NVIDIA GPU; in one process, for kernels are compiled once.
 test-cuda: $(VENV)/.installed-dev

@@ -34,8 +34,8 @@ def main(
             "miniature world.",
         ),
     ] = None,
-    scenes: Annotated[int, typer.Option(help="How many scenes.")] = 100,
-    seed: Annotated[int, typer.Option(help="Which set of scenes.")] = 12345,
+    scenes: Annotated[int, typer.Option(max=100_000, help="How many scenes.")] = 100,
+    seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
     out: cli.FolderOption = None,
 ) -> None:
     from llavit_lens.reports.attention import attention_distance_report

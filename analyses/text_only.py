@@ -32,8 +32,10 @@ def main(
             callback=cli.CHECKED_FILE, help="Questions and answers, a JSON object on each line."
         ),
     ] = None,
-    documents: Annotated[int, typer.Option(help="Without --questions: how many passages.")] = 200,
-    seed: Annotated[int, typer.Option(help="Which set of passages.")] = 12345,
+    documents: Annotated[
+        int, typer.Option(max=100_000, help="Without --questions: how many passages.")
+    ] = 200,
+    seed: Annotated[int, typer.Option(max=899_999, help="Which set of passages.")] = 12345,
     out: cli.FolderOption = None,
 ) -> None:
     from llavit_lens.reports.text_only import text_only_report

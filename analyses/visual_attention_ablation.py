@@ -35,8 +35,8 @@ def main(
             help="A model trained without visual attention, for comparison.",
         ),
     ] = None,
-    scenes: Annotated[int, typer.Option(help="Held-out scenes.")] = 200,
-    seed: Annotated[int, typer.Option(help="Which set of scenes.")] = 12345,
+    scenes: Annotated[int, typer.Option(max=100_000, help="Held-out scenes.")] = 200,
+    seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
     window: Annotated[int, typer.Option(help="Decoder layers of a window of the sweep.")] = 2,
     out: cli.FolderOption = None,
 ) -> None:

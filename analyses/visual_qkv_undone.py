@@ -24,8 +24,8 @@ def main(
     model: cli.ModelOption = "demo:llavit",
     baseline: cli.BaselineOption = "demo:baseline",
     projections: Annotated[str, typer.Option(help="Which: q, k, v or several of them.")] = "qkv",
-    scenes: Annotated[int, typer.Option(help="Held-out scenes.")] = 200,
-    seed: Annotated[int, typer.Option(help="Which set of scenes.")] = 12345,
+    scenes: Annotated[int, typer.Option(max=100_000, help="Held-out scenes.")] = 200,
+    seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
     out: cli.FolderOption = None,
 ) -> None:
     from llavit_lens.reports.qkv_undone import qkv_undone_report

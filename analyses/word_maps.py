@@ -30,8 +30,8 @@ def main(
             help="The language model that they were trained from. (default: the demo's)",
         ),
     ] = None,
-    scenes: Annotated[int, typer.Option(help="Held-out scenes.")] = 200,
-    seed: Annotated[int, typer.Option(help="Which set of scenes.")] = 12345,
+    scenes: Annotated[int, typer.Option(max=100_000, help="Held-out scenes.")] = 200,
+    seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
     out: cli.FolderOption = None,
 ) -> None:
     from llavit_lens.reports.word_maps import word_maps_report

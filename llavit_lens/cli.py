@@ -233,7 +233,9 @@ def readability(
             help="demo:NAME, a folder, or owner/name on the Hub; may be repeated.",
         ),
     ] = ["demo:llavit"],  # noqa: B006  # typer copies it
-    scenes: Annotated[int, typer.Option(min=2, help="How many pictures to read.")] = 100,
+    scenes: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="How many pictures to read.")
+    ] = 100,
     seed: Annotated[
         int, typer.Option(min=0, max=899_999, help="Which scenes, or the order of --coco.")
     ] = 12345,
@@ -263,7 +265,12 @@ def readability(
         ),
     ] = None,
     probe: Annotated[
-        int, typer.Option(min=0, help="Other pictures to train the linear probe on; 0: no probe.")
+        int,
+        typer.Option(
+            min=0,
+            max=1_000_000,
+            help="Other pictures to train the linear probe on; 0: no probe.",
+        ),
     ] = 400,
     floor: Annotated[
         bool, typer.Option(help="Read each architecture with untrained weights, too.")
@@ -428,7 +435,7 @@ def train(
         Path,
         typer.Option(callback=checked(check_out_folder), help="Folder for the checkpoint."),
     ],
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     preset: Annotated[Preset, typer.Option(help="How large.")] = Preset.cpu,
     shared: Annotated[
         Path | None,

@@ -42,7 +42,9 @@ def table_app(number: int, ours: Path) -> typer.Typer:
             str, typer.Option(metavar="N,N,…", help="Seeds of the runs to train.")
         ] = "0,1,2",
         preset: Annotated[Preset, typer.Option(help="How large.")] = Preset.cpu,
-        scenes: Annotated[int, typer.Option(help="Held-out scenes to examine new runs on.")] = 500,
+        scenes: Annotated[
+            int, typer.Option(max=100_000, help="Held-out scenes to examine new runs on.")
+        ] = 500,
         out: FolderOption = None,
     ) -> None:
         numbers = _numbers(seeds)

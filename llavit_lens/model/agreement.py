@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -95,8 +97,7 @@ def _check_settings(config: Any, processor: Any, name: str) -> None:
     most = _MOST_TIMES_THE_TOWER * config.vision_config.image_size
     made_by = processor.image_processor
     for key in ("size", "crop_size", "pad_size", "image_grid_pinpoints"):
-        edges = list(_numbers(getattr(made_by, key, None)))
-        if any(not 0 < edge <= most for edge in edges):
+        if any(not _is_edge(edge, most) for edge in _edges(getattr(made_by, key, None))):
             raise CheckpointError(
                 f"{name}: its processor's {key}={getattr(made_by, key)} does not fit a vision "
                 f"tower of {config.vision_config.image_size} pixels"
@@ -113,12 +114,17 @@ def _check_settings(config: Any, processor: Any, name: str) -> None:
         )
 
 
-def _numbers(value: Any) -> list[float]:
-    if isinstance(value, (list, tuple)):
-        return [number for part in value for number in _numbers(part)]
-    if hasattr(value, "items"):
-        return [number for _, part in value.items() for number in _numbers(part)]
-    return [value] if isinstance(value, (int, float)) else []
+def _edges(size: Any) -> list[Any]:
+    """What a size holds, in the forms that transformers has had for it."""
+    if isinstance(size, (list, tuple)):
+        return [edge for part in size for edge in _edges(part)]
+    named = asdict(size) if is_dataclass(size) and not isinstance(size, type) else size
+    edges = list(named.values()) if isinstance(named, Mapping) else [named]
+    return [edge for edge in edges if edge is not None]
+
+
+def _is_edge(value: Any, most: int) -> bool:
+    return isinstance(value, (int, float)) and 0 < value <= most
 
 
 def _half_black_half_white(side: int) -> Image.Image:

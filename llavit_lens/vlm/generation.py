@@ -13,6 +13,14 @@ from llavit_lens.errors import ConfigurationError, LlavitLensError, one_line
 from llavit_lens.vlm.length import check_length
 
 _MOST_BEAMS = 1000
+_MORE = (
+    "return_dict_in_generate",
+    "output_attentions",
+    "output_hidden_states",
+    "output_scores",
+    "output_logits",
+)
+"""Options that ask for more than a text."""
 
 
 def generate_ids(
@@ -39,7 +47,7 @@ def generate_ids(
     for key, allowed, reason in (
         ("num_return_sequences", (1,), "one answer is given; call vlm.model.generate for several"),
         ("num_beams", range(1, _MOST_BEAMS + 1), f"choose 1 to {_MOST_BEAMS}"),
-        ("return_dict_in_generate", (False,), "a text is given; call vlm.model.generate for more"),
+        *((key, (False,), "a text is given; call vlm.model.generate for more") for key in _MORE),
     ):
         value = options.get(key, getattr(model.generation_config, key, None))
         if value is not None and value not in allowed:
