@@ -30,7 +30,7 @@ def user_path(
     """A path as a person wrote it, with `~` replaced; nothing need be there.
 
     Raises:
-        LlavitLensError: of the class `error`: no file can have this name, or nobody may look there.
+        LlavitLensError: of the class `error`: no file can have this name, or there is no permission to look.
     """
     if not isinstance(text, (str, Path)):
         raise error(f"{what} is a text or a Path, not a {type(text).__name__}")
@@ -102,7 +102,7 @@ def has_file(path: str | Path, *, error: type[LlavitLensError] = ConfigurationEr
     """Whether anything is there; if so, it is a regular file that can be read.
 
     Raises:
-        LlavitLensError: of the class `error`: it is another thing, or nobody may look there.
+        LlavitLensError: of the class `error`: it is something else, or there is no permission to look.
     """
     try:
         Path(path).lstat()
@@ -262,7 +262,7 @@ def follow_umask(folder: Path, pattern: str = "**/*") -> None:
     probe.unlink()
     for path in folder.glob(pattern):
         if path.is_file() and not path.is_symlink():
-            with suppress(PermissionError):  # somebody else's
+            with suppress(PermissionError):  # the file of another user
                 path.chmod(mode)
 
 

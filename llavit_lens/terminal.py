@@ -23,8 +23,8 @@ def run(application: Callable[[], object]) -> None:
     """Run a typer application and leave the program.
 
     An error that is meant for the user becomes one line and the exit code 2. So does output that
-    cannot be written, but where its reader has left (`| head`) nothing is said. An error that
-    nobody foresaw becomes one line that says how to report it.
+    cannot be written, but where its reader has left (`| head`) nothing is said. An
+    unexpected error becomes one line that says how to report it.
 
     Raises:
         SystemExit: always.

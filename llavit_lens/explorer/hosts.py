@@ -24,7 +24,7 @@ def is_allowed(host: str | None, server_address: str | None, browser_address: st
         address = ip_address(name)
     except ValueError:
         return False
-    # who listens for other machines is opened by number, and a number cannot be rebound
+    # a page for other machines is opened by number, and a number cannot be rebound
     return address.is_loopback or not _is_local(server_address)
 
 

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _refusal(public: bool) -> str | None:
-    """Why the page is not for whoever opened it; None: it is."""
+    """Why the page is not for this visitor; None: it is."""
     if public:
         if visitors.has_seat():
             return None
@@ -92,7 +92,7 @@ def _refusal(public: bool) -> str | None:
         )
     host = st.context.headers.get("Host")
     server, browser = st.get_option("server.address"), st.get_option("browser.serverAddress")
-    # who set the names that Streamlit lets in has decided already
+    # the names that Streamlit lets in were chosen by the owner of the page
     if st.get_option("server.allowedHosts") or hosts.is_allowed(host, server, browser):
         return None
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 JOINER = "\u2060"
-"""Joins two letters without a sign of its own: nobody sees it, and no pattern runs across it."""
+"""Joins two letters without a sign of its own: it is invisible, and no pattern runs across it."""
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 _LATE = re.compile(
     r"""
@@ -25,7 +25,7 @@ def plain(text: str) -> str:
 
     Everything that could begin markup, a link, an image, a formula, HTML or one of Streamlit's
     directives (`:red[…]`) is escaped; web addresses, mail addresses and names of icons are broken
-    by a joiner that nobody sees.
+    by an invisible joiner.
     """
     joined = _LATE.sub(rf"\g<0>{JOINER}", " ".join(text.split()))
     return _MARKUP.sub(r"\\\1", joined)

@@ -15,7 +15,7 @@ MOST_BYTES = 256 * 1024 * 1024
 
 @dataclass(eq=False)
 class Slot:
-    """A place on the shelf as long as somebody holds it; None: its image made room for others."""
+    """A place on the shelf as long as it is in use; None: its image made room for others."""
 
     picture: Picture | None
 
@@ -29,7 +29,7 @@ class Shelf:
         self._lock = Lock()
 
     def put(self, picture: Picture) -> Slot:
-        """Keep an image; those that nobody looked at for longest make room for it."""
+        """Keep an image; the least recently used make room for it."""
         slot = Slot(picture)
         with self._lock:
             self._use(slot)

@@ -1,4 +1,4 @@
-"""Is a release of transformers that nobody has tested yet one that LLaViT computes right with?
+"""Does LLaViT compute right with a release of transformers that is newer than the tested ones?
 
 LLaViT stands on the inside of transformers' models, which may change with any release: then a model
 can go wrong without an error. So with a release newer than `NEWEST_TESTED` tiny models of the same

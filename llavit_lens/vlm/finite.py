@@ -96,7 +96,7 @@ def finite_passes(model: Any, name: str) -> Iterator[None]:
     with acting(model) as actor:
         actor.hook(model, None, begin, before=True)
         for index, stage in enumerate(stages):
-            # who has a trace may call the final norm, in any thread
+            # the final norm of a trace may be called in any thread
             actor.hook(stage, None, look_into(index), before=True, shared=stage is norm)
         actor.hook(model, None, end)
         yield

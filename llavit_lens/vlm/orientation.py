@@ -1,7 +1,7 @@
 """Which way is up: one rule for every image, and for labels that were made on it.
 
 A file, its bytes, or a Pillow image just as `Image.open` gave it is shown upright: its EXIF
-orientation is applied once. Pixels that somebody had in hand before are taken as they are: an
+orientation is applied once. Pixels that were changed after opening are taken as they are: an
 array, or a Pillow image that was made from another one. `rotate`, `convert`, `crop` or `copy` keep
 the tag of the file, even where the pixels have been turned, so the tag says nothing there.
 

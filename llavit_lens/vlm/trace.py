@@ -86,6 +86,6 @@ def record_residual_stream(
             if hasattr(module, "hook_resid_pre"):
                 actor.hook(module.hook_resid_pre, name, keep_result)
             else:
-                # who has a trace may call the final norm, in any thread
+                # the final norm of a trace may be called in any thread
                 actor.hook(module, name, keep, before=True, shared=module is parts.norm)
         yield states

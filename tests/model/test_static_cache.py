@@ -1,4 +1,4 @@
-"""Caches that hold more room than tokens: nobody attends to what is empty, whatever the mode."""
+"""Caches that hold more room than tokens: no token attends to what is empty, in any mode."""
 
 from __future__ import annotations
 

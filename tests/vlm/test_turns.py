@@ -189,7 +189,7 @@ def test_threads_that_are_gone_can_be_followed(vlm: VLM) -> None:
 
 
 def test_the_final_norm_is_anybodys(vlm: VLM) -> None:
-    """`Trace.norm` is the model's own, and who has a trace may call it in any thread."""
+    """`Trace.norm` is the model's own, and it may be called in any thread."""
     trace, called = vlm.trace(IMAGES[0]), []
 
     def call_norm(*_: Any) -> None:
