@@ -30,7 +30,8 @@ def user_path(
     """A path as a person wrote it, with `~` replaced; nothing need be there.
 
     Raises:
-        LlavitLensError: of the class `error`: no file can have this name, or there is no permission to look.
+        LlavitLensError: of the class `error`: no file can have this name, or there is no permission
+            to look.
     """
     if not isinstance(text, (str, Path)):
         raise error(f"{what} is a text or a Path, not a {type(text).__name__}")
@@ -102,7 +103,8 @@ def has_file(path: str | Path, *, error: type[LlavitLensError] = ConfigurationEr
     """Whether anything is there; if so, it is a regular file that can be read.
 
     Raises:
-        LlavitLensError: of the class `error`: it is something else, or there is no permission to look.
+        LlavitLensError: of the class `error`: it is something else, or there is no permission to
+            look.
     """
     try:
         Path(path).lstat()
