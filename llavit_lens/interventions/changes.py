@@ -97,7 +97,11 @@ class _Changes:
 
     def enter(self, change: Change) -> None:
         if not self._open:
-            self._set_hooks(change.vlm)
+            try:
+                self._set_hooks(change.vlm)
+            except BaseException:
+                self._close()
+                raise
         self._open.append(change)
         self._verified.clear()
         self._silent.clear()
@@ -105,8 +109,11 @@ class _Changes:
     def leave(self, change: Change) -> None:
         self._open.remove(change)
         if not self._open:
-            self._hooks.close()
-            _of_decoder.pop(self._decoder, None)
+            self._close()
+
+    def _close(self) -> None:
+        self._hooks.close()
+        _of_decoder.pop(self._decoder, None)
 
     def _set_hooks(self, vlm: VLM) -> None:
         self._config = vlm.model.config

@@ -166,7 +166,7 @@ class VisualAttention(Hooked):
         """
         implementation = self.config._attn_implementation
         if implementation != "eager":
-            self._check_nobody_waits(implementation)
+            self._refuse_pattern_hooks(implementation)
         attention = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)
         with compiled_kernel() if implementation == "flex_attention" else nullcontext():
             return attention(
@@ -209,7 +209,7 @@ class VisualAttention(Hooked):
         update_ND = _zero_at_visual(self.o_proj(z_THE.flatten(1)), tokens)
         return update_ND.unflatten(0, batch), weights_BHLS
 
-    def _check_nobody_waits(self, implementation: str) -> None:
+    def _refuse_pattern_hooks(self, implementation: str) -> None:
         """Raise ConfigurationError for hooks on scores and weights that are never made."""
         for name in PATTERN_HOOKS:
             if has_hooks(self._modules[name]):

@@ -14,7 +14,7 @@ from functools import lru_cache
 from types import FrameType
 from typing import Any
 
-from jinja2 import Environment, TemplateError, nodes
+from jinja2 import Environment, TemplateError
 
 from llavit_lens.errors import CheckpointError, one_line
 
@@ -59,19 +59,27 @@ def chat_prompt(processor: Any, question: str, name: str) -> str:
 
 @lru_cache(maxsize=64)
 def _refuse_large_numbers(template: str) -> None:
-    """`'x' * 10**10` fills the memory in one step, where no limit of time can stop it."""
-    tree = Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template)
-    large = any(
-        isinstance(node.value, (int, float)) and node.value > _LARGEST_NUMBER
-        for node in tree.find_all(nodes.Const)
-    )
-    if large or any(tree.find_all(nodes.Pow)):
-        raise TemplateError("it calculates with numbers that no prompt needs")
+    """`'x' * 10**10` fills the memory in one step, where no limit of time can stop it.
+
+    The template is cut into words and not parsed: transformers adds tags of its own.
+    """
+    for token in Environment().lexer.tokenize(template):
+        value: Any = token.value
+        is_number = isinstance(value, (int, float))
+        if token.type == "pow" or (is_number and value > _LARGEST_NUMBER):
+            raise TemplateError("it calculates with numbers that no prompt needs")
 
 
 @contextmanager
 def _time_limit() -> Iterator[None]:
-    """Raises TimeoutError inside, in any thread, as soon as a line of Python starts too late."""
+    """Raises TimeoutError inside, in any thread, as soon as a line of Python starts too late.
+
+    Under a debugger there is no limit: it traces the lines itself.
+    """
+    before = sys.gettrace()
+    if before is not None:
+        yield
+        return
     end = time.monotonic() + _SECONDS
 
     def check(frame: FrameType, event: str, argument: Any) -> Any:
@@ -79,9 +87,8 @@ def _time_limit() -> Iterator[None]:
             raise TimeoutError(f"it does not end within {_SECONDS:.0f} seconds")
         return check
 
-    before = sys.gettrace()
     sys.settrace(check)
     try:
         yield
     finally:
-        sys.settrace(before)
+        sys.settrace(None)

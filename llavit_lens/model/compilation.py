@@ -57,8 +57,10 @@ def compiled_kernel() -> AbstractContextManager[None]:
 
 @contextmanager
 def _as_before(first: Any) -> Iterator[None]:
-    first.__exit__(None, None, None)
+    with _lock:
+        first.__exit__(None, None, None)
     try:
         yield
     finally:
-        torch.compiler.set_stance("force_eager")
+        with _lock:
+            torch.compiler.set_stance("force_eager")

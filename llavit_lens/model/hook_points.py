@@ -65,7 +65,7 @@ class HookPoint(nn.Module):
 
 
 def has_hooks(point: Any) -> bool:
-    """Whether anybody waits at a hook point (ours, or what another library put in its place)."""
+    """Whether there are hooks at a hook point (ours, or what another library put in its place)."""
     return bool(
         point._forward_hooks
         or point._forward_pre_hooks
@@ -83,15 +83,15 @@ class Hooked(nn.Module):
             setattr(self, name, HookPoint())
 
     def in_use(self, name: str) -> bool:
-        """Whether a hook point has to be called: it has hooks, or somebody took over its `forward`,
-        as nnsight does with every module of a model that it wraps."""
+        """Whether a hook point has to be called: it has hooks, or another library replaced its
+        `forward`, as nnsight does with every module of a model that it wraps."""
         point: Any = self._modules[name]
         return has_hooks(point) or "forward" in point.__dict__
 
     def hook(self, name: str, activation: Tensor, axes: tuple[int, int] | None = None) -> Tensor:
         """The activation, or what hooks at this point made of it.
 
-        It is shown with two `axes` swapped, if given. Where nobody listens nothing is called: small
+        It is shown with two `axes` swapped, if given. Without hooks nothing is called: small
         models on fast devices wait for Python.
         """
         if not self.in_use(name):

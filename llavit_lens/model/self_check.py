@@ -62,7 +62,12 @@ def _check_once(release: str, family: str) -> None:
     if memo is not None and memo.exists():
         return
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"), torch.no_grad():
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.device("cpu"),
+            torch.no_grad(),
+            torch.autocast("cpu", enabled=False),
+        ):
             torch.manual_seed(0)
             difference = _largest_difference(family)
     except Exception as error:  # whatever a release that has changed may raise

@@ -52,7 +52,7 @@ class Acting:
         chain = (model, getattr(model, "_orig_mod", None), getattr(model, "model", None))
         for module in dict.fromkeys((*chain, self._decoder)):
             if isinstance(module, nn.Module):
-                name = "what is set on the decoder" if module is self._decoder else None
+                name = "a hook on the decoder" if module is self._decoder else None
                 self.hook(module, name, self._begin, before=True)
                 self.hook(module, None, self._end)
 

@@ -53,8 +53,8 @@ def attention_by(model: Any, *kinds: str) -> Iterator[None]:
     them, else by the first that everything else that is open can do with, too.
 
     Whatever the order in which several are left, the last one gives back the user's choice: the one
-    from before, or what was set by `model.set_attn_implementation` meanwhile. "eager" is among the
-    kinds of everybody.
+    from before, or what was set by `model.set_attn_implementation` meanwhile. Every caller
+    accepts "eager".
     """
     decoder = decoder_of(model)
     choice = _choices.setdefault(decoder, _Choice(implementation_of(model)))

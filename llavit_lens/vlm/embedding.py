@@ -18,6 +18,22 @@ _ROWS = 8192
 """How many rows are asked for at once."""
 
 
+class EmbeddingTable:
+    """A model's word embeddings, which are read once as long as their module keeps its weights."""
+
+    def __init__(self) -> None:
+        self._state: Any = None
+        self._table: Tensor | None = None
+
+    def of(self, module: Any, size: int, device: torch.device) -> Tensor:
+        """As `embedding_of`."""
+        weights = [(weight.data_ptr(), weight._version) for weight in module.parameters()]
+        state = (id(module), size, device, weights)
+        if self._table is None or state != self._state:
+            self._table, self._state = embedding_of(module, size, device), state
+        return self._table
+
+
 @torch.no_grad()
 def embedding_of(module: Any, size: int, device: torch.device) -> Tensor:
     """[V, D], but for one factor that all rows share, as Gemma has one: no cosine sees it.

@@ -36,21 +36,33 @@ def check_weights(model: nn.Module, name: str) -> None:
 
 
 def nonfinite_weight(model: nn.Module) -> tuple[str, Tensor] | None:
-    """The first parameter or buffer that holds NaN or infinity, and its key."""
-    for key, weight in (*model.named_parameters(), *model.named_buffers()):
-        if not _is_finite(weight.detach()):
+    """The first parameter that holds NaN or infinity, or buffer that holds NaN, and its key.
+
+    A buffer may hold infinity on purpose, as a mask does.
+    """
+    for key, weight in model.named_parameters():
+        if not bool(_ends(weight.detach()).isfinite().all()):
             return key, weight
+    for key, buffer in model.named_buffers():
+        if bool(_ends(buffer.detach()).isnan().any()):
+            return key, buffer
     return None
 
 
-def _is_finite(weight: Tensor) -> bool:
+def _ends(weight: Tensor) -> Tensor:
+    """As `_extremes`; zeros for what has no numbers that can be looked at."""
     if weight.layout != torch.strided:
         weight = weight.values() if weight.layout != torch.sparse_coo else weight._values()
     if not weight.is_floating_point() or weight.is_meta or weight.numel() == 0:
-        return True
-    if weight.element_size() == 1:  # float8 has hardly any operations
-        weight = weight.float()
-    return bool(_extremes(weight).isfinite().all())
+        return torch.zeros(2)
+    try:
+        if type(weight) not in (Tensor, nn.Parameter):  # a quantised one, of another library
+            weight = weight.dequantize()
+        if weight.element_size() == 1:  # float8 has hardly any operations
+            weight = weight.float()
+        return _extremes(weight)
+    except NotImplementedError:  # every pass is looked at, too
+        return torch.zeros(2)
 
 
 @contextmanager
@@ -61,6 +73,7 @@ def finite_passes(model: Any, name: str) -> Iterator[None]:
     logit of each token: words that the model itself bars have a logit of -inf. That is one number
     more for each layer, and one transfer from the device for each pass.
     """
+    model = getattr(model, "_orig_mod", model)  # a compiled model generates by the one inside
     body = getattr(model, "model", model)
     decoder = getattr(body, "language_model", body)  # a plain language model has none inside
     layers, norm = getattr(decoder, "layers", ()), getattr(decoder, "norm", None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Lock
 from typing import Any
@@ -14,7 +14,8 @@ _OF_ALL = {"highest": "ieee", "high": "tf32", "medium": "bf16"}
 
 _lock = Lock()
 _inside = 0
-_restore: list[Callable[[], None]] = []
+_users: list[tuple[str | None, list[str]]] = []
+"""Torch's own settings, while some thread is inside."""
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def full_float32() -> Iterator[None]:
             stack.enter_context(torch.autocast(kind, enabled=False))
         with _lock:
             if _inside == 0:
-                _restore[:] = [_setter(*_precisions())]
+                _users[:] = [_precisions()]
                 torch.set_float32_matmul_precision("highest")
             _inside += 1
         try:
@@ -43,18 +44,17 @@ def full_float32() -> Iterator[None]:
             with _lock:
                 _inside -= 1
                 if _inside == 0:
-                    _restore.pop()()
+                    _set(*_users.pop())
 
 
 def product_roundoff(device: torch.device) -> float:
-    """The unit roundoff of operands of float32 products on a device, as torch is set now."""
+    """The unit roundoff of operands of float32 products on a device, as the user has set torch."""
     if torch.is_autocast_enabled(device.type):
         return unit_roundoff(torch.get_autocast_dtype(device.type))
-    backends = _backends()
-    if backends:
-        precision = backends[device.type == "cpu"].fp32_precision
-    else:  # torch before 2.9
-        precision = _OF_ALL[torch.get_float32_matmul_precision()]
+    with _lock:
+        together, each = _users[0] if _users else _precisions()
+    # torch before 2.9 has one setting for all backends
+    precision = each[device.type == "cpu"] if each else _OF_ALL[together or "highest"]
     return _ROUNDOFF.get(precision, unit_roundoff(torch.float32))
 
 
@@ -64,7 +64,7 @@ def unit_roundoff(dtype: torch.dtype) -> float:
 
 
 def _precisions() -> tuple[str | None, list[str]]:
-    """For all backends, and for each; who has set backends one by one gets no answer for all."""
+    """For all backends, and for each; None for all where a user has set them one by one."""
     each = [backend.fp32_precision for backend in _backends()]
     try:
         return torch.get_float32_matmul_precision(), each
@@ -72,14 +72,11 @@ def _precisions() -> tuple[str | None, list[str]]:
         return None, each
 
 
-def _setter(together: str | None, each: list[str]) -> Callable[[], None]:
-    def set_back() -> None:
-        if together is not None:
-            torch.set_float32_matmul_precision(together)
-        for backend, precision in zip(_backends(), each, strict=True):
-            backend.fp32_precision = precision
-
-    return set_back
+def _set(together: str | None, each: list[str]) -> None:
+    if together is not None:
+        torch.set_float32_matmul_precision(together)
+    for backend, precision in zip(_backends(), each, strict=True):
+        backend.fp32_precision = precision
 
 
 def _backends() -> list[Any]:

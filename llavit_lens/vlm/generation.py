@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from traceback import walk_tb
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.modules import module as nn_module
 
@@ -44,17 +45,18 @@ def generate_ids(
         )
     length = inputs["input_ids"].shape[1]
     check_length(model.config, length, max_new_tokens)
+    config = options.get("generation_config") or model.generation_config
     for key, allowed, reason in (
         ("num_return_sequences", (1,), "one answer is given; call vlm.model.generate for several"),
         ("num_beams", range(1, _MOST_BEAMS + 1), f"choose 1 to {_MOST_BEAMS}"),
         *((key, (False,), "a text is given; call vlm.model.generate for more") for key in _MORE),
     ):
-        value = options.get(key, getattr(model.generation_config, key, None))
+        value = options.get(key, getattr(config, key, None))
         if value is not None and value not in allowed:
             raise ConfigurationError(f"{key}={value!r}: {reason}")
     try:
         ids = model.generate(**inputs, max_new_tokens=max_new_tokens, **options)
-    except LlavitLensError:
+    except (LlavitLensError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # whatever transformers may raise over its options
         if _in_a_pass(error):

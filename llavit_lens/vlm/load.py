@@ -100,7 +100,6 @@ def load(
         complete_processor(processor, config)
         _agree(config, processor, config_overrides, name)
         model = _of_transformers(name, folder, config, options)
-    check_release(config.get_text_config().model_type)
     try:
         model.to(place)
     except (RuntimeError, TypeError) as error:  # its memory, or a dtype that it does not have
@@ -146,6 +145,7 @@ def _agree(config: Any, processor: Any, overrides: dict[str, Any], name: str) ->
     override(config, overrides, name)
     follow(processor, config, overrides, name)
     check_agreement(config, processor, name)
+    check_release(config.get_text_config().model_type)
 
 
 def _of_source(name: str, source: Source, options: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock, RLock, current_thread
+from threading import Lock, RLock, Thread, current_thread
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,6 +15,9 @@ from torch import nn
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.anatomy import decoder_of
+
+_PATIENCE = 1.0
+"""Seconds after which a waiting thread looks whether the one that it waits for is still there."""
 
 
 class Owner:
@@ -43,15 +46,17 @@ class Owner:
 
 
 class Turns:
-    """Whose turn it is to run a model.
+    """Which thread may run a model now.
 
     Attributes:
         lock: is held during a pass.
+        holder: the thread that holds it, and None.
         owners: of what is open; each may be there several times.
     """
 
     def __init__(self) -> None:
         self.lock = RLock()
+        self.holder: Thread | None = None
         self.owners: list[Owner] = []
 
 
@@ -62,13 +67,27 @@ def turn(model: Any) -> Iterator[None]:
     All VLMs around one decoder take turns.
 
     Raises:
-        ConfigurationError: an intervention or hook is open in another thread.
+        ConfigurationError: an intervention or hook is open in another thread, or a thread has ended
+            in the middle of its turn.
     """
     turns = _turns_of(model)
-    with turns.lock:
+    while not turns.lock.acquire(timeout=_PATIENCE):
+        if turns.holder is not None and not turns.holder.is_alive():
+            raise ConfigurationError(
+                f"thread {turns.holder.name!r} ended inside of `with vlm.reading(...)` and never "
+                "left it, so the model is still taken; load it again, and leave such a block in "
+                "the thread that entered it."
+            )
+    here = current_thread()
+    before, turns.holder = turns.holder, here
+    try:
         for owner in list(turns.owners):
             owner.check_here()
         yield
+    finally:
+        if current_thread() is here:  # no other thread can give it back
+            turns.holder = before
+            turns.lock.release()
 
 
 @contextmanager

@@ -169,7 +169,7 @@ def _compare(
     A logit is a sum of D products, rounded to the model's dtype: `roundoff` of the logit. Where the
     operands are rounded first, or parts of the sum, as on GPUs, that makes as much again of the
     products' root sum of squares. Sums in float32 add sqrt(D) roundings at most, if they do not
-    all go one way; 8 is for luck in long sums. So much is allowed on the average over the
+    all go one way; 8 is a safety factor. So much is allowed on the average over the
     vocabulary (root mean square), and 4 times as much in one logit.
     """
     weight, bias = unembedding
@@ -177,11 +177,13 @@ def _compare(
         return None, False
     normed_1D = normed_1D.to(weight.device, torch.float32)
     logits_V = logits_V.to(weight.device, torch.float32)
-    tiles = [slice(start, start + _ROWS) for start in range(0, len(weight), _ROWS)]
-    own_V = torch.cat([logits_of(normed_1D, weight, bias, rows=rows)[0] for rows in tiles])
-    squares_V = torch.cat(
-        [normed_1D[0].square() @ weight[rows].float().square().T for rows in tiles]
-    )
+    own, squares = [], []
+    for start in range(0, len(weight), _ROWS):
+        rows = slice(start, start + _ROWS)
+        tile_VD = weight[rows].float()
+        own.append(logits_of(normed_1D, tile_VD, None if bias is None else bias[rows])[0])
+        squares.append(normed_1D[0].square() @ tile_VD.square().T)
+    own_V, squares_V = torch.cat(own), torch.cat(squares)
     sums_V = 64 * unit_roundoff(torch.float32) ** 2 * weight.shape[1] * squares_V
     budget_V = roundoff**2 * (logits_V.square() + squares_V) + sums_V
     off_V = (own_V - logits_V).square()

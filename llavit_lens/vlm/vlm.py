@@ -16,11 +16,12 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import check_text
 from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.chat import chat_prompt
+from llavit_lens.model.self_check import check_release
 from llavit_lens.version import __version__
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.anatomy import decoder_of, language_parts
-from llavit_lens.vlm.embedding import embedding_of
+from llavit_lens.vlm.embedding import EmbeddingTable
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_points, hooks
@@ -64,10 +65,10 @@ class VLM:
         processor: its processor.
         name: where it came from, as the user wrote it.
         revision: commit of the Hub repository, None for local files.
-        layouts: of the pictures in the pass under way, one for each sample; empty where nobody
-            told (see `reading`).
-        prompt_length: how many tokens the prompt has in the pass under way, be there an answer
-            behind it or not; None where nobody told.
+        layouts: of the images in the current pass, one for each sample; empty if unknown (see
+            `reading`).
+        prompt_length: tokens of the prompt in the current pass, without an answer that may follow;
+            None if unknown.
     """
 
     def __init__(self, model: Any, processor: Any, name: str, revision: str | None = None) -> None:
@@ -77,9 +78,11 @@ class VLM:
         self.revision = revision
         self.layouts: tuple[VisualLayout, ...] = ()
         self.prompt_length: int | None = None
+        check_release(model.config.get_text_config().model_type)
         check_agreement(model.config, processor, name)
         check_weights(model, name)
-        self._unembedding: Unembedding | None = None
+        self._read_head: Unembedding | None = None  # where its weight is not what it multiplies by
+        self._embeddings = EmbeddingTable()
         self.image_token_id: int = processor.image_token_id
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -89,6 +92,8 @@ class VLM:
             and decoder_of(value) is not decoder_of(self.model)
         ):
             check_none_open(self.model)
+            check_agreement(value.config, self.processor, self.name)
+            check_weights(value, self.name)
         super().__setattr__(name, value)
 
     @property
@@ -149,9 +154,11 @@ class VLM:
                 f"{len(states)} times in one pass; the lens needs each to run once"
             )
         hidden = torch.stack([state.to(states[-1].device) for state in states])
-        self._unembedding = unembedding_of(
-            parts, hidden[-1, -1], logits[0, -1], self._unembedding, self.name
+        unembedding = unembedding_of(
+            parts, hidden[-1, -1], logits[0, -1], self._read_head, self.name
         )
+        is_own = any(unembedding.weight is weight for weight in parts.head.parameters())
+        self._read_head = None if is_own else unembedding
         hidden = hidden[:, :-1].clone()
         return Trace(
             hidden=hidden,
@@ -160,9 +167,9 @@ class VLM:
             prompt=text,
             image=picture,
             norm=parts.norm,
-            unembedding=self._unembedding.weight,
-            unembedding_bias=self._unembedding.bias,
-            embedding=embedding_of(parts.embedding, len(logits[0, -1]), self.device),
+            unembedding=unembedding.weight,
+            unembedding_bias=unembedding.bias,
+            embedding=self._embeddings.of(parts.embedding, len(logits[0, -1]), self.device),
             tokenizer=self.tokenizer,
             provenance={
                 "model": self.name,
@@ -187,6 +194,9 @@ class VLM:
         **generation_options: Any,
     ) -> str:
         """The model's answer, greedy unless `generation_options` (transformers' own) say otherwise.
+
+        Hooks look for NaN in every step, so a compiled model runs uncompiled here, as in `trace`
+        and `run`; `vlm.model.generate` runs it as it is.
 
         Raises:
             ImageError, ConfigurationError: as `trace`; options that make no sense, or that ask for
@@ -299,7 +309,7 @@ class VLM:
 
     @contextmanager
     def one_pass(self, prompt: Prompt, copies: int = 1) -> Iterator[None]:
-        """As `reading`, of so many copies of a prompt, and the model has to run inside.
+        """As `reading`, for `copies` samples of one prompt; the model has to run inside.
 
         Raises:
             ConfigurationError: as `reading`; something open on the model did not act.

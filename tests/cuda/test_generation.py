@@ -84,9 +84,9 @@ def test_every_cache_gives_the_same_answer(
 
 
 @pytest.mark.parametrize("family", ["llava", "llavit"])
-def test_compiled_steps_give_the_same_answer_or_an_error(family: str, device: torch.device) -> None:
-    """Compiled without an intervention, what is run inside of one may know nothing of it; and what
-    is compiled inside must not outlive it."""
+def test_compiled_steps_give_the_same_answer(family: str, device: torch.device) -> None:
+    """Steps that were compiled before an intervention do not know of it, so inside it they run as
+    they were written; and what is run inside does not outlive it."""
     torch.compiler.reset()
     vlm = vlm_on(device, family=family)
     inputs = inputs_for(vlm)
@@ -94,12 +94,7 @@ def test_compiled_steps_give_the_same_answer_or_an_error(family: str, device: to
     for intervention in (*INTERVENTIONS, "none"):
         with opened(vlm, intervention):
             tokens, logits = generated(vlm, inputs)
-            try:
-                same, near = generated(vlm, inputs, **compiled(device))
-            except ll.ConfigurationError:
-                if intervention == "none":
-                    raise
-                continue
+            same, near = generated(vlm, inputs, **compiled(device))
         difference = (near - logits).abs().max().item()
         if not torch.equal(same, tokens) or difference > 2 * float32_budget(logits):
             wrong.append((intervention, difference))

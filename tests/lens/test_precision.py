@@ -20,7 +20,7 @@ from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.search import search
 from llavit_lens.lens.topk import topk_unembed
-from llavit_lens.vlm.float32 import full_float32
+from llavit_lens.vlm.float32 import full_float32, product_roundoff
 from llavit_lens.vlm.trace import Trace
 
 
@@ -145,6 +145,19 @@ def test_threads_set_the_precision_back_once_all_have_left() -> None:
     torch.set_float32_matmul_precision("highest")
     assert inside == [["highest", "ieee", "ieee"]]
     assert after == before
+
+
+def test_another_threads_lens_does_not_hide_how_passes_multiply() -> None:
+    """A pass in TF32 is held to TF32's rounding, also while a lens computes elsewhere."""
+    device = torch.device("cuda")  # of which only the setting is asked
+    torch.set_float32_matmul_precision("high")
+    try:
+        outside = product_roundoff(device)
+        with full_float32():
+            inside = product_roundoff(device)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert outside == inside == 2.0**-10
 
 
 def test_a_model_in_float64_is_read() -> None:

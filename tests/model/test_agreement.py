@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -135,6 +136,34 @@ def test_broken_chat_templates(
 ) -> None:
     monkeypatch.setattr(chat, "_SECONDS", 0.2)
     assert expected in message_of(lambda p: setattr(p, "chat_template", template))
+
+
+def test_tags_that_transformers_adds_to_templates_are_no_fault() -> None:
+    """Templates that were written for training mark what the assistant says."""
+    processor = tiny_processor()
+    processor.chat_template = (
+        "{%- for message in messages -%}{%- if message.role == 'assistant' -%}"
+        "{% generation %}{{ message.content }}{% endgeneration %}{% continue %}{%- endif -%}"
+        "USER: <image>\n{{ message.content[1].text }}{%- endfor %} ASSISTANT:"
+    )
+    assert chat_prompt(processor, "Why?", "x") == "USER: <image>\nWhy? ASSISTANT:"
+
+
+def test_a_debugger_goes_on_tracing_in_a_template() -> None:
+    before = sys.gettrace()
+    seen: list[str] = []
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        seen.append(frame.f_code.co_filename)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        chat_prompt(tiny_processor(), "Why?", "x")
+        assert sys.gettrace() is trace
+    finally:
+        sys.settrace(before)
+    assert "<template>" in seen
 
 
 def test_a_question_is_put_into_the_template_or_the_plain_form() -> None:

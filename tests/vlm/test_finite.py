@@ -68,6 +68,8 @@ def spoil(model: Any, key: str, value: float, everywhere: bool = False) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("key", WEIGHTS)
 def test_weights_are_looked_at_first(key: str, value: float) -> None:
+    if key.endswith("inv_freq"):  # infinity in a buffer shows in the pass
+        value = float("nan")
     model = tiny_llavit()
     spoil(model, key, value)
     with pytest.raises(CheckpointError, match=rf"tiny: {key} holds NaN or infinity"):
@@ -222,3 +224,46 @@ def test_nothing_is_left_behind() -> None:
     with pytest.raises(ConfigurationError):
         vlm.run(tiny_image())
     assert hooks() == before
+
+
+def test_a_mask_may_hold_infinity() -> None:
+    """But NaN is wrong in a buffer, too."""
+    model = tiny_llavit()
+    model.register_buffer("causal_mask", torch.full((3, 3), -torch.inf).triu(1))
+    VLM(model, tiny_processor(), "tiny")
+    model.causal_mask[0, 0] = torch.nan
+    with pytest.raises(CheckpointError, match="causal_mask holds NaN"):
+        VLM(model, tiny_processor(), "tiny")
+
+
+class Codes(torch.Tensor):
+    """As a quantised weight of another library: no operation but `dequantize`."""
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if "aminmax" in str(function):
+            raise NotImplementedError("aminmax")
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+    def dequantize(self) -> Tensor:
+        return self.as_subclass(Tensor)
+
+
+@pytest.mark.parametrize("value", [1.0, float("nan")])
+def test_quantised_weights_are_looked_at_as_numbers(value: float) -> None:
+    model = tiny_llavit()
+    layer = model.model.language_model.layers[0].mlp
+    codes = torch.full_like(layer.up_proj.weight, value).as_subclass(Codes)
+    layer.up_proj.weight = torch.nn.Parameter(codes, requires_grad=False)
+    bad = nonfinite_weight(model)
+    assert bad is None if value == 1.0 else bad is not None and "up_proj" in bad[0]
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_a_compiled_model_is_looked_at_in_every_pass(name: str) -> None:
+    vlm = VLM(torch.compile(tiny_llavit(), backend="eager"), tiny_processor(), "tiny")
+    spoil(vlm.model, f"_orig_mod.{DECODER}.layers.1.mlp.up_proj.weight", float("nan"), True)
+    with pytest.raises(ConfigurationError, match="NaN or infinity at layer 2"):
+        PASSES[name](vlm)

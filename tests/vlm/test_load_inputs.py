@@ -15,6 +15,7 @@ import torch
 from llava_layouts import reference, write_hugging_face, write_original
 from tiny import tiny_image, tiny_llava, tiny_llavit, tiny_processor
 from tiny_vlm import plain_processor
+from transformers import GenerationConfig
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.model.checkpoints.convert import convert
@@ -280,6 +281,12 @@ def test_scaled_positions_count(vlm: VLM) -> None:
         ({"num_return_sequences": 3}, "one answer is given"),
         ({"num_beams": 10**9}, "choose 1 to 1000"),
         ({"return_dict_in_generate": True}, "a text is given"),
+        ({"output_hidden_states": {"x": 1}}, "a text is given"),
+        (
+            {"generation_config": GenerationConfig(num_return_sequences=3, num_beams=3)},
+            "one answer is given",
+        ),
+        ({"generation_config": GenerationConfig(output_scores=True)}, "a text is given"),
         ({"do_sample": True, "temperature": -1.0}, "temperature"),
         ({"cache_implementation": "nope"}, "this generation fails"),
         ({"eos_token_id": "x"}, "this generation fails"),

@@ -7,7 +7,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from copy import deepcopy
 from threading import Barrier, Thread
 from typing import Any
@@ -19,6 +19,8 @@ from tiny_vlm import tiny_vlm
 
 import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.interventions import changes
+from llavit_lens.vlm import turns
 from llavit_lens.vlm.vlm import VLM
 
 # of different sizes, so that their layouts differ
@@ -249,3 +251,30 @@ def test_copies_and_pickles_of_a_vlm_take_turns_of_their_own(vlm: VLM) -> None:
     for other in [*others, deepcopy(vlm)]:
         with OPENED["knock_out"](vlm):
             assert torch.equal(in_thread(lambda other=other: other.run(IMAGES[0])), expected)
+
+
+def test_a_thread_that_ended_in_its_turn_is_told(vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a server's thread that entered `reading` in a generator and was given up."""
+    monkeypatch.setattr(turns, "_PATIENCE", 0.05)
+    entered = ExitStack()
+    thread = Thread(target=lambda: entered.enter_context(vlm.reading()), name="gone")
+    thread.start()
+    thread.join()
+    with pytest.raises(ConfigurationError, match="'gone' ended inside"):
+        vlm.run(tiny_image())
+    entered.pop_all()
+
+
+def test_what_fails_on_entry_leaves_nothing_open(vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = vlm.run(tiny_image())
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(changes._Changes, "_set_hooks_of_layer", interrupt)
+        with pytest.raises(KeyboardInterrupt), ll.knock_out(vlm, "text->visual"):
+            pass
+    assert not changes.is_changed(vlm.model)
+    with ThreadPoolExecutor(1) as pool:  # another thread is let in, and meets no hook
+        assert torch.equal(pool.submit(vlm.run, tiny_image()).result(), before)

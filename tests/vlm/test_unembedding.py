@@ -367,3 +367,25 @@ def test_a_model_that_is_offloaded_as_a_whole(place: str, tmp_path: Path) -> Non
     assert vlm.generate(tiny_image(), max_new_tokens=3) == plain.generate(
         tiny_image(), max_new_tokens=3
     )
+
+
+def test_a_table_is_read_once_until_it_changes() -> None:
+    vlm = tiny_vlm("llava")
+    table = vlm.model.get_input_embeddings()
+    reads: list[int] = []
+    forward = table.forward
+
+    def counted(ids: torch.Tensor) -> torch.Tensor:  # as accelerate replaces it
+        reads.append(len(ids))
+        return forward(ids)
+
+    table.forward = counted
+    counts = []
+    for _ in range(3):
+        vlm.trace(tiny_image())
+        counts.append(len(reads))
+    with torch.no_grad():
+        table.weight[7] += 1
+    vlm.trace(tiny_image())
+    assert counts == [2, 3, 4]  # the pass asks for its own rows each time
+    assert len(reads) == 6
