@@ -10,7 +10,7 @@ from inspect import signature
 from typing import Any, cast
 
 import torch
-from transformers import GenerationMixin, ProcessorMixin
+from transformers import ProcessorMixin
 from transformers.cache_utils import Cache
 
 # Not from transformers itself, whose older releases (before 5.18) ask for torchvision first.
@@ -67,17 +67,21 @@ def rename_cache(arguments: dict[str, Any]) -> dict[str, Any]:
 class WholePrompts:
     """Beams of prompts with several pictures, mixed in before a model of the LLaVA family.
 
-    A beam search repeats every prompt, but older releases (before 5.18) repeat every picture by
+    A beam search repeats every prompt, but older releases (before 5.20) repeat every picture by
     itself: the beams of a prompt with pictures 1 and 2 would see 1 and 1, or 2 and 2.
     """
+
+    def _supports_mm_encoder_outputs(self) -> bool:
+        """No: 5.18 and 5.19 encode pictures before they repeat prompts, and mix up what comes of
+        them, too. So it is done here for every release."""
+        return False
 
     def _expand_inputs_for_generation(
         self, expand_size: int = 1, input_ids: Any = None, **model_kwargs: Any
     ) -> tuple[Any, dict[str, Any]]:
         model, expanded = cast(Any, self), {}
         pixels = model_kwargs.get("pixel_values")
-        repeats = hasattr(GenerationMixin, "_expand_multimodal_outputs") or expand_size == 1
-        if not repeats and pixels is not None and input_ids is not None:
+        if expand_size > 1 and pixels is not None and input_ids is not None:
             names = [n for n in ("pixel_values", "image_sizes") if model_kwargs.get(n) is not None]
             pictures = {name: model_kwargs.pop(name) for name in names}
             features = model.get_image_features(**pictures).pooler_output
