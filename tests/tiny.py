@@ -34,6 +34,7 @@ from transformers import (
 )
 
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration, LlavitProcessor
+from llavit_lens.model.compat import WholePrompts
 
 IMAGE_SIZE, PATCH_SIZE = 28, 7
 PATCHES = (IMAGE_SIZE // PATCH_SIZE) ** 2
@@ -222,6 +223,14 @@ def tiny_llava(*, seed: int = 0, **changes: Any) -> LlavaForConditionalGeneratio
     config = LlavaConfig(**tiny_config_arguments(**changes))
     model = LlavaForConditionalGeneration(config).eval()
     spread_weights(model)
+    return with_whole_prompts(model)
+
+
+def with_whole_prompts(model: Any) -> Any:
+    """transformers' own model, but the images of a prompt stay together in every beam: some of its
+    releases mix them up."""
+    own = type(model)
+    model.__class__ = type(own.__name__, (WholePrompts, own), {"__module__": own.__module__})
     return model
 
 
@@ -231,7 +240,7 @@ def tiny_llava_next(*, seed: int = 0, **changes: Any) -> LlavaNextForConditional
     arguments = tiny_config_arguments(image_grid_pinpoints=PINPOINTS, **changes)
     model = LlavaNextForConditionalGeneration(LlavaNextConfig(**arguments)).eval()
     spread_weights(model)
-    return model
+    return with_whole_prompts(model)
 
 
 def tiny_tile_processor(merge_type: str, pinpoints: Any = None) -> LlavitProcessor:
