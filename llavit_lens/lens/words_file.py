@@ -54,6 +54,7 @@ def encode(words: Words) -> bytes:
         columns: dict[str, pa.Array] = {
             name: pa.array(place) for name, place in _places(words.layers, words.layout).items()
         }
+        "".join(words.strings.values()).encode()  # older pyarrow takes half of a surrogate pair
         tokens = [words.strings[token] for token in words.ids.ravel().tolist()]
         columns["word"] = pa.FixedSizeListArray.from_arrays(pa.array(tokens, pa.string()), words.k)
     except (TypeError, ValueError) as error:  # ValueError: half of a surrogate pair

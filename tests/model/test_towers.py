@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -58,7 +59,8 @@ def layer_outputs(tower: Any, pixels: Tensor) -> list[Tensor]:
     layers = tower.encoder.layers if hasattr(tower.encoder, "layers") else tower.encoder.layer
     outputs = [hidden]
     for layer in layers:
-        outputs.append(layer(outputs[-1], attention_mask=None))
+        takes_mask = "attention_mask" in signature(layer.forward).parameters
+        outputs.append(layer(outputs[-1], **({"attention_mask": None} if takes_mask else {})))
     has_class_token = "cls_token" in dir(tower.embeddings) or "class_embedding" in dir(
         tower.embeddings
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,13 @@ from torch import Tensor
 from transformers import Trainer, TrainingArguments
 
 from llavit_lens.model import LlavitForConditionalGeneration, LlavitProcessor
+
+# transformers has two names for it, the new one first.
+CHECKPOINTING = next(
+    name
+    for name in ("activation_checkpointing", "gradient_checkpointing")
+    if name in signature(TrainingArguments).parameters
+)
 
 
 def gradients(
@@ -31,8 +39,8 @@ def test_gradient_checkpointing_changes_no_gradient(
     inputs = tiny_inputs(processor)
     expected = gradients(model, inputs)
     assert any("_proj_visual" in name for name in expected) == (row == "llavit")
-    model.activation_checkpointing_enable({"use_reentrant": reentrant})
-    assert model.is_activation_checkpointing
+    getattr(model, f"{CHECKPOINTING}_enable")({"use_reentrant": reentrant})
+    assert getattr(model, f"is_{CHECKPOINTING}")
     checkpointed = gradients(model, inputs)
     assert checkpointed.keys() == expected.keys()
     for name in expected:
@@ -75,7 +83,7 @@ def test_trainer_learns_and_reloads(
         per_device_train_batch_size=2,
         learning_rate=1e-2,
         lr_scheduler_type="constant",
-        activation_checkpointing=checkpointing,
+        **{CHECKPOINTING: checkpointing},
         save_steps=6,
         logging_steps=1,
         report_to=[],

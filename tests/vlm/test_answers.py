@@ -37,7 +37,7 @@ def test_agrees_with_generation(family: str) -> None:
     vlm = tiny_vlm(family)
     ids, expected, budget = generated(vlm, IMAGE)
     assert abs(answer_log_prob(vlm, IMAGE, PROMPT, ids) - expected) <= budget
-    assert abs(answer_log_prob(vlm, IMAGE, PROMPT, ids[:-1]) - expected) > 100 * budget
+    assert abs(answer_log_prob(vlm, IMAGE, PROMPT, ids[:-1]) - expected) > 10 * budget
 
 
 @pytest.mark.parametrize("kind", ["llava_next", "spatial_unpad"])
