@@ -28,9 +28,10 @@ class LanguageParts:
 
 
 def decoder_of(model: Any) -> Any:
-    """The decoder of a LLaVA-like model: one and the same module, whatever was wrapped around the
-    model. Of another model, the model itself."""
-    return getattr(getattr(model, "model", None), "language_model", model)
+    """The decoder of a LLaVA-like model or a language model: one and the same module, whatever was
+    wrapped around the model. Of another model, the model itself."""
+    body = getattr(model, "model", None)
+    return getattr(body, "language_model", body if hasattr(body, "layers") else model)
 
 
 def language_parts(model: Any) -> LanguageParts:
