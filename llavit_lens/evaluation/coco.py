@@ -12,10 +12,10 @@ labelled that had to be left out are neither object nor background. All of it is
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +23,8 @@ from llavit_lens.disk import shown, user_path
 from llavit_lens.errors import ConfigurationError, ImageError, one_line
 from llavit_lens.evaluation.coco_file import (
     Annotation,
+    Endings,
     Entry,
-    endings,
     ends_of,
     is_text,
     read_coco,
@@ -72,25 +72,21 @@ def coco_pictures(
 
     Raises:
         ConfigurationError: the file cannot be read, is no such file, or has no object that could
-            be read.
+            be read; or an argument is of the wrong type.
         ImageError: what is wrong with one image, when it is its turn: its file or its size, or
             no annotation of it is left.
     """
     check_orientation(orientation)
-    path, report = Path(annotations), LabelReport()
+    path, report = user_path(annotations, what="the file of annotations"), LabelReport()
     folder = user_path(images, what="the folder of the images")
     if not folder.is_dir():
         raise ConfigurationError(f"{shown(folder)}: there is no such folder")
+    more = _checked_words(words)
     content = read_coco(path, report)
-    more = {} if words is None else dict(words)
-    if unknown := sorted(set(more) - content.categories):
-        raise ConfigurationError(f"{shown(path)}: has no category {', '.join(map(ascii, unknown))}")
-    for category, others in more.items():
-        if isinstance(others, str) or not all(map(is_text, others)):
-            raise ConfigurationError(f"words of {category!r}: give a list of words")
-    source = _Source(
-        shown(path), folder, endings([own.name for own in content.entries]), more, orientation
-    )
+    if unknown := sorted(map(ascii, set(more) - content.categories)):
+        raise ConfigurationError(f"{shown(path)}: has no category {', '.join(unknown)}")
+    endings = Endings(entry.name for entry in content.entries)
+    source = _Source(shown(path), folder, endings, more, orientation)
     records = [
         entry
         for entry in content.entries
@@ -100,13 +96,32 @@ def coco_pictures(
         reasons = "".join(f"; {line}" for line in report.lines)
         raise ConfigurationError(f"{shown(path)}: labels no object in any image{reasons}")
     random.Random(seed).shuffle(records)
+    pictures = LazyPictures(records, lambda entry: _picture(entry, source, report), report)
+    return with_color_changes(pictures) if changes else pictures
 
-    def make(entry: Entry) -> LabelledPicture:
-        image = _picture(entry, source, report)
-        change = recolouring(image) if changes else None
+
+def with_color_changes(pictures: LazyPictures) -> LazyPictures:
+    """The same images and report; images also recoloured where the color of an object is known."""
+
+    def make(image: LabelledPicture) -> LabelledPicture:
+        change = recolouring(image)
         return image if change is None else replace(image, changes=(change,))
 
-    return LazyPictures(records, make, report)
+    return LazyPictures(pictures, make, pictures.report)
+
+
+def _checked_words(words: Any) -> dict[str, Collection[str]]:
+    if words is None:
+        return {}
+    if not isinstance(words, Mapping):
+        raise ConfigurationError(
+            f"words is a dictionary of lists of words by category, not a {type(words).__name__}"
+        )
+    for category, others in words.items():
+        is_list = isinstance(others, Collection) and not isinstance(others, str | bytes | Mapping)
+        if not is_list or not all(map(is_text, others)):
+            raise ConfigurationError(f"words of {category!r}: give a list of words")
+    return dict(words)
 
 
 @dataclass(frozen=True)
@@ -115,8 +130,8 @@ class _Source:
 
     annotations: str
     folder: Path
-    endings: Counter[str]
-    words: Mapping[str, Sequence[str]]
+    endings: Endings
+    words: Mapping[str, Collection[str]]
     orientation: Orientation | None
 
 
@@ -159,7 +174,7 @@ def _picture(entry: Entry, source: _Source, report: LabelReport) -> LabelledPict
 
 
 def _object(
-    annotation: Annotation, mask: np.ndarray, words: Mapping[str, Sequence[str]]
+    annotation: Annotation, mask: np.ndarray, words: Mapping[str, Collection[str]]
 ) -> LabelledObject:
     attributes = annotation.content.get("attributes")
     return LabelledObject(
@@ -233,27 +248,37 @@ def _fits(entry: Entry, size: tuple[int, int]) -> bool:
 
 
 def _file_of(entry: Entry, source: _Source, report: LabelReport) -> Path:
-    """Where an image lies in the folder.
+    """Where an image lies in the folder; a link in it is followed wherever it leads.
 
     Raises:
-        ImageError: nowhere, or outside of the folder.
+        ImageError: nowhere, or its name leads out of the folder.
     """
     name = f"{source.annotations}: {printable(entry.name)}"
     try:
-        folder = source.folder.resolve()
-        whole = (folder / entry.name).resolve()
-        inside = whole.is_relative_to(folder)
-        if inside and whole.exists():
+        whole = _in_folder(source.folder, entry.name)
+        if whole is not None and whole.exists():
             return whole
         for number, end in enumerate(ends_of(entry.name)):
-            file = (folder / end).resolve()
-            if source.endings[end] == 1 and file.is_relative_to(folder) and file.exists():
+            file = _in_folder(source.folder, end)
+            if file is not None and source.endings.has_one(end) and file.exists():
                 if number:
                     report.add("images found without the folders before their names", entry.name)
                 return file
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, …
         reason = getattr(error, "strerror", None) or one_line(error)
         raise ImageError(f"{name}: cannot be read ({reason})") from error
-    if not inside:
+    if whole is None:
         raise ImageError(f"{name}: lies outside of {shown(source.folder)}")
+    if whole.is_symlink():
+        raise ImageError(f"{name}: is a link that leads nowhere in {shown(source.folder)}")
     raise ImageError(f"{name}: no such file in {shown(source.folder)}")
+
+
+def _in_folder(folder: Path, name: str) -> Path | None:
+    """The path of a name in a folder; None where the name itself leads out of it."""
+    if ".." in Path(name).parts:
+        return None
+    for base in (folder.absolute(), folder.resolve()):  # an absolute name may be of either
+        if (base / name).is_relative_to(base):
+            return base / name
+    return None

@@ -8,8 +8,8 @@ texts.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
@@ -19,6 +19,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.label_report import LabelReport, printable
 
 _MAX_BYTES = 2 * 2**30  # the largest files in use, those of LVIS, are half as large
+_LONGEST_NAME = 4096  # characters: the longest path that Linux opens
 Value = TypeVar("Value")
 _CROWD = {"": False, "0": False, "false": False, "none": False, "1": True, "true": True}
 
@@ -122,9 +123,8 @@ def _categories(entries: list[Any], report: LabelReport) -> dict[str, str]:
 
 
 def _entries(images: list[Any], report: LabelReport) -> dict[str, Entry]:
-    """Images by id; several ids of one image share it."""
-    entries: list[tuple[str, Entry, str]] = []
-    by_name: dict[str, Entry] = {}
+    """Images by id; several ids of one image share it, unless they give it several sizes."""
+    images_of: dict[str, list[tuple[str, Entry, str]]] = {}
     for place, image in _objects("images", images, report):
         number = _id(image.get("id"))
         # LVIS has the address alone
@@ -132,9 +132,30 @@ def _entries(images: list[Any], report: LabelReport) -> dict[str, Entry]:
         if number is None or not is_text(name) or "\0" in name:
             report.add("images left out, they need an id and a file_name", place)
             continue
+        if len(name) > _LONGEST_NAME:
+            reason = f"their file_name has more than {_LONGEST_NAME} characters"
+            report.add(f"images left out, {reason}", place)
+            continue
         entry = Entry(name.strip(), _side(image.get("width")), _side(image.get("height")))
-        entries.append((number, by_name.setdefault(name.replace("\\", "/"), entry), place))
+        images_of.setdefault(_with_slashes(entry.name), []).append((number, entry, place))
+    entries = [entry for same in images_of.values() for entry in _shared(same, report)]
     return _by_id("images", entries, report)
+
+
+def _shared(
+    images: list[tuple[str, Entry, str]], report: LabelReport
+) -> list[tuple[str, Entry, str]]:
+    """The (id, entry, place) of one file, with one entry for each size that they give it."""
+    by_size: dict[tuple[float | None, float | None], Entry] = {}
+    for _, entry, _ in images:
+        by_size.setdefault((entry.width, entry.height), entry)
+    unknown = by_size.get((None, None))
+    if unknown is not None and len(by_size) == 2:  # the size that the others give
+        by_size[None, None] = next(own for own in by_size.values() if own is not unknown)
+    elif len(by_size) > 1:
+        for _, _, place in images:
+            report.add("images of which another entry gives another size", place)
+    return [(number, by_size[own.width, own.height], place) for number, own, place in images]
 
 
 def _by_id(
@@ -185,16 +206,38 @@ def _side(value: Any) -> float | None:
     return side if side > 0 else None
 
 
-def endings(names: list[str]) -> Counter[str]:
-    """How many of the names end in a path, counted for all their ends."""
-    return Counter(end for name in names for end in ends_of(name))
+class Endings:
+    """The ends of many file names, in memory that grows with their length alone."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._backwards = sorted(_backwards(name) for name in {_with_slashes(n) for n in names})
+
+    def has_one(self, end: str) -> bool:
+        """Whether exactly one of the names ends in a path."""
+        start = _backwards(end)
+        first = bisect_left(self._backwards, start)
+        same = [own.startswith(start) for own in self._backwards[first : first + 2]]
+        return same.count(True) == 1
 
 
-def ends_of(name: str) -> list[str]:
+def ends_of(name: str) -> Iterator[str]:
     """A file name without more and more of the folders before it: "a/b/c.png", "b/c.png", "c.png".
 
     Also of Windows paths, addresses, and the query in which Label Studio names local files.
     """
-    path = name.replace("\\", "/").rsplit("?d=", 1)[-1]
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    return ["/".join(parts[first:]) for first in range(len(parts))]
+    parts = _parts(name)
+    return ("/".join(parts[first:]) for first in range(len(parts)))
+
+
+def _backwards(name: str) -> str:
+    """A file name from its last part on: what ends alike starts alike."""
+    return "".join(f"{part}/" for part in reversed(_parts(name)))
+
+
+def _parts(name: str) -> list[str]:
+    path = _with_slashes(name).rsplit("?d=", 1)[-1]
+    return [part for part in path.split("/") if part not in ("", ".", "..")]
+
+
+def _with_slashes(name: str) -> str:
+    return name.replace("\\", "/")

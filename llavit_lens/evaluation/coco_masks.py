@@ -16,6 +16,7 @@ _BEYOND = 1e9  # pixels, or places of them: no image is as large
 _AT_ONCE = 10_000_000  # pairs of an edge and a row that are looked at together
 _ROUNDING = 1.0  # pixels by which tools write past the edge
 _LONGEST = 60  # bits of a run length: more is no length of any image
+_SMALL = 4  # pixels of a side: coordinates of 0 to 1 may be pixels of such an image
 
 
 class Shape(NamedTuple):
@@ -72,11 +73,19 @@ def box_of(annotation: Mapping[str, Any], height: int, width: int) -> np.ndarray
     left, top, across, down = box
     if across <= 0 or down <= 0:
         raise ValueError("its bbox has no area, and it has no segmentation")
+    _check_pixels(box, height, width)
     # pixels whose centers lie in it
     x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
     inside_x = (x >= left) & (x < left + across)
     inside_y = (y >= top) & (y < top + down)
     return inside_y[:, None] & inside_x[None]
+
+
+def _check_pixels(coordinates: np.ndarray, height: int, width: int) -> None:
+    """Refuse what some tools write: shares of the image, which as pixels are one at its corner."""
+    is_share = (coordinates >= 0) & (coordinates <= 1)
+    if is_share.all() and max(height, width) > _SMALL:
+        raise ValueError("its coordinates are shares of the image, not pixels")
 
 
 def _list_of_polygons(segmentation: Any) -> list[Any]:
@@ -95,6 +104,7 @@ def _polygons(polygons: Sequence[Any], height: int, width: int) -> Shape | None:
         if len(whole) == len(polygons):
             return None
         raise ValueError("a polygon is a list of numbers x, y, x, y, … of three corners or more")
+    _check_pixels(np.concatenate(areas), height, width)
     mask = np.zeros((height, width), bool)
     for own in areas:
         _fill(mask, own.reshape(-1, 2))

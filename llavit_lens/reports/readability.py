@@ -16,7 +16,7 @@ from rich.text import Text
 
 from llavit_lens.disk import read_json, shown
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation.coco import coco_pictures
+from llavit_lens.evaluation.coco import coco_pictures, with_color_changes
 from llavit_lens.evaluation.labelled import LabelledPicture, LazyPictures
 from llavit_lens.evaluation.readability import readability
 from llavit_lens.evaluation.untrained import untrained
@@ -118,8 +118,8 @@ def _pictures(
     if images is None:
         raise ConfigurationError("--coco needs --images, the folder of its pictures")
     more = None if words is None else _words(words)
-    pictures = coco_pictures(coco, images, more, seed, orientation=orientation)
     others = coco_pictures(coco, images, more, seed, changes=False, orientation=orientation)
+    pictures = with_color_changes(others)
     if len(pictures) < scenes + probe:
         raise ConfigurationError(
             f"{shown(coco)}: has {len(pictures)} pictures with objects, not {scenes} to read and "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,9 +125,21 @@ def test_files_that_cannot_be_read_give_one_error(save: Save, tmp_path: Path) ->
         coco_pictures(tmp_path / "deep.json", tmp_path)
     with pytest.raises(ConfigurationError, match="no category 'zebra'"):
         coco_pictures(save(content()), tmp_path, {"zebra": ["stripes"]})
-    for words in ("puppy", [5], ["\ud800"]):
-        with pytest.raises(ConfigurationError, match="give a list of words"):
-            coco_pictures(save(content()), tmp_path, {"dog": words})  # type: ignore[dict-item]
+    with pytest.raises(ConfigurationError, match="no category 5, 'zebra'"):
+        coco_pictures(save(content()), tmp_path, {"zebra": [], 5: []})  # type: ignore[dict-item]
+    values: tuple[Any, ...] = ("puppy", b"puppy", [5], ["\ud800"], None, 5, {"puppy": 1})
+    for value in values:
+        with pytest.raises(ConfigurationError, match="words of 'dog': give a list of words"):
+            coco_pictures(save(content()), tmp_path, {"dog": value})
+    wrong: tuple[Any, ...] = ("x", 5, [("dog", ["puppy"])])
+    for words in wrong:
+        with pytest.raises(ConfigurationError, match="words is a dictionary of lists of words"):
+            coco_pictures(save(content()), tmp_path, words)
+    missing: Any = None
+    with pytest.raises(ConfigurationError, match="the file of annotations is a text or a Path"):
+        coco_pictures(missing, tmp_path)
+    with pytest.raises(ConfigurationError, match="the folder of the images is a text or a Path"):
+        coco_pictures(save(content()), missing)
     with pytest.raises(ConfigurationError, match="no such folder"):
         coco_pictures(save(content()), tmp_path / "none")
     with pytest.raises(ConfigurationError, match="orientation="):
@@ -167,6 +180,11 @@ def test_a_byte_order_mark_is_read_over(save: Save, tmp_path: Path) -> None:
             "no pixel",
         ),
         ({"image_id": 1, "category_id": 1, "segmentation": [[1, NAN, 3, 4, 5, 6]]}, "corners"),
+        ({"image_id": 1, "category_id": 1, "bbox": [0.1, 0.2, 0.5, 0.5]}, "shares of the image"),
+        (
+            {"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 1, 0, 1, 1]]},
+            "shares of the image",
+        ),
     ],
 )
 def test_a_bad_annotation_is_left_out_alone_and_listed(
@@ -258,6 +276,7 @@ def test_crowds_alone_are_an_error_that_says_so(save: Save, tmp_path: Path) -> N
         ({"id": 9, "file_name": ""}, "need an id"),
         ({"id": 9, "file_name": "a\0b.png"}, "need an id"),
         ({"id": 9, "file_name": "\ud800.png"}, "need an id"),
+        ({"id": 9, "file_name": "a/" * 2100}, "more than 4096 characters"),
         ({"id": 3, "file_name": "other.png"}, "another one has their id"),
     ],
 )
@@ -278,9 +297,10 @@ def test_a_bad_entry_of_a_picture_is_left_out_alone_and_listed(
         "../secret.png",
         "/etc/passwd",
         "http://example.com/three.png",
-        "link.png",
+        "../images/../secret.png",
+        "dangling.png",
         "loop.png",
-        "x" * 5000,
+        "x" * 4000,
         "folder",
         "pipe",
         "empty.png",
@@ -297,7 +317,7 @@ def test_a_picture_that_cannot_be_read_is_left_out_alone(
     for own in ("one.png", "two.png"):
         (tmp_path / own).rename(folder / own)
     Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "secret.png")
-    (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    (folder / "dangling.png").symlink_to(folder / "gone.png")
     (folder / "loop.png").symlink_to(folder / "loop.png")
     (folder / "folder").mkdir()
     (folder / "empty.png").touch()
@@ -376,6 +396,74 @@ def test_a_picture_with_two_ids_has_the_annotations_of_both(save: Save, tmp_path
     pictures = coco_pictures(save(what), tmp_path)
     assert len(pictures) == 2
     assert names_of(by_color(pictures)["two"]) == ["traffic light", "dog"]
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_ids_that_give_a_picture_another_size_are_apart(
+    first: int, save: Save, tmp_path: Path
+) -> None:
+    what = content()
+    wrong = {"id": 50, "file_name": "one.png", "width": 400, "height": 300}
+    what["images"].insert(first, wrong)
+    what["annotations"].append({"image_id": 50, "category_id": 1, "bbox": [20, 5, 5, 5]})
+    why: dict[str, None] = {}
+    pictures = coco_pictures(save(what), tmp_path)
+    found = [names_of(own) for own in readable(pictures, why)]
+    assert sorted(found) == [["dog", "traffic light"], ["traffic light"]]
+    assert list(why) and "400 x 300 there, but the image is 40 x 30" in next(iter(why))
+    (line,) = [line for line in pictures.report.lines if "another size" in line]
+    assert ": 2 (" in line and "id 1" in line and "id 50" in line
+
+
+def test_an_id_without_a_size_shares_the_picture_of_one_with_it(save: Save, tmp_path: Path) -> None:
+    what = content()
+    what["images"].insert(0, {"id": 50, "file_name": "two.png"})
+    what["annotations"].append({"image_id": 50, "category_id": 1, "bbox": [20, 5, 5, 5]})
+    pictures = coco_pictures(save(what), tmp_path)
+    assert names_of(by_color(pictures)["two"]) == ["traffic light", "dog"]
+    assert len(pictures) == 2 and pictures.report.counts.keys() <= {
+        "crowds (iscrowd 1), neither object nor background"
+    }
+
+
+def test_links_are_followed_wherever_they_lead(save: Save, tmp_path: Path) -> None:
+    path, folder = save(content()), tmp_path / "images"
+    (folder / "train").mkdir(parents=True)
+    (tmp_path / "blobs").mkdir()
+    for name in ("one.png", "two.png"):  # as the Hub's cache and DVC store files
+        (tmp_path / name).rename(tmp_path / "blobs" / name)
+        (folder / name).symlink_to(tmp_path / "blobs" / name)
+    assert by_color(coco_pictures(path, folder)).keys() == {"one", "two"}
+    (tmp_path / "link").symlink_to(folder)
+    assert by_color(coco_pictures(path, tmp_path / "link")).keys() == {"one", "two"}
+
+
+@pytest.mark.parametrize("through", ["images", "link"])
+def test_a_whole_path_into_the_folder_is_found(through: str, save: Save, tmp_path: Path) -> None:
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    for own in ("one.png", "two.png"):
+        (tmp_path / own).rename(tmp_path / "images" / own)
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    what = content()
+    what["images"][0]["file_name"] = str(tmp_path / "images" / "one.png")
+    what["images"][2]["file_name"] = "a/one.png"  # the end alone would not tell which
+    pictures = coco_pictures(save(what), tmp_path / through)
+    assert by_color(pictures).keys() == {"one", "two"}
+    assert not any("without the folders" in line for line in pictures.report.lines)
+
+
+def test_names_of_many_folders_take_little_memory(save: Save, tmp_path: Path) -> None:
+    what = content()
+    for number in range(20):
+        what["images"].append({"id": 100 + number, "file_name": "a/" * 2000 + f"{number}.png"})
+    path = save(what)
+    tracemalloc.start()
+    try:
+        coco_pictures(path, tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * 2**20
 
 
 @pytest.mark.parametrize("number", [str, float, lambda own: f" {own} "])

@@ -111,6 +111,14 @@ def test_a_malformed_polygon_beside_a_good_one_is_left_out_alone(bad: Any) -> No
         ({"bbox": [-50, -50, 10, 10]}, "no pixel"),
         ({"bbox": [40, 0, 10, 10]}, "no pixel"),
         ({"bbox": [1.6, 1.6, 0.1, 0.1]}, "no pixel"),
+        ({"bbox": [0.25, 0.5, 0.5, 0.25]}, "shares of the image, not pixels"),
+        ({"bbox": [0, 0, 1, 1]}, "shares of the image, not pixels"),
+        ({"segmentation": [], "bbox": ["0.1", "0.1", "1", "1"]}, "shares of the image"),
+        ({"segmentation": [[0.1, 0.2, 0.9, 0.2, 0.9, 1.0]]}, "shares of the image"),
+        (
+            {"segmentation": [[0, 0, 1, 0, 1, 1], [0, 0, 0.5, 0, 0.5, 1]], "bbox": [1, 2, 10, 5]},
+            "shares of the image",
+        ),
         ({"segmentation": [[50, 50, 60, 50, 60, 60]]}, "no pixel"),
         ({"segmentation": [[5, 5, 9, 5, 15, 5]]}, "no pixel"),
         ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]], "bbox": [1, 2, 3, 4]}, "three corners"),
@@ -172,6 +180,17 @@ def test_large_ones_are_quick() -> None:
         start = time.process_time()
         shape_of(annotation, 1000, 1000)
         assert time.process_time() - start < 5
+
+
+def test_pixels_near_the_corner_are_no_shares() -> None:
+    for annotation in (
+        {"bbox": [0, 0, 2, 1]},
+        {"segmentation": [[0, 0, 1, 0, 1, 1, 0, 1], SQUARE]},
+        {"segmentation": [SQUARE], "bbox": [0, 0, 1, 1]},
+    ):
+        assert shape_of(annotation, HEIGHT, WIDTH).mask.any()
+    assert shape_of({"bbox": [0, 0, 1, 1]}, 1, 1).mask.all()
+    assert shape_of({"bbox": [0, 0, 1, 1]}, 4, 3).mask.sum() == 1
 
 
 @pytest.mark.parametrize("at", [(-5, 0), (0, -5), (5, 0), (0, 5), (0, 0), (0.9, 0.9), (-0.9, 0)])

@@ -15,6 +15,8 @@ from rich.console import Console
 from tiny import tiny_image, tiny_llavit, tiny_processor
 
 from llavit_lens import cli
+from llavit_lens.disk import read_json
+from llavit_lens.evaluation import coco_file
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,21 @@ def test_tables_and_pictures_of_two_models(
     code, out, _ = run(*models, *COCO, *sizes, "--out", "picture.pdf")
     assert "…" not in out and all(name in out for name in ("name@1", "leak@3", "probe"))
     assert code == 0 and (folder / "picture.pdf").read_bytes() == first
+
+
+def test_the_file_is_read_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = []
+
+    def read(path: Path, **limits: Any) -> Any:
+        paths.append(path.name)
+        return read_json(path, **limits)
+
+    monkeypatch.setattr(coco_file, "read_json", read)
+    sizes = ("--scenes", 6, "--probe", 2, "--no-floor")
+    code, _, err = run("--model", "one", *COCO, *sizes, "--out", "once.csv")
+    assert code == 0, err
+    assert paths == ["coco.json"]
+    assert "recolour_switch" in set(pd.read_csv("once.csv")["measure"])
 
 
 def test_floor_and_probe_can_be_left_out(run: Any, folder: Path) -> None:
