@@ -92,7 +92,15 @@ def test_tables_and_pictures_of_two_models(
     assert code == 0 and (folder / "picture.pdf").read_bytes() == first
 
 
-def test_the_file_is_read_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_read_once(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = json.loads((folder / "coco.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["attributes"] = {"color": "red"}
+        annotation["bbox"][3] = 29  # of which the other color is blue
+    (folder / "colors.json").write_text(json.dumps(content))
+    (folder / "red").mkdir()
+    for image in content["images"]:
+        Image.new("RGB", (60, 50), "red").save(folder / "red" / image["file_name"])
     paths = []
 
     def read(path: Path, **limits: Any) -> Any:
@@ -101,10 +109,11 @@ def test_the_file_is_read_once(run: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(coco_file, "read_json", read)
     sizes = ("--scenes", 6, "--probe", 2, "--no-floor")
-    code, _, err = run("--model", "one", *COCO, *sizes, "--out", "once.csv")
+    files = ("--coco", "colors.json", "--images", "red", "--out", "once.csv")
+    code, _, err = run("--model", "one", *files, *sizes)
     assert code == 0, err
-    assert paths == ["coco.json"]
-    assert "recolour_switch" in set(pd.read_csv("once.csv")["measure"])
+    assert paths == ["colors.json"]
+    assert "recolour_switch" in set(pd.read_csv(folder / "once.csv")["measure"])
 
 
 def test_floor_and_probe_can_be_left_out(run: Any, folder: Path) -> None:
