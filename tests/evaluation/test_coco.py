@@ -299,6 +299,7 @@ def test_a_bad_entry_of_a_picture_is_left_out_alone_and_listed(
         "/etc/passwd",
         "http://example.com/three.png",
         "../images/../secret.png",
+        "/SECRET",
         "dangling.png",
         "loop.png",
         "x" * 4000,
@@ -324,6 +325,8 @@ def test_a_picture_that_cannot_be_read_is_left_out_alone(
     (folder / "empty.png").touch()
     os.mkfifo(folder / "pipe")
     what = content()
+    if name == "/SECRET":
+        name = str(tmp_path / "secret.png")
     what["images"][1]["file_name"] = name
     path.write_text(json.dumps(what))
     why: dict[str, None] = {}
@@ -332,6 +335,8 @@ def test_a_picture_that_cannot_be_read_is_left_out_alone(
     (message,) = why
     assert "\n" not in message and len(message) < 1000
     assert name[:100] in message or "regular file" in message or "folder" in message
+    assert ("leads nowhere" in message) == (name in ("dangling.png", "loop.png"))
+    assert ("outside" in message) == name.endswith(("secret.png", "passwd", ".."))
 
 
 def test_a_size_that_is_not_the_picture_s_leaves_it_out(save: Save, tmp_path: Path) -> None:
