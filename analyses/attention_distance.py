@@ -29,6 +29,7 @@ def main(
     image: Annotated[
         list[Path] | None,
         typer.Option(
+            parser=cli.path,
             callback=cli.checked(check_image_or_folder),
             help="A picture, or a folder of them; may be repeated. Default: scenes of the "
             "miniature world.",

@@ -29,7 +29,9 @@ def main(
     questions: Annotated[
         Path | None,
         typer.Option(
-            callback=cli.CHECKED_FILE, help="Questions and answers, a JSON object on each line."
+            parser=cli.path,
+            callback=cli.CHECKED_FILE,
+            help="Questions and answers, a JSON object on each line.",
         ),
     ] = None,
     documents: Annotated[

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from llavit_lens.disk import check_file
-from llavit_lens.errors import ConfigurationError, ImageError
+from llavit_lens.disk import check_file, user_path
+from llavit_lens.errors import ConfigurationError, ImageError, LlavitLensError
 from llavit_lens.inputs import (
     PICTURES,
     TABLES,
@@ -33,17 +33,32 @@ from llavit_lens.terminal import run
 from llavit_lens.version import __version__
 
 
+def path(text: str | Path) -> Path:
+    """The parser of options and arguments that are paths; `Path` takes an empty name for `.`.
+
+    Raises:
+        LlavitLensError: the name is empty.
+    """
+    if text == "":
+        raise LlavitLensError("the name of a file or folder is empty; give one")
+    return Path(text)
+
+
 def checked(check: Callable[[Any], object]) -> Callable[[Any], Any]:
     """A callback for an option: `check` looks at the value, or at each of several.
 
     None and '' are left to the command. So errors of names come before anything slow is imported.
+    Paths come out with `~` replaced, so that all that follows means the same place.
     """
 
+    def one(value: Any) -> Any:
+        if value is None or value == "":
+            return value
+        check(value)
+        return user_path(value) if isinstance(value, Path) else value
+
     def callback(value: Any) -> Any:
-        for one in value if isinstance(value, list) else [value]:
-            if one is not None and one != "":
-                check(one)
-        return value
+        return [one(each) for each in value] if isinstance(value, list) else one(value)
 
     return callback
 
@@ -77,7 +92,12 @@ BaseOption = Annotated[
 ]
 ImageOption = Annotated[
     Path | None,
-    typer.Option("--image", callback=CHECKED_IMAGE, help="The picture; default: an example scene."),
+    typer.Option(
+        "--image",
+        parser=path,
+        callback=CHECKED_IMAGE,
+        help="The picture; default: an example scene.",
+    ),
 ]
 PromptOption = Annotated[
     str | None,
@@ -100,6 +120,7 @@ OutOption = Annotated[
     Path | None,
     typer.Option(
         "--out",
+        parser=path,
         callback=checked(partial(check_out, suffixes=PICTURES + TABLES)),
         help="Where to write: .png, .pdf or .svg (picture), .csv or .parquet (table).",
     ),
@@ -108,6 +129,7 @@ FolderOption = Annotated[
     Path | None,
     typer.Option(
         "--out",
+        parser=path,
         callback=checked(check_out_folder),
         help="Folder for the table (.csv) and a figure of it (.png, .pdf).",
     ),
@@ -198,7 +220,10 @@ def _options(
 @app.command()
 def lens(
     image: Annotated[
-        Path, typer.Argument(callback=CHECKED_IMAGE, help="The picture.", show_default=False)
+        Path,
+        typer.Argument(
+            parser=path, callback=CHECKED_IMAGE, help="The picture.", show_default=False
+        ),
     ],
     model: ModelOption = "demo:llavit",
     baseline: BaselineOption = None,
@@ -242,17 +267,21 @@ def readability(
     coco: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             callback=CHECKED_FILE,
             help="Annotations in COCO's format, to read pictures and not scenes.",
         ),
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option(callback=checked(check_folder), help="Folder of the pictures of --coco."),
+        typer.Option(
+            parser=path, callback=checked(check_folder), help="Folder of the pictures of --coco."
+        ),
     ] = None,
     words: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             callback=CHECKED_FILE,
             help='JSON of more true words for --coco: {"person": ["man", "woman"]}.',
         ),
@@ -278,6 +307,7 @@ def readability(
     out: Annotated[
         list[Path] | None,
         typer.Option(
+            parser=path,
             callback=checked(partial(check_out, suffixes=TABLES + PICTURES)),
             help="Where to write: .csv or .parquet (table), .png, .pdf or .svg (picture); may be "
             "repeated.",
@@ -311,6 +341,7 @@ def convert(
     out: Annotated[
         Path,
         typer.Argument(
+            parser=path,
             callback=checked(check_new_folder),
             help="The folder to write; it must not exist.",
             show_default=False,
@@ -366,6 +397,7 @@ def convert(
     from llavit_lens.model.checkpoints.convert import convert as convert_folder
     from llavit_lens.vlm.load import checkpoint_folder
 
+    place = out.resolve()  # now: the current folder may be replaced
     target = convert_folder(
         checkpoint_folder(src),
         out,
@@ -378,7 +410,7 @@ def convert(
     )
     for note in target.notes:
         print(note)
-    print(f"The model is {out.resolve()}")
+    print(f"The model is {place}")
 
 
 def _layer_numbers(text: str | None) -> int | list[int] | None:
@@ -398,7 +430,9 @@ def draw(
     out: Annotated[
         Path,
         typer.Option(
-            callback=checked(partial(check_out, suffixes=PICTURES)), help="The picture to write."
+            parser=path,
+            callback=checked(partial(check_out, suffixes=PICTURES)),
+            help="The picture to write.",
         ),
     ] = Path("demo.png"),
     scene: Annotated[str | None, typer.Option(help="Name of an example scene.")] = None,
@@ -433,13 +467,16 @@ def train(
     variant: Annotated[Variant, typer.Option(help="Which row of the paper's Tables 1 and 3.")],
     out: Annotated[
         Path,
-        typer.Option(callback=checked(check_out_folder), help="Folder for the checkpoint."),
+        typer.Option(
+            parser=path, callback=checked(check_out_folder), help="Folder for the checkpoint."
+        ),
     ],
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
     preset: Annotated[Preset, typer.Option(help="How large.")] = Preset.cpu,
     shared: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             callback=checked(check_out_folder),
             help="Folder of the pretrained tower and LLM that all variants share.",
         ),

@@ -38,7 +38,7 @@ def user_path(
     if str(text) == "":
         raise error(f"{what} is empty; give a name")
     try:
-        path = Path(text).expanduser()
+        path = _with_home(text)
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return path
@@ -81,7 +81,7 @@ def check_file(path: str | Path, *, error: type[LlavitLensError] = Configuration
     if not str(path):
         raise error("there is no file name")
     try:
-        place = Path(path).expanduser()
+        place = _with_home(path)
         mode = place.stat().st_mode
         if stat.S_ISREG(mode):
             place.open("rb").close()
@@ -89,7 +89,8 @@ def check_file(path: str | Path, *, error: type[LlavitLensError] = Configuration
         if is_web_address(path):
             name = re.sub(":/+", "://", name, count=1)  # `Path` leaves one slash of the two
             raise error(f"{name}: web addresses are not opened; download it first") from cause
-        raise error(f"{name}: no such file") from cause
+        said = "is a link that leads nowhere" if place.is_symlink() else "no such file"
+        raise error(f"{name}: {said}") from cause
     except (OSError, ValueError, RuntimeError, TypeError) as cause:
         raise error(f"{name}: cannot be read ({_reason(cause)})") from cause
     if stat.S_ISDIR(mode):
@@ -300,13 +301,29 @@ def shown(path: str | Path) -> str:
     return text if len(text) <= 300 else f"{text[:300]}…"
 
 
+def check_target(target: str | Path, *, error: type[LlavitLensError] = ConfigurationError) -> Path:
+    """Where `write_atomically` would write, links followed; nothing is written yet.
+
+    Raises:
+        LlavitLensError: of the class `error`: the target is no regular file, or there is no
+            permission to look.
+    """
+    return _place(target, stat.S_ISREG, error)[0]
+
+
+def _with_home(text: str | Path) -> Path:
+    """A path with the `~` of `~` and `~/…` replaced; `~t.png` is a name like any other."""
+    path = Path(text)
+    return path.expanduser() if path.parts[:1] == ("~",) else path
+
+
 def _place(
     target: str | Path, is_right: Callable[[int], bool], error: type[LlavitLensError]
 ) -> tuple[Path, int | None]:
     """Where to write, links followed, and the mode of what is there."""
     old = None
     try:
-        place = Path(target).expanduser().resolve()
+        place = _with_home(target).resolve()
         with suppress(FileNotFoundError):
             old = place.stat().st_mode
     except (OSError, ValueError, RuntimeError) as cause:  # ~nobody, a NUL, a name too long, …

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.cli import CHECKED_IMAGE, CHECKED_MODEL, PromptOption, checked
+from llavit_lens.cli import CHECKED_IMAGE, CHECKED_MODEL, PromptOption, checked, path
 from llavit_lens.inputs import check_out_folder
 
 
@@ -40,7 +40,9 @@ def figure_app(number: int, summary: str) -> typer.Typer:
         ] = None,
         image: Annotated[
             list[Path] | None,
-            typer.Option(callback=CHECKED_IMAGE, help="A picture; may be given several times."),
+            typer.Option(
+                parser=path, callback=CHECKED_IMAGE, help="A picture; may be given several times."
+            ),
         ] = None,
         scene: Annotated[
             list[str] | None,
@@ -72,6 +74,7 @@ def figure_app(number: int, summary: str) -> typer.Typer:
         out: Annotated[
             Path,
             typer.Option(
+                parser=path,
                 callback=checked(check_out_folder),
                 help="Folder for the figure (.png, .pdf) and its data (.json).",
             ),

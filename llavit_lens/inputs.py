@@ -7,7 +7,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-from llavit_lens.disk import check_file, is_web_address, shown, user_path
+from llavit_lens.disk import check_file, check_target, is_web_address, shown, user_path
 from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError
 
 PICTURES, TABLES = (".png", ".pdf", ".svg"), (".csv", ".parquet")
@@ -32,6 +32,11 @@ def check_model(name: str | Path) -> None:
 def is_demo(name: str | Path) -> bool:
     """Whether a name is one of the demo models', there or not."""
     return str(name).startswith(DEMO_PREFIX)
+
+
+def is_hub_name(name: str | Path) -> bool:
+    """Whether a name has the form of those on the Hub, owner/name; it may be a folder's, too."""
+    return _HUB_NAME.fullmatch(str(name)) is not None
 
 
 def demo_folder(name: str | Path) -> Path:
@@ -72,7 +77,7 @@ def local_model(name: str | Path, what: str) -> Path | None:
             f"{shown(name)}: web addresses are not opened; give {what} by its name on the Hub "
             "(owner/name), or by the folder that it is in"
         )
-    if not _HUB_NAME.fullmatch(str(name)):
+    if not is_hub_name(name):
         raise CheckpointError(
             f"{shown(name)}: no such folder, and not a Hub name (owner/name), for {what}"
         )
@@ -93,11 +98,7 @@ def check_out(out: Path | None, suffixes: tuple[str, ...]) -> None:
         raise ConfigurationError(
             f"cannot write {name}: its name has to end in {', '.join(suffixes)}"
         )
-    place = user_path(out, what="the file to write")
-    if place.is_dir():
-        raise ConfigurationError(f"cannot write {name}: it is a folder")
-    if place.exists() and not place.is_file():
-        raise ConfigurationError(f"cannot write {name}: it is not a regular file")
+    place = check_target(out)
     if not place.parent.is_dir():
         raise ConfigurationError(f"cannot write {name}: there is no folder {shown(out.parent)}")
     _check_writable(place.parent, name)
@@ -151,6 +152,12 @@ def check_out_folder(out: Path | None) -> None:
     if out is None:
         return
     place = user_path(out, what="the folder to write")
+    top = Path(*place.parts[:1])
+    if top.name.startswith("~") and not top.exists():
+        raise ConfigurationError(
+            f"cannot write to the folder {shown(out)}: there is no folder {shown(top)}; only ~/ "
+            "stands for a home folder"
+        )
     for above in (place, *place.absolute().parents):
         if above.exists() or above.is_symlink():
             if not above.is_dir():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.cli import FolderOption, Preset, checked
+from llavit_lens.cli import FolderOption, Preset, checked, path
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import check_out_folder
 
@@ -26,6 +26,7 @@ def table_app(number: int, ours: Path) -> typer.Typer:
         results: Annotated[
             Path | None,
             typer.Option(
+                parser=path,
                 callback=checked(check_out_folder),
                 help="Folder of the runs' results, a JSON file each. "
                 "(default: ours; with --train, the folder `results` in it)",
@@ -34,6 +35,7 @@ def table_app(number: int, ours: Path) -> typer.Typer:
         train: Annotated[
             Path | None,
             typer.Option(
+                parser=path,
                 callback=checked(check_out_folder),
                 help="Folder of trained models; those missing are trained there (hours).",
             ),

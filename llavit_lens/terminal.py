@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -17,6 +19,12 @@ DEBUG = "LLAVIT_LENS_DEBUG"
 FAULT, REFUSED, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 """Exit codes: of a fault in this program, of what was refused or could not be written; the other
 two as shells give them."""
+
+_NO_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+"""Of errors that name no file: what printing can end with."""
+
+_NO_MEMORY = re.compile(r"(?i)(can(no|')t|unable to|tried to) allocate|out of memory")
+"""What torch, CUDA, numpy and the system say of it, under classes of many names."""
 
 
 def run(application: Callable[[], object]) -> None:
@@ -54,6 +62,8 @@ def _exit_code(application: Callable[[], object]) -> int:
     try:
         application()
     except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # which rich and typer turn into an exit
+            raise stop.__context__ from stop
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     return 0
 
@@ -65,13 +75,15 @@ def _tell(error: Exception) -> int:
     if isinstance(error, LlavitLensError):
         _say(f"error: {error}")
         return REFUSED
-    if isinstance(error, OSError):
-        _drop_output()
-        place = "the output" if error.filename is None else shown(error.filename)
-        _say(f"error: {place}: {error.strerror or one_line(error)}")
-        return REFUSED
-    if isinstance(error, MemoryError) or "allocate" in str(error):
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
         _say(f"error: there is not enough memory ({one_line(error)})")
+        return REFUSED
+    if isinstance(error, OSError) and error.filename is not None:
+        _say(f"error: {shown(error.filename)}: {error.strerror or one_line(error)}")
+        return REFUSED
+    if isinstance(error, OSError) and error.errno in _NO_OUTPUT:
+        _drop_output()
+        _say(f"error: the output: {error.strerror}")
         return REFUSED
     _say(
         f"error: {type(error).__name__}: {one_line(error)}; this is a fault in llavit-lens: please "

@@ -1,4 +1,4 @@
-"""Pictures of which it is known what is where, and whose visual tokens are whose.
+"""Pictures with labels: which thing is where, and which visual tokens show it.
 
 This is all that the readability measures know of a data set: the demo world and COCO-style files
 are made into it, and anything else can be.

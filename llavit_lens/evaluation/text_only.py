@@ -194,13 +194,13 @@ def _generate(asked: TextModel, prompts: Sequence[str]) -> list[str]:
 
 
 def _nll(asked: TextModel, prompt: str, answer: str) -> float:
-    """Of the tokens behind those that prompt and prompt + answer share: the answer's."""
+    """Of the tokens after those that prompt and prompt + answer share: the answer's."""
     text = answer if prompt[-1:].isspace() else f" {answer}"
     before, both = (_tokens(asked, [part])["input_ids"][0] for part in (prompt, prompt + text))
     count = len(both) - len(before)
     if count <= 0 or not torch.equal(both[: len(before)], before):
         raise ConfigurationError(
-            f"the answer {answer!r} has no tokens of its own behind its question; write another"
+            f"the answer {answer!r} has no tokens of its own after its question; write another"
         )
     logits: Tensor = asked.model(
         input_ids=both[None], attention_mask=torch.ones_like(both[None]), use_cache=False

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
+
+from llavit_lens.disk import user_path
+from llavit_lens.errors import CheckpointError
+from llavit_lens.inputs import DEMO_PREFIX, demo_folders, is_demo, is_hub_name
 
 MODES = {
     "look": "One model",
@@ -66,7 +70,6 @@ _TITLES = {
     "demo:llavit": "LLaViT",
     "demo:no_visual_attention": "LLaVA baseline without visual attention",
 }
-_HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 _FOLDERS = re.compile(
     r"""
     (?: (?<! [\w./\\…] ) (?! (?<=:) //\w ) | file:(?://[\w.-]*)? )  # not in a/b or a web address
@@ -81,9 +84,7 @@ _FOLDERS = re.compile(
 
 def demo_models() -> list[str]:
     """`vlm.load.demo_names`, without PyTorch, which that module needs: the page opens before it."""
-    folder = files("llavit_lens") / "assets" / "checkpoints"
-    found = [f for f in folder.iterdir() if (f / "config.json").is_file()]
-    return [f"demo:{name}" for name in sorted(f.name for f in found)]
+    return [f"{DEMO_PREFIX}{name}" for name in sorted(demo_folders())]
 
 
 def model_title(name: str) -> str:
@@ -125,22 +126,30 @@ class Offer:
             return message
         for name, shown in self._public_names.items():
             if name != shown:
-                for path in (Path(name).expanduser().resolve(), Path(name).expanduser(), name):
-                    message = message.replace(str(path), shown)
+                for path in (*map(str, _places(name)), name.rstrip("/\\")):
+                    if re.search(r"[/\\]", path):  # else it tells no folder, and `.` is everywhere
+                        message = message.replace(path, shown)
         return _FOLDERS.sub("…/", message)
 
     @cached_property
     def _public_names(self) -> dict[str, str]:
         shown: dict[str, str] = {}
         for name in self.names:
-            own = Path(name).expanduser().resolve().name if _is_folder(name) else name
+            places = _places(name)
+            own = places[0].name or name if places else name
             same = sum(own == other.rpartition(" #")[0] or own == other for other in shown.values())
             shown[name] = f"{own} #{same + 1}" if same else own
         return shown
 
 
-def _is_folder(name: str) -> bool:
-    """Whether a model is a folder, be it there or not, and no demo model or name on the Hub."""
-    if name.startswith("demo:"):
-        return False
-    return Path(name).expanduser().is_dir() or not _HUB_NAME.fullmatch(name)
+def _places(name: str) -> list[Path]:
+    """Paths of a model that is a folder, be it there or not, links followed in the first.
+
+    None for a demo model and a name on the Hub.
+    """
+    if is_demo(name):
+        return []
+    with suppress(CheckpointError):
+        path = user_path(name, error=CheckpointError)
+        return [path.resolve(), path] if path.is_dir() or not is_hub_name(name) else []
+    return [Path(name)]  # no folder can have this name

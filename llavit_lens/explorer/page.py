@@ -45,10 +45,10 @@ def main(arguments: Sequence[str]) -> None:
     except ConfigurationError as error:
         st.error(plain(str(error)))
         return
+    uploads.bound_uploads()
     if (refusal := _refusal(options.public)) is not None:
         st.error(plain(refusal))
         return
-    uploads.bound_uploads()
     offer = Offer(tuple(dict.fromkeys([*options.model, *demo_models()])), options.public)
     st.set_page_config(page_title="llavit-lens explorer", page_icon="🔎", layout="wide")
     st.html(_STYLE)
@@ -106,7 +106,7 @@ class _Parser(argparse.ArgumentParser):
     """A page cannot exit: what is wrong with the command line is shown on it."""
 
     def error(self, message: str) -> NoReturn:
-        raise ConfigurationError(f"the command line, behind `--`: {message}")
+        raise ConfigurationError(f"the command line, after `--`: {message}")
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -73,7 +73,7 @@ def patch_distances(layout: VisualLayout) -> np.ndarray:
 def attention_distances(vlm: VLM, image: ImageSource) -> AttentionDistances:
     """How far the patches of a picture look, at every decoder layer and head: one forward pass.
 
-    No visual token attends to text behind it, so the question does not matter. The decoder attends
+    No visual token attends to text after it, so the question does not matter. The decoder attends
     by "eager", which alone makes weights; they are summed layer by layer, and none is kept.
 
     Raises:

@@ -30,7 +30,12 @@ import torch
 from transformers import AutoTokenizer, CLIPVisionModel, Qwen2ForCausalLM
 from transformers.utils import is_accelerate_available
 
-from llavit_lens.disk import read_json, write_folder_atomically, write_text_atomically
+from llavit_lens.disk import (
+    read_json,
+    user_path,
+    write_folder_atomically,
+    write_text_atomically,
+)
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.card import write_card
 from llavit_lens.miniature.corpus import Corpus
@@ -93,7 +98,8 @@ def train_demo(
     emoji_font_path()
     if not is_accelerate_available():
         raise ConfigurationError("training needs accelerate: pip install 'accelerate>=1.13'")
-    shared = shared or out / "shared"
+    out = user_path(out, what="the folder to write")
+    shared = user_path(shared or out / "shared", what="the folder of the shared part")
     folder = out / f"{variant}-seed{seed}"
     for needed in (shared, folder):
         try:

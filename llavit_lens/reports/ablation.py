@@ -17,7 +17,7 @@ from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.figures.ablation import draw_ablation
 from llavit_lens.miniature import ablation
 from llavit_lens.miniature.examine import exams
-from llavit_lens.reports.files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, print_report_place, write_report
 from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.load import load
 
@@ -61,8 +61,9 @@ def ablation_report(
         results = [(condition, ablation.run(vlm, asked, condition)) for condition in steps]
         tables.append(ablation.table(name, results, bootstrap))
     table = pd.concat(tables, ignore_index=True)
-    _print(table, scenes)
     write_report("visual_attention_ablation", table, draw_ablation(table, scenes), out)
+    _print(table, scenes)
+    print_report_place("visual_attention_ablation", out)
 
 
 def _print(table: pd.DataFrame, scenes: int) -> None:

@@ -22,7 +22,7 @@ from llavit_lens.lens.attention_distance import attention_distances
 from llavit_lens.miniature.corpus import held_out_seed
 from llavit_lens.miniature.render import render
 from llavit_lens.miniature.scenes import sample_scene
-from llavit_lens.reports.files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, print_report_place, write_report
 from llavit_lens.vlm.images import open_image
 from llavit_lens.vlm.load import load
 
@@ -63,8 +63,9 @@ def attention_distance_report(
             )
         tables.append(distance_table(name, found))
     table = pd.concat(tables, ignore_index=True)
-    _print(table)
     write_report("attention_distance", table, draw_attention_distance(table), out)
+    _print(table)
+    print_report_place("attention_distance", out)
 
 
 def _files(images: Sequence[Path]) -> list[_Opener]:

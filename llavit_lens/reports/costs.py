@@ -14,7 +14,7 @@ from llavit_lens.evaluation.cost import table_4 as four
 from llavit_lens.evaluation.cost import table_5 as five
 from llavit_lens.figures.flops import MODULE_NAMES, draw_flops
 from llavit_lens.figures.parameters import draw_parameters
-from llavit_lens.reports.files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, print_report_place, write_report
 
 
 def parameter_report(out: Path | None = None) -> None:
@@ -38,6 +38,8 @@ def parameter_report(out: Path | None = None) -> None:
         )
         for row in rows
     ]
+    table = pd.DataFrame([asdict(row) for row in rows])
+    write_report("table_4", table, draw_parameters(rows), out)
     _print_table("Table 4: parameters of the whole model", columns, cells, section=2)
     same, printed = four.agreement(rows)
     _print_notes(
@@ -45,8 +47,7 @@ def parameter_report(out: Path | None = None) -> None:
         _vocabulary_note(rows),
         *_notes_on_other_llms(rows),
     )
-    table = pd.DataFrame([asdict(row) for row in rows])
-    write_report("table_4", table, draw_parameters(rows), out)
+    print_report_place("table_4", out)
 
 
 def flop_report(out: Path | None = None) -> None:
@@ -72,8 +73,10 @@ def flop_report(out: Path | None = None) -> None:
     title = (
         f"Table 5: GFLOPs of {five.LLM.name} for {five.TOKENS} tokens, {five.VISUAL} of them visual"
     )
-    _print_table(title, columns, cells, section=3)
     paper, counted = five.increases(rows)
+    table = pd.DataFrame([asdict(row) for row in rows])
+    write_report("table_5", table, draw_flops(rows, paper, counted), out)
+    _print_table(title, columns, cells, section=3)
     same = "agree exactly" if all(r.flops == r.flops_by_formula for r in rows) else "DISAGREE"
     _print_notes(
         *(f"{MODULE_NAMES[row.module]}: {row.difference}" for row in rows),
@@ -86,8 +89,7 @@ def flop_report(out: Path | None = None) -> None:
         "In the formulas N is the number of tokens, d the width, i the width of the MLP and L the "
         "number of layers. The paper's totals come out only from terms rounded to two decimals.",
     )
-    table = pd.DataFrame([asdict(row) for row in rows])
-    write_report("table_5", table, draw_flops(rows, paper, counted), out)
+    print_report_place("table_5", out)
 
 
 def _vocabulary_note(rows: Sequence[four.Row]) -> str:

@@ -28,7 +28,7 @@ from llavit_lens.model.checkpoints.projections import (
 )
 from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import open_source
-from llavit_lens.reports.files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, print_report_place, write_report
 from llavit_lens.vlm.load import checkpoint_folder
 
 _UNRELATED = 0.5  # cosine below which text weights can hardly come from that base
@@ -73,8 +73,9 @@ def qkv_drift_report(model: str, base: str | None, directions: int, out: Path | 
         for row in _layer(source.tensors, starts, text_config, layer, directions)
     ]
     table = pd.DataFrame(rows).astype({"head": "Int64", "full_rank": "Int64"})
-    _print(table, model, base, directions)
     write_report("visual_qkv_drift", table, draw_qkv_drift(table, model), out)
+    _print(table, model, base, directions)
+    print_report_place("visual_qkv_drift", out)
 
 
 def _layer(

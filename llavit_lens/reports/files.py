@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from llavit_lens.disk import shown, write_atomically
+from llavit_lens.disk import shown, user_path, write_atomically
 from llavit_lens.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def make_folder(out: Path | None) -> None:
     """
     if out is not None:
         try:
-            out.mkdir(parents=True, exist_ok=True)
+            user_path(out, what="the folder to write").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
                 f"cannot write to the folder {shown(out)}: {error.strerror or error}"
@@ -49,7 +49,9 @@ def write_files(contents: Mapping[Path, pd.DataFrame | Figure | str]) -> None:
 
 
 def write_report(name: str, table: pd.DataFrame, figure: Figure, out: Path | None) -> None:
-    """Write name.csv, .png and .pdf, and say where they are; None writes nothing.
+    """Write name.csv, .png and .pdf; None writes nothing.
+
+    Called before anything is printed: whoever reads that may leave, as `head` does.
 
     Raises:
         ConfigurationError: the folder cannot be written to.
@@ -59,7 +61,12 @@ def write_report(name: str, table: pd.DataFrame, figure: Figure, out: Path | Non
     write_files(
         {out / f"{name}.csv": table, out / f"{name}.png": figure, out / f"{name}.pdf": figure}
     )
-    print(f"The table and its figure are {(out / name).resolve()}.csv, .png and .pdf")
+
+
+def print_report_place(name: str, out: Path | None) -> None:
+    """Say where `write_report` has written, after the results; None says nothing."""
+    if out is not None:
+        print(f"The table and its figure are {full_path(out / name)}.csv, .png and .pdf")
 
 
 def write_figure(name: str, figure: Figure, data: dict[str, Any], out: Path) -> None:
@@ -74,7 +81,12 @@ def write_figure(name: str, figure: Figure, data: dict[str, Any], out: Path) -> 
     write_files(
         {out / f"{name}.png": figure, out / f"{name}.pdf": figure, out / f"{name}.json": text}
     )
-    print(f"The figure is {(out / name).resolve()}.png and .pdf, its data .json")
+    print(f"The figure is {full_path(out / name)}.png and .pdf, its data .json")
+
+
+def full_path(out: Path) -> Path:
+    """Where a file that was written is, from the root on."""
+    return user_path(out).resolve()
 
 
 def _write(content: pd.DataFrame | Figure | str, path: Path) -> None:

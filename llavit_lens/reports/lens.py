@@ -26,14 +26,12 @@ from llavit_lens.miniature.scenes import (
     example_path,
     example_truth,
 )
-from llavit_lens.reports.files import write_files
+from llavit_lens.reports.files import full_path, write_files
 from llavit_lens.vlm.images import open_image
 from llavit_lens.vlm.load import load, vocabulary_size
 from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from llavit_lens.figures.selected import Patch
     from llavit_lens.lens.words import Words
     from llavit_lens.vlm.layout import Tile, VisualLayout
@@ -85,14 +83,15 @@ def logit_lens_report(
                 "--layers, or write a table with --out words.csv"
             )
         found.append((name, logit_lens(trace, k, wanted)))
-    for name, words in found:
-        _print_frequent(name, words, k)
     if out is not None and drawn:
         rows = [(name, [(words, layer) for layer in words.layers]) for name, words in found]
         truth = _example_words(found[0][1].layout) if image is None else None
-        _write_figure(draw_word_panels(rows, truth=truth, tile=shown), out)
+        write_files({out: draw_word_panels(rows, truth=truth, tile=shown)})
     elif out is not None:
         _write_table(found, out)
+    for name, words in found:
+        _print_frequent(name, words, k)
+    _print_place(out)
 
 
 def input_similarity_report(
@@ -127,18 +126,20 @@ def input_similarity_report(
         (name, input_similarity(trace, k), logit_lens(trace, k, chosen))
         for name, trace in _traces(image, model, baseline, prompt, k)
     ]
-    for name, before, after in found:
-        _print_frequent(name, before, k)
-        _print_frequent(name, after, k)
     if out is not None and drawn:
         layout = found[0][1].layout
         truth = _example_words(layout) if image is None else None
         by_rule = _patch_of_each_thing if truth else lambda: _surest_patches(found[-1][2])
         shown = list(patches) or by_rule()
         highlight = {p: truth[layout.index(*p)] or () for p in shown} if truth else None
-        _write_figure(draw_selected_patches(found, patches=shown, k=k, highlight=highlight), out)
+        figure = draw_selected_patches(found, patches=shown, k=k, highlight=highlight)
+        write_files({out: figure})
     elif out is not None:
         _write_table([(name, words) for name, *both in found for words in both], out)
+    for name, before, after in found:
+        _print_frequent(name, before, k)
+        _print_frequent(name, after, k)
+    _print_place(out)
 
 
 def parse_tile(text: str) -> Tile:
@@ -262,9 +263,10 @@ def _print_frequent(name: str, words: Words, k: int) -> None:
     console.print(table)
 
 
-def _write_figure(figure: Figure, out: Path) -> None:
-    write_files({out: figure})
-    print(f"The picture is {out.resolve()}")
+def _print_place(out: Path | None) -> None:
+    if out is not None:
+        what = "picture" if out.suffix.lower() in PICTURES else "table"
+        print(f"The {what} is {full_path(out)}")
 
 
 def _write_table(found: Sequence[tuple[str, Words]], out: Path) -> None:
@@ -276,4 +278,3 @@ def _write_table(found: Sequence[tuple[str, Words]], out: Path) -> None:
         table.insert(1, "lens", words.kind)
         tables.append(table)
     write_files({out: pd.concat(tables, ignore_index=True)})
-    print(f"The table is {out.resolve()}")

@@ -18,7 +18,7 @@ from llavit_lens.figures.qkv_undone import draw_undone
 from llavit_lens.interventions.projections import text_projections
 from llavit_lens.miniature.ablation import TRAINED, Condition, run, table
 from llavit_lens.miniature.examine import exams
-from llavit_lens.reports.files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, print_report_place, write_report
 from llavit_lens.vlm.anatomy import language_parts
 from llavit_lens.vlm.load import load
 
@@ -56,8 +56,9 @@ def qkv_undone_report(
     if other is not None:
         tables.append(table(baseline, [(TRAINED, run(other, asked, TRAINED))], bootstrap))
     found = pd.concat(tables, ignore_index=True)
-    _print(found, scenes)
     write_report("visual_qkv_undone", found, draw_undone(found, model, scenes), out)
+    _print(found, scenes)
+    print_report_place("visual_qkv_undone", out)
 
 
 def _print(found: pd.DataFrame, scenes: int) -> None:

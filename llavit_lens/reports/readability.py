@@ -23,7 +23,7 @@ from llavit_lens.evaluation.untrained import untrained
 from llavit_lens.figures.readability import draw_readability
 from llavit_lens.inputs import PICTURES, TABLES, check_out, check_text
 from llavit_lens.miniature.labelled import demo_pictures
-from llavit_lens.reports.files import write_files
+from llavit_lens.reports.files import full_path, write_files
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.orientation import Orientation
 
@@ -74,16 +74,19 @@ def readability_report(
     for path in out:
         check_out(path, TABLES + PICTURES)
     read, trained, what = _pictures(scenes, seed, coco, images, words, probe, orientation)
-    tables = []
+    tables, trained_models = [], {}
     for name in models:  # one model is in memory at a time
         vlm = load(name)
         learned = _watched(trained, f"training the probe on {name}")
         tables.append(readability(vlm, _watched(read, f"reading {name}"), name=name, probe=learned))
-        _print_notes(name, tables[-1])
+        trained_models[name] = tables[-1]
         if floor:
             vlm = untrained(vlm)
             tables.append(readability(vlm, _watched(read, f"reading {name}, untrained")))
         del vlm
+    what = f"{tables[0].attrs['pictures']} {what}"
+    table = pd.concat(tables, ignore_index=True)
+    write_files({path: table if _is_table(path) else draw_readability(table, what) for path in out})
     unreadable = dict.fromkeys(why for own in tables for why in own.attrs["unreadable"])
     notes = [f"left out: {why}" for why in list(unreadable)[:_MOST_TOLD]]
     if more := len(unreadable) - len(notes):
@@ -91,11 +94,15 @@ def readability_report(
     read.report.update(trained.report)
     for note in [*notes, *(f"labels: {line}" for line in read.report.lines)]:
         Console(stderr=True, highlight=False).print(note, markup=False, soft_wrap=True)
-    what = f"{tables[0].attrs['pictures']} {what}"
-    table = pd.concat(tables, ignore_index=True)
+    for name, own in trained_models.items():
+        _print_notes(name, own)
     _print(table, what)
     for path in out:
-        _write(table, what, path)
+        print(f"The {'table' if _is_table(path) else 'picture'} is {full_path(path)}")
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in TABLES
 
 
 def _pictures(
@@ -180,9 +187,3 @@ def _print_notes(name: str, table: pd.DataFrame) -> None:
     ):
         if words := table.attrs[key]:
             console.print(Text(f"{name}: {len(words)} words {meaning}: {', '.join(words)}"))
-
-
-def _write(table: pd.DataFrame, what: str, path: Path) -> None:
-    is_table = path.suffix.lower() in TABLES
-    write_files({path: table if is_table else draw_readability(table, what)})
-    print(f"The {'table' if is_table else 'picture'} is {path.resolve()}")

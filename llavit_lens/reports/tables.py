@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from llavit_lens.disk import read_json
+from llavit_lens.disk import read_json, user_path
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.paper_accuracy import BASE_LLMS, CATEGORIES
 from llavit_lens.figures.kinds import HALF_INTERVAL, draw_kinds
@@ -26,7 +26,7 @@ from llavit_lens.miniature.kinds import by_kind
 from llavit_lens.miniature.run_file import Run, load_run, save_run
 from llavit_lens.miniature.study import examine_run, guessed, load_runs
 from llavit_lens.miniature.train import train_demo
-from llavit_lens.reports.files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, print_report_place, write_report
 from llavit_lens.vlm.load import load
 
 SCENES, SCENE_SET = 500, 12345
@@ -71,21 +71,24 @@ def table_report(
     make_folder(out)
     if scenes < 2:
         raise ConfigurationError(f"--scenes {scenes}: intervals need at least 2 scenes")
+    results = user_path(results, what="the folder of the results")
     if train is not None:
         make_folder(results)
         _train_and_examine(list(paper), results, train, seeds, preset, scenes)
     runs = load_runs(results, list(paper))
     table = compare(runs, paper)
     guess = guessed(runs["baseline"][0])
-    _print(name, table, guess, runs)
-    _print_orderings(runs, paper)
-    _print_losses(losses(runs))
     write_report(name, table, draw_study(table, guess, len(runs["baseline"][0].patches)), out)
     kinds = by_kind(runs)
     several = kinds["seeds"].max() > 1
     note = KINDS_NOTE.format("Beside a mean: lowest and highest of its seeds. " if several else "")
     plain = kinds.assign(variant=kinds["variant"].str.replace("_", " "))
     write_report(f"{name}_kinds", kinds, draw_kinds(plain, KINDS_TITLE, note), out)
+    _print(name, table, guess, runs)
+    _print_orderings(runs, paper)
+    _print_losses(losses(runs))
+    print_report_place(name, out)
+    print_report_place(f"{name}_kinds", out)
 
 
 def _train_and_examine(

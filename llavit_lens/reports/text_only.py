@@ -28,7 +28,7 @@ from llavit_lens.evaluation.text_only import (
 from llavit_lens.evaluation.text_table import ALL, text_table
 from llavit_lens.figures.text_only import draw_text_only
 from llavit_lens.miniature.text_questions import text_questions
-from llavit_lens.reports.files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, print_report_place, write_report
 from llavit_lens.vlm.load import load
 
 _CHECKED = 8  # questions on which logits are compared
@@ -75,8 +75,9 @@ def text_only_report(
     if base is not None:
         answered = {base: _answers(load_base(base, last), asked), **answered}
     table = text_table(asked, answered)
-    _print(table, notes)
     write_report("text_only", table, draw_text_only(table), out)
+    _print(table, notes)
+    print_report_place("text_only", out)
 
 
 def read_questions(path: Path) -> list[TextQuestion]:

@@ -23,7 +23,7 @@ from llavit_lens.miniature.examine import Exam, answers, exams
 from llavit_lens.miniature.kinds import Kind, kinds_table, share_right
 from llavit_lens.miniature.map_exam import answers_from_words, check_words
 from llavit_lens.miniature.train import SHIPPED
-from llavit_lens.reports.files import make_folder, write_report
+from llavit_lens.reports.files import make_folder, print_report_place, write_report
 from llavit_lens.vlm.load import load
 
 TITLE = "What language models answer from words in place of a picture"
@@ -76,8 +76,9 @@ def word_maps_report(
     table = found.join(names, on="variant")[
         ["category", "kind", "example", "asked", "guess", "model", "asked_on", "value"]
     ]
-    _print(table, scenes)
     write_report("word_maps", table, figure, out)
+    _print(table, scenes)
+    print_report_place("word_maps", out)
 
 
 def _ask(name: str, answer: Callable[[Exam], list[str]], asked: list[Exam]) -> dict[Kind, float]:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from transformers import AutoModelForImageTextToText, GenerationConfig
 
-from llavit_lens.disk import shown
+from llavit_lens.disk import shown, user_path
 from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.checkpoints.card import model_card
@@ -68,7 +68,8 @@ def convert(
         CheckpointError, ConfigurationError: as `open_source`, `retarget` and `check_out`; or the
             disk is full.
     """
-    out = out.absolute()  # `.` has no name of its own
+    folder = user_path(folder, what="the checkpoint", error=CheckpointError)
+    out = user_path(out, what="the folder to write").absolute()  # `.` has no name of its own
     check_out(out)
     source = open_source(folder, base, vision_tower)
     check_agreement(source.config, source.processor, str(folder))

@@ -19,7 +19,7 @@ from llavit_lens.disk import check_file, has_file, read_json
 from llavit_lens.errors import CheckpointError
 
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-"""Whole or, with `.index.json` behind it, the index of shards; the first one found is read."""
+"""Whole or, with `.index.json` after it, the index of shards; the first one found is read."""
 
 _CHUNK = 2**20
 

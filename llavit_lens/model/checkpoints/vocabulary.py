@@ -58,7 +58,7 @@ def place_image_token(tokenizer: Any, rows: int, name: str) -> tuple[int, int]:
 
 
 def grow_table(table: LazyTensor, rows: int) -> LazyTensor:
-    """A table [V, D] with mean rows behind its own: [rows, D].
+    """A table [V, D] with mean rows after its own: [rows, D].
 
     Peak memory is that of both tables, in their own type.
     """
