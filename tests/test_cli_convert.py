@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tiny import tiny_image
 from typer.testing import CliRunner
 
 from llavit_lens import cli
+from llavit_lens.model.checkpoints.convert import convert
 from llavit_lens.vlm.load import load
 
 
@@ -53,6 +55,31 @@ def test_llavit(run: Any, folder: Path, tmp_path: Path) -> None:
     assert (
         load(tmp_path / "out", visual_attention="causal").trace(tiny_image(width=30)).hidden.any()
     )
+
+
+def test_the_current_folder(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    code, out, err = run(folder, ".", "--vision-feature-layer", "1,2")
+    assert (code, err) == (0, "") and str(here) in out and (here / "config.json").is_file()
+
+
+def test_the_home_folder(
+    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("~/one", "~/two"):
+        if name == "~/one":
+            code, out, err = run(folder, name, "--vision-feature-layer", "1,2")
+            assert (code, err) == (0, "") and str(tmp_path / "one") in out
+        else:
+            convert(Path(os.path.relpath(folder)), Path(name), vision_feature_layer=[1, 2])
+        assert (tmp_path / name[2:] / "config.json").is_file()
+    assert not Path(tmp_path, "~").exists()
 
 
 def test_switches(run: Any, folder: Path, tmp_path: Path) -> None:

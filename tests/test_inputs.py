@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import runpy
 import signal
 import subprocess
 import sys
@@ -13,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Context
 from PIL import Image
+from typer.main import get_command
 
 from llavit_lens import cli
 from llavit_lens.disk import check_file, has_file, user_path
-from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError
+from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError, LlavitLensError
 from llavit_lens.figure_cli import figure_app
-from llavit_lens.inputs import check_model, check_out
+from llavit_lens.inputs import check_model, check_out, check_out_folder
+from llavit_lens.model.checkpoints.small_files import check_small_files
+from llavit_lens.reports.files import full_path, make_folder
 from llavit_lens.table_cli import table_app
 from llavit_lens.terminal import run
 
@@ -210,16 +215,34 @@ def test_output_that_cannot_be_written(arguments: list[str]) -> None:
         ('"$@" 2>&- >/dev/full', 2, ""),
         ('"$@" 2>/dev/full >/dev/full', 2, ""),
         ('"$@" 2>&- >/dev/null', 0, ""),
-        ('("$@"; echo $? >&2) | true', None, ""),
     ]:
         done = subprocess.run(
             ["bash", "-c", shell, "x", *command], capture_output=True, text=True, timeout=120
         )
-        if code is not None:
-            assert done.returncode == code, (shell, done.stderr)
-            assert done.stderr.startswith(said) and done.stderr.count("\n") == bool(said)
-        else:  # depends on who is first
-            assert done.stderr in ("0\n", "1\n", "141\n")
+        assert done.returncode == code, (shell, done.stderr)
+        assert done.stderr.startswith(said) and done.stderr.count("\n") == bool(said)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from llavit_lens.cli import main; main()",
+        "from rich.console import Console\nrun(lambda: Console().print('x'))",
+        "import typer\napp = typer.Typer()\n"
+        "@app.command()\ndef say() -> None: print('x', flush=True)\nrun(app)",
+        "run(lambda: print('x'))",
+    ],
+    ids=["help", "rich", "typer", "print"],
+)
+def test_a_reader_that_has_left_is_exit_code_141(code: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = f"import sys\nfrom llavit_lens.terminal import run\nsys.argv = ['x'] * 1\n{code}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def _leaves(application: Any, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -239,6 +262,12 @@ def test_whatever_happens_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
         (ConfigurationError("a\nb"), 2, "error: a b"),
         (PermissionError(13, "Permission denied", "a\nb"), 2, r"error: 'a\nb': Permission denied"),
         (OSError(28, "No space left on device"), 2, "error: the output: No space left on device"),
+        (OSError("HTTPSConnectionPool"), 1, "error: OSError: HTTPSConnectionPool; this is a fault"),
+        (OSError(22, "Invalid argument"), 1, "error: OSError: [Errno 22] Invalid argument; this"),
+        (OSError(12, "Cannot allocate memory"), 2, "error: there is not enough memory"),
+        (RuntimeError("can't allocate memory: you tried"), 2, "error: there is not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried to"), 2, "error: there is not enough memory"),
+        (RuntimeError("tensor is not allocated yet"), 1, "error: RuntimeError: tensor is not"),
         (MemoryError(), 2, "error: there is not enough memory (MemoryError)"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (BrokenPipeError(32, "Broken pipe"), 141, ""),
@@ -290,6 +319,63 @@ def test_callbacks_look_at_each_value_and_leave_out_what_is_empty() -> None:
     assert callback(["a", "", "b"]) == ["a", "", "b"] and callback(None) is None
     assert callback("c") == "c" and callback("") == ""
     assert seen == ["a", "b", "c"]
+
+
+def test_a_path_of_an_option_has_its_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    callback = cli.checked(lambda value: None)
+    assert callback([Path("~/x"), Path("~")]) == [tmp_path / "x", tmp_path]
+    assert callback("~/x") == "~/x"  # a model, whose loader replaces it
+    make_folder(Path("~/made"))
+    assert (tmp_path / "made").is_dir()
+    assert full_path(Path("~/made")) == (tmp_path / "made").resolve()
+
+
+def test_only_a_tilde_alone_is_a_home(place: Path) -> None:
+    Path("~t.png").write_text("x")
+    Path("~f").mkdir()
+    assert check_file("~t.png") == check_file(Path("./~t.png")) == Path("~t.png")
+    check_out(Path("~f/x.png"), (".png",))
+    check_out_folder(Path("~f/x"))
+    with pytest.raises(ConfigurationError, match="only ~/ stands for a home folder"):
+        check_out_folder(Path("~nobody/x"))
+    with pytest.raises(ConfigurationError, match=r"~nobody/x\.png: no such file"):
+        check_file("~nobody/x.png")
+
+
+def _commands(command: Any) -> Iterator[Any]:
+    for inner in getattr(command, "commands", {}).values():
+        yield from _commands(inner)
+    if not hasattr(command, "commands"):
+        yield command
+
+
+PATHS = [
+    (command, option)
+    for application in (
+        cli.app,
+        *(runpy.run_path(str(script))["app"] for script in sorted(ANALYSES.glob("*.py"))),
+    )
+    for command in _commands(get_command(application))
+    for option in command.params
+    if option.type.name == "path"
+]
+assert len(PATHS) > 25
+
+
+@pytest.mark.parametrize(
+    ("command", "option"), PATHS, ids=[f"{one.name}-{option.name}" for one, option in PATHS]
+)
+def test_an_empty_path_is_not_the_current_folder(command: Any, option: Any) -> None:
+    with pytest.raises(LlavitLensError, match="the name of a file or folder is empty"):
+        option.process_value(Context(command), [""] if option.multiple else "")
+
+
+@pytest.mark.parametrize("name", ["merges.txt", "tokenizer.json", "tokenizer.model"])
+def test_a_small_file_that_leads_nowhere(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to("nowhere")
+    with pytest.raises(CheckpointError, match=f"{name}: is a link that leads nowhere"):
+        check_small_files(tmp_path)
 
 
 def test_an_error_is_one_line_that_a_terminal_can_print() -> None:

@@ -225,6 +225,32 @@ def test_names_for_the_public(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("~nobody", "~nobody"),
+        ("/srv/a\0b", "a\0b"),
+        ("/srv/" + "x" * 300, "x" * 300),
+        ("", ""),
+        ("/", "/"),
+        ("gpt2", "gpt2"),
+    ],
+)
+def test_names_of_models_that_no_folder_has(name, title):
+    offer = Offer((name,), public=True)
+    assert offer.title(name) == title
+    assert offer.without_paths("a message. Of two sentences") == "a message. Of two sentences"
+
+
+def test_the_current_folder_is_no_full_stop(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    offer = Offer((".",), public=True)
+    assert offer.title(".") == tmp_path.name
+    assert (
+        offer.without_paths(f"{tmp_path}/x: bad. Mend it.") == f"{tmp_path.name}/x: bad. Mend it."
+    )
+
+
+@pytest.mark.parametrize(
     ("message", "public"),
     [
         ("/home/John Doe/secret/x", "…/x"),

@@ -1,0 +1,69 @@
+"""Files of reports are written before anything is printed: whoever reads that may leave first."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from tiny import tiny_image, tiny_llavit, tiny_processor
+
+from llavit_lens import reports
+from llavit_lens.reports.costs import flop_report, parameter_report
+from llavit_lens.reports.lens import input_similarity_report, logit_lens_report
+
+SOURCES = sorted(Path(reports.__file__).parent.glob("*.py"))
+
+
+class _Gone:
+    """Standard output whose reader has left."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    def flush(self) -> None: ...
+
+
+def leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", _Gone())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("files")
+    tiny_llavit().save_pretrained(place)
+    tiny_processor().save_pretrained(place)
+    tiny_image().save(place / "image.png")
+    return place
+
+
+@pytest.mark.parametrize("report", [parameter_report, flop_report])
+def test_costs(report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(monkeypatch)
+    with pytest.raises((BrokenPipeError, SystemExit)):
+        report(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("report", [logit_lens_report, input_similarity_report])
+@pytest.mark.parametrize("name", ["x.csv", "x.png"])
+def test_lens(report, name: str, folder: Path, tmp_path: Path, monkeypatch) -> None:
+    leave(monkeypatch)
+    with pytest.raises((BrokenPipeError, SystemExit)):
+        report(folder / "image.png", str(folder), k=1, out=tmp_path / name)
+    assert (tmp_path / name).is_file()
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=[source.stem for source in SOURCES])
+def test_nothing_is_printed_before_a_file_is_written(source: Path) -> None:
+    for function in ast.parse(source.read_text()).body:
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        calls = [
+            (node.lineno, node.func.id)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        ]
+        written = [line for line, name in calls if name.startswith(("write_", "_write_"))]
+        printed = [line for line, name in calls if name.startswith(("print", "_print"))]
+        assert not written or not printed or max(written) < min(printed), function.name
