@@ -279,7 +279,7 @@ def test_input_similarity_of_chosen_patches(
     run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, Any] = {}
-    monkeypatch.setattr(reports, "_write_figure", lambda figure, out: None)
+    monkeypatch.setattr(reports, "write_files", lambda contents: None)
     monkeypatch.setattr(
         reports, "draw_selected_patches", lambda *a, **o: drawn.update(o, found=a[0])
     )

@@ -11,12 +11,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
-from click import Context
 from PIL import Image
-from typer.main import get_command
 
 from llavit_lens import cli
 from llavit_lens.disk import check_file, has_file, user_path
@@ -343,32 +341,37 @@ def test_only_a_tilde_alone_is_a_home(place: Path) -> None:
         check_file("~nobody/x.png")
 
 
-def _commands(command: Any) -> Iterator[Any]:
-    for inner in getattr(command, "commands", {}).values():
-        yield from _commands(inner)
-    if not hasattr(command, "commands"):
-        yield command
-
-
-PATHS = [
-    (command, option)
-    for application in (
-        cli.app,
-        *(runpy.run_path(str(script))["app"] for script in sorted(ANALYSES.glob("*.py"))),
-    )
-    for command in _commands(get_command(application))
-    for option in command.params
-    if option.type.name == "path"
-]
-assert len(PATHS) > 25
-
-
 @pytest.mark.parametrize(
-    ("command", "option"), PATHS, ids=[f"{one.name}-{option.name}" for one, option in PATHS]
+    ("application", "line"),
+    [
+        (cli.app, ["lens", ""]),
+        (cli.app, ["lens", "good.png", "--out", ""]),
+        (cli.app, ["readability", "--coco", ""]),
+        (cli.app, ["readability", "--out", "x.csv", "--out", ""]),
+        (cli.app, ["convert", "folder", ""]),
+        (cli.app, ["demo", "draw", "--out="]),
+        (figure_app(1, "x"), ["--image", ""]),
+        (table_app(1, Path()), ["--results", ""]),
+    ],
 )
-def test_an_empty_path_is_not_the_current_folder(command: Any, option: Any) -> None:
+def test_an_empty_path_is_not_the_current_folder(
+    application: Any, line: list[str], place: Path
+) -> None:
     with pytest.raises(LlavitLensError, match="the name of a file or folder is empty"):
-        option.process_value(Context(command), [""] if option.multiple else "")
+        ends(*line, application=application)
+
+
+def test_every_path_of_a_command_line_is_parsed_as_one() -> None:
+    scripts = [runpy.run_path(str(script))["app"] for script in sorted(ANALYSES.glob("*.py"))]
+    parsers = []
+    for application in (cli.app, cli.demo, *scripts):
+        for command in application.registered_commands:
+            hints = get_type_hints(command.callback, include_extras=True)
+            for name, hint in hints.items():
+                if "Path" in str(getattr(hint, "__origin__", "")):
+                    parsers.append((name, hint.__metadata__[0].parser))
+    assert len(parsers) > 25
+    assert {name for name, parser in parsers if parser is not cli.path} == set()
 
 
 @pytest.mark.parametrize("name", ["merges.txt", "tokenizer.json", "tokenizer.model"])
