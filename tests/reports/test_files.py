@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import tiny_image, tiny_llavit, tiny_processor
@@ -15,18 +18,16 @@ from llavit_lens.reports.lens import input_similarity_report, logit_lens_report
 SOURCES = sorted(Path(reports.__file__).parent.glob("*.py"))
 
 
-class _Full:
+class _Full(io.TextIOBase):
     """Standard output into a file on a full disk."""
 
     def write(self, text: str) -> int:
         raise OSError(28, "No space left on device")
 
-    def flush(self) -> None: ...
-
 
 @pytest.fixture
-def full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdout", _Full())
+def full() -> Any:
+    return contextlib.redirect_stdout(_Full())
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +40,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("report", [parameter_report, flop_report])
-def test_costs(report, tmp_path: Path, full: None) -> None:
-    with pytest.raises(OSError, match="No space"):
+def test_costs(report, tmp_path: Path, full: Any) -> None:
+    with full, pytest.raises(OSError, match="No space"):
         report(tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize("report", [logit_lens_report, input_similarity_report])
 @pytest.mark.parametrize("name", ["x.csv", "x.png"])
-def test_lens(report, name: str, folder: Path, tmp_path: Path, full: None) -> None:
-    with pytest.raises(OSError, match="No space"):
+def test_lens(report, name: str, folder: Path, tmp_path: Path, full: Any) -> None:
+    with full, pytest.raises(OSError, match="No space"):
         report(folder / "image.png", str(folder), k=1, out=tmp_path / name)
     assert (tmp_path / name).is_file()
 
