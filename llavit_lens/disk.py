@@ -312,9 +312,10 @@ def check_target(target: str | Path, *, error: type[LlavitLensError] = Configura
 
 
 def _with_home(text: str | Path) -> Path:
-    """A path with the `~` of `~` and `~/…` replaced; `~t.png` is a name like any other."""
+    """A path with `~/` and `~name/` replaced; `~t.png`, or a folder `~t` that is there, is literal."""
     path = Path(text)
-    return path.expanduser() if path.parts[:1] == ("~",) else path
+    alone = len(path.parts) == 1 and path.name != "~"
+    return path if alone or Path(*path.parts[:1]).exists() else path.expanduser()
 
 
 def _place(
