@@ -312,10 +312,11 @@ def check_target(target: str | Path, *, error: type[LlavitLensError] = Configura
 
 
 def _with_home(text: str | Path) -> Path:
-    """A path with `~/` and `~name/` replaced; `~t.png`, or a folder `~t` that is there, is literal."""
+    """A path with `~`, `~/` and `~name/` replaced; `~t.png` and a folder `~t` are taken as such."""
     path = Path(text)
-    alone = len(path.parts) == 1 and path.name != "~"
-    return path if alone or Path(*path.parts[:1]).exists() else path.expanduser()
+    first = Path(*path.parts[:1])
+    literal = first.name != "~" and (len(path.parts) == 1 or first.exists())
+    return path if literal else path.expanduser()
 
 
 def _place(
