@@ -11,12 +11,7 @@ class LlavitLensError(Exception):
 
     def __str__(self) -> str:
         text = super().__str__()
-        if text.isprintable():
-            return text
-        return "".join(
-            sign if sign.isprintable() else sign.encode("unicode_escape").decode()
-            for sign in " ".join(text.split())
-        )
+        return text if text.isprintable() else _escaped(" ".join(text.split()))
 
 
 class ImageError(LlavitLensError):
@@ -35,3 +30,18 @@ def one_line(error: Exception, most: int = 300) -> str:
     """What somebody else's error says, on one line of at most `most` characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def printable(text: str, most: int = 300) -> str:
+    """A text from outside on one line of at most `most` characters.
+
+    Only what no terminal prints is escaped: a name in any script stays readable.
+    """
+    text = _escaped(text)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _escaped(text: str) -> str:
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -72,7 +75,8 @@ def test_json_is_bounded_in_size_and_depth(tmp_path: Path) -> None:
 
 
 def test_a_name_is_shown_on_one_line() -> None:
-    assert shown("a\nb\x1b[31m") == r"'a\nb\x1b[31m'"
+    assert shown("a\nb\x1b[31m") == r"a\nb\x1b[31m"
+    assert shown("日本\u3000語") == r"日本\u3000語" and shown("") == "''"
     assert len(shown("x" * 5000)) < 400
 
 
@@ -255,16 +259,193 @@ def test_files_of_a_folder_have_the_modes_of_new_files(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "model").iterdir()} == {"weights", "link"}
 
 
+def stray(tmp_path: Path, machine: str, process: int) -> Path:
+    path = tmp_path / f".x.csv.{machine}.{process}.0123abcd.unfinished.csv"
+    path.touch()
+    return path
+
+
 def test_only_own_strays_are_removed(tmp_path: Path) -> None:
+    with write_atomically(tmp_path / "x.csv") as path:
+        machine = path.name.split(".")[3]
     dead = 2**22 - 1  # more than there are processes
-    mine = tmp_path / f".x.csv.{dead}.0123abcd.unfinished.csv"
+    mine, old = stray(tmp_path, machine, dead), stray(tmp_path, "89abcdef", dead)
+    os.utime(old, (0, 0))
     others = [
-        tmp_path / f".x.csv.7.{dead}.0123abcd.unfinished.csv",  # of a target x.csv.7
-        tmp_path / f".x.csv.{os.getpid()}.0123abcd.unfinished.csv",  # still written
+        stray(tmp_path, f"01234567.{machine}", dead),  # of a target x.csv.01234567
+        stray(tmp_path, machine, os.getpid()),  # still written
+        stray(tmp_path, "89abcdef", dead - 1),  # perhaps still written, on another host
         tmp_path / ".x.csv.unfinished",
         tmp_path / "x.csv.bak",
     ]
-    for path in (mine, *others):
+    for path in others:
         path.touch()
     write_text_atomically(tmp_path / "x.csv", "new")
+    assert not mine.exists() and not old.exists()
     assert {*tmp_path.iterdir()} == {*others, tmp_path / "x.csv"}
+
+
+def test_a_writer_elsewhere_is_not_disturbed(tmp_path: Path) -> None:
+    """In a container, process numbers begin again: that of the writer is not known here."""
+    script = (
+        "import sys, time; from llavit_lens.disk import write_atomically\n"
+        "with write_atomically(sys.argv[1]) as path:\n"
+        "    print('writing', flush=True); time.sleep(60)\n"
+    )
+    unshare = shutil.which("unshare")
+    command = [unshare or "", "--pid", "--fork", "--kill-child", sys.executable, "-c", script]
+    with subprocess.Popen(
+        [*command, str(tmp_path / "x")] if unshare else ["false"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        if process.stdout.readline() != "writing\n":
+            pytest.skip("no container can be made here")
+        before = {*tmp_path.iterdir()}
+        write_text_atomically(tmp_path / "x", "other")
+        assert {*tmp_path.iterdir()} == before | {tmp_path / "x"} and len(before) == 1
+        process.kill()
+
+
+@pytest.mark.parametrize("place", ["store/blob", "store/x.pdf"])
+@pytest.mark.parametrize("name", ["out.csv", "out.png"])
+def test_a_link_is_written_as_its_own_name_says(name: str, place: str, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / name).symlink_to(place)
+    with write_atomically(tmp_path / name) as path:
+        assert path.suffix == Path(name).suffix
+        path.write_text("new")
+    assert (tmp_path / place).read_text() == "new" and (tmp_path / name).is_symlink()
+
+
+def test_folders_whose_long_names_begin_alike_are_kept_apart(tmp_path: Path) -> None:
+    first, second = (tmp_path / ("ä" * 100 + end) for end in "ab")
+    write_version(first, "a")
+    aside: list[str] = []
+    rename = os.rename
+
+    def killed(source: Any, target: Any) -> None:
+        if aside:
+            raise KeyboardInterrupt
+        aside.append(str(target))
+        rename(source, target)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "rename", killed)
+        write_version(first, "b")
+    assert not first.exists()
+    write_version(second, "c")
+    with pytest.raises(KeyError), write_folder_atomically(first):
+        raise KeyError
+    assert contents_of(first) == whole("a") and contents_of(second) == whole("c")
+
+
+def test_a_folder_is_replaced_with_all_that_is_in_it(tmp_path: Path) -> None:
+    write_version(tmp_path / "model", "a")
+    (tmp_path / "model" / "notes.txt").touch()
+    write_version(tmp_path / "model", "b")
+    assert contents_of(tmp_path / "model") == whole("b")
+    assert "all that is in it" in " ".join((write_folder_atomically.__doc__ or "").split())
+
+
+def test_a_folder_that_cannot_be_flushed_and_a_mode_that_cannot_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush_file = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(22, "Invalid argument")
+        flush_file(handle)
+
+    def chmod(*_: Any, **__: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "chmod", chmod)
+    write_text_atomically(tmp_path / "x", "new")
+    write_version(tmp_path / "model", "a")
+    assert (tmp_path / "x").read_text() == "new" and contents_of(tmp_path / "model") == whole("a")
+
+    def broken(handle: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(ConfigurationError, match=r"cannot write .*Input/output error"):
+        write_text_atomically(tmp_path / "x", "newer")
+    assert (tmp_path / "x").read_text() == "new"
+
+
+def test_what_is_write_protected_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the system says it: root may write everything."""
+    (tmp_path / "x").write_text("mine")
+    (tmp_path / "x").chmod(0o444)
+    monkeypatch.setattr(os, "access", lambda path, *_, **__: bool(os.stat(path).st_mode & 0o200))
+    with pytest.raises(ConfigurationError, match="x: it is write-protected"):
+        write_text_atomically(tmp_path / "x", "new")
+    assert (tmp_path / "x").read_text() == "mine" and len([*tmp_path.iterdir()]) == 1
+
+
+def test_a_long_suffix(tmp_path: Path) -> None:
+    target = tmp_path / ("x." + "y" * 250)
+    write_text_atomically(target, "new")
+    assert target.read_text() == "new"
+
+
+def test_links_and_pipes_in_a_folder_are_let_be(tmp_path: Path) -> None:
+    with write_folder_atomically(tmp_path / "model") as folder:
+        (folder / "nowhere").symlink_to("gone")
+        os.mkfifo(folder / "pipe")
+    assert (tmp_path / "model" / "nowhere").is_symlink()
+
+
+def test_wrong_types_are_one_error(tmp_path: Path) -> None:
+    nothing: Any = None
+    with pytest.raises(ConfigurationError, match="cannot write None"):
+        write_text_atomically(nothing, "x")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_bytes(nothing)
+    with pytest.raises(ConfigurationError, match=r"cannot write .*x: .*surrogates not allowed"):
+        write_text_atomically(tmp_path / "x", "\ud800")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("writer", [write_atomically, write_folder_atomically])
+def test_errors_of_something_else_pass_unchanged(writer: Any, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), writer(tmp_path / "x"):
+        (tmp_path / "gone").read_bytes()
+    with pytest.raises(ConnectionError), writer(tmp_path / "x"):
+        raise ConnectionError("no network")
+    with pytest.raises(ConfigurationError, match="cannot write"), writer(tmp_path / "x") as path:
+        (path / "inner").read_bytes()
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_that_becomes_a_pipe_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: os.stat(tmp_path / "file"))
+    script = threading.Thread(target=read_refused, args=(tmp_path / "pipe",), daemon=True)
+    script.start()
+    script.join(5)
+    assert not script.is_alive()
+
+
+def read_refused(path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="not a regular file"):
+        read_bytes(path)
+
+
+def test_a_socket_and_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(ConfigurationError, match="link: is a link that leads nowhere"):
+        read_bytes(tmp_path / "link")
+    with socket.socket(socket.AF_UNIX) as server, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        server.bind("socket")
+        with pytest.raises(ConfigurationError, match="not a regular file"):
+            read_bytes("socket")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from llavit_lens.disk import shown, user_path
-from llavit_lens.errors import ConfigurationError, ImageError, one_line
+from llavit_lens.errors import ConfigurationError, ImageError, one_line, printable
 from llavit_lens.evaluation.coco_file import (
     Annotation,
     Endings,
@@ -30,7 +30,7 @@ from llavit_lens.evaluation.coco_file import (
     read_coco,
 )
 from llavit_lens.evaluation.coco_masks import box_of, shape_of
-from llavit_lens.evaluation.label_report import LabelReport, printable
+from llavit_lens.evaluation.label_report import LabelReport
 from llavit_lens.evaluation.labelled import LabelledObject, LabelledPicture, LazyPictures
 from llavit_lens.evaluation.recolour import recolouring
 from llavit_lens.vlm.images import open_oriented

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from llavit_lens.errors import printable
+
 _EXAMPLES = 3
+_LONGEST = 120  # characters of a place
 
 
 class LabelReport:
@@ -18,7 +21,7 @@ class LabelReport:
 
     def add(self, remark: str, place: str) -> None:
         """A remark on one place; the same one again changes nothing."""
-        self._places.setdefault(remark, {})[printable(place)] = None
+        self._places.setdefault(remark, {})[printable(place, _LONGEST)] = None
 
     def update(self, other: LabelReport) -> None:
         """Add the remarks of another report."""
@@ -50,10 +53,3 @@ class LabelReport:
 
     def __repr__(self) -> str:
         return f"LabelReport({dict(self.counts)})"
-
-
-def printable(text: str, most: int = 120) -> str:
-    """A text from a file as a message can show it: on one line, and not endless."""
-    if not text.isprintable():
-        text = ascii(text)
-    return text if len(text) <= most else f"{text[:most]}…"

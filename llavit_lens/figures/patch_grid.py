@@ -53,7 +53,7 @@ def picture_of(every: Sequence[Words], image: ImageSource | None) -> Image.Image
     picture = open_image(image)
     same_size = picture.size == every[0].layout.image_size
     if same_size and digests and pixel_sha256(picture) not in digests:
-        raise ConfigurationError("these words were read from another image than image=")
+        raise _other_image("of the same size, but with other pixels")
     return picture
 
 
@@ -67,9 +67,8 @@ def draw_image(ax: Axes, image: Image.Image, layout: VisualLayout) -> None:
     """
     width, height = layout.image_size
     if abs(image.width * height - image.height * width) > 0.02 * image.height * width:
-        raise ConfigurationError(
-            f"the picture is {image.width} x {image.height} pixels, but the words were read from "
-            f"one of {width} x {height}: pass the same picture"
+        raise _other_image(
+            f"{image.width} x {image.height} pixels, of another shape than {width} x {height}"
         )
     small = image.convert("RGB")
     small.thumbnail((_LARGEST_DRAWN, _LARGEST_DRAWN))
@@ -80,6 +79,12 @@ def draw_image(ax: Axes, image: Image.Image, layout: VisualLayout) -> None:
     ax.set_ylim(height, 0)
     ax.set_aspect("equal")
     ax.set_axis_off()
+
+
+def _other_image(fault: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"image= is not the one that was read ({fault}); pass that one, or a copy of it"
+    )
 
 
 def draw_words(

@@ -13,7 +13,6 @@ from PIL import Image
 
 from llavit_lens.disk import read_bytes, shown, write_atomically
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.images import open_image, pixel_sha256
 from llavit_lens.vlm.layout import VisualLayout
 from llavit_lens.vlm.whole import whole_number
 
@@ -153,35 +152,17 @@ class Words:
 
         Args:
             layer: as in `at`.
-            image: the one that the words were read from, in any form that `VLM.trace` takes;
-                needed after `Words.load`, which has none.
+            image: the one that the words were read from, or a sharper or smaller copy of it, in
+                any form that `VLM.trace` takes; needed after `Words.load`, which has none.
             options: of `figures.draw_patch_words`.
 
         Raises:
             ConfigurationError: there is no image, or it is another one.
             ImageError: it cannot be read.
         """
-        shown = self.image if image is None else open_image(image)
-        if shown is None:
-            raise ConfigurationError("the image is not saved with its words; pass it as image=")
-        if image is not None:
-            self._check_image(shown)
         # figures stands above the lens and knows it, not the other way round
         figures = import_module("llavit_lens.figures.patch_words")
-        return figures.draw_patch_words(self, shown, layer=layer, **options)
-
-    def _check_image(self, image: Image.Image) -> None:
-        """Raise ConfigurationError unless the words were read from this very image."""
-        size, digest = self.layout.image_size, self.provenance.get("image_sha256")
-        if image.size != size:
-            fault = f"{image.width} x {image.height} pixels, not {size[0]} x {size[1]}"
-        elif digest is not None and pixel_sha256(image) != digest:
-            fault = "of the same size, but with other pixels"
-        else:
-            return
-        raise ConfigurationError(
-            f"image= is not the one that the words were read from ({fault}); pass that one"
-        )
+        return figures.draw_patch_words(self, image, layer=layer, **options)
 
     def to_bytes(self) -> bytes:
         """The contents of the file that `save` writes.
@@ -204,7 +185,7 @@ class Words:
             unfinished.write_bytes(contents)
 
     @classmethod
-    def load(cls, source: str | Path | bytes) -> Words:
+    def load(cls, source: str | Path | bytes | bytearray | memoryview) -> Words:
         """Reads what `save` wrote, or the bytes of it.
 
         Raises:
@@ -212,8 +193,9 @@ class Words:
         """
         from llavit_lens.lens.words_file import MAX_BYTES, decode
 
-        if isinstance(source, bytes):
-            return decode(source, f"the {len(source)} bytes given")
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            contents = bytes(source)
+            return decode(contents, f"the {len(contents)} bytes given")
         return decode(read_bytes(source, max_bytes=MAX_BYTES), shown(source))
 
     def __eq__(self, other: object) -> bool:

@@ -51,6 +51,8 @@ def encode(words: Words) -> bytes:
     numbers = _numbers(words)
     try:
         text = json.dumps(about, allow_nan=False).encode()
+        if json.loads(text)["provenance"] != words.provenance:
+            raise ValueError("provenance holds a tuple, or a key that is no text")
         columns: dict[str, pa.Array] = {
             name: pa.array(place) for name, place in _places(words.layers, words.layout).items()
         }

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from llavit_lens.disk import write_atomically, write_text_atomically
+from llavit_lens.disk import has_file, read_json, write_atomically, write_text_atomically
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.render import emoji_font_path, render
 from llavit_lens.miniature.scenes import GRID, SIZE, Scene, Truth, patch_owners, sample_scene
@@ -57,7 +57,7 @@ class Corpus:
         self.count = count
         files = [folder / "pictures.npy", folder / "owners.npy"]
         done = folder / "pictures.json"
-        if not done.is_file() or json.loads(done.read_text()) != {"count": count, "files": 2}:
+        if not has_file(done) or read_json(done) != {"count": count, "files": 2}:
             self._draw_all(*files)
             write_text_atomically(done, json.dumps({"count": count, "files": 2}))
         self.pictures, self.owners = (np.load(file, mmap_mode="r") for file in files)

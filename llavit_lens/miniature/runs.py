@@ -14,7 +14,8 @@ from torch import nn
 from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainingArguments
 
-from llavit_lens.disk import write_text_atomically
+from llavit_lens.disk import has_file, read_json, write_text_atomically
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.files import last_checkpoint
 from llavit_lens.training.trainer import RecipeTrainer
 
@@ -111,8 +112,11 @@ class _Clock(TrainerCallback):
         self.file, self.minutes, self.since = file, 0.0, time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step and self.file.is_file():
-            self.minutes = json.loads(self.file.read_text())
+        if state.global_step and has_file(self.file):
+            minutes = read_json(self.file)
+            if type(minutes) not in (int, float):
+                raise ConfigurationError(f"{self.file}: is not a number of minutes; delete it")
+            self.minutes = minutes
         self.since = time.monotonic()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -21,7 +21,7 @@ from transformers.models.llava.modeling_llava import (
 )
 from transformers.utils.generic import can_return_tuple
 
-from llavit_lens.disk import follow_umask
+from llavit_lens.disk import new_file_mode
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.compat import CACHE, WholePrompts, one_cache, rename_cache
 from llavit_lens.model.configuration import LlavitConfig
@@ -66,9 +66,17 @@ class LlavitPreTrainedModel(MaskKeeping, LlavaPreTrainedModel):
         self, save_directory: str | os.PathLike[str], **kwargs: Any
     ) -> None:
         """As in transformers, but under native key names unless `save_original_format=True`."""
+        folder = Path(save_directory)
+        before = _weight_files(folder)
         super().save_pretrained(save_directory, **{"save_original_format": False, **kwargs})
-        if Path(save_directory).is_dir():
-            follow_umask(Path(save_directory), "*.safetensors")  # theirs are for their owner alone
+        for file in {*_weight_files(folder).items()} - {*before.items()}:
+            file[0].chmod(new_file_mode(folder))  # they were made for their owner alone
+
+
+def _weight_files(folder: Path) -> dict[Path, tuple[int, int]]:
+    """The files of weights in a folder, each with what a new one has of its own."""
+    states = {path: path.stat() for path in folder.glob("*.safetensors") if path.is_file()}
+    return {path: (state.st_ino, state.st_mtime_ns) for path, state in states.items()}
 
 
 class LlavitModel(LlavitPreTrainedModel, LlavaModel):

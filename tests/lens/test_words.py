@@ -267,5 +267,3 @@ def test_plot_hands_over_to_the_figures(monkeypatch: pytest.MonkeyPatch) -> None
     words, image = made_words(), tiny_image()
     assert words.plot(layer=2, image=image, title="t") == "figure"
     assert calls == [((words, image), {"layer": 2, "title": "t"})]
-    with pytest.raises(ConfigurationError, match="pass it as image="):
-        words.plot()

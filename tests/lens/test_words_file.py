@@ -360,9 +360,10 @@ def test_plot_takes_the_image_of_the_words_and_no_other(words: Words, tmp_path: 
         loaded.plot(image=other)
     with pytest.raises(ConfigurationError, match="other pixels"):
         words.plot(image=other)
-    size = f"{2 * image.width} x {2 * image.height} pixels, not {image.width} x {image.height}"
-    with pytest.raises(ConfigurationError, match=size):
-        loaded.plot(image=image.resize((2 * image.width, 2 * image.height)))
+    twice = image.resize((2 * image.width, 2 * image.height))  # a sharper copy, as in figures
+    assert loaded.plot(image=twice).axes
+    with pytest.raises(ConfigurationError, match=r"not the one that was read .*another shape"):
+        loaded.plot(image=image.resize((2 * image.width, image.height)))
     with pytest.raises(ImageError, match="no such file"):
         loaded.plot(image=tmp_path / "none.png")
 
@@ -374,7 +375,7 @@ def test_figures_refuse_another_image_and_words_of_several(words: Words) -> None
         lambda: draw_word_panels([("m", [(words, 0)])], other),
         lambda: draw_selected_patches([("m", words, words)], other, [(0, 0)]),
     ):
-        with pytest.raises(ConfigurationError, match="read from another image"):
+        with pytest.raises(ConfigurationError, match="other pixels"):
             draw()
     elsewhere = replace(words, provenance=words.provenance | {"image_sha256": "0" * 64})
     for draw in (
@@ -385,3 +386,18 @@ def test_figures_refuse_another_image_and_words_of_several(words: Words) -> None
             draw()
     width, height = words.layout.image_size
     assert draw_patch_words(words, tiny_image().resize((4 * width, 4 * height)))  # a sharper copy
+
+
+def test_other_forms_of_bytes_and_no_place_to_save(words: Words) -> None:
+    contents = words.to_bytes()
+    assert Words.load(bytearray(contents)) == Words.load(memoryview(contents)) == words
+    nothing: Any = None
+    with pytest.raises(ConfigurationError, match="cannot write None"):
+        words.save(nothing)
+
+
+@pytest.mark.parametrize("more", [{"sizes": (1, 2)}, {3: "three"}, {"deep": [{1: 2}]}])
+def test_a_provenance_that_a_file_would_change_is_refused(words: Words, more: Any) -> None:
+    changed = replace(words, provenance=words.provenance | more)
+    with pytest.raises(ConfigurationError, match="cannot be saved: provenance"):
+        changed.to_bytes()

@@ -1,11 +1,14 @@
 """What an interruption leaves behind never counts as a result."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.miniature.corpus import Corpus
 from llavit_lens.miniature.files import check_recipe, last_checkpoint
+from llavit_lens.miniature.runs import _Clock
 
 
 def test_the_newest_complete_checkpoint_counts(tmp_path):
@@ -27,3 +30,15 @@ def test_a_folder_keeps_its_recipe(tmp_path):
     with pytest.raises(ConfigurationError, match="another recipe"):
         check_recipe(folder, {"steps": 4})
     assert json.loads((folder / "recipe.json").read_text()) == {"steps": 3}
+
+
+def test_damaged_notes_of_a_training_are_one_error(tmp_path):
+    (tmp_path / "pictures.json").write_text("{half")
+    with pytest.raises(ConfigurationError, match=r"pictures\.json: is no JSON"):
+        Corpus(tmp_path, 1)
+    for content, message in (("{half", "is no JSON"), ('"7"', "is not a number of minutes")):
+        (tmp_path / "minutes.json").write_text(content)
+        with pytest.raises(ConfigurationError, match=rf"minutes\.json: {message}"):
+            _Clock(tmp_path / "minutes.json").on_train_begin(
+                None, SimpleNamespace(global_step=1), 0
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -243,3 +244,20 @@ def test_processor_says_which_tokens_are_visual(processor: LlavitProcessor) -> N
         chat, tokenize=True, return_dict=True, return_tensors="pt"
     )
     assert templated["mm_token_type_ids"].sum() == expected.sum()
+
+
+def test_saving_gives_only_its_own_files_the_modes_of_new_files(
+    llavit: LlavitForConditionalGeneration, tmp_path: Path
+) -> None:
+    private = tmp_path / "private.safetensors"
+    private.touch()
+    private.chmod(0o600)
+    before = os.umask(0o022)
+    try:
+        llavit.save_pretrained(tmp_path)
+        llavit.save_pretrained(tmp_path)  # again over its own
+    finally:
+        os.umask(before)
+    assert private.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".safetensors"}

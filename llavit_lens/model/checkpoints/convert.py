@@ -20,6 +20,7 @@ from transformers import AutoModelForImageTextToText, GenerationConfig
 
 from llavit_lens.disk import shown, user_path
 from llavit_lens.errors import CheckpointError, one_line
+from llavit_lens.inputs import check_new_folder
 from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.checkpoints.card import model_card
 from llavit_lens.model.checkpoints.read import LazyTensor
@@ -28,7 +29,6 @@ from llavit_lens.model.checkpoints.target import Target, retarget
 from llavit_lens.model.checkpoints.writing import (
     NotWritten,
     begin,
-    check_out,
     finish,
     write_tensors,
     write_text,
@@ -65,12 +65,12 @@ def convert(
         What was written.
 
     Raises:
-        CheckpointError, ConfigurationError: as `open_source`, `retarget` and `check_out`; or the
-            disk is full.
+        CheckpointError, ConfigurationError: as `open_source`, `retarget` and
+            `check_new_folder`; or the disk is full.
     """
     folder = user_path(folder, what="the checkpoint", error=CheckpointError)
     out = user_path(out, what="the folder to write").absolute()  # `.` has no name of its own
-    check_out(out)
+    check_new_folder(out)
     source = open_source(folder, base, vision_tower)
     check_agreement(source.config, source.processor, str(folder))
     target = retarget(source, to, separate_visual_qkv, visual_attention, vision_feature_layer)

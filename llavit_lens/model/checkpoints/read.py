@@ -102,7 +102,8 @@ class Reader:
         """
         tensors: dict[str, LazyTensor] = {}
         for file in files:
-            if zipfile.is_zipfile(check_file(file, error=CheckpointError)):
+            check_file(file, error=CheckpointError)
+            if file.suffix != ".safetensors" and zipfile.is_zipfile(file):
                 _check_sums(file)
             for key, (shape, dtype) in self._contents(file).items():
                 if key in tensors:

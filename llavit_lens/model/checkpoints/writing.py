@@ -2,13 +2,15 @@
 
 Everything goes to `OUT.part`, each file under a name of its own until it is complete; the last step
 renames the folder. `conversion.json` in it says what is being written there: a later run goes on
-where an earlier one was stopped if it is to write the same, and starts from nothing if not.
+where an earlier one was stopped if it is to write the same, and starts from nothing if not. It
+deletes only what a conversion writes: anything else in the folder is refused.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,22 +31,18 @@ from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
 from llavit_lens.model.checkpoints.read import LazyTensor
 
 RECORD = "conversion.json"
+_FINISHED = {"finished": True}
+_WRITTEN = re.compile(
+    r"model(-\d{5}-of-\d{5})?\.safetensors|README\.md|chat_template\.jinja|[a-z]+\.model"
+    r"|(model\.safetensors\.index|(generation_|processor_|preprocessor_|tokenizer_)?config|conversion"
+    r"|tokenizer|special_tokens_map|added_tokens|vocab)\.json|(vocab|merges)\.txt"
+    r"|\.tmp\w+"  # of safetensors
+)
+"""Names of what a conversion writes."""
 
 
 class NotWritten(CheckpointError):
     """A file of a conversion, for want of room or permission."""
-
-
-def check_out(out: Path) -> None:
-    """Refuse to write where something is already.
-
-    Raises:
-        ConfigurationError: `out` exists and is no empty folder, or its parent does not exist.
-    """
-    if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
-        raise ConfigurationError(f"{out}: is there already; choose another folder")
-    if not out.parent.is_dir():
-        raise ConfigurationError(f"{out}: there is no folder {out.parent}")
 
 
 def begin(out: Path, record: Mapping[str, Any], files: Collection[str]) -> Path:
@@ -54,7 +52,8 @@ def begin(out: Path, record: Mapping[str, Any], files: Collection[str]) -> Path:
         files: names of those that an earlier run may have completed; all else goes.
 
     Raises:
-        ConfigurationError: the folder cannot be made, or is there and no earlier run made it.
+        ConfigurationError: the folder cannot be made; or it is there, and no earlier run made it,
+            or one that has finished, or it holds files that no conversion writes.
     """
     part = out.with_name(f"{out.name}.part")
     if part.is_symlink() or (part.exists() and not part.is_dir()):
@@ -69,14 +68,16 @@ def begin(out: Path, record: Mapping[str, Any], files: Collection[str]) -> Path:
         ) from error
     earlier = _read_record(part)
     if earlier is None and not all(is_unfinished(entry) for entry in part.iterdir()):
-        raise ConfigurationError(
-            f"{shown(part)}: is in the way, and no conversion wrote it; move it or choose another "
-            "folder"
-        )
-    complete = {*files} if earlier == dict(record) else set()
+        raise _in_the_way(part, "no conversion wrote it")
+    same = earlier in (dict(record), {**record, **_FINISHED})
+    if earlier is not None and earlier.get("finished") and not same:
+        raise _in_the_way(part, "it is a finished conversion")
+    strange = [entry for entry in part.iterdir() if not _is_of_a_conversion(entry)]
+    if strange:
+        raise _in_the_way(strange[0], "no conversion wrote it")
+    complete = {RECORD, *files} if same else {RECORD}
     for entry in part.iterdir():
-        is_file = entry.is_file() and not entry.is_symlink()
-        if entry.name != RECORD and not (is_file and entry.name in complete):
+        if entry.is_symlink() or entry.name not in complete:
             remove(entry)
     # after all else is gone: whatever lies beside a record is of the run that it is of
     write_text(part / RECORD, json.dumps(dict(record), indent=2) + "\n")
@@ -99,6 +100,8 @@ def write_text(path: Path, text: str) -> None:
 
 def finish(part: Path, out: Path) -> None:
     """Make the folder appear under its own name, in one step."""
+    record = json.loads((part / RECORD).read_text())
+    write_text(part / RECORD, json.dumps({**record, **_FINISHED}, indent=2) + "\n")
     try:
         settle(part)
         if out.is_dir():
@@ -107,6 +110,17 @@ def finish(part: Path, out: Path) -> None:
         flush(out.parent)
     except OSError as error:
         raise NotWritten(f"cannot write {shown(out)}: {one_line(error)}") from error
+
+
+def _is_of_a_conversion(entry: Path) -> bool:
+    known = _WRITTEN.fullmatch(entry.name) is not None or is_unfinished(entry)
+    return known and (entry.is_symlink() or entry.is_file())
+
+
+def _in_the_way(path: Path, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{shown(path)}: is in the way, and {why}; move it or choose another folder"
+    )
 
 
 def _read_record(part: Path) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,13 +177,53 @@ def test_what_a_killed_run_left_does_not_reach_the_result(
     assert complete
     (part / ".tmpAbCdEf").write_bytes(b"half a shard")
     (part / "model-00009-of-00009.safetensors").write_bytes(b"of another run")
-    (part / "config.json").mkdir()
-    (part / "tokenizer").mkdir()
-    (part / "tokenizer" / "x").touch()
-    (part / "link").symlink_to(folder)
+    (part / "config.json").symlink_to(folder)
     convert(folder, tmp_path / "out", "baseline")
     assert files_of(tmp_path / "out") == files_of(tmp_path / "undisturbed")
     assert folder.is_dir() and any(folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "scores", "config.json"])
+def test_files_of_others_beside_a_killed_run_are_kept(
+    name: str, folder: Path, tmp_path: Path, several_shards: None
+) -> None:
+    undo = stop_at(30, raise_killed)
+    with pytest.raises(Killed):
+        convert(folder, tmp_path / "out", "baseline")
+    undo()
+    mine = tmp_path / "out.part" / name
+    mine.unlink(missing_ok=True)
+    if name == "notes.txt":
+        mine.touch()
+    else:
+        mine.mkdir()
+    before = sorted(path.name for path in mine.parent.iterdir())
+    with pytest.raises(ConfigurationError, match=f"{name}: is in the way, and no conversion"):
+        convert(folder, tmp_path / "out", "separate_qkv")
+    assert sorted(path.name for path in mine.parent.iterdir()) == before
+
+
+def test_a_finished_conversion_is_no_remainder_of_another(folder: Path, tmp_path: Path) -> None:
+    convert(folder, tmp_path / "model.part", "separate_qkv")
+    before = files_of(tmp_path / "model.part")
+    with pytest.raises(ConfigurationError, match=r"model\.part: is in the way.*is a finished"):
+        convert(folder, tmp_path / "model", "baseline")
+    assert files_of(tmp_path / "model.part") == before
+
+
+def test_a_folder_that_cannot_be_flushed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush_file = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(22, "Invalid argument")
+        flush_file(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    convert(folder, tmp_path / "out", "baseline")
+    assert load(tmp_path / "out").image_token_id > 0
 
 
 def test_a_link_in_place_of_a_shard_is_not_taken_for_one(

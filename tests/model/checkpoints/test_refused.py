@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,11 @@ from llava_layouts import (
     write_original,
     write_projector,
 )
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from llavit_lens.errors import LlavitLensError
 from llavit_lens.model.checkpoints.convert import convert
+from llavit_lens.model.checkpoints.read import Reader
 from llavit_lens.model.checkpoints.source import open_source
 from llavit_lens.model.checkpoints.target import ROWS
 from llavit_lens.vlm.load import load
@@ -404,3 +407,12 @@ def test_settings_of_the_helper_are_those_that_are_served(tmp_path: Path) -> Non
     model = reference()
     assert load(write_original(tmp_path / "x", model)).image_token_id > 0
     assert original_config(model, tmp_path)["mm_projector_type"] == "mlp2x_gelu"
+
+
+def test_weights_that_end_like_an_archive_are_no_archive(tmp_path: Path) -> None:
+    """A `.safetensors` file may hold any bytes."""
+    end = b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 1, 1, 46, 0, 0)  # of an archive, damaged
+    file = tmp_path / "model.safetensors"
+    save_file({"x": torch.frombuffer(bytearray(end), dtype=torch.bfloat16)}, file)
+    assert zipfile.is_zipfile(file)
+    assert Reader().open([file])["x"].shape == (11,)
