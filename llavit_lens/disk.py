@@ -73,11 +73,13 @@ def shown(path: str | Path) -> str:
 
 @contextmanager
 def _refusing(error: type[LlavitLensError], message: str) -> Iterator[None]:
-    """Turn what a path can be wrong in into one error; `{}` in the message is the reason."""
+    """Turn what a path can be wrong in into one error; the last `{}` of the message is the
+    reason."""
     try:
         yield
     except (OSError, ValueError, RuntimeError, TypeError) as cause:  # a NUL, ~nobody, None, …
-        raise error(message.replace("{}", reason(cause))) from cause
+        before, _, after = message.rpartition("{}")  # names, too, may have braces
+        raise error(f"{before}{reason(cause)}{after}") from cause
 
 
 def reason(cause: Exception) -> str:

@@ -29,14 +29,13 @@ from llavit_lens.disk import (
 from llavit_lens.errors import CheckpointError, ConfigurationError
 
 
-@pytest.mark.parametrize(
-    "name", ["~nobody-of-this-name/x", "x" * 300, "a\0b", "\ud800.json", "loop"]
-)
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "{}\0", "\ud800.json", "loop"])
 def test_a_name_that_no_file_can_have_is_one_error(name: str, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    path = name if name.startswith("~") else os.path.join(tmp_path, name)
-    with pytest.raises(ConfigurationError):
+    path = os.path.join(tmp_path, name)
+    with pytest.raises(ConfigurationError) as caught:
         read_bytes(path)
+    assert shown(path) in str(caught.value)
     if name != "\ud800.json":  # a file system may have this one
         with pytest.raises(CheckpointError):
             user_path(path, error=CheckpointError)

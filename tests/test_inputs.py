@@ -117,7 +117,7 @@ def test_a_bad_name_is_refused_at_once(application: Any, line: str, name: str, p
         (["lens", "good.png", "--out", "folder"], "has to end in"),
         (["lens", "good.png", "--out", "no/x.png"], "there is no folder no"),
         (["lens", "good.png", "--prompt", "\udcff"], "is not text in UTF-8"),
-        (["lens", "a\nb\x1b[31m.png"], r"'a\nb\x1b[31m.png': no such file"),
+        (["lens", "a\nb\x1b[31m.png"], r"a\nb\x1b[31m.png: no such file"),
         (["convert", "folder", "folder/x/y"], "there is no folder"),
         (["convert", "folder", "file"], "is there already"),
         (["convert", "folder", "lost"], "is there already"),
@@ -258,7 +258,7 @@ def test_whatever_happens_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
 
     for error, code, said in [
         (ConfigurationError("a\nb"), 2, "error: a b"),
-        (PermissionError(13, "Permission denied", "a\nb"), 2, r"error: 'a\nb': Permission denied"),
+        (PermissionError(13, "Permission denied", "a\nb"), 2, r"error: a\nb: Permission denied"),
         (OSError(28, "No space left on device"), 2, "error: the output: No space left on device"),
         (OSError("HTTPSConnectionPool"), 1, "error: OSError: HTTPSConnectionPool; this is a fault"),
         (OSError(22, "Invalid argument"), 1, "error: OSError: [Errno 22] Invalid argument; this"),
