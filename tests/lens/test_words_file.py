@@ -290,7 +290,7 @@ def test_what_is_no_file_of_words(tmp_path: Path) -> None:
         tmp_path / "pipe": "not a regular file",
         "/dev/zero": "not a regular file",
         tmp_path / "huge": "larger than the limit",
-        "~nobody-of-this-name/w.parquet": "no such file",
+        "~nobody-of-this-name/w.parquet": "cannot be read",
     }.items():
         with pytest.raises(ConfigurationError, match=fault):
             Words.load(path)

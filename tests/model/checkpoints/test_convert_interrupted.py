@@ -14,7 +14,7 @@ import pytest
 import torch
 from llava_layouts import reference, weights_of, write_original
 
-from llavit_lens import disk
+from llavit_lens.disk import durable, write
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.checkpoints import convert as convert_module
 from llavit_lens.model.checkpoints import writing
@@ -35,7 +35,7 @@ class Killed(BaseException):
     """Stands for a kill: nothing in the code under test may catch it."""
 
 
-STEPS = ((writing, "save_file"), (writing, "flush"), (disk, "flush"))
+STEPS = ((writing, "save_file"), (writing, "flush"), (durable, "flush"), (write, "flush"))
 
 
 def stop_at(step: int, stop: Callable[[], Any]) -> Callable[[], None]:
