@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -448,3 +449,15 @@ def test_a_socket_and_a_link_that_leads_nowhere(tmp_path: Path) -> None:
         server.bind("socket")
         with pytest.raises(ConfigurationError, match="not a regular file"):
             read_bytes("socket")
+
+
+def test_reading_takes_the_memory_of_the_file_and_not_of_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "small.json"
+    path.write_text("{}")
+    tracemalloc.start()
+    try:
+        assert read_json(path, max_bytes=2**31) == {}
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    assert b"MemTotal" in read_bytes("/proc/meminfo")  # whose size is said to be 0

@@ -33,9 +33,11 @@ def read_bytes(
     """
     _, handle = _open_file(path, error)
     with os.fdopen(handle, "rb") as file, refusing(error, f"{shown(path)}: cannot be read ({{}})"):
-        too_large = os.fstat(handle).st_size > max_bytes
-        # some files, as in /proc, do not tell their size
-        data = b"" if too_large else file.read(max_bytes + 1)
+        size = os.fstat(handle).st_size
+        too_large = size > max_bytes
+        data = b"" if too_large else file.read(size + 1)  # which takes as much memory at once
+        if len(data) > size:  # as in /proc, where files do not tell their size
+            data += file.read(max_bytes)
     if too_large or len(data) > max_bytes:
         raise error(f"{shown(path)}: larger than the limit of {max_bytes} bytes")
     return data
