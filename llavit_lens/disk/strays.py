@@ -56,7 +56,7 @@ def remove_strays(target: Path) -> None:
 
 
 def _is_left(entry: Path, machine: str, process: str) -> bool:
-    """Whether nobody writes there any more; of processes elsewhere only the time can tell."""
+    """Whether no process writes there any more; of processes elsewhere only the time can tell."""
     if machine == _machine():
         return not _is_running(int(process))
     return time.time() - entry.stat().st_mtime > _DAY

@@ -13,7 +13,7 @@ from llavit_lens.lens.words import Kind, Tracked, Words
 from llavit_lens.vlm.layout import VisualLayout
 
 _ROUNDING = 1e-3
-"""By so much a log-probability may lie above 0, a cosine above 1, or an entropy below 0."""
+"""How far a log-probability may be above 0, a cosine above 1, or an entropy below 0."""
 
 
 def check_words(words: Words) -> None:

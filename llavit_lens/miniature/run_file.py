@@ -88,7 +88,7 @@ def load_run(path: Path) -> Run:
 
 
 def _faults(run: Run) -> Iterator[str]:
-    """What is wrong with a run, whatever types its file gave it; of use is the first one."""
+    """What is wrong with a run, whatever types its file gave it. Only the first is reported."""
     for name in ("variant", "world"):
         if not isinstance(getattr(run, name), str):
             yield f"{name} is no text"

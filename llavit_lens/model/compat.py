@@ -87,7 +87,7 @@ class WholePrompts:
             features = model.get_image_features(**pictures).pooler_output
             ends = torch.tensor([len(feature) for feature in features]).cumsum(0)
             ids_BL = input_ids == model.config.image_token_id
-            # Prompts follow each other, so the number of image tokens so far says whose one is.
+            # Prompts follow each other: the image tokens so far tell each image its prompt.
             prompt_of = torch.searchsorted(ids_BL.sum(1).cumsum(0).cpu(), ends)
             order = [
                 picture

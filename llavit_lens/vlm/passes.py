@@ -60,7 +60,7 @@ class Passes:
 
         Raises:
             ConfigurationError: rows that hold several samples; tokens that were cached before
-                anybody took note of them.
+                the passes were followed.
         """
         cache, mask = cache_of(arguments), arguments.get("attention_mask")
         past = 0 if cache is None else int(cache.get_seq_length())
