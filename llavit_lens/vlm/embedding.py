@@ -19,19 +19,24 @@ _ROWS = 8192
 
 
 class EmbeddingTable:
-    """A model's word embeddings, which are read once as long as their module keeps its weights."""
+    """A model's word embeddings: asked for in every trace, as an adapter may have been switched
+    since, and in memory once as long as they stay the same."""
 
     def __init__(self) -> None:
-        self._state: Any = None
         self._table: Tensor | None = None
 
     def of(self, module: Any, size: int, device: torch.device) -> Tensor:
         """As `embedding_of`."""
-        weights = [(weight.data_ptr(), weight._version) for weight in module.parameters()]
-        state = (id(module), size, device, weights)
-        if self._table is None or state != self._state:
-            self._table, self._state = embedding_of(module, size, device), state
+        table = embedding_of(module, size, device)
+        if self._table is None or not _is_same(table, self._table):
+            self._table = table
         return self._table
+
+
+def _is_same(table: Tensor, other: Tensor) -> bool:
+    if (table.shape, table.dtype, table.device) != (other.shape, other.dtype, other.device):
+        return False
+    return table.data_ptr() == other.data_ptr() or torch.equal(table, other)
 
 
 @torch.no_grad()
