@@ -21,6 +21,8 @@ from llavit_lens.model.towers import CLASS_TOKENS, check_layers
 
 _MOST_TIMES_THE_TOWER = 64
 """How many times the vision tower's square a processor may resize an image to."""
+_MOST_TIMES_THE_CROP = 2
+"""Published processors resize to at most 1.15 times what they crop."""
 _LARGEST_PIXEL = 20.0
 """Towers expect about -3 to 3; 255 comes of an image that was never rescaled."""
 
@@ -102,6 +104,15 @@ def _check_settings(config: Any, processor: Any, name: str) -> None:
                 f"{name}: its processor's {key}={getattr(made_by, key)} does not fit a vision "
                 f"tower of {config.vision_config.image_size} pixels"
             )
+    size, side = _named(getattr(made_by, "size", None)), config.vision_config.image_size
+    edge = size.get("shortest_edge") if isinstance(size, Mapping) else None
+    resizes = getattr(made_by, "do_resize", False) and not makes_tiles(made_by)
+    if resizes and edge is not None and not side <= edge <= _MOST_TIMES_THE_CROP * side:
+        raise CheckpointError(
+            f"{name}: its processor resizes images to {edge} pixels on the shorter side, of which "
+            f"the vision tower sees {side}: it would see black edges, or little of the image; is "
+            "'size' missing or misspelled in processor_config.json or preprocessor_config.json?"
+        )
     if makes_tiles(made_by) and not are_pairs(made_by.image_grid_pinpoints):
         raise CheckpointError(
             f"{name}: its processor's image_grid_pinpoints={made_by.image_grid_pinpoints!r} is no "
@@ -118,9 +129,14 @@ def _edges(size: Any) -> list[Any]:
     """What a size holds, in the forms that transformers has had for it."""
     if isinstance(size, (list, tuple)):
         return [edge for part in size for edge in _edges(part)]
-    named = asdict(size) if is_dataclass(size) and not isinstance(size, type) else size
+    named = _named(size)
     edges = list(named.values()) if isinstance(named, Mapping) else [named]
     return [edge for edge in edges if edge is not None]
+
+
+def _named(size: Any) -> Any:
+    """A size as a dictionary, where it has named edges."""
+    return asdict(size) if is_dataclass(size) and not isinstance(size, type) else size
 
 
 def _is_edge(value: Any, most: int) -> bool:

@@ -63,6 +63,8 @@ SQUARE = {"height": 28, "width": 28}
         ("images", {"size": {"shortest_edge": 10**9}}, "size="),
         ("images", {"size": {"shortest_edge": 0}}, "size="),
         ("images", {"size": {"shortest_edge": [1]}}, "size="),
+        ("images", {"size": {"shortest_edge": 224}}, "'size' missing or misspelled"),
+        ("images", {"size": {"shortest_edge": 20}}, "'size' missing or misspelled"),
         ("images", {"do_resize": False, "do_center_crop": False}, "makes 29 x 58"),
         ("images", {"do_center_crop": False}, "makes 28 x "),
         ("images", {"image_mean": [0.5]}, "its processor fails on an image"),
