@@ -16,34 +16,35 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens import cli
 from llavit_lens.inputs import check_image_or_folder
+from llavit_lens.options import BaselineOption, FolderOption, ModelOption, checked, path
+from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Measure how far visual tokens attend, for one model or two.")
 def main(
-    model: cli.ModelOption = "demo:llavit",
-    baseline: cli.BaselineOption = "demo:baseline",
+    model: ModelOption = "demo:llavit",
+    baseline: BaselineOption = "demo:baseline",
     image: Annotated[
         list[Path] | None,
         typer.Option(
-            parser=cli.path,
-            callback=cli.checked(check_image_or_folder),
+            parser=path,
+            callback=checked(check_image_or_folder),
             help="A picture, or a folder of them; may be repeated. Default: scenes of the "
             "miniature world.",
         ),
     ] = None,
     scenes: Annotated[int, typer.Option(max=100_000, help="How many scenes.")] = 100,
     seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
-    out: cli.FolderOption = None,
+    out: FolderOption = None,
 ) -> None:
-    from llavit_lens.reports.attention import attention_distance_report
+    from llavit_lens.studies.attention_distance.report import attention_distance_report
 
     models = [model] if not baseline else [baseline, model]
     attention_distance_report(models, image or [], scenes, seed, out)
 
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

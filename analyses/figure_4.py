@@ -10,12 +10,12 @@ draws example scenes with the demo models.
 
 from __future__ import annotations
 
-from llavit_lens import cli
-from llavit_lens.figure_cli import figure_app
+from llavit_lens.studies.paper_figures.options import figure_app
+from llavit_lens.terminal import run
 
 app = figure_app(
     4, "Draw the top 3 words of numbered patches at the LLM's input (Eq. 4) and output: Figure 4."
 )
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

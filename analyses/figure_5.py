@@ -10,12 +10,12 @@ Without models and pictures it draws example scenes with the demo models.
 
 from __future__ import annotations
 
-from llavit_lens import cli
-from llavit_lens.figure_cli import figure_app
+from llavit_lens.studies.paper_figures.options import figure_app
+from llavit_lens.terminal import run
 
 app = figure_app(
     5, "Draw the top 3 output words of numbered patches, baseline beside LLaViT: Figure 5."
 )
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

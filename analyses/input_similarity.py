@@ -14,7 +14,15 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens import cli
+from llavit_lens.options import (
+    BaselineOption,
+    ImageOption,
+    KOption,
+    ModelOption,
+    OutOption,
+    PromptOption,
+)
+from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -23,16 +31,16 @@ app = typer.Typer(pretty_exceptions_enable=False)
     help="Draw selected patches with their nearest words at the input, beside the logit lens."
 )
 def main(
-    model: cli.ModelOption = "demo:llavit",
-    baseline: cli.BaselineOption = "demo:baseline",
-    image: cli.ImageOption = None,
-    prompt: cli.PromptOption = None,
+    model: ModelOption = "demo:llavit",
+    baseline: BaselineOption = "demo:baseline",
+    image: ImageOption = None,
+    prompt: PromptOption = None,
     layers: Annotated[
         str,
         typer.Option(help="Layer of the logit lens: -1 is the output. A table may have several."),
     ] = "-1",
-    k: cli.KOption = 3,
-    out: cli.OutOption = Path("input_similarity.png"),
+    k: KOption = 3,
+    out: OutOption = Path("input_similarity.png"),
     patch: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,11 +49,11 @@ def main(
         ),
     ] = None,
 ) -> None:
-    from llavit_lens.reports.lens import input_similarity_report, parse_patch
+    from llavit_lens.commands.lens import input_similarity_report, parse_patch
 
     patches = [parse_patch(text) for text in patch or []]
     input_similarity_report(image, model, baseline or None, prompt, layers, k, out, patches)
 
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

@@ -13,25 +13,34 @@ from pathlib import Path
 
 import typer
 
-from llavit_lens import cli
+from llavit_lens.options import (
+    BaselineOption,
+    ImageOption,
+    KOption,
+    LayersOption,
+    ModelOption,
+    OutOption,
+    PromptOption,
+)
+from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Draw the top word of every patch, layer by layer, for one model or two.")
 def main(
-    model: cli.ModelOption = "demo:llavit",
-    baseline: cli.BaselineOption = "demo:baseline",
-    image: cli.ImageOption = None,
-    prompt: cli.PromptOption = None,
-    layers: cli.LayersOption = None,
-    k: cli.KOption = 5,
-    out: cli.OutOption = Path("logit_lens.png"),
+    model: ModelOption = "demo:llavit",
+    baseline: BaselineOption = "demo:baseline",
+    image: ImageOption = None,
+    prompt: PromptOption = None,
+    layers: LayersOption = None,
+    k: KOption = 5,
+    out: OutOption = Path("logit_lens.png"),
 ) -> None:
-    from llavit_lens.reports.lens import logit_lens_report
+    from llavit_lens.commands.lens import logit_lens_report
 
     logit_lens_report(image, model, baseline or None, prompt, layers, k, out)
 
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llavit_lens import cli
-from llavit_lens.table_cli import table_app
+from llavit_lens.studies.tables.options import table_app
+from llavit_lens.terminal import run
 
 app = table_app(3, Path(__file__).parent / "results")
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import typer
 
-from llavit_lens import cli
+from llavit_lens.options import FolderOption
+from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Count the parameters of LLaVA and LLaViT for each base LLM of the paper.")
-def main(out: cli.FolderOption = None) -> None:
-    from llavit_lens.reports.costs import parameter_report
+def main(out: FolderOption = None) -> None:
+    from llavit_lens.studies.costs.report import parameter_report
 
     parameter_report(out)
 
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

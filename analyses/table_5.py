@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import typer
 
-from llavit_lens import cli
+from llavit_lens.options import FolderOption
+from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Count the FLOPs of LLaVA and LLaViT on Qwen2.5-3B, beside the paper's numbers.")
-def main(out: cli.FolderOption = None) -> None:
-    from llavit_lens.reports.costs import flop_report
+def main(out: FolderOption = None) -> None:
+    from llavit_lens.studies.costs.report import flop_report
 
     flop_report(out)
 
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

@@ -16,21 +16,29 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens import cli
+from llavit_lens.options import (
+    CHECKED_FILE,
+    BaselineOption,
+    BaseOption,
+    FolderOption,
+    ModelOption,
+    path,
+)
+from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Ask models in text alone, before and after they learned to see.")
 def main(
-    model: cli.ModelOption = "demo:llavit",
-    baseline: cli.BaselineOption = "demo:baseline",
-    base: cli.BaseOption = None,
+    model: ModelOption = "demo:llavit",
+    baseline: BaselineOption = "demo:baseline",
+    base: BaseOption = None,
     questions: Annotated[
         Path | None,
         typer.Option(
-            parser=cli.path,
-            callback=cli.CHECKED_FILE,
+            parser=path,
+            callback=CHECKED_FILE,
             help="Questions and answers, a JSON object on each line.",
         ),
     ] = None,
@@ -38,13 +46,13 @@ def main(
         int, typer.Option(max=100_000, help="Without --questions: how many passages.")
     ] = 200,
     seed: Annotated[int, typer.Option(max=899_999, help="Which set of passages.")] = 12345,
-    out: cli.FolderOption = None,
+    out: FolderOption = None,
 ) -> None:
-    from llavit_lens.reports.text_only import text_only_report
+    from llavit_lens.studies.text_only.report import text_only_report
 
     models = [model] if not baseline else [baseline, model]
     text_only_report(models, base, questions, documents, seed, out)
 
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

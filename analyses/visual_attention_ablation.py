@@ -14,7 +14,8 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens import cli
+from llavit_lens.options import CHECKED_MODEL, FolderOption
+from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -24,23 +25,23 @@ def main(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            callback=cli.CHECKED_MODEL,
+            callback=CHECKED_MODEL,
             help="A model; may be given several times. Default: the demo's two.",
         ),
     ] = None,
     trained_without: Annotated[
         str | None,
         typer.Option(
-            callback=cli.CHECKED_MODEL,
+            callback=CHECKED_MODEL,
             help="A model trained without visual attention, for comparison.",
         ),
     ] = None,
     scenes: Annotated[int, typer.Option(max=100_000, help="Held-out scenes.")] = 200,
     seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
     window: Annotated[int, typer.Option(help="Decoder layers of a window of the sweep.")] = 2,
-    out: cli.FolderOption = None,
+    out: FolderOption = None,
 ) -> None:
-    from llavit_lens.reports.ablation import ablation_report
+    from llavit_lens.studies.ablation.report import ablation_report
 
     if not model and trained_without is None:
         trained_without = "demo:no_visual_attention"
@@ -49,4 +50,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

@@ -13,24 +13,25 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens import cli
+from llavit_lens.options import BaseOption, FolderOption, ModelOption
+from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Measure how far visual projections have moved from the text ones.")
 def main(
-    model: cli.ModelOption = "demo:llavit",
-    base: cli.BaseOption = None,
+    model: ModelOption = "demo:llavit",
+    base: BaseOption = None,
     directions: Annotated[
         int, typer.Option(help="Singular directions of the change that count as the top ones.")
     ] = 8,
-    out: cli.FolderOption = None,
+    out: FolderOption = None,
 ) -> None:
-    from llavit_lens.reports.drift import qkv_drift_report
+    from llavit_lens.studies.qkv_drift.report import qkv_drift_report
 
     qkv_drift_report(model, base, directions, out)
 
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

@@ -14,24 +14,25 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens import cli
+from llavit_lens.options import BaselineOption, FolderOption, ModelOption
+from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Give visual tokens the text projections, and measure what that changes.")
 def main(
-    model: cli.ModelOption = "demo:llavit",
-    baseline: cli.BaselineOption = "demo:baseline",
+    model: ModelOption = "demo:llavit",
+    baseline: BaselineOption = "demo:baseline",
     projections: Annotated[str, typer.Option(help="Which: q, k, v or several of them.")] = "qkv",
     scenes: Annotated[int, typer.Option(max=100_000, help="Held-out scenes.")] = 200,
     seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
-    out: cli.FolderOption = None,
+    out: FolderOption = None,
 ) -> None:
-    from llavit_lens.reports.qkv_undone import qkv_undone_report
+    from llavit_lens.studies.qkv_undone.report import qkv_undone_report
 
     qkv_undone_report(model, baseline or "", projections, scenes, seed, out)
 
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

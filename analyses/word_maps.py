@@ -14,31 +14,32 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens import cli
+from llavit_lens.options import CHECKED_MODEL, BaselineOption, FolderOption, ModelOption
+from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Ask about scenes with words, then with the picture.")
 def main(
-    model: cli.ModelOption = "demo:llavit",
-    baseline: cli.BaselineOption = "demo:baseline",
+    model: ModelOption = "demo:llavit",
+    baseline: BaselineOption = "demo:baseline",
     base: Annotated[
         str | None,
         typer.Option(
-            callback=cli.CHECKED_MODEL,
+            callback=CHECKED_MODEL,
             help="The language model that they were trained from. (default: the demo's)",
         ),
     ] = None,
     scenes: Annotated[int, typer.Option(max=100_000, help="Held-out scenes.")] = 200,
     seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
-    out: cli.FolderOption = None,
+    out: FolderOption = None,
 ) -> None:
-    from llavit_lens.reports.word_maps import word_maps_report
+    from llavit_lens.studies.word_maps.report import word_maps_report
 
     models = [model] if not baseline else [baseline, model]
     word_maps_report(models, base, scenes, seed, out)
 
 
 if __name__ == "__main__":
-    cli.run(app)
+    run(app)

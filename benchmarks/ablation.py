@@ -25,7 +25,7 @@ from rich.table import Table
 from torch import Tensor
 
 import llavit_lens as ll
-from llavit_lens.model import attention
+from llavit_lens.model.attention import visual_attention as attention
 from llavit_lens.vlm.vlm import VLM
 
 

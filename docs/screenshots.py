@@ -21,7 +21,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 from browser import explorer_server, open_browser  # noqa: E402
 
 from llavit_lens.disk import write_atomically  # noqa: E402
-from llavit_lens.miniature.scenes import PATCH, example_truth  # noqa: E402
+from llavit_lens.miniature.world.scenes import PATCH, example_truth  # noqa: E402
 
 COLORS = 256
 """A palette of so many makes a picture a third as large, and it looks the same."""

@@ -9,6 +9,7 @@ The names below are imported on first use, so that `import llavit_lens` itself c
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,14 @@ from llavit_lens.version import __version__
 
 if TYPE_CHECKING:
     from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError, LlavitLensError
-    from llavit_lens.evaluation.coco import coco_pictures
-    from llavit_lens.evaluation.labelled import LabelledObject, LabelledPicture
-    from llavit_lens.evaluation.readability import readability
+    from llavit_lens.evaluation.labelled.coco import coco_images
+    from llavit_lens.evaluation.labelled.images import LabelledImage, LabelledObject
+    from llavit_lens.evaluation.readability.readability import readability
+    from llavit_lens.images.layout import VisualLayout
+    from llavit_lens.images.regions import Box, Mask
     from llavit_lens.interop.bridge import to_transformer_lens
     from llavit_lens.interventions.ablation import ablate_visual_attention
+    from llavit_lens.interventions.attention_check import check_visual_attention
     from llavit_lens.interventions.knockout import knock_out, visual_attention
     from llavit_lens.interventions.patching import patch
     from llavit_lens.interventions.projections import text_projections
@@ -28,39 +32,36 @@ if TYPE_CHECKING:
     from llavit_lens.lens.attention import attention_patterns
     from llavit_lens.lens.input_similarity import input_similarity
     from llavit_lens.lens.logit_lens import logit_lens
-    from llavit_lens.lens.words import Words
+    from llavit_lens.results.words import Words
     from llavit_lens.vlm.answers import answer_log_prob
-    from llavit_lens.vlm.attention_check import check_visual_attention
-    from llavit_lens.vlm.layout import VisualLayout
     from llavit_lens.vlm.load import load
-    from llavit_lens.vlm.regions import Box, Pixels
     from llavit_lens.vlm.trace import Trace
     from llavit_lens.vlm.vlm import VLM
 
 _HOME = {
-    "Box": "llavit_lens.vlm.regions",
+    "Box": "llavit_lens.images.regions",
     "CheckpointError": "llavit_lens.errors",
     "ConfigurationError": "llavit_lens.errors",
     "ImageError": "llavit_lens.errors",
     "LlavitLensError": "llavit_lens.errors",
-    "LabelledObject": "llavit_lens.evaluation.labelled",
-    "LabelledPicture": "llavit_lens.evaluation.labelled",
-    "Pixels": "llavit_lens.vlm.regions",
+    "LabelledObject": "llavit_lens.evaluation.labelled.images",
+    "LabelledImage": "llavit_lens.evaluation.labelled.images",
+    "Mask": "llavit_lens.images.regions",
     "Trace": "llavit_lens.vlm.trace",
     "VLM": "llavit_lens.vlm.vlm",
-    "VisualLayout": "llavit_lens.vlm.layout",
-    "Words": "llavit_lens.lens.words",
+    "VisualLayout": "llavit_lens.images.layout",
+    "Words": "llavit_lens.results.words",
     "ablate_visual_attention": "llavit_lens.interventions.ablation",
     "answer_log_prob": "llavit_lens.vlm.answers",
     "attention_patterns": "llavit_lens.lens.attention",
-    "check_visual_attention": "llavit_lens.vlm.attention_check",
-    "coco_pictures": "llavit_lens.evaluation.coco",
+    "check_visual_attention": "llavit_lens.interventions.attention_check",
+    "coco_images": "llavit_lens.evaluation.labelled.coco",
     "input_similarity": "llavit_lens.lens.input_similarity",
     "knock_out": "llavit_lens.interventions.knockout",
     "load": "llavit_lens.vlm.load",
     "logit_lens": "llavit_lens.lens.logit_lens",
     "patch": "llavit_lens.interventions.patching",
-    "readability": "llavit_lens.evaluation.readability",
+    "readability": "llavit_lens.evaluation.readability.readability",
     "restore_map": "llavit_lens.interventions.restore",
     "text_projections": "llavit_lens.interventions.projections",
     "to_transformer_lens": "llavit_lens.interop.bridge",
@@ -73,10 +74,10 @@ __all__ = [
     "CheckpointError",
     "ConfigurationError",
     "ImageError",
+    "LabelledImage",
     "LabelledObject",
-    "LabelledPicture",
     "LlavitLensError",
-    "Pixels",
+    "Mask",
     "Trace",
     "VisualLayout",
     "Words",
@@ -85,7 +86,7 @@ __all__ = [
     "answer_log_prob",
     "attention_patterns",
     "check_visual_attention",
-    "coco_pictures",
+    "coco_images",
     "input_similarity",
     "knock_out",
     "load",
@@ -99,7 +100,23 @@ __all__ = [
 ]
 
 
+_RENAMED = {
+    "LabelledPicture": "LabelledImage",
+    "Pixels": "Mask",
+    "coco_pictures": "coco_images",
+}
+"""Names of version 0.1, which warn and go with the next one."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(
+            f"llavit_lens.{name} is now llavit_lens.{new}; the old name goes with the next version",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(import_module(__name__), new)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)

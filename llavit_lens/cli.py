@@ -6,7 +6,6 @@ Whatever needs PyTorch is imported inside the commands: help and usage errors an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -17,123 +16,32 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from llavit_lens.disk import check_file, user_path
-from llavit_lens.errors import ConfigurationError, ImageError, LlavitLensError
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import (
     PICTURES,
     TABLES,
     check_folder,
-    check_model,
     check_new_folder,
     check_out,
     check_out_folder,
-    check_text,
+)
+from llavit_lens.options import (
+    CHECKED_FILE,
+    CHECKED_IMAGE,
+    CHECKED_MODEL,
+    BaselineOption,
+    KOption,
+    LayersOption,
+    ModelOption,
+    OutOption,
+    Preset,
+    PromptOption,
+    checked,
+    path,
 )
 from llavit_lens.terminal import run
 from llavit_lens.version import __version__
 
-
-def path(text: str | Path) -> Path:
-    """The parser of options and arguments that are paths; `Path` takes an empty name for `.`.
-
-    Raises:
-        LlavitLensError: the name is empty.
-    """
-    if text == "":
-        raise LlavitLensError("the name of a file or folder is empty; give one")
-    return Path(text)
-
-
-def checked(check: Callable[[Any], object]) -> Callable[[Any], Any]:
-    """A callback for an option: `check` looks at the value, or at each of several.
-
-    None and '' are left to the command. So errors of names come before anything slow is imported.
-    Paths come out with `~` replaced, so that all that follows means the same place.
-    """
-
-    def one(value: Any) -> Any:
-        if value is None or value == "":
-            return value
-        check(value)
-        return user_path(value) if isinstance(value, Path) else value
-
-    def callback(value: Any) -> Any:
-        return [one(each) for each in value] if isinstance(value, list) else one(value)
-
-    return callback
-
-
-CHECKED_IMAGE = checked(partial(check_file, error=ImageError))
-CHECKED_FILE = checked(check_file)
-CHECKED_MODEL = checked(check_model)
-
-ModelOption = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        callback=CHECKED_MODEL,
-        help="demo:NAME, a checkpoint folder, or owner/name on the Hub.",
-    ),
-]
-BaselineOption = Annotated[
-    str | None,
-    typer.Option(
-        "--baseline",
-        callback=CHECKED_MODEL,
-        help="A second model to show beside it; '' for none.",
-    ),
-]
-BaseOption = Annotated[
-    str | None,
-    typer.Option(
-        callback=CHECKED_MODEL,
-        help="The language model that they were trained from: a folder or name.",
-    ),
-]
-ImageOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--image",
-        parser=path,
-        callback=CHECKED_IMAGE,
-        help="The picture; default: an example scene.",
-    ),
-]
-PromptOption = Annotated[
-    str | None,
-    typer.Option(
-        "--prompt",
-        callback=checked(partial(check_text, what="--prompt")),
-        help="What the model is asked.",
-    ),
-]
-LayersOption = Annotated[
-    str | None,
-    typer.Option(
-        "--layers",
-        help="'all' or numbers like '0,3,-1': 0 is the input, -1 the output. "
-        "Without it: input, middle and output for a picture, all for a table.",
-    ),
-]
-KOption = Annotated[int, typer.Option("-k", min=1, help="How many words.")]
-OutOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        parser=path,
-        callback=checked(partial(check_out, suffixes=PICTURES + TABLES)),
-        help="Where to write: .png, .pdf or .svg (picture), .csv or .parquet (table).",
-    ),
-]
-FolderOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        parser=path,
-        callback=checked(check_out_folder),
-        help="Folder for the table (.csv) and a figure of it (.png, .pdf).",
-    ),
-]
 app = typer.Typer(
     help="See, in words, what a vision-language model makes of every patch of a picture.",
     no_args_is_help=True,
@@ -186,14 +94,6 @@ class VisualAttention(StrEnum):
     none = "none"
 
 
-class Preset(StrEnum):
-    """Sizes of the demo's training run."""
-
-    cpu = "cpu"
-    gpu = "gpu"
-    smoke = "smoke"
-
-
 def main() -> None:
     """Entry point of `llavit-lens`."""
     run(app)
@@ -243,7 +143,7 @@ def lens(
 
     Prints the most frequent words of each layer; --out also draws them or saves them all.
     """
-    from llavit_lens.reports.lens import logit_lens_report
+    from llavit_lens.commands.lens import logit_lens_report
 
     logit_lens_report(image, model, baseline or None, prompt, layers, k, out, tile)
 
@@ -315,7 +215,7 @@ def readability(
     ] = None,
 ) -> None:
     """Measure whether words name what patches show, with chance, ceiling and floor."""
-    from llavit_lens.reports.readability import readability_report
+    from llavit_lens.commands.readability import readability_report
 
     readability_report(
         model, scenes, seed, coco, images, words, probe, floor, out or [], _pixels(orientation)
@@ -438,7 +338,7 @@ def draw(
     scene: Annotated[str | None, typer.Option(help="Name of an example scene.")] = None,
 ) -> None:
     """Draw an example scene with what demo:baseline and demo:llavit make of it."""
-    from llavit_lens.figures.showcase import draw_demo
+    from llavit_lens.commands.demo import draw_demo
 
     draw_demo(out, scene)
     print(f"The picture is {out.resolve()}")
@@ -452,7 +352,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Score what the lens reads and the model answers, against the truth of new scenes."""
-    from llavit_lens.miniature.score import score_model
+    from llavit_lens.miniature.benchmark.score import score_model
     from llavit_lens.vlm.load import load
 
     scores = score_model(load(model), scenes, seed)  # its progress bar goes to stderr
@@ -487,7 +387,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a miniature model by the paper's two stages; run again, it goes on where it stopped."""
-    from llavit_lens.miniature.train import train_demo
+    from llavit_lens.miniature.recipe.train import train_demo
 
     folder = train_demo(variant.value, seed, out, preset=preset.value, shared=shared, anew=anew)
     print(f"The model is {folder.resolve()}")

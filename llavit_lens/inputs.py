@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from importlib.resources import files
+from operator import index
 from pathlib import Path
+from typing import Any, SupportsIndex
 
 from llavit_lens.disk import check_file, check_target, is_web_address, shown, user_path
 from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError
@@ -187,3 +189,10 @@ def _check_writable(folder: Path, name: str) -> None:
         raise ConfigurationError(
             f"cannot write {name}: no permission in the folder {shown(folder)}"
         )
+
+
+def whole_number(value: Any, name: str) -> int:
+    """The number. Raises ConfigurationError for what is none: a text, a fraction, True, None."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise ConfigurationError(f"{name}={value!r}: give a whole number")
+    return index(value)

@@ -14,10 +14,13 @@ os.environ.setdefault("WANDB_MODE", "disabled")
 import pytest
 import torch
 from hypothesis import settings
+from made_words import awkward_words, make_words
 from PIL import Image
 from tiny import tiny_image, tiny_llavit, tiny_processor
 
 from llavit_lens.model import LlavitForConditionalGeneration, LlavitProcessor
+
+__all__ = ["awkward_words", "make_words"]  # fixtures of `made_words`
 
 torch.set_num_threads(1)
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from llavit_lens.explorer.bench import Reading
 from llavit_lens.explorer.payload import CODES, NATS
+from llavit_lens.images.layout import VisualLayout
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
-from llavit_lens.lens.words import Words
-from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.results.words import Words
 from llavit_lens.vlm.vlm import VLM
 
 

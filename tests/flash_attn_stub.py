@@ -14,7 +14,7 @@ import transformers.modeling_flash_attention_utils as flash_utils
 from torch import Tensor
 from transformers.modeling_flash_attention_utils import _pad_input, _unpad_input
 
-import llavit_lens.model.mask as mask
+import llavit_lens.model.attention.mask as mask
 
 
 def flash_attn_varlen_func(

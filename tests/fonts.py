@@ -3,7 +3,7 @@
 import pytest
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.miniature.render import emoji_font_path
+from llavit_lens.miniature.world.render import emoji_font_path
 
 
 def _has_font() -> bool:

@@ -17,8 +17,8 @@ from PIL import Image
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from llavit_lens.evaluation.labelled import Change, LabelledObject, LabelledPicture
-from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.evaluation.labelled.images import Change, LabelledImage, LabelledObject
+from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.trace import Trace
 
 NAMES = ("dog", "cat", "bus", "tree", "cup")
@@ -89,7 +89,7 @@ Place = tuple[str, str, tuple[int, int, int, int]]
 """Name, color, and (left, top, right, bottom) in patches."""
 
 
-def picture(*places: Place, changes: Any = ()) -> LabelledPicture:
+def picture(*places: Place, changes: Any = ()) -> LabelledImage:
     """A drawn and labelled picture; `changes` are (kind, number of the object, new name, color)."""
     masks = [_mask(box) for _, _, box in places]
     things = tuple(
@@ -103,7 +103,7 @@ def picture(*places: Place, changes: Any = ()) -> LabelledPicture:
         old_name, old_color, _ = places[number]
         old, now = (old_name, name) if kind == "replace" else (old_color, color)
         made.append(Change(kind, _draw(new), masks[number], old, now))
-    return LabelledPicture(_draw(places), things, changes=tuple(made))
+    return LabelledImage(_draw(places), things, changes=tuple(made))
 
 
 def _mask(box: tuple[int, int, int, int]) -> np.ndarray:
@@ -120,7 +120,7 @@ def _draw(places: Any) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def world(count: int = 12, seed: int = 0) -> list[LabelledPicture]:
+def world(count: int = 12, seed: int = 0) -> list[LabelledImage]:
     """Pictures of two things each, of different names and colors, with both changes."""
     rng = np.random.default_rng(seed)
     made = []

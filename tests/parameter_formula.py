@@ -6,8 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-from llavit_lens.evaluation.cost.parameters import ParameterCount
 from llavit_lens.model import LlavitConfig
+from llavit_lens.studies.costs.parameters import ParameterCount
 
 
 def parameters_by_formula(config: LlavitConfig) -> ParameterCount:

@@ -23,8 +23,8 @@ from tiny import (
 )
 
 from llavit_lens import cli
+from llavit_lens.commands import lens as reports
 from llavit_lens.errors import CheckpointError
-from llavit_lens.reports import lens as reports
 
 DEPTH = tiny_config_arguments()["text_config"].num_hidden_layers
 ANALYSES = Path(__file__).parent.parent / "analyses"
@@ -128,7 +128,7 @@ def test_tokens_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
         ids=np.array([[[0], [1], [1]]]),
         values=np.zeros((1, 3, 1)),
         strings={0: "[red]\x1b[31m", 1: "\n"},
-        layout=types.SimpleNamespace(on_picture=np.ones(3, dtype=bool)),
+        layout=types.SimpleNamespace(on_image=np.ones(3, dtype=bool)),
     )
     reports._print_frequent("[bold]m", words, 5)  # type: ignore[arg-type]
     out = capsys.readouterr().out
@@ -230,7 +230,7 @@ def test_demo_score(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "guess": {"vision_centric": 0.19},
         "best_layer": row,
     }
-    calls = _record(monkeypatch, "llavit_lens.miniature.score", "score_model", scores)
+    calls = _record(monkeypatch, "llavit_lens.miniature.benchmark.score", "score_model", scores)
     arguments = ("demo", "score", "--model", folder / "llavit", "--scenes", 7, "--seed", 3)
     code, out, _ = run(*arguments, "--json")
     assert code == 0 and json.loads(out) == scores
@@ -244,7 +244,7 @@ def test_demo_score(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_demo_train(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = tmp_path / "model"
-    calls = _record(monkeypatch, "llavit_lens.miniature.train", "train_demo", done)
+    calls = _record(monkeypatch, "llavit_lens.miniature.recipe.train", "train_demo", done)
     arguments = ("--variant", "separate_qkv", "--seed", 5, "--out", tmp_path, "--preset", "gpu")
     code, out, _ = run("demo", "train", *arguments)
     assert code == 0 and str(done) in out
@@ -255,7 +255,7 @@ def test_demo_train(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_demo_draw(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = _record(monkeypatch, "llavit_lens.figures.showcase", "draw_demo", None)
+    calls = _record(monkeypatch, "llavit_lens.commands.demo", "draw_demo", None)
     code, out, _ = run("demo", "draw", "--out", tmp_path / "d.png", "--scene", "zoo")
     assert code == 0 and calls == [((tmp_path / "d.png", "zoo"), {})]
     assert str(tmp_path / "d.png") in out

@@ -19,11 +19,11 @@ from PIL import Image
 from llavit_lens import cli
 from llavit_lens.disk import check_file, has_file, user_path
 from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError, LlavitLensError
-from llavit_lens.figure_cli import figure_app
 from llavit_lens.inputs import check_model, check_out, check_out_folder
 from llavit_lens.model.checkpoints.small_files import check_small_files
-from llavit_lens.reports.files import full_path, make_folder
-from llavit_lens.table_cli import table_app
+from llavit_lens.output import full_path, make_folder
+from llavit_lens.studies.paper_figures.options import figure_app
+from llavit_lens.studies.tables.options import table_app
 from llavit_lens.terminal import run
 
 ANALYSES = Path(__file__).parent.parent / "analyses"

@@ -16,8 +16,8 @@ from llavit_lens.explorer.view import MOST_WORDS
 
 if TYPE_CHECKING:
     from llavit_lens.explorer.pictures import Picture
-    from llavit_lens.lens.words import Words
     from llavit_lens.model.progress import Watch
+    from llavit_lens.results.words import Words
     from llavit_lens.vlm.trace import Trace
     from llavit_lens.vlm.vlm import VLM
 
@@ -314,6 +314,6 @@ def _check(folder: Path) -> None:
 
 
 def _depth(vlm: VLM) -> int:
-    from llavit_lens.vlm.anatomy import language_parts
+    from llavit_lens.vlm.decoder import language_parts
 
     return len(language_parts(vlm.model).layers)

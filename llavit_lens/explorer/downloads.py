@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from llavit_lens.explorer.bench import Reading
     from llavit_lens.explorer.pictures import Picture
-    from llavit_lens.vlm.layout import Tile
+    from llavit_lens.images.layout import Tile
 
 SCRIPTS = (
     "elements.js",

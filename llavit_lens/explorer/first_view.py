@@ -21,7 +21,7 @@ from typing import Any
 from llavit_lens.disk import write_text_atomically
 from llavit_lens.explorer.opening import Start, start_of
 from llavit_lens.explorer.view import View
-from llavit_lens.miniature.scenes import example_path, sharper_path
+from llavit_lens.miniature.world.scenes import example_path, sharper_path
 
 FILE = Path(str(files("llavit_lens"))) / "assets" / "first_view.json"
 
@@ -52,7 +52,7 @@ class FirstView:
 
 def first_view(view: View) -> FirstView | None:
     """The stored words, if they are those of this view."""
-    from llavit_lens.miniature.scenes import example_names
+    from llavit_lens.miniature.world.scenes import example_names
 
     plain = replace(view, layer=None, patch=None, color="probability", scale="", labels="")
     if plain != View(picture=example_names()[0]):

@@ -84,7 +84,7 @@ def opening_layer(reading: Reading) -> int:
     """The layer at which the model is surest of its words: the least mean entropy."""
     entropy = reading.words.entropy
     assert entropy is not None
-    shown = reading.words.layout.on_picture
+    shown = reading.words.layout.on_image
     return int(entropy[:, shown].mean(axis=1).argmin())
 
 
@@ -98,7 +98,7 @@ def opening_patch(reading: Reading, layer: int, difference: np.ndarray | None = 
         difference: float [n] at that layer (see `sides.apart_of`).
     """
     layout = reading.words.layout
-    patches = np.flatnonzero((layout.tile == 0) & layout.on_picture)
+    patches = np.flatnonzero((layout.tile == 0) & layout.on_image)
     if difference is not None:
         return int(patches[difference[patches].argmax()])
     tokens = reading.words.ids[layer, patches, 0].tolist()

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from llavit_lens.explorer.bench import Bench
     from llavit_lens.explorer.opening import Start
     from llavit_lens.explorer.pictures import Picture
+    from llavit_lens.images.layout import Tile
     from llavit_lens.lens.search import Found
-    from llavit_lens.vlm.layout import Tile
 
 
 _ZIP = ("zip", "application/zip")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from llavit_lens.explorer.bench import Reading
-    from llavit_lens.lens.words import Words
+    from llavit_lens.results.words import Words
 
 CODES = 65535
 NATS = 32.0

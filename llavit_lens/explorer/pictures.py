@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 
 from llavit_lens.errors import ImageError
 from llavit_lens.explorer.view import OWN
-from llavit_lens.miniature.scenes import example_names, example_path, example_truth, sharper_path
+from llavit_lens.miniature.world.scenes import (
+    example_names,
+    example_path,
+    example_truth,
+    sharper_path,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from llavit_lens.vlm.layout import VisualLayout
+    from llavit_lens.images.layout import VisualLayout
 
 LARGEST_SHOWN = 1280
 """Pixels of the longer side, as large as a screen shows."""
@@ -85,7 +90,7 @@ def example(name: str) -> Picture:
     Raises:
         ConfigurationError: there is no such scene.
     """
-    from llavit_lens.vlm.images import open_image, pixel_sha256  # PyTorch comes with it
+    from llavit_lens.images.open import open_image, pixel_sha256  # PyTorch comes with it
 
     path = example_path(name or None)
     image = open_image(path)
@@ -114,7 +119,7 @@ def uploaded(data: bytes, name: str = "the image", limits: Limits = LOCAL) -> Pi
 
 
 def _decoded(data: bytes, name: str, limits: Limits) -> Picture:
-    from llavit_lens.vlm.images import open_image, pixel_sha256
+    from llavit_lens.images.open import open_image, pixel_sha256
 
     image = open_image(data, max_pixels=limits.pixels, max_bytes=limits.bytes, name=name)
     if limits.side is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llavit_lens.vlm.layout import VisualLayout
+    from llavit_lens.images.layout import VisualLayout
 
 
 def place_of(layout: VisualLayout, patch: int) -> str:

@@ -4,23 +4,17 @@ draw_patch_words       the top word on every patch, at one layer
 draw_word_panels       the same for several layers and models, panel beside panel
 draw_selected_patches  a few numbered patches with their top-k words and values (Figures 1 and 4)
 draw_comparison        the demo's picture: scene, models and layers in one look
-draw_parameters        parameters of baseline and LLaViT (Table 4)
-draw_flops             FLOPs, the paper's and the true ones (Table 5)
 """
 
 from __future__ import annotations
 
 from llavit_lens.figures.demo import draw_comparison
-from llavit_lens.figures.flops import draw_flops
 from llavit_lens.figures.panels import draw_word_panels
-from llavit_lens.figures.parameters import draw_parameters
 from llavit_lens.figures.patch_words import draw_patch_words
 from llavit_lens.figures.selected import draw_selected_patches
 
 __all__ = [
     "draw_comparison",
-    "draw_flops",
-    "draw_parameters",
     "draw_patch_words",
     "draw_selected_patches",
     "draw_word_panels",

@@ -17,7 +17,7 @@ from llavit_lens.figures.patch_values import draw_color_scale, draw_values, outl
 from llavit_lens.figures.style import MUTED
 
 if TYPE_CHECKING:
-    from llavit_lens.lens.attention_patterns import AttentionPatterns, Head, Query
+    from llavit_lens.results.attention_patterns import AttentionPatterns, Head, Query
 
 # Inches.
 _EDGE, _GAP, _PANEL, _SCALE = 0.3, 0.25, 3.7, 3.2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from llavit_lens.lens.words import Words
+    from llavit_lens.results.words import Words
 
 
 def layer_number(words: Words, layer: int) -> int:

@@ -27,9 +27,9 @@ from llavit_lens.figures.style import MUTED, NEUTRAL, PALETTE, RIGHT, value_scal
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
 
-    from llavit_lens.lens.words import Words
-    from llavit_lens.vlm.layout import Tile, VisualLayout
-    from llavit_lens.vlm.vlm import ImageSource
+    from llavit_lens.images.layout import Tile, VisualLayout
+    from llavit_lens.images.open import ImageSource
+    from llavit_lens.results.words import Words
 
 Panels = Sequence[tuple[str, Sequence[tuple["Words", int]]]]
 """Rows of panels: a model's name, and the (words, layer) of each of its panels."""

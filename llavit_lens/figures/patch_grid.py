@@ -16,12 +16,12 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.fit import fit_words
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.style import DARK, LIGHT, LITERAL, NEUTRAL, PALETTE, RIGHT, ink
-from llavit_lens.vlm.images import open_image, pixel_sha256
+from llavit_lens.images.open import open_image, pixel_sha256
 
 if TYPE_CHECKING:
-    from llavit_lens.lens.words import Words
-    from llavit_lens.vlm.layout import Tile, VisualLayout
-    from llavit_lens.vlm.vlm import ImageSource
+    from llavit_lens.images.layout import Tile, VisualLayout
+    from llavit_lens.images.open import ImageSource
+    from llavit_lens.results.words import Words
 
 Truth = Sequence[Collection[str] | None]
 """For each visual token, in the layout's order, the true words of its patch; None: not known."""

@@ -18,7 +18,7 @@ from llavit_lens.figures.patch_grid import draw_image
 from llavit_lens.figures.style import DARK, LIGHT
 
 if TYPE_CHECKING:
-    from llavit_lens.vlm.layout import Tile, VisualLayout
+    from llavit_lens.images.layout import Tile, VisualLayout
 
 _FADED = 0.35  # how much of the picture is white, so that colors stand out
 _FAINTEST, _STRONGEST = 0.08, 0.85  # how much of the picture the color covers
@@ -43,7 +43,7 @@ def draw_values(
     gray = image.convert("L")
     draw_image(ax, Image.blend(gray, Image.new("L", gray.size, 255), _FADED), layout)
     chosen = layout.of_tile(tile)
-    chosen = chosen[layout.on_picture[chosen] & ~np.isnan(values[chosen])]
+    chosen = chosen[layout.on_image[chosen] & ~np.isnan(values[chosen])]
     corners = [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for x0, y0, x1, y1 in layout.boxes[chosen]]
     colors = palette(scale(values[chosen]))
     most = max(abs(scale.vmin or 0.0), abs(scale.vmax or 0.0))

@@ -13,9 +13,9 @@ from llavit_lens.figures.patch_grid import Truth, draw_image, draw_words, pictur
 from llavit_lens.figures.style import LITERAL, value_scale
 
 if TYPE_CHECKING:
-    from llavit_lens.lens.words import Words
-    from llavit_lens.vlm.layout import Tile
-    from llavit_lens.vlm.vlm import ImageSource
+    from llavit_lens.images.layout import Tile
+    from llavit_lens.images.open import ImageSource
+    from llavit_lens.results.words import Words
 
 
 def draw_patch_words(

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from llavit_lens.evaluation.untrained import UNTRAINED
+from llavit_lens.evaluation.readability.untrained import UNTRAINED
 from llavit_lens.figures.page import Page
 from llavit_lens.figures.style import LITERAL, MUTED
 

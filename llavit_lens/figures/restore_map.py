@@ -20,7 +20,7 @@ from llavit_lens.figures.patch_values import draw_color_scale, draw_values, tile
 from llavit_lens.figures.style import LITERAL, MUTED, ink
 
 if TYPE_CHECKING:
-    from llavit_lens.interventions.restore_map import RestoreMap
+    from llavit_lens.results.restore_map import RestoreMap
 
 # Blue took the answer further away, white did nothing, red brought it back: apart for people with
 # any color vision.

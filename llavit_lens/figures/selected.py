@@ -21,8 +21,8 @@ from llavit_lens.figures.patch_grid import draw_image, is_true, picture_of
 from llavit_lens.figures.style import BADGES, HIGHLIGHT, MUTED
 
 if TYPE_CHECKING:
-    from llavit_lens.lens.words import Word, Words
-    from llavit_lens.vlm.vlm import ImageSource
+    from llavit_lens.images.open import ImageSource
+    from llavit_lens.results.words import Word, Words
 
 Patch = tuple[int, int] | tuple[int, int, int]
 """(row, column) on the grid of the first tile, or (row, column, tile)."""

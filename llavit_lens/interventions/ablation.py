@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 from torch import Tensor
 
 from llavit_lens.interventions.changes import Change, changed
+from llavit_lens.interventions.passes import follow_passes
 from llavit_lens.vlm.acting import acting
 from llavit_lens.vlm.hooks import hook_points, set_hook
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
-from llavit_lens.vlm.passes import follow_passes
 from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.vlm import VLM
 

@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.edges import Edges
 from llavit_lens.interventions.masks import Keys, as_allowed
+from llavit_lens.interventions.passes import Pass, follow_passes
 from llavit_lens.interventions.verify import Expected, stop_verifying, verify_next_call
 from llavit_lens.model.compat import CACHE, cache_of
 from llavit_lens.vlm.acting import Acting, acting
-from llavit_lens.vlm.anatomy import decoder_of
 from llavit_lens.vlm.attention_choice import attention_by, check_attention
+from llavit_lens.vlm.decoder import decoder_of
 from llavit_lens.vlm.hooks import hook_points
-from llavit_lens.vlm.passes import Pass, follow_passes
 from llavit_lens.vlm.turns import owned
 from llavit_lens.vlm.vlm import VLM
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.layout import VisualLayout
-from llavit_lens.vlm.passes import Pass
-from llavit_lens.vlm.regions import Box, Pixels, area_of_pixels
+from llavit_lens.images.layout import VisualLayout
+from llavit_lens.images.regions import Box, Mask, area_of
+from llavit_lens.interventions.passes import Pass
 
 Name = Literal["visual", "text", "last", "all"]
 """`visual`: the tokens I_v of all pictures, those that end rows of tiles among them; `text`: all
@@ -26,9 +26,9 @@ be it generated or given; `all`: all of them.
 `last` needs to know how long the prompt is, as in all passes that go through the VLM. Where nobody
 told (see `VLM.reading`), it is the last token of each pass."""
 
-End = Name | Box | Pixels | tuple[float, float, float, float] | Sequence[int] | np.ndarray | Tensor
+End = Name | Box | Mask | tuple[float, float, float, float] | Sequence[int] | np.ndarray | Tensor
 """Tokens by name; by a part of the picture, a `Box` or a tuple (left, top, right, bottom) or
-`Pixels` or a bool mask [height, width], which hold the patches that they cover by half unless they
+`Mask` or a bool mask [height, width], which hold the patches that they cover by half unless they
 say otherwise; or by a list or tensor of their places in the sequence of the prompt (padding
 included); negative ones count from the prompt's end, whose last token is -1. A list of four numbers
 is refused: it could be a box. Padding belongs to no end."""
@@ -121,8 +121,8 @@ def _end(end: Any) -> Any:
             "bottom), or torch.tensor([...]) for places."
         )
     is_mask = isinstance(end, np.ndarray | Tensor) and end.dtype in (np.bool_, torch.bool)
-    if isinstance(end, Box | Pixels | tuple) or is_mask:
-        region = area_of_pixels(end)
+    if isinstance(end, Box | Mask | tuple) or is_mask:
+        region = area_of(end)
         if region is None:
             raise ConfigurationError(
                 f"{end!r} is no box; a tuple is (left, top, right, bottom) in pixels, and places "
@@ -137,7 +137,7 @@ def _end(end: Any) -> Any:
     if places.dtype == torch.bool:
         raise ConfigurationError(
             "places in the sequence are whole numbers, not a mask; for a mask of the picture pass "
-            "Pixels(mask)."
+            "Mask(mask)."
         )
     return places.long()
 
@@ -147,7 +147,7 @@ def _tokens(
 ) -> Tensor:
     """bool [B, S]."""
     real_BS = current.is_real
-    if isinstance(end, Box | Pixels):
+    if isinstance(end, Box | Mask):
         return _in_region(end, current.is_visual, layouts)
     if isinstance(end, Tensor):
         if end.max() >= real_BS.shape[1]:
@@ -193,9 +193,7 @@ def _last(current: Pass, prompt_length: int | None) -> Tensor:
     return torch.cat([torch.zeros_like(real_BS[:, : current.past]), new_BL & (after_BL == 1)], 1)
 
 
-def _in_region(
-    region: Box | Pixels, is_visual_BS: Tensor, layouts: Sequence[VisualLayout]
-) -> Tensor:
+def _in_region(region: Box | Mask, is_visual_BS: Tensor, layouts: Sequence[VisualLayout]) -> Tensor:
     batch = len(is_visual_BS)
     if not layouts:
         raise ConfigurationError(
@@ -210,7 +208,7 @@ def _in_region(
     found_BS = torch.zeros_like(is_visual_BS)
     for row in range(batch):  # the beams of a sample follow each other
         layout = layouts[row // (batch // len(layouts))]
-        places = np.sort(np.concatenate([layout.positions, layout.off_picture]))
+        places = np.sort(np.concatenate([layout.positions, layout.off_image]))
         visual = is_visual_BS[row].nonzero().squeeze(1).cpu().numpy()
         padding = visual[0] - places[0] if len(visual) == len(places) else -1
         if padding < 0 or not np.array_equal(visual, places + padding):

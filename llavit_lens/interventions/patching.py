@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.images.layout import VisualLayout
+from llavit_lens.images.open import ImageSource
+from llavit_lens.images.regions import Box, Region, area_of, cells_of, shape_of
+from llavit_lens.interventions.passes import Pass, follow_passes
 from llavit_lens.interventions.token_rows import Tokens, read_tokens, write_tokens
 from llavit_lens.lens.text_tokens import check_position
 from llavit_lens.model.hook_points import PATTERN_HOOKS, ROTATED_HOOKS
 from llavit_lens.vlm.hooks import NamedHook, Names, hook_points, select
-from llavit_lens.vlm.layout import VisualLayout
-from llavit_lens.vlm.passes import Pass, follow_passes
-from llavit_lens.vlm.regions import Box, Region, area_of_pixels, cells_of, shape_of
 from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource, Prompt
+from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, Prompt
 
 Positions = Literal["visual", "last", "all"] | Sequence[int]
 """All visual tokens, the last token of the prompt, all its tokens, or tokens by their number."""
@@ -141,7 +142,7 @@ class _Places:
         self.to_region = from_region if to_region is None else to_region
         self.taken = None if from_region is None else cells_of(source, from_region)
         self.in_boxes = all(
-            isinstance(area_of_pixels(region), Box) for region in (from_region, self.to_region)
+            isinstance(area_of(region), Box) for region in (from_region, self.to_region)
         )
 
     def in_source(self, current: Pass) -> Tensor:

@@ -16,19 +16,20 @@ from rich.progress import Progress
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.interventions.restore_map import RestoreMap
+from llavit_lens.images.open import ImageSource
+from llavit_lens.images.regions import Region
+from llavit_lens.interventions.passes import follow_passes
 from llavit_lens.interventions.restore_places import Place, PlaceKind, places_of
 from llavit_lens.interventions.token_rows import Tokens, write_tokens
 from llavit_lens.model.hook_points import PATTERN_HOOKS, TEXT_HOOKS, VISUAL_HOOKS
-from llavit_lens.vlm.anatomy import language_parts
+from llavit_lens.results.restore_map import RestoreMap
 from llavit_lens.vlm.answers import Answer, answer_tokens, log_prob_of_tokens
+from llavit_lens.vlm.decoder import language_parts
 from llavit_lens.vlm.hooks import NamedHook, full_name
 from llavit_lens.vlm.layers import Layers, layer_indices
-from llavit_lens.vlm.passes import follow_passes
-from llavit_lens.vlm.regions import Region
 from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.turns import turn
-from llavit_lens.vlm.vlm import VLM, ImageSource, Prompt
+from llavit_lens.vlm.vlm import VLM, Prompt
 
 LEAST_DIFFERENCE = 0.01
 """Nats that the answer must be likelier on the clean picture: below, a share of them is noise."""

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.images.layout import VisualLayout
+from llavit_lens.images.regions import Region, cells_of
 from llavit_lens.lens.text_tokens import text_tokens
-from llavit_lens.vlm.layout import VisualLayout
-from llavit_lens.vlm.regions import Region, cells_of
+from llavit_lens.results.restore_map import Place
 from llavit_lens.vlm.vlm import VLM, Prompt
 
 PlaceKind = Literal["patches", "rows", "visual", "last", "text"]
 """Each patch (or the window around it), each row of patches, all visual tokens, the last token of
 the prompt, each text token from the picture on."""
-
-
-class Place(NamedTuple):
-    """Tokens that are restored together."""
-
-    kind: str
-    """"patch", "row", "visual", "object", "last" or "text"."""
-    name: str
-    """What a person calls it: the object's name, the token's text, "row 3"."""
-    tokens: np.ndarray
-    """int64 [m], positions in the prompt."""
-    cell: int
-    """Index of the patch in the layout, of the window's middle; -1 where it is no patch."""
 
 
 def places_of(
@@ -57,12 +45,12 @@ def places_of(
     for kind in kinds:
         if kind == "patches":
             found += [
-                _patch(layout, cell, window) for cell in np.flatnonzero(layout.on_picture).tolist()
+                _patch(layout, cell, window) for cell in np.flatnonzero(layout.on_image).tolist()
             ]
         elif kind == "rows":
             found += _rows(layout)
         elif kind == "visual":
-            tokens = np.sort(np.concatenate([layout.positions, layout.off_picture]))
+            tokens = np.sort(np.concatenate([layout.positions, layout.off_image]))
             found.append(Place("visual", "whole picture", tokens, -1))
         elif kind == "last":
             found.append(Place("last", "last token", np.array([prompt.length - 1]), -1))

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.interventions.passes import Pass
 from llavit_lens.model.hook_points import PATTERN_HOOKS, TEXT_HOOKS, VISUAL_HOOKS
-from llavit_lens.vlm.passes import Pass
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.lens.attention_patterns import AttentionPatterns, Query, QueryToken
+from llavit_lens.images.open import ImageSource
 from llavit_lens.lens.text_tokens import check_position, find_text, text_tokens
-from llavit_lens.vlm.anatomy import language_parts
+from llavit_lens.results.attention_patterns import AttentionPatterns, Query, QueryToken
+from llavit_lens.vlm.decoder import language_parts
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.turns import turn
-from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, ImageSource, Prompt
+from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, Prompt
 
 
 @torch.no_grad()
@@ -64,7 +65,7 @@ def attention_patterns(
     def keep(pattern_BHLS: Tensor, where: NamedHook) -> None:
         kept = pattern_BHLS[0, chosen_heads][:, rows.to(pattern_BHLS.device)].float().cpu().numpy()
         weights[where.layer()] = kept[:, :, layout.positions]
-        all_visual = np.concatenate([layout.positions, layout.off_picture])
+        all_visual = np.concatenate([layout.positions, layout.off_image])
         shares[where.layer()] = kept[:, :, all_visual].sum(-1)
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in chosen_layers]

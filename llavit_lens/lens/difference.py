@@ -8,10 +8,10 @@ from typing import TypeVar
 import numpy as np
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.images.layout import VisualLayout
 from llavit_lens.lens.follow import cosines, own_log_probabilities
 from llavit_lens.lens.token_strings import token_strings
-from llavit_lens.lens.words import Words
-from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.results.words import Words
 from llavit_lens.vlm.trace import Trace
 
 
@@ -73,7 +73,7 @@ def partners(a: VisualLayout, b: VisualLayout) -> np.ndarray:
     """int64 [n of a]: for each patch of `a` the one of `b` that is nearest to it on the picture:
     of the same kind of tile (base or detail; base, where `b` has no other) and not padding."""
     found = np.zeros(len(a), np.int64)
-    kinds = (b.on_picture & (b.tile == 0), b.on_picture & (b.tile > 0))
+    kinds = (b.on_image & (b.tile == 0), b.on_image & (b.tile > 0))
     for kind, own in enumerate((a.tile == 0, a.tile > 0)):
         candidates = np.flatnonzero(kinds[kind] if kinds[kind].any() else kinds[0])
         centers = _centers(b.boxes[candidates])

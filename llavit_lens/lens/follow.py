@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.token_strings import token_strings
-from llavit_lens.lens.words import Words
+from llavit_lens.results.words import Words
 from llavit_lens.vlm.float32 import full_float32
 from llavit_lens.vlm.trace import Trace
 from llavit_lens.vlm.unembedding import logits_of

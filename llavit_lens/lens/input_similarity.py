@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 from llavit_lens.lens.token_strings import string_of, token_strings
 from llavit_lens.lens.topk import topk_unembed
-from llavit_lens.lens.words import Words
+from llavit_lens.results.words import Words
 from llavit_lens.vlm.float32 import full_float32
 from llavit_lens.vlm.require import require_trace
 from llavit_lens.vlm.trace import Trace

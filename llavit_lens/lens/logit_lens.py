@@ -10,7 +10,7 @@ import torch
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.token_strings import string_of, token_strings
 from llavit_lens.lens.topk import topk_unembed
-from llavit_lens.lens.words import Tracked, Words
+from llavit_lens.results.words import Tracked, Words
 from llavit_lens.vlm.require import require_trace
 from llavit_lens.vlm.trace import Trace
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llavit_lens.lens.follow import Tokens, cosines, log_probabilities, tokens_of
-from llavit_lens.lens.words import Words
+from llavit_lens.results.words import Words
 from llavit_lens.vlm.trace import Trace
 
 
@@ -20,18 +20,18 @@ class Found:
         cosine: float32 [n], the largest cosine of a visual token at the input with their
             embeddings (Eq. 4).
         values: float32 [layers + 1, n], log-probabilities by the logit lens, in nats.
-        on_picture: bool [n], False where a patch shows only padding.
+        on_image: bool [n], False where a patch shows only padding.
     """
 
     tokens: Tokens
     cosine: np.ndarray
     values: np.ndarray
-    on_picture: np.ndarray
+    on_image: np.ndarray
 
     @property
     def best(self) -> tuple[int, int]:
         """(layer, patch) where on the picture the word is likeliest; of equals the first."""
-        seen = np.where(self.on_picture, self.values, -np.inf)
+        seen = np.where(self.on_image, self.values, -np.inf)
         layer, patch = np.unravel_index(int(seen.argmax()), seen.shape)
         return int(layer), int(patch)
 
@@ -54,5 +54,5 @@ def search(word: str, trace: Trace, words: Words) -> Found:
         tokens,
         cosines(trace, tokens.ids).max(axis=1),
         np.minimum(np.logaddexp.reduce(values, axis=2), 0.0),
-        words.layout.on_picture,
+        words.layout.on_image,
     )

@@ -22,7 +22,7 @@ def text_tokens(vlm: VLM, prompt: Prompt) -> list[TextToken]:
     """All tokens of a prompt but the image's, in order."""
     table = token_strings(vlm.tokenizer)
     ids = prompt.inputs["input_ids"][0].tolist()
-    visual = {*prompt.layout.positions.tolist(), *prompt.layout.off_picture.tolist()}
+    visual = {*prompt.layout.positions.tolist(), *prompt.layout.off_image.tolist()}
     return [
         TextToken(position, string_of(table, token))
         for position, token in enumerate(ids)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.inputs import whole_number
 from llavit_lens.vlm.float32 import full_float32
 from llavit_lens.vlm.unembedding import logits_of
-from llavit_lens.vlm.whole import whole_number
 
 BUDGET_BYTES = 192 * 1024 * 1024
 # Float32 buffers of the size of a logits tile that are alive at once.

@@ -1,27 +1,11 @@
-"""One number for the world as it is: scenes, captions and questions.
+"""The place of `llavit_lens.miniature.world.fingerprint` in version 0.1; goes with the next one."""
 
-Results are comparable only if they are of one world. The counted runs of the miniature study carry
-this number, and a test holds it fast.
-"""
+import warnings
 
-from __future__ import annotations
+from llavit_lens.miniature.world.fingerprint import *  # noqa: F403
 
-import functools
-import hashlib
-import json
-import random
-
-from llavit_lens.miniature.captions import caption
-from llavit_lens.miniature.questions import questions
-from llavit_lens.miniature.scenes import sample_scene
-
-
-@functools.cache
-def world_fingerprint(scenes: int = 500) -> str:
-    """16 hexadecimal digits of the first scenes and of what is said and asked about them."""
-    digest = hashlib.sha256()
-    for seed in range(scenes):
-        scene, rng = sample_scene(seed), random.Random(f"fingerprint {seed}")
-        record = [scene.to_dict(), caption(scene, rng), questions(scene, rng)]
-        digest.update(json.dumps(record).encode())
-    return digest.hexdigest()[:16]
+warnings.warn(
+    "llavit_lens.miniature.fingerprint is now llavit_lens.miniature.world.fingerprint",
+    DeprecationWarning,
+    stacklevel=2,
+)

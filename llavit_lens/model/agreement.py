@@ -17,7 +17,7 @@ from llavit_lens.model.chat import chat_prompt
 from llavit_lens.model.checkpoints.detect import HUGGING_FACE_TYPES
 from llavit_lens.model.processing import check_tiles, makes_tiles, merge_type_of
 from llavit_lens.model.tiles import are_pairs, tile_grid, token_order
-from llavit_lens.model.towers import CLASS_TOKENS, check_layers
+from llavit_lens.model.tower_rules import CLASS_TOKENS, check_layers
 
 _MOST_TIMES_THE_TOWER = 64
 """How many times the vision tower's square a processor may resize an image to."""

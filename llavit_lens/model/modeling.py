@@ -23,18 +23,18 @@ from transformers.utils.generic import can_return_tuple
 
 from llavit_lens.disk import new_file_mode
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.compat import CACHE, WholePrompts, one_cache, rename_cache
-from llavit_lens.model.configuration import LlavitConfig
-from llavit_lens.model.decoders import MaskKeeping, build_decoder
-from llavit_lens.model.plan import plan_attention
-from llavit_lens.model.positions import (
+from llavit_lens.model.attention.plan import plan_attention
+from llavit_lens.model.attention.positions import (
     find_visual_positions,
     packed_samples,
     require_image_tokens,
 )
-from llavit_lens.model.routing import VisualTokens
+from llavit_lens.model.attention.routing import VisualTokens
+from llavit_lens.model.compat import CACHE, WholePrompts, one_cache, rename_cache
+from llavit_lens.model.configuration import LlavitConfig
+from llavit_lens.model.decoders import MaskKeeping, build_decoder
 from llavit_lens.model.tiles import check_pinpoints, tile_grid, token_order
-from llavit_lens.model.towers import check_tower
+from llavit_lens.model.tower_rules import check_tower
 
 # What a checkpoint holds too much for a model that ends no rows of tiles.
 _NEWLINE = r"^model\.image_newline$"

@@ -20,7 +20,7 @@ from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.compat import return_token_types
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.tiles import check_pinpoints, tile_grid, token_order
-from llavit_lens.model.towers import CLASS_TOKENS
+from llavit_lens.model.tower_rules import CLASS_TOKENS
 
 # What a vision tower expects of its pixels, whatever part of a picture they show.
 _PIXEL_SETTINGS = (

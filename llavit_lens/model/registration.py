@@ -8,7 +8,7 @@ from transformers.conversion_mapping import (
     register_checkpoint_conversion_mapping,
 )
 
-from llavit_lens.model.backends import register_attention
+from llavit_lens.model.attention.backends import register_attention
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.modeling import LlavitForConditionalGeneration, LlavitModel
 from llavit_lens.model.processing import LlavitProcessor

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llavit_lens.vlm.images import open_image
-from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.images.layout import VisualLayout
+from llavit_lens.images.open import open_image
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.trace import Trace
 from llavit_lens.vlm.vlm import VLM

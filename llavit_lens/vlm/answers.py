@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.images.open import ImageSource
 from llavit_lens.vlm.length import check_length
 from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import VLM, ImageSource, Prompt
+from llavit_lens.vlm.vlm import VLM, Prompt
 
 Answer = str | Sequence[int]
 """A text, exactly as it goes on from the prompt, or token ids."""

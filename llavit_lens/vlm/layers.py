@@ -7,7 +7,7 @@ from operator import index
 from typing import Any, SupportsIndex
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.anatomy import language_parts, refuse_peft
+from llavit_lens.vlm.decoder import language_parts, refuse_peft
 
 Layers = str | int | slice | Iterable[int]
 """Decoder layers, counted from 0 as in the names of hook points: "all", one, a slice, a range or

@@ -28,8 +28,8 @@ from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensEr
 from llavit_lens.model import progress
 from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.checkpoints.detect import is_llava, read_config
-from llavit_lens.model.checkpoints.layouts import refuse_faults
-from llavit_lens.model.checkpoints.places import local_folder
+from llavit_lens.model.checkpoints.hub import local_folder
+from llavit_lens.model.checkpoints.key_names import refuse_faults
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.sizes import check_sizes
 from llavit_lens.model.checkpoints.small_files import check_small_files, generation_file

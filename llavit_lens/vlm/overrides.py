@@ -10,7 +10,7 @@ from transformers import LlavaProcessor
 from llavit_lens.errors import ConfigurationError, one_line
 from llavit_lens.model import LlavitConfig, LlavitProcessor
 from llavit_lens.model.checkpoints.detect import HUGGING_FACE_TYPES
-from llavit_lens.model.towers import token_settings
+from llavit_lens.model.tower_rules import token_settings
 
 _LLAVIT_SWITCHES = frozenset(LlavitConfig.__annotations__)
 _TILING = ("mm_patch_merge_type", "image_grid_pinpoints")

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.acting import acting
-from llavit_lens.vlm.anatomy import LanguageParts
-from llavit_lens.vlm.layout import VisualLayout
+from llavit_lens.vlm.decoder import LanguageParts
 from llavit_lens.vlm.unembedding import final_norm
 
 

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.anatomy import decoder_of
+from llavit_lens.vlm.decoder import decoder_of
 
 _PATIENCE = 1.0
 """Seconds after which a waiting thread looks whether the one that it waits for is still there."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.anatomy import LanguageParts
+from llavit_lens.vlm.decoder import LanguageParts
 from llavit_lens.vlm.float32 import full_float32, product_roundoff, unit_roundoff
 
 _CHUNK = 256

@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.images.layout import VisualLayout
+from llavit_lens.images.open import ImageSource, open_oriented, pixel_sha256
 from llavit_lens.inputs import check_text
 from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.chat import chat_prompt
@@ -20,13 +22,12 @@ from llavit_lens.model.self_check import check_release
 from llavit_lens.version import __version__
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
-from llavit_lens.vlm.anatomy import decoder_of, language_parts
+from llavit_lens.vlm.decoder import decoder_of, language_parts
 from llavit_lens.vlm.embedding import EmbeddingTable
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_points, hooks
-from llavit_lens.vlm.images import ImageSource, open_oriented, pixel_sha256
-from llavit_lens.vlm.layout import VisualLayout, layout_of
+from llavit_lens.vlm.layout import layout_of
 from llavit_lens.vlm.length import check_characters, check_length
 from llavit_lens.vlm.trace import Trace, record_residual_stream
 from llavit_lens.vlm.turns import check_none_open, turn

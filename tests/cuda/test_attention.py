@@ -30,7 +30,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 import llavit_lens as ll
-from llavit_lens.model.mask import FLASH_IN_RUNS
+from llavit_lens.model.attention.mask import FLASH_IN_RUNS
 
 BACKENDS = ("eager", "sdpa", "llavit_sdpa", "llavit_fa2", "flex_attention")
 DTYPES = (torch.float32, torch.bfloat16)

@@ -12,7 +12,7 @@ from on_device import LAYERS, PROMPT, UNIT, WIDTH, vlm_on
 from tiny import tiny_image
 
 import llavit_lens as ll
-from llavit_lens.miniature.scenes import example_names, example_path
+from llavit_lens.miniature.world.scenes import example_names, example_path
 
 IMAGE = tiny_image(1)
 DTYPES = (torch.float32, torch.bfloat16)

@@ -22,7 +22,7 @@ from llavit_lens.explorer.opening import Start
 from llavit_lens.explorer.pictures import OWN, Picture
 from llavit_lens.explorer.sides import Side
 from llavit_lens.explorer.switches import VOID, void_switches
-from llavit_lens.vlm.images import pixel_sha256
+from llavit_lens.images.open import pixel_sha256
 
 
 @pytest.fixture

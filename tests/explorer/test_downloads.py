@@ -21,7 +21,7 @@ from llavit_lens.explorer.pictures import OWN, Picture
 from llavit_lens.explorer.search import moving_payload
 from llavit_lens.explorer.sides import Side
 from llavit_lens.lens.search import search
-from llavit_lens.lens.words import Words
+from llavit_lens.results.words import Words
 
 HOSTILE = "</script><script>window.hacked=1</script><!--"
 

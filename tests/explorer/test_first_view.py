@@ -11,7 +11,7 @@ from explorer_readings import decoded
 from llavit_lens.explorer import first_view as module
 from llavit_lens.explorer.first_view import FILE, first_view, made_of, read_first_view
 from llavit_lens.explorer.view import View
-from llavit_lens.miniature.scenes import example_names
+from llavit_lens.miniature.world.scenes import example_names
 
 RENEW = "renew it: python -m llavit_lens.explorer.first_view"
 

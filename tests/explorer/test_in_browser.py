@@ -12,9 +12,9 @@ from explorer_readings import decoded
 from PIL import Image
 
 from llavit_lens.explorer.first_view import read_first_view
-from llavit_lens.lens.words import Words
-from llavit_lens.miniature.scenes import example_names, sharper_path
-from llavit_lens.miniature.scenes import example_path as path_of
+from llavit_lens.miniature.world.scenes import example_names, sharper_path
+from llavit_lens.miniature.world.scenes import example_path as path_of
+from llavit_lens.results.words import Words
 from llavit_lens.vlm.load import checkpoint_folder
 
 MILLISECONDS = 90_000  # on a machine with other work, PyTorch alone may take half a minute

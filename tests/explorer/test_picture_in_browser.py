@@ -320,7 +320,7 @@ def test_tiles_are_one_lattice(visit, image):
     page.get_by_label("Tiles in detail").check()
     top = reading.words.ids[0, :, 0]
     layout = reading.words.layout
-    shown = (layout.tile > 0) & layout.on_picture
+    shown = (layout.tile > 0) & layout.on_image
     page.wait_for_timeout(200)
     assert len(page.evaluate("window.drawn")) <= shown.sum()
     assert {reading.words.strings[i].strip() for i in top[shown]} >= {
@@ -363,7 +363,7 @@ def test_a_place_on_a_tile_of_the_second_model_alone(visit, image):
         "dog", [(name, r, search_for("dog", r.trace, r.words)) for name, r in pair]
     )
     layout = other.words.layout
-    patch = int(np.flatnonzero((layout.tile > 1) & layout.on_picture)[-1])
+    patch = int(np.flatnonzero((layout.tile > 1) & layout.on_image)[-1])
     search["panes"][1] |= {"patch": patch, "slot": 2}
     page = visit(lead, other=other, search=search)
     page.get_by_role("button", name="Show where other has it likeliest").click()

@@ -12,7 +12,7 @@ from llavit_lens.errors import ImageError
 from llavit_lens.explorer import pictures
 from llavit_lens.explorer.pictures import LOCAL, PUBLIC, Limits, uploaded
 from llavit_lens.explorer.shelf import Shelf
-from llavit_lens.vlm import images
+from llavit_lens.images import open as images
 
 
 def png(width, height):

@@ -24,7 +24,7 @@ from llavit_lens.figures import (
 )
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.style import RIGHT, contrast, value_scale
-from llavit_lens.lens.words import Words
+from llavit_lens.results.words import Words
 
 MakeWords = Callable[..., Words]
 

@@ -14,8 +14,8 @@ from tiny_vlm import tiled_vlm, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.restore import restore_map
-from llavit_lens.interventions.restore_map import RestoreMap
 from llavit_lens.lens.attention import attention_patterns
+from llavit_lens.results.restore_map import RestoreMap
 from llavit_lens.vlm.vlm import VLM
 
 

@@ -127,12 +127,12 @@ def test_tokens_that_end_rows_of_tiles_are_visual_tokens(kind: str) -> None:
     vlm = tiled_vlm(kind)
     assert vlm.model.config.image_grid_pinpoints == PINPOINTS
     layout = vlm.prepare(tiny_image()).layout
-    assert len(layout.off_picture) > 0
+    assert len(layout.off_image) > 0
     with ll.ablate_visual_attention(vlm):
         _, cache = vlm.run_with_cache(tiny_image(), names_filter="*.hook_attn_out")
     for update in cache.values():
         silent = (update[0] == 0).all(-1).nonzero().squeeze(1).tolist()
-        assert silent == sorted([*layout.positions, *layout.off_picture])
+        assert silent == sorted([*layout.positions, *layout.off_image])
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])

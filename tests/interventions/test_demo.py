@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import llavit_lens as ll
-from llavit_lens.miniature.scenes import example_path, example_truth
+from llavit_lens.miniature.world.scenes import example_path, example_truth
 
 QUESTION = "what is at the left ?"
 CLEAN, CORRUPTED = example_path("sun-guitar"), example_path("kite-moon")

@@ -264,9 +264,9 @@ def test_behind_padding_the_last_token_is_the_prompts_too() -> None:
     ):
         vlm.model(**inputs)
     for row, pattern in enumerate(seen[0]):
-        on_picture = pattern[:, real[row]][..., visual[row]].amax((0, 2)) > 0
+        on_image = pattern[:, real[row]][..., visual[row]].amax((0, 2)) > 0
         first = int(visual[row][real[row]].int().argmax())
-        assert on_picture.nonzero().squeeze(1).tolist() == list(range(first, length - 1))
+        assert on_image.nonzero().squeeze(1).tolist() == list(range(first, length - 1))
 
 
 def test_places_from_the_end_of_the_prompt() -> None:
@@ -311,7 +311,7 @@ def test_an_object_of_the_picture(family: str) -> None:
     assert 1 < len(positions) < len(layout)
     logits = []
     box = (6, 3, 25, 20)
-    for end in (ll.Box(*box), box, ll.Pixels(mask), mask, positions, torch.as_tensor(positions)):
+    for end in (ll.Box(*box), box, ll.Mask(mask), mask, positions, torch.as_tensor(positions)):
         with ll.knock_out(vlm, ("all", end)):
             logits.append(vlm.run(image))
             logits.append(vlm.trace(image).hidden)
@@ -362,9 +362,9 @@ def test_tiles(kind: str) -> None:
     image = tiny_image(width=40, height=30)
     layout = vlm.prepare(image).layout
     whole = ll.Box(0, 0, 40, 30)
-    columns = torch.as_tensor([*layout.positions, *layout.off_picture])
+    columns = torch.as_tensor([*layout.positions, *layout.off_image])
     for edge, cut in (
-        (("all", whole), layout.positions[layout.on_picture]),
+        (("all", whole), layout.positions[layout.on_image]),
         ("all->visual", columns.numpy()),
     ):
         with ll.knock_out(vlm, edge):

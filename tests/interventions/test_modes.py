@@ -125,7 +125,7 @@ def test_sides_of_the_query(family: str, implementation: str) -> None:
 def test_patches_that_see_themselves_alone() -> None:
     vlm = tiled_vlm("spatial_unpad")
     layout = vlm.prepare(tiny_image()).layout
-    visual = torch.as_tensor(sorted([*layout.positions, *layout.off_picture]))
+    visual = torch.as_tensor(sorted([*layout.positions, *layout.off_image]))
     with ll.visual_attention(vlm, "self", layers=1):
         _, cache = vlm.run_with_cache(tiny_image(), names_filter="*.hook_pattern")
     for layer, alone in enumerate((False, True, False)):

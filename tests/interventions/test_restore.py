@@ -167,7 +167,7 @@ def test_tiles() -> None:
         batch_size=4,
     )
     assert found.effect[0, 0] == pytest.approx(1, abs=1e-3)
-    assert len(found.places[0].tokens) == len(found.layout) + len(found.layout.off_picture)
+    assert len(found.places[0].tokens) == len(found.layout) + len(found.layout.off_image)
     assert found.places[1].name == "row 0 of tile 0"
 
 

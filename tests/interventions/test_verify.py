@@ -16,7 +16,7 @@ from transformers.masking_utils import sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 import llavit_lens as ll
-from llavit_lens.model.eager import eager_attention
+from llavit_lens.model.attention.eager import eager_attention
 from llavit_lens.vlm.vlm import VLM
 
 WRONG = "an edge was not cut: in layer 1, head"

@@ -12,14 +12,14 @@ from tiny import tiny_image
 from tiny_vlm import tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.interventions.attention_check import check_visual_attention
 from llavit_lens.interventions.restore import restore_map
 from llavit_lens.lens.attention import attention_patterns
-from llavit_lens.lens.attention_distance import attention_distances
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.topk import topk_unembed
+from llavit_lens.studies.attention_distance.distances import attention_distances
 from llavit_lens.vlm.answers import answer_log_prob
-from llavit_lens.vlm.attention_check import check_visual_attention
 from llavit_lens.vlm.trace import Trace
 
 

@@ -109,7 +109,7 @@ def test_tiles_and_newlines() -> None:
     vlm = tiled_vlm("spatial_unpad")
     wide = tiny_image(0, 60, 30)
     found = attention_patterns(vlm, wide, PROMPT, queries=["last", (1, 1, 2)])
-    off = vlm.prepare(wide, PROMPT).layout.off_picture
+    off = vlm.prepare(wide, PROMPT).layout.off_image
     assert len(off) and (found.share_on_visual > found.weights.sum(-1)).any()
     assert found.queries[1].name == "patch at row 1, column 1 of tile 2"
     newline = attention_patterns(vlm, wide, PROMPT, queries=int(off[0]))

@@ -115,14 +115,14 @@ def test_words_that_cannot_be_held_against_each_other(readings):
 def test_no_partner_is_padding(image):
     tall = image.resize((40, 100))  # on a grid of tiles that it does not fill
     whole, padded = (reading_of(tiled_vlm(k), tall).words.layout for k in ("llava_next", "spatial"))
-    assert not padded.on_picture[padded.tile > 0].all()
+    assert not padded.on_image[padded.tile > 0].all()
     found = partners(whole, padded)
-    assert padded.on_picture[found].all()
+    assert padded.on_image[found].all()
     assert ((padded.tile[found] > 0) == (whole.tile > 0)).all()
     centers = [(x.boxes[:, :2] + x.boxes[:, 2:]) / 2 for x in (whole, padded)]
     for patch, partner in enumerate(found):
         apart = ((centers[1] - centers[0][patch]) ** 2).sum(1)
-        same = padded.on_picture & ((padded.tile > 0) == (whole.tile[patch] > 0))
+        same = padded.on_image & ((padded.tile > 0) == (whole.tile[patch] > 0))
         assert apart[partner] <= apart[same].min() + 1e-9
 
 

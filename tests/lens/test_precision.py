@@ -13,7 +13,7 @@ import torch
 from tiny import tiny_image
 from tiny_vlm import FAMILIES, tiny_vlm
 
-from llavit_lens.evaluation.probe import Probe
+from llavit_lens.evaluation.readability.probe import Probe
 from llavit_lens.lens.difference import difference
 from llavit_lens.lens.follow import cosines, log_probabilities
 from llavit_lens.lens.input_similarity import input_similarity

@@ -51,6 +51,6 @@ def test_padding_is_no_best_place(trace):
     found = search("dog", trace, logit_lens(trace, 1))
     patch = found.best[1]
     seen = np.arange(found.values.shape[1]) != patch
-    other = replace(found, on_picture=seen)
+    other = replace(found, on_image=seen)
     assert other.best[1] != patch
     assert other.values[other.best] == found.values[:, seen].max()

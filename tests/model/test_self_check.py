@@ -13,7 +13,9 @@ import transformers
 
 import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model import attention, plan, self_check
+from llavit_lens.model import self_check
+from llavit_lens.model.attention import plan
+from llavit_lens.model.attention import visual_attention as attention
 from llavit_lens.model.decoders import DECODERS
 from llavit_lens.model.self_check import check_release
 from llavit_lens.model.tested import NEWEST_TESTED

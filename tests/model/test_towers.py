@@ -25,7 +25,7 @@ from transformers import CLIPImageProcessorPil, Dinov2WithRegistersConfig
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration, LlavitProcessor
-from llavit_lens.model.towers import token_settings
+from llavit_lens.model.tower_rules import token_settings
 
 STRATEGY = {"clip": "default", "siglip": "full", "dinov2": "default"}
 

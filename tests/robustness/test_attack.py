@@ -25,9 +25,9 @@ from tiny import tiny_image, tiny_llavit, tiny_processor
 
 import llavit_lens as ll
 from llavit_lens import cli
-from llavit_lens.evaluation.labelled import LazyPictures
-from llavit_lens.miniature.run_file import Run, load_run
-from llavit_lens.vlm.images import open_image
+from llavit_lens.evaluation.labelled.images import LazyPictures
+from llavit_lens.images.open import open_image
+from llavit_lens.studies.tables.run_file import Run, load_run
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +116,7 @@ def test_coco(tmp_path: Path) -> None:
             )
     path = tmp_path / "coco.json"
     path.write_text(json.dumps(whole))
-    right = _objects(ll.coco_pictures(path, tmp_path, changes=False))
+    right = _objects(ll.coco_images(path, tmp_path, changes=False))
 
     def make(random: Random) -> Case:
         content = deepcopy(whole)
@@ -134,7 +134,7 @@ def test_coco(tmp_path: Path) -> None:
         path.write_text(json.dumps(content))
         return Case(
             f"{part}: {done}"[:200],
-            lambda: _objects(ll.coco_pictures(path, tmp_path, changes=False)),
+            lambda: _objects(ll.coco_images(path, tmp_path, changes=False)),
             lambda objects: objects >= right,
         )
 

@@ -24,12 +24,12 @@ from tiny_vlm import tiny_vlm
 from llavit_lens.disk import write_folder_atomically
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.logit_lens import logit_lens
-from llavit_lens.lens.words import Words
-from llavit_lens.miniature.run_file import Run, load_run, save_run
 from llavit_lens.model.checkpoints import convert as convert_module
 from llavit_lens.model.checkpoints.convert import convert
 from llavit_lens.model.checkpoints.source import open_source
-from llavit_lens.reports.files import write_files
+from llavit_lens.output import write_files
+from llavit_lens.results.words import Words
+from llavit_lens.studies.tables.run_file import Run, load_run, save_run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llavit_lens.miniature.captions import caption
-from llavit_lens.miniature.questions import questions
-from llavit_lens.miniature.scenes import sample_scene
-from llavit_lens.miniature.vocabulary import build_tokenizer
+from llavit_lens.miniature.recipe.vocabulary import build_tokenizer
+from llavit_lens.miniature.world.captions import caption
+from llavit_lens.miniature.world.questions import questions
+from llavit_lens.miniature.world.scenes import sample_scene
 from llavit_lens.training.collate import pad_examples
 from llavit_lens.training.conversations import (
     IGNORE,
@@ -100,7 +100,7 @@ def test_the_world_speaks_no_unknown_word(seed):
 
 
 def test_the_vocabulary_is_mostly_about_other_things():
-    from llavit_lens.miniature.vocabulary import world_words
+    from llavit_lens.miniature.recipe.vocabulary import world_words
 
     assert len(TOKENIZER) > 3000
     assert len(world_words()) < len(TOKENIZER) / 8

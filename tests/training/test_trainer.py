@@ -9,10 +9,10 @@ from tiny import PROMPT, tiny_llavit, tiny_tokenizer
 from torch.utils.data import Dataset
 from transformers import Qwen2Config, Qwen2ForCausalLM, TrainerCallback
 
-from llavit_lens.miniature import runs
-from llavit_lens.miniature.runs import Schedule, run
+from llavit_lens.training import run as runs
 from llavit_lens.training.collate import pad_examples
 from llavit_lens.training.conversations import IGNORE, Encoded
+from llavit_lens.training.run import Schedule, run
 from llavit_lens.training.stages import FINETUNE, PRETRAIN
 from llavit_lens.training.trainer import RecipeTrainer, target_loss
 

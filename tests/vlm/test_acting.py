@@ -333,7 +333,7 @@ def test_modules_replaced_after_the_hooks_were_set_are_found(
 
 
 def recorded(vlm: VLM) -> Any:
-    from llavit_lens.vlm.anatomy import language_parts
+    from llavit_lens.vlm.decoder import language_parts
     from llavit_lens.vlm.trace import record_residual_stream
 
     return record_residual_stream(vlm.model, language_parts(vlm.model), torch.tensor([0]))

@@ -22,7 +22,7 @@ from tiny_vlm import FAMILIES, plain_processor
 
 from llavit_lens import inputs
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError
-from llavit_lens.model.checkpoints import places
+from llavit_lens.model.checkpoints import hub as places
 from llavit_lens.vlm import load as load_function
 from llavit_lens.vlm.load import demo_names, load
 from llavit_lens.vlm.vlm import VLM

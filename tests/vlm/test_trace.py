@@ -12,7 +12,7 @@ from tiny_vlm import FAMILIES, LAYERS, WIDTH, tiny_vlm
 from torch import nn
 
 from llavit_lens.errors import ConfigurationError, ImageError
-from llavit_lens.vlm.images import pixel_sha256
+from llavit_lens.images.open import pixel_sha256
 from llavit_lens.vlm.vlm import VLM
 
 

@@ -24,7 +24,7 @@ from torch.nn.functional import log_softmax
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
-from llavit_lens.lens.words import Words
+from llavit_lens.results.words import Words
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.vlm import VLM
 
@@ -49,9 +49,9 @@ def test_states_are_the_models_own(vlm: VLM, dtype: torch.dtype) -> None:
     assert trace.hidden.shape == (LAYERS + 1, len(trace.layout), WIDTH)
     for layer in range(LAYERS):
         assert torch.equal(trace.hidden[layer], states[layer][0, trace.layout.positions])
-    offset = min(*trace.layout.positions, *trace.layout.off_picture)
+    offset = min(*trace.layout.positions, *trace.layout.off_image)
     assert torch.equal(trace.hidden[0], features[trace.layout.positions - offset])
-    newlines = features[trace.layout.off_picture - offset]
+    newlines = features[trace.layout.off_image - offset]
     if "unpad" in vlm.name or "next" in vlm.name:
         assert len(newlines) == 4
         assert (newlines == vlm.model.model.image_newline).all()
@@ -81,7 +81,7 @@ def test_the_lens_reads_every_tile(vlm: VLM, tmp_path: Path) -> None:
     words.save(tmp_path / "words.parquet")
     loaded = Words.load(tmp_path / "words.parquet")
     assert loaded == words
-    assert np.array_equal(loaded.layout.off_picture, trace.layout.off_picture)
+    assert np.array_equal(loaded.layout.off_image, trace.layout.off_image)
     assert len(input_similarity(trace, k=1).layout) == len(trace.layout)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
-from llavit_lens.model.checkpoints import layouts
+from llavit_lens.model.checkpoints import key_names as layouts
 from llavit_lens.model.checkpoints.detect import is_llava, read_config
-from llavit_lens.model.checkpoints.places import local_folder
+from llavit_lens.model.checkpoints.hub import local_folder
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.sizes import check_sizes
 from llavit_lens.model.checkpoints.small_files import check_small_files

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from llavit_lens.errors import CheckpointError, one_line
-from llavit_lens.model.checkpoints.tower import Tower
+from llavit_lens.model.checkpoints.find_tower import Tower
 from llavit_lens.model.tiles import MERGE_TYPES
 
 _FAMILY_BY_TYPE = {

@@ -23,7 +23,8 @@ from transformers import (
 from transformers.utils import logging
 
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
-from llavit_lens.model.checkpoints import layouts, original
+from llavit_lens.model.checkpoints import key_names as layouts
+from llavit_lens.model.checkpoints import original
 from llavit_lens.model.checkpoints.detect import (
     CheckpointFolder,
     Format,
@@ -31,7 +32,9 @@ from llavit_lens.model.checkpoints.detect import (
     is_original,
     read_config,
 )
-from llavit_lens.model.checkpoints.places import local_folder
+from llavit_lens.model.checkpoints.find_tower import find_tower
+from llavit_lens.model.checkpoints.hub import local_folder
+from llavit_lens.model.checkpoints.image_token import TABLES, grow_table, place_image_token
 from llavit_lens.model.checkpoints.prompts import chat_template
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.sizes import check_sizes
@@ -40,11 +43,9 @@ from llavit_lens.model.checkpoints.small_files import (
     generation_file,
     require_tokenizer,
 )
-from llavit_lens.model.checkpoints.tower import find_tower
-from llavit_lens.model.checkpoints.vocabulary import TABLES, grow_table, place_image_token
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.processing import LlavitProcessor, complete_processor, forget_origin
-from llavit_lens.model.towers import check_tile_features
+from llavit_lens.model.tower_rules import check_tile_features
 
 _HEAD = "lm_head.weight"
 

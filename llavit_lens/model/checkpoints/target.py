@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.attention import VisualLinear
+from llavit_lens.model.attention.visual_attention import VisualLinear
 from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import Source, empty_model
 from llavit_lens.model.configuration import LlavitConfig

@@ -13,9 +13,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.attention import VisualAttention, VisualLinear
+from llavit_lens.model.attention.mask import check_attention
+from llavit_lens.model.attention.visual_attention import VisualAttention, VisualLinear
 from llavit_lens.model.decoders.layer import HookedLayer
-from llavit_lens.model.mask import check_attention
 
 
 class MaskKeeping(PreTrainedModel):

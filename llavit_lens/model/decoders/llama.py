@@ -6,7 +6,7 @@ from transformers import LlamaConfig
 from transformers.masking_utils import create_causal_mask
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaDecoderLayer, LlamaModel
 
-from llavit_lens.model.attention import VisualAttention
+from llavit_lens.model.attention.visual_attention import VisualAttention
 from llavit_lens.model.decoders.base import VisualDecoder
 from llavit_lens.model.decoders.layer import HookedLayer
 

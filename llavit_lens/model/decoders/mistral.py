@@ -12,7 +12,7 @@ from transformers.models.mistral.modeling_mistral import (
     MistralModel,
 )
 
-from llavit_lens.model.attention import VisualAttention
+from llavit_lens.model.attention.visual_attention import VisualAttention
 from llavit_lens.model.decoders.base import VisualDecoder
 from llavit_lens.model.decoders.layer import HookedLayer
 

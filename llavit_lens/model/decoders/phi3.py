@@ -17,7 +17,7 @@ from transformers.models.phi3.modeling_phi3 import (
 )
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.attention import VisualAttention, split_heads
+from llavit_lens.model.attention.visual_attention import VisualAttention, split_heads
 from llavit_lens.model.compat import cache_of
 from llavit_lens.model.decoders.base import VisualDecoder
 from llavit_lens.model.decoders.layer import HookedLayer

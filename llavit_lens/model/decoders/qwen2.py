@@ -6,7 +6,7 @@ from transformers import Qwen2Config
 from transformers.masking_utils import create_masks_for_generate
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention, Qwen2DecoderLayer, Qwen2Model
 
-from llavit_lens.model.attention import VisualAttention
+from llavit_lens.model.attention.visual_attention import VisualAttention
 from llavit_lens.model.decoders.base import VisualDecoder
 from llavit_lens.model.decoders.layer import HookedLayer
 

@@ -7,7 +7,7 @@ from transformers import Qwen3Config
 from transformers.masking_utils import create_masks_for_generate
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, Qwen3DecoderLayer, Qwen3Model
 
-from llavit_lens.model.attention import VisualAttention
+from llavit_lens.model.attention.visual_attention import VisualAttention
 from llavit_lens.model.decoders.base import VisualDecoder
 from llavit_lens.model.decoders.layer import HookedLayer
 

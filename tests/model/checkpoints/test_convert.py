@@ -165,7 +165,7 @@ def test_a_padded_picture_is_traced(folder: Path, tmp_path: Path) -> None:
             index = layout.index(row, col)
             box = (20 * col, top, 20 * (col + 1), bottom)
             assert layout.boxes[index] == pytest.approx(box, abs=1e-9)
-            assert layout.on_picture[index] == (row in (1, 2))
+            assert layout.on_image[index] == (row in (1, 2))
     assert trace.hidden.shape[:2] == (4, 16) and trace.hidden.isfinite().all()
 
 

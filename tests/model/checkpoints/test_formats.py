@@ -26,9 +26,9 @@ from transformers import LlavaNextConfig
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration
 from llavit_lens.model.checkpoints.convert import convert
+from llavit_lens.model.checkpoints.image_token import grow_table, place_image_token
 from llavit_lens.model.checkpoints.prompts import chat_template
 from llavit_lens.model.checkpoints.read import LazyTensor
-from llavit_lens.model.checkpoints.vocabulary import grow_table, place_image_token
 from llavit_lens.model.decoders import DECODERS
 from llavit_lens.vlm.load import load
 

@@ -13,10 +13,11 @@ from shared_data import shared_data
 from transformers import AutoConfig, LlavaConfig
 
 from llavit_lens.errors import CheckpointError
-from llavit_lens.model.checkpoints import layouts, original
+from llavit_lens.model.checkpoints import key_names as layouts
+from llavit_lens.model.checkpoints import original
+from llavit_lens.model.checkpoints.find_tower import find_tower
 from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import empty_model
-from llavit_lens.model.checkpoints.tower import find_tower
 
 GiB = 2**30
 

@@ -1,0 +1,1 @@
+"""What the commands of `llavit-lens` do, each with the checks of its arguments."""

@@ -1,0 +1,189 @@
+"""What `llavit-lens readability` does: measure models, print, draw and save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from llavit_lens.disk import read_json, shown
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.labelled.coco import coco_images, with_color_changes
+from llavit_lens.evaluation.labelled.images import LabelledImage, LazyPictures
+from llavit_lens.evaluation.readability.readability import readability
+from llavit_lens.evaluation.readability.untrained import untrained
+from llavit_lens.figures.readability import draw_readability
+from llavit_lens.images.orientation import Orientation
+from llavit_lens.inputs import PICTURES, TABLES, check_out, check_text
+from llavit_lens.miniature.benchmark.labelled import demo_pictures
+from llavit_lens.output import full_path, write_files
+from llavit_lens.vlm.load import load
+
+_PROBE_SCENES = 500_000  # scenes of the probe start here, far from those that are read
+_MOST_TOLD = 10
+# What is printed: measure, k, heading. The table has more.
+_SHOWN = (
+    ("hit", 3, "hit@3"),
+    ("name", 1, "name@1"),
+    ("probe", None, "probe"),
+    ("localisation", None, "where (AP)"),
+    ("binding_color", None, "color bound"),
+    ("leak_object", 3, "leak@3"),
+    ("replace_switch", None, "thing changed"),
+    ("recolour_switch", None, "color changed"),
+    ("non_word", None, "no word"),
+)
+
+
+def readability_report(
+    models: Sequence[str],
+    scenes: int,
+    seed: int,
+    coco: Path | None,
+    images: Path | None,
+    words: Path | None,
+    probe: int,
+    floor: bool,
+    out: Sequence[Path],
+    orientation: Orientation | None = None,
+) -> None:
+    """Readability of one model or several, beside their ceiling and floor.
+
+    Args:
+        models: as `load` takes them.
+        scenes: how many pictures are read: of the miniature world, or of `coco`.
+        seed: which scenes; the order of `coco`.
+        coco, images: annotations in COCO's format, and the folder of their pictures.
+        words: JSON of more true words of categories, {"person": ["man", "woman"]}.
+        probe: how many other pictures the linear probe is trained on; 0 for no probe.
+        floor: also read each architecture with untrained weights.
+        out: tables and pictures to write, in the formats of their suffixes.
+        orientation: the pixels that annotations of `coco` refer to (see `coco_images`).
+
+    Raises:
+        LlavitLensError: a model or file that cannot be read, or arguments that make no sense.
+    """
+    for path in out:
+        check_out(path, TABLES + PICTURES)
+    read, trained, what = _pictures(scenes, seed, coco, images, words, probe, orientation)
+    tables, trained_models = [], {}
+    for name in models:  # one model is in memory at a time
+        vlm = load(name)
+        learned = _watched(trained, f"training the probe on {name}")
+        tables.append(readability(vlm, _watched(read, f"reading {name}"), name=name, probe=learned))
+        trained_models[name] = tables[-1]
+        if floor:
+            vlm = untrained(vlm)
+            tables.append(readability(vlm, _watched(read, f"reading {name}, untrained")))
+        del vlm
+    what = f"{tables[0].attrs['pictures']} {what}"
+    table = pd.concat(tables, ignore_index=True)
+    write_files({path: table if _is_table(path) else draw_readability(table, what) for path in out})
+    unreadable = dict.fromkeys(why for own in tables for why in own.attrs["unreadable"])
+    notes = [f"left out: {why}" for why in list(unreadable)[:_MOST_TOLD]]
+    if more := len(unreadable) - len(notes):
+        notes.append(f"left out for reasons like these: {more} more pictures")
+    read.report.update(trained.report)
+    for note in [*notes, *(f"labels: {line}" for line in read.report.lines)]:
+        Console(stderr=True, highlight=False).print(note, markup=False, soft_wrap=True)
+    for name, own in trained_models.items():
+        _print_notes(name, own)
+    _print(table, what)
+    for path in out:
+        print(f"The {'table' if _is_table(path) else 'picture'} is {full_path(path)}")
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in TABLES
+
+
+def _pictures(
+    scenes: int,
+    seed: int,
+    coco: Path | None,
+    images: Path | None,
+    words: Path | None,
+    probe: int,
+    orientation: Orientation | None,
+) -> tuple[LazyPictures, LazyPictures, str]:
+    """Pictures to read, pictures to train the probe on, and what they are."""
+    if coco is None:
+        if images is not None or words is not None or orientation is not None:
+            raise ConfigurationError(
+                "--images, --words and --orientation belong to --coco annotations.json"
+            )
+        others = demo_pictures(probe, seed, _PROBE_SCENES, changes=False)
+        return demo_pictures(scenes, seed), others, "scenes of the miniature world"
+    if images is None:
+        raise ConfigurationError("--coco needs --images, the folder of its pictures")
+    more = None if words is None else _words(words)
+    others = coco_images(coco, images, more, seed, changes=False, orientation=orientation)
+    pictures = with_color_changes(others)
+    if len(pictures) < scenes + probe:
+        raise ConfigurationError(
+            f"{shown(coco)}: has {len(pictures)} pictures with objects, not {scenes} to read and "
+            f"{probe} for the probe; choose --scenes and --probe so that both fit"
+        )
+    return pictures[:scenes], others[scenes : scenes + probe], f"pictures of {shown(coco.name)}"
+
+
+def _words(path: Path) -> dict[str, list[str]]:
+    found = read_json(path)
+    if not isinstance(found, dict) or not all(isinstance(own, list) for own in found.values()):
+        raise ConfigurationError(f'{shown(path)}: write {{"category": ["word", "word"]}}')
+    for text in (*found, *(word for own in found.values() for word in own)):
+        check_text(str(text), f"a word in {shown(path)}")
+    return found
+
+
+def _watched(pictures: LazyPictures, doing: str) -> Iterable[LabelledImage]:
+    if not len(pictures):
+        return ()
+    steps = track(range(len(pictures)), escape(doing), console=Console(stderr=True))
+    return map(pictures.__getitem__, steps)  # goes on after a picture that cannot be read
+
+
+def _print(table: pd.DataFrame, what: str) -> None:
+    """A table for each model, a row for each state."""
+    console = Console()
+    console.print(f"{what} (± the longer arm of a 95 % interval; layer 0: projector's output)")
+    for model, own in table.groupby("model", sort=False):
+        columns = {}
+        for measure, k, heading in _SHOWN:
+            rows = own[own["measure"].eq(measure) & (own["k"].eq(k) if k else own["k"].isna())]
+            if len(rows):
+                columns[heading] = rows
+        shown = Table(title=escape(str(model)), box=SIMPLE, padding=(0, 1, 0, 0))
+        for heading in ("layer", *columns):  # whole words and numbers still fit into 80 columns
+            longest = max([*heading.split(), "±0.00"], key=len)
+            shown.add_column(heading, min_width=len(longest))
+        for layer in range(int(own["layer"].max()) + 1):
+            cells = (_cell(rows[rows["layer"].eq(layer)].iloc[0]) for rows in columns.values())
+            shown.add_row(str(layer), *cells)
+        chances = (float(rows["chance"].mean()) for rows in columns.values())
+        shown.add_row("chance", *("" if np.isnan(c) else f"{c:.2f}" for c in chances), style="dim")
+        console.print(shown)
+
+
+def _cell(row: pd.Series) -> str:
+    arm = max(row["value"] - row["low"], row["high"] - row["value"])
+    return f"{row['value']:.2f} ±{arm:.2f}"
+
+
+def _print_notes(name: str, table: pd.DataFrame) -> None:
+    """Words that count for less than they seem to."""
+    console = Console()
+    for key, meaning in (
+        ("left_out", "cannot be said by this model and are left out"),
+        ("by_first_piece", "are several tokens and are looked for by their first"),
+    ):
+        if words := table.attrs[key]:
+            console.print(Text(f"{name}: {len(words)} words {meaning}: {', '.join(words)}"))

@@ -1,0 +1,1 @@
+"""Images whose objects are known, from COCO or from users."""

@@ -1,0 +1,76 @@
+"""Which tokens of a model say the words that are true of a picture.
+
+The rule is that of the word search (`llavit_lens.lens.follow.tokens_in`): a word is said by the
+token of its text and by the one with a space before it, here as it is written, in lower case or
+with a capital first letter: "dog", "Dog". A word that is no single token in any of these is said by
+its first piece as it is written, as inside a sentence. A word of which the vocabulary has not even
+pieces cannot be said; it is left out, and it is on record that it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.labelled.images import LabelledObject
+from llavit_lens.lens.follow import Tokens, tokens_in
+
+Ids = frozenset[int]
+"""Tokens that say one word, or any of several; empty where it cannot be said."""
+
+
+class Spoken(NamedTuple):
+    """What is true of one object, in tokens."""
+
+    name: Ids
+    """Empty for a thing without a name, too."""
+    words: Ids
+    """Of all words that are true of it."""
+    attributes: dict[str, Ids]
+
+
+class Vocabulary:
+    """The tokens of words, each looked up once.
+
+    Attributes:
+        left_out: words that the model cannot say.
+        by_first_piece: words that are no single token.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._known: dict[str, Ids] = {}
+        self.left_out: set[str] = set()
+        self.by_first_piece: set[str] = set()
+
+    def ids(self, word: str) -> Ids:
+        """Tokens that say a word."""
+        if word not in self._known:
+            written, *others = map(self._tokens, (word, word.lower(), word.capitalize()))
+            whole = [own for own in (written, *others) if own is not None and not own.pieces]
+            if written is None and not whole:
+                self.left_out.add(word)
+            elif written is not None and not whole:
+                self.by_first_piece.add(word)
+                whole = [written]
+            self._known[word] = frozenset(token for own in whole for token in own.ids)
+        return self._known[word]
+
+    def _tokens(self, word: str) -> Tokens | None:
+        try:
+            return tokens_in(word, self._tokenizer)
+        except ConfigurationError:
+            return None
+
+    def any_of(self, words: Iterable[str]) -> Ids:
+        """Tokens that say one of several words."""
+        return frozenset().union(*map(self.ids, words))
+
+    def spoken(self, thing: LabelledObject) -> Spoken:
+        """The words of an object."""
+        return Spoken(
+            name=frozenset() if thing.name is None else self.ids(thing.name),
+            words=self.any_of(thing.words),
+            attributes={kind: self.ids(word) for kind, word in thing.attributes.items()},
+        )

@@ -1,0 +1,182 @@
+"""An image from outside: bounded, decoded whole, upright, RGB; or one line on what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from llavit_lens.disk import read_bytes, shown
+from llavit_lens.errors import ImageError
+from llavit_lens.images.orientation import exif_orientation, upright_image
+
+MAX_PIXELS = 80_000_000
+MAX_BYTES = 128 * 1024 * 1024
+# A processor scales the *shortest* edge to the model's size, so a thin strip of few pixels can grow
+# into gigabytes; no model sees anything in such a strip anyway.
+MAX_ASPECT_RATIO = 100
+
+# Raster formats only: Pillow hands EPS to Ghostscript, and others are never photographs.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+
+
+ImageSource = str | Path | bytes | Image.Image | np.ndarray
+
+
+class OrientedImage(NamedTuple):
+    """An upright RGB image, and the EXIF orientation (1 to 8) by which it was turned."""
+
+    image: Image.Image
+    tag: int
+
+
+def open_image(
+    source: ImageSource,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    name: str | None = None,
+) -> Image.Image:
+    """The picture as an upright RGB image, every pixel decoded; the first frame of an animation.
+
+    Transparent parts become white, 16-bit gray is scaled to 8 bits. The EXIF orientation of a file,
+    of its bytes, or of a Pillow image as `Image.open` gave it is applied; the pixels of arrays and
+    of Pillow images that were made from others are taken as they are
+    (`llavit_lens.images.orientation` says why).
+
+    Args:
+        source: a file, the bytes of one, a Pillow image, or a uint8 array [height, width(, 1|3|4)].
+        max_pixels: largest width x height, checked in the header before anything is decoded.
+        max_bytes: largest file.
+        name: what messages call a picture that is given as bytes.
+
+    Raises:
+        ImageError: one line that names the file and what is wrong with it.
+    """
+    return open_oriented(source, max_pixels=max_pixels, max_bytes=max_bytes, name=name).image
+
+
+def open_oriented(
+    source: ImageSource,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    name: str | None = None,
+) -> OrientedImage:
+    """As `open_image`, with the EXIF orientation by which the image was turned.
+
+    Raises:
+        ImageError: as `open_image`.
+    """
+    if isinstance(source, np.ndarray):
+        return _upright_rgb(_from_array(source), "the array", max_pixels)
+    if isinstance(source, Image.Image):
+        return _upright_rgb(source, _name_of(source), max_pixels)
+    if isinstance(source, bytes):
+        name, data = name or f"the {len(source)} bytes given", source
+        if len(data) > max_bytes:
+            raise ImageError(f"{name}: larger than the limit of {max_bytes} bytes")
+    elif isinstance(source, (str, Path)):
+        name = shown(source)
+        data = read_bytes(source, max_bytes=max_bytes, error=ImageError)
+    else:
+        raise ImageError(
+            "an image must be a file name, bytes, a Pillow image or an array, "
+            f"not {type(source).__name__}"
+        )
+    if not data:
+        raise ImageError(f"{name}: the file is empty")
+    return _upright_rgb(_open(data, name), name, max_pixels)
+
+
+def pixel_sha256(image: Image.Image) -> str:
+    """SHA-256 of width, height and RGB bytes: one identity, whatever the picture was read from."""
+    digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    """Reads the header only."""
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
+    try:
+        with warnings.catch_warnings():
+            # of size, which `_upright_rgb` limits, and of oddities in the header
+            warnings.simplefilter("ignore")
+            return Image.open(io.BytesIO(data), formats=formats)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name}: has too many pixels; scale it down first") from error
+    except Exception as error:  # Pillow's plug-ins raise whatever their parsers meet
+        raise ImageError(
+            f"{name}: not an image that can be read (known formats: {', '.join(formats)})"
+        ) from error
+
+
+def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> OrientedImage:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise ImageError(f"{name}: has no pixels ({width} x {height})")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name}: {width} x {height} pixels are more than the limit of {max_pixels}; "
+            "scale it down first"
+        )
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise ImageError(
+            f"{name}: {width} x {height} pixels are a strip more than {MAX_ASPECT_RATIO} times "
+            "as long as wide; crop it first"
+        )
+    tag = exif_orientation(image)
+    try:
+        image.load()
+    except Exception as error:  # see `_open`
+        raise ImageError(f"{name}: damaged or cut off ({_first_line(error)})") from error
+    # asked for again: Pillow turns a TIFF when it decodes it, and takes the tag away
+    image = upright_image(image, exif_orientation(image))
+    try:
+        return OrientedImage(_to_rgb(image, name), tag)
+    except (ValueError, OSError) as error:
+        raise ImageError(f"{name}: cannot be turned into RGB ({_first_line(error)})") from error
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        gray = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((gray + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ImageError(
+            f"{name}: 32-bit pixels have no agreed range; save it with 8 bits per channel"
+        )
+    if image.has_transparency_data:
+        # Dropping the alpha channel would show whatever color hides under the transparent parts.
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    # a copy: nothing done to it reaches the caller's image, and no metadata travels on
+    return Image.frombytes("RGB", image.size, image.convert("RGB").tobytes())
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    channels_fit = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3, 4))
+    if array.dtype != np.uint8 or not channels_fit or array.size == 0:
+        raise ImageError(
+            "an image array must be uint8 of shape [height, width] or [height, width, 1, 3 or 4], "
+            f"not {array.dtype} of shape {list(array.shape)}"
+        )
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _name_of(image: Image.Image) -> str:
+    return str(getattr(image, "filename", "") or "the Pillow image")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,265 @@
+"""Does this checkpoint, on this backend, attend as it says? Verified by what attention does.
+
+Shape letters: L tokens, H query heads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.images.open import ImageSource
+from llavit_lens.interventions.attended import Attended, changed_states, look_at_attention
+from llavit_lens.vlm.hooks import hook_points
+from llavit_lens.vlm.require import require_vlm
+from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, Prompt
+
+Mode = Literal["causal", "bidirectional", "self", "none"]
+"""What visual tokens attend to among themselves: see `expected_mask`."""
+
+
+class _Kind(NamedTuple):
+    """What is wrong with a pair of tokens, and where."""
+
+    layer: int
+    by_pattern: bool
+    wanted: bool
+    """It should attend and does not."""
+    visual_query: bool
+    visual_key: bool
+
+
+@dataclass(frozen=True)
+class VisualAttentionReport:
+    """What `check_visual_attention` found.
+
+    Attributes:
+        model: its name.
+        implementation: what the decoder attends by, such as "sdpa".
+        visual_attention: what visual tokens should attend to: "causal", "bidirectional" (Eq. 8),
+            "self" or "none" (Eq. 5).
+        by_config: whether it is the config that says so, and not who called.
+        n_layers, n_heads, n_tokens, n_visual: what was looked at: every pair of tokens, in every
+            head of every layer.
+        failures: one line for each layer and kind of pair that is wrong, empty if all is right.
+    """
+
+    model: str
+    implementation: str
+    visual_attention: Mode
+    by_config: bool
+    n_layers: int
+    n_heads: int
+    n_tokens: int
+    n_visual: int
+    failures: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+    def raise_on_failure(self) -> VisualAttentionReport:
+        """Itself, if all is right.
+
+        Raises:
+            ConfigurationError: it is not; with the first failure.
+        """
+        if self.failures:
+            more = len(self.failures) - 1
+            source = "its config says" if self.by_config else "asked"
+            raise ConfigurationError(
+                f"{self.model} does not attend as {source} (visual_attention="
+                f"{self.visual_attention!r}) by {self.implementation!r}: {self.failures[0]}"
+                + (f" (and {more} more: see the report's failures)" if more else "")
+                + "; do not trust what is measured on it"
+            )
+        return self
+
+    def __str__(self) -> str:
+        looked_at = (
+            f"{self.model}, visual_attention={self.visual_attention!r}, by "
+            f"{self.implementation!r}: all pairs of {self.n_tokens} tokens ({self.n_visual} "
+            f"visual) in {self.n_layers} layers of {self.n_heads} heads"
+        )
+        return "\n".join(
+            [f"{looked_at}: {'as it should be' if self.passed else 'WRONG'}", *self.failures]
+        )
+
+
+def check_visual_attention(
+    vlm: VLM,
+    image: ImageSource,
+    prompt: str = DEFAULT_PROMPT,
+    *,
+    mode: Mode | None = None,
+    raise_on_failure: bool = True,
+) -> VisualAttentionReport:
+    """Verify who attends to whom: Eq. 8 exactly on the visual tokens, nothing from later text.
+
+    Three tests, which need no attention weights and so work with every backend:
+
+    - every pair of tokens in every head: attention is made uniform, and the result of a token then
+      holds exactly zero of those that it does not attend to (see `vlm.attended`);
+    - with "eager" attention, the pattern says the same;
+    - the embedding of one token is changed (of the last visual one, of text before and behind the
+      picture), and no state that must not depend on it changes by a bit. This finds leaks outside
+      of attention, too.
+
+    Whatever is set on the model when this is called, such as a knockout, is checked with it:
+
+        with ll.visual_attention(vlm, "self"):
+            ll.check_visual_attention(vlm, "scene.png", mode="self")
+
+    Args:
+        mode: what visual tokens should attend to in all layers; None is what the config says.
+
+    Raises:
+        ImageError, ConfigurationError: as `VLM.trace`; there is no such mode; with
+            `raise_on_failure`, what is wrong.
+    """
+    if mode is not None and mode not in get_args(Mode):
+        raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join(get_args(Mode))}.")
+    require_vlm(vlm)
+    prepared = vlm.prepare(image, prompt)
+    config = vlm.model.config
+    wanted: Mode = getattr(config, "visual_attention", "causal") if mode is None else mode
+    is_visual = visual_mask(prepared)
+    wrong = _WrongPairs(is_visual, wanted, sliding_windows(vlm))
+    look_at_attention(vlm, prepared, wrong.look)
+    failures = wrong.lines()
+    for token in _changed_tokens(is_visual):
+        failures += _leaks(changed_states(vlm, prepared, token), token, is_visual, wanted)
+    report = VisualAttentionReport(
+        model=vlm.name,
+        implementation=vlm.model.model.language_model.config._attn_implementation,
+        visual_attention=wanted,
+        by_config=mode is None,
+        n_layers=len(wrong.windows),
+        n_heads=wrong.n_heads,
+        n_tokens=prepared.length,
+        n_visual=int(is_visual.sum()),
+        failures=tuple(failures),
+    )
+    return report.raise_on_failure() if raise_on_failure else report
+
+
+def expected_mask(is_visual: Tensor, mode: Mode, window: int | None = None) -> Tensor:
+    """bool [L, L], whether query i attends to key j.
+
+    "causal": j <= i, and i - window < j in a sliding window; "bidirectional": or both are visual
+    (Eq. 8); "self": causal, but of visual tokens each sees only itself; "none": causal for text,
+    and nothing for visual tokens, which have no update (Eq. 5).
+    """
+    token = torch.arange(len(is_visual), device="cpu")
+    query, key = token[:, None], token[None]
+    allowed = key <= query
+    if window is not None:
+        allowed = allowed & (key > query - window)
+    among = is_visual[:, None] & is_visual[None]
+    if mode == "bidirectional":
+        return allowed | among
+    if mode == "self":
+        return allowed & (~among | (query == key))
+    return allowed & ~is_visual[:, None] if mode == "none" else allowed
+
+
+def visual_mask(prompt: Prompt) -> Tensor:
+    """bool [L], those off the picture included."""
+    is_visual = torch.zeros(prompt.length, dtype=torch.bool, device="cpu")
+    is_visual[np.concatenate([prompt.layout.positions, prompt.layout.off_image])] = True
+    return is_visual
+
+
+def sliding_windows(vlm: VLM) -> list[int | None]:
+    """The sliding window of every layer, None where it has none."""
+    hook_points(vlm.model)  # before it, not every family's attention knows its window
+    layers: Any = vlm.model.model.language_model.layers
+    return [getattr(layer.self_attn, "sliding_window", None) for layer in layers]
+
+
+class _WrongPairs:
+    """Pairs that attend and should not, or the other way round, counted by layer and kind."""
+
+    def __init__(self, is_visual: Tensor, mode: Mode, windows: list[int | None]) -> None:
+        self.is_visual, self.mode, self.windows = is_visual, mode, windows
+        self.n_heads = 0
+        self._counts: Counter[_Kind] = Counter()
+        self._heads: defaultdict[_Kind, set[int]] = defaultdict(set)
+        self._examples: dict[_Kind, tuple[int, int]] = {}
+
+    def look(self, seen: Attended) -> None:
+        """Compare with what should be."""
+        self.n_heads = len(seen.pairs)
+        found_HLW, keys = seen.pairs, slice(seen.first, seen.first + seen.pairs.shape[-1])
+        wanted_LW = expected_mask(self.is_visual, self.mode, self.windows[seen.layer])[:, keys]
+        if seen.by_pattern and self.mode == "none":
+            # the pattern of tokens without update is made and not used
+            found_HLW = found_HLW & ~self.is_visual[:, None]
+        wrong_HLW = found_HLW != wanted_LW
+        if not bool(wrong_HLW.any()):
+            return
+        for wanted, visual_query, visual_key in product((False, True), repeat=3):
+            kind = _Kind(seen.layer, seen.by_pattern, wanted, visual_query, visual_key)
+            of_kind_LW = (
+                (wanted_LW == wanted)
+                & (self.is_visual[:, None] == visual_query)
+                & (self.is_visual[keys] == visual_key)
+            )
+            pairs = (wrong_HLW & of_kind_LW).nonzero()
+            if len(pairs):
+                _, query, key = pairs[0].tolist()
+                self._examples.setdefault(kind, (query, seen.first + key))
+                self._counts[kind] += len(pairs)
+                self._heads[kind].update(pairs[:, 0].unique().tolist())
+
+    def lines(self) -> list[str]:
+        """One for each kind."""
+        return [self._line(kind) for kind in sorted(self._counts)]
+
+    def _line(self, kind: _Kind) -> str:
+        i, j = self._examples[kind]
+        query, key = ("visual" if v else "text" for v in (kind.visual_query, kind.visual_key))
+        return (
+            f"{'the pattern of ' if kind.by_pattern else ''}layer {kind.layer}: {query} token {i} "
+            f"{'does not attend' if kind.wanted else 'attends'} to {key} token {j}, "
+            f"{'later' if j > i else 'earlier' if j < i else 'itself'} ({self._counts[kind]} such "
+            f"pairs in {len(self._heads[kind])} of {self.n_heads} heads)"
+        )
+
+
+def _changed_tokens(is_visual: Tensor) -> list[int]:
+    """The last visual token, and text: the first, the first behind the picture and the last."""
+    visual = is_visual.nonzero().squeeze(1).tolist()
+    text = (~is_visual).nonzero().squeeze(1).tolist()
+    behind = [token for token in text if token > visual[-1]]
+    return sorted({visual[-1], *text[:1], *behind[:1], *text[-1:]})
+
+
+def _leaks(changed: Tensor, token: int, is_visual: Tensor, mode: Mode) -> list[str]:
+    """A line if states [layers, L] changed with a token that should not have.
+
+    Should not: those before it; with "bidirectional", for a visual token, those before the first
+    visual one, as a state may be reached through several layers; and with "none" visual ones.
+    """
+    first = int(is_visual.nonzero()[0])
+    start = min(first, token) if mode == "bidirectional" and is_visual[token] else token
+    may_change = torch.arange(len(is_visual), device="cpu") >= start
+    if mode == "none":
+        may_change &= ~is_visual
+        may_change[token] = True
+    for layer, states in enumerate(changed):
+        leaked = (states & ~may_change).nonzero().squeeze(1).tolist()
+        if leaked:
+            kind = "visual" if is_visual[token] else "text"
+            return [
+                f"after layer {layer}: the states of {len(leaked)} tokens, the first of them token "
+                f"{leaked[0]}, change with {kind} token {token}, on which they must not depend"
+            ]
+    return []

@@ -1,0 +1,156 @@
+"""Which token is what, in every forward pass: a prompt, a batch, each step of a generation.
+
+Shape letters: B batch, L new tokens, S cached and new tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.model.attention.positions import find_visual_positions, packed_samples
+from llavit_lens.model.attention.routing import VisualTokens
+from llavit_lens.model.compat import cache_of
+from llavit_lens.vlm.acting import acting
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The tokens of the forward pass under way.
+
+    Attributes:
+        is_visual: bool [B, S], image tokens among the cached and the new tokens.
+        is_real: bool [B, S], False at padding.
+        past: how many of the S tokens were cached before.
+        visual_tokens: the new tokens, as attention is told of them.
+    """
+
+    is_visual: Tensor
+    is_real: Tensor
+    past: int
+    visual_tokens: VisualTokens
+
+
+class Passes:
+    """Filled by `follow_passes`; `current` is the pass under way or, between two, the last one."""
+
+    def __init__(self) -> None:
+        self._last: Pass | None = None
+        self._is_new = False
+        self._in_cache: WeakKeyDictionary[Cache, Tensor] = WeakKeyDictionary()
+
+    @property
+    def current(self) -> Pass:
+        """Raises ConfigurationError before the first pass."""
+        if self._last is None:
+            raise ConfigurationError("there was no forward pass yet")
+        return self._last
+
+    def begin(self, image_token_id: int, arguments: dict[str, Any]) -> None:
+        """Take note of the arguments of a forward pass of the model without its head.
+
+        Raises:
+            ConfigurationError: rows that hold several samples; tokens that were cached before
+                the passes were followed.
+        """
+        cache, mask = cache_of(arguments), arguments.get("attention_mask")
+        past = 0 if cache is None else int(cache.get_seq_length())
+        if packed_samples(mask, cache, arguments.get("position_ids")) is not None:
+            raise ConfigurationError(
+                "position_ids start anew within a row, so it holds several samples; interventions "
+                "take one sample per row."
+            )
+        ids, embeddings = arguments.get("input_ids"), arguments.get("inputs_embeds")
+        types = arguments.get("mm_token_type_ids")
+        new_BL = find_visual_positions(ids, embeddings, types, past, image_token_id).new_BL
+        if past > 0 and types is None and arguments.get("pixel_values") is None:
+            new_BL = torch.zeros_like(new_BL)  # an image token that the model wrote is text
+        is_visual = torch.cat([self._cached(cache, new_BL, past), new_BL], dim=1)
+        if cache is not None:
+            self._in_cache[cache] = is_visual
+        self._last = Pass(
+            is_visual=is_visual,
+            is_real=_real(mask, is_visual, past, cache),
+            past=past,
+            visual_tokens=VisualTokens.from_mask(new_BL),
+        )
+        self._is_new = True
+
+    def reach_decoder(self, *_: Any) -> None:
+        """Raise ConfigurationError if the decoder runs without the model around it, of whose
+        arguments `begin` takes note."""
+        if not self._is_new:
+            raise ConfigurationError(
+                "the decoder runs without the model around it, so it is not known which of its "
+                "tokens are visual; call vlm.model(**inputs)."
+            )
+        self._is_new = False
+
+    def _cached(self, cache: Cache | None, new_BL: Tensor, past: int) -> Tensor:
+        if cache is None or past == 0:
+            return new_BL[:, :0]
+        known = self._in_cache.get(cache)
+        last = None if self._last is None else self._last.is_visual
+        if known is None and last is not None and last.shape[1] == past:
+            known = last  # a pass that was given no cache has made this one
+        if known is None or len(known) != len(new_BL) or known.shape[1] < past:
+            raise ConfigurationError(
+                f"{past} tokens were cached before it was known which of them are visual; start "
+                "from the prompt, inside of the intervention."
+            )
+        return known[:, :past]
+
+
+@contextmanager
+def follow_passes(model: nn.Module, image_token_id: int) -> Iterator[Passes]:
+    """Inside, the yielded object knows the tokens of each forward pass of `model`.
+
+    `model` is a LLaVA-like model with its language-model head.
+    """
+    passes = Passes()
+    body: Any = model.model
+    names = list(signature(body.forward).parameters)
+
+    def begin(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        # LLaVA-NeXT's model with its head passes the ids on by their place.
+        passes.begin(image_token_id, dict(zip(names, args, strict=False)) | kwargs)
+
+    with acting(model) as actor:
+        actor.hook(body, None, begin, before=True)
+        actor.hook(body.language_model, None, passes.reach_decoder, before=True)
+        yield passes
+
+
+def _real(mask: Any, is_visual_BS: Tensor, past: int, cache: Cache | None) -> Tensor:
+    """bool [B, S], from a padding mask [B, S], or from whether tokens attend to themselves."""
+    new, offset = is_visual_BS.shape[1] - past, 0
+    if isinstance(mask, dict) and "full_attention" in mask:  # one for each type of layer
+        mask = mask["full_attention"]
+    else:
+        mask = next(iter(mask.values())) if isinstance(mask, dict) else mask
+        if cache is not None:  # behind a sliding window it starts later in the sequence
+            offset = int(cache.get_mask_sizes(new, 0)[1])
+    real = torch.ones_like(is_visual_BS)
+    if mask is None:
+        return real
+    if getattr(mask, "ndim", 0) == 2:
+        return mask.bool()
+    if getattr(mask, "ndim", 0) == 4:
+        own = torch.arange(past, is_visual_BS.shape[1], device=mask.device)
+        diagonal_BL = mask[:, 0, own - past, own - offset]
+        is_open = diagonal_BL if mask.dtype == torch.bool else diagonal_BL == 0
+        real[:, past:] = is_open
+        return real
+    raise ConfigurationError(
+        f"the attention mask is a {type(mask).__name__}, from which it cannot be told what is "
+        "padding; use attn_implementation 'eager' or 'sdpa'."
+    )

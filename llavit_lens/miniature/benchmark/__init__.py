@@ -1,0 +1,1 @@
+"""What the demo models know of scenes that they were not trained on."""

@@ -1,0 +1,101 @@
+"""The six variants of the paper's Tables 1 and 3, in miniature, before any multimodal training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionModel,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    Qwen2ForCausalLM,
+)
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.miniature.world.scenes import GRID, PATCH, SIZE
+from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration, LlavitProcessor
+from llavit_lens.training.conversations import IMAGE, token_id
+
+LOCAL_AND_GLOBAL = (2, 4, 5)  # of six layers, as 5, 15 and 23 of CLIP's twenty-four
+PENULTIMATE = -2
+
+
+@dataclass(frozen=True)
+class Variant:
+    separate_visual_qkv: bool = False
+    visual_attention: str = "causal"
+    local_and_global: bool = False
+
+
+VARIANTS = {
+    "baseline": Variant(),
+    "no_visual_attention": Variant(visual_attention="none"),
+    "separate_qkv": Variant(separate_visual_qkv=True),
+    "separate_qkv_bidirectional": Variant(True, "bidirectional"),
+    "separate_qkv_local_global": Variant(True, "causal", True),
+    "llavit": Variant(True, "bidirectional", True),
+}
+
+
+def variant_named(name: str) -> Variant:
+    if name not in VARIANTS:
+        raise ConfigurationError(f"no variant {name!r}; there are: {', '.join(VARIANTS)}")
+    return VARIANTS[name]
+
+
+def build_variant(
+    variant: Variant,
+    tower: CLIPVisionModel,
+    llm: Qwen2ForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    seed: int,
+) -> LlavitForConditionalGeneration:
+    """Join the pretrained parts. Only the projector is new: a function of the seed and its shape.
+    Visual QKV start as copies of the text ones (Sec. 3.1)."""
+    config = LlavitConfig(
+        vision_config=_anonymous(tower.config),
+        text_config=_anonymous(llm.config),
+        image_token_index=token_id(tokenizer, IMAGE),
+        image_seq_length=GRID * GRID,
+        vision_feature_layer=list(LOCAL_AND_GLOBAL) if variant.local_and_global else PENULTIMATE,
+        vision_feature_select_strategy="default",
+        separate_visual_qkv=variant.separate_visual_qkv,
+        visual_attention=variant.visual_attention,
+        tie_word_embeddings=True,
+    )
+    model = LlavitForConditionalGeneration(config)
+    projector = model.model.multi_modal_projector
+    for i, layer in enumerate((projector.linear_1, projector.linear_2)):
+        torch.manual_seed(2 * seed + i)
+        model._init_weights(layer)
+    model.model.vision_tower.load_state_dict(tower.state_dict())
+    text_weights = dict(llm.model.state_dict())
+    for key, value in llm.model.state_dict().items():
+        for name in ("q_proj", "k_proj", "v_proj") if variant.separate_visual_qkv else ():
+            if f".{name}." in key:
+                text_weights[key.replace(name, f"{name}_visual")] = value
+    model.model.language_model.load_state_dict(text_weights)
+    model.tie_weights()
+    return model
+
+
+def _anonymous(config: PreTrainedConfig) -> dict[str, Any]:
+    """A configuration without the folder that it was loaded from."""
+    return {key: value for key, value in config.to_dict().items() if key != "_name_or_path"}
+
+
+def build_processor(tokenizer: PreTrainedTokenizerBase) -> LlavitProcessor:
+    """The processor of every demo model: scenes as they are, other pictures cropped to a square."""
+    return LlavitProcessor(
+        image_processor=CLIPImageProcessorPil(
+            size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE}
+        ),
+        tokenizer=tokenizer,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=tokenizer.chat_template,
+    )

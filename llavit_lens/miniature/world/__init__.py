@@ -1,0 +1,1 @@
+"""The demo world: scenes, their captions, questions and true words."""

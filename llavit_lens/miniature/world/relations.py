@@ -1,0 +1,50 @@
+"""How things lie to each other in a scene."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from llavit_lens.miniature.world.scenes import SIZE, Scene, Thing
+
+INVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+
+
+def relation(a: Thing, b: Thing) -> str | None:
+    """How `a` lies to `b`; None where neither direction clearly dominates."""
+    dx, dy = a.x - b.x, a.y - b.y
+    if max(abs(dx), abs(dy)) < SIZE // 8:
+        return None
+    if abs(dx) > abs(dy) * 1.3:
+        return "left of" if dx < 0 else "right of"
+    if abs(dy) > abs(dx) * 1.3:
+        return "above" if dy < 0 else "below"
+    return None
+
+
+def alone_in_its_place(scene: Scene) -> list[Thing]:
+    """Things that lie clearly in a ninth of the picture, and no other thing's center with them."""
+    count = Counter(t.position for t in scene.things)
+    return [t for t in scene.things if t.place_is_clear and count[t.position] == 1]
+
+
+def only_related(scene: Scene, clearly: bool = False) -> list[tuple[Thing, str, Thing]]:
+    """(thing, relation, other) where `thing` is the only one in that relation to `other`.
+
+    clearly: no other thing lies on that side either, though so much above or beside `other` that it
+    is in neither relation.
+    """
+    found = []
+    for other in scene.things:
+        rest = [t for t in scene.things if t is not other]
+        for how in INVERSE:
+            there = [t for t in rest if relation(t, other) == how]
+            between = [t for t in rest if relation(t, other) is None and _on_side(t, other, how)]
+            if len(there) == 1 and not (clearly and between):
+                found.append((there[0], how, other))
+    return found
+
+
+def _on_side(a: Thing, b: Thing, how: str) -> bool:
+    """Whether `a` is at least a patch to that side of `b`, however far along the other axis."""
+    dx, dy = a.x - b.x, a.y - b.y
+    return {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[how] >= SIZE // 8

@@ -1,0 +1,241 @@
+"""Scenes of the demo world and the truth of every patch.
+
+A scene is a list of things on one or two textured backgrounds; it is fully given by its fields, so
+it can be stored, drawn again at any scale, and asked about. `sample_scene(seed)` makes one.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.miniature.world.concepts import BACKGROUNDS, CONCEPTS, POSITIONS, SIGN_WORDS
+
+SIZE = 112  # pixels of a side
+PATCH = 14  # pixels of a patch side
+GRID = SIZE // PATCH
+
+# Owner of a patch in `Truth.owner` where it is not the index of a thing.
+BACKGROUND_TOP, BACKGROUND_BOTTOM, MIXED = -1, -2, -3
+OBJECT_COVER = 0.25  # a patch belongs to a thing that covers at least this share of it
+BACKGROUND_COVER = 0.9
+PLACE_MARGIN = 6  # pixels from the edges of its ninth that make a thing's place clear
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An emoji (kind `object`) or a sign with a word on it; positions and sizes in pixels."""
+
+    kind: str
+    name: str
+    x: int
+    y: int
+    width: int
+    height: int
+    size: str
+    word: str = ""
+    flip: bool = False
+    rotation: float = 0.0
+    brightness: float = 1.0
+
+    @property
+    def position(self) -> str:
+        """The ninth of the picture that holds the center, e.g. `top-left`."""
+        return POSITIONS[min(2, self.y * 3 // SIZE)][min(2, self.x * 3 // SIZE)]
+
+    @property
+    def place_is_clear(self) -> bool:
+        """Whether the center lies well inside of its ninth, so that its patches agree on it."""
+        edges = (SIZE / 3, 2 * SIZE / 3)
+        return min(abs(at - edge) for at in (self.x, self.y) for edge in edges) >= PLACE_MARGIN
+
+    @property
+    def called(self) -> str:
+        """What questions call it: `dog`, `stop sign`."""
+        return f"{self.word} sign" if self.kind == "sign" else self.name
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every word that is true of a patch of this thing."""
+        if self.kind == "sign":
+            return frozenset({"sign", "text", self.word, SIGN_WORDS[self.word]})
+        return CONCEPTS[self.name].words
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The thing's own name; for a sign also its word."""
+        return frozenset({"sign", self.word}) if self.kind == "sign" else frozenset({self.name})
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture: `backgrounds` above and below `horizon` (pixels; SIZE if there is only one)."""
+
+    seed: int
+    things: tuple[Thing, ...]
+    backgrounds: tuple[str, str]
+    horizon: int
+
+    @property
+    def objects(self) -> list[Thing]:
+        return [t for t in self.things if t.kind == "object"]
+
+    @property
+    def signs(self) -> list[Thing]:
+        return [t for t in self.things if t.kind == "sign"]
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(record: dict) -> Scene:
+        things = tuple(Thing(**t) for t in record["things"])
+        a, b = record["backgrounds"]
+        return Scene(record["seed"], things, (a, b), record["horizon"])
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What each patch of a scene shows; `owner` is int [GRID, GRID]: index of a thing, or one of
+    BACKGROUND_TOP, BACKGROUND_BOTTOM, MIXED (neither clearly a thing nor clearly background)."""
+
+    scene: Scene
+    owner: np.ndarray
+
+    def words(self, row: int, col: int) -> frozenset[str]:
+        """Every word that is true of the patch; empty where the patch is mixed."""
+        thing = self.thing(row, col)
+        if thing is not None:
+            return thing.words
+        return self.background(row, col)
+
+    def thing(self, row: int, col: int) -> Thing | None:
+        owner = int(self.owner[row, col])
+        return self.scene.things[owner] if owner >= 0 else None
+
+    def background(self, row: int, col: int) -> frozenset[str]:
+        owner = int(self.owner[row, col])
+        if owner in (BACKGROUND_TOP, BACKGROUND_BOTTOM):
+            return frozenset({self.scene.backgrounds[0 if owner == BACKGROUND_TOP else 1]})
+        return frozenset()
+
+
+def patch_owners(labels: np.ndarray) -> np.ndarray:
+    """Owner of every patch, int16 [GRID, GRID], from the owner of every pixel, int [SIZE, SIZE]."""
+    owners = np.full((GRID, GRID), MIXED, np.int16)
+    area = PATCH * PATCH
+    for row in range(GRID):
+        for col in range(GRID):
+            patch = labels[row * PATCH : (row + 1) * PATCH, col * PATCH : (col + 1) * PATCH]
+            values, counts = np.unique(patch, return_counts=True)
+            on_thing = values >= 0
+            if on_thing.any() and counts[on_thing].max() >= OBJECT_COVER * area:
+                owners[row, col] = values[on_thing][counts[on_thing].argmax()]
+            elif not on_thing.any() and counts.max() >= BACKGROUND_COVER * area:
+                owners[row, col] = values[counts.argmax()]
+    return owners
+
+
+def sample_scene(seed: int, max_things: int = 3) -> Scene:
+    """A random scene: 1 to `max_things` different objects, and up to three signs in 60 % of scenes.
+
+    Things do not overlap by more than a few pixels. The same seed gives the same scene.
+    """
+    rng = random.Random(f"scene {seed}")
+    top = bottom = rng.choice(BACKGROUNDS)
+    horizon = SIZE
+    if rng.random() < 0.55:
+        bottom = rng.choice([b for b in BACKGROUNDS if b != top])
+        horizon = rng.choice([42, 56, 70])
+    things: list[Thing] = []
+    for _ in range(rng.choices([0, 1, 2, 3], [0.4, 0.18, 0.27, 0.15])[0]):
+        _place(rng, things, _sample_sign)
+    for _ in range(rng.choice([1, 2, 2, 3, 3][: 1 + 2 * (max_things - 1)])):
+        _place(rng, things, _sample_object)
+    if not any(t.kind == "object" for t in things):  # crowded out by signs: very rare
+        things = [_sample_object(rng, [])]
+    rng.shuffle(things)
+    return Scene(seed, tuple(things), (top, bottom), horizon)
+
+
+def _place(
+    rng: random.Random,
+    things: list[Thing],
+    sample: Callable[[random.Random, list[Thing]], Thing],
+) -> None:
+    """Add a sampled thing where it is free; does nothing when 40 tries found no place."""
+    for _ in range(40):
+        new = sample(rng, things)
+        slack = 3
+        if all(
+            abs(new.x - t.x) >= (new.width + t.width) // 2 - slack
+            or abs(new.y - t.y) >= (new.height + t.height) // 2 - slack
+            for t in things
+        ):
+            things.append(new)
+            return
+
+
+def _sample_sign(rng: random.Random, things: list[Thing]) -> Thing:
+    used = {t.word for t in things}
+    width, height = 56, 22
+    x = rng.randint(width // 2, SIZE - width // 2)
+    y = rng.randint(height // 2, SIZE - height // 2)
+    word = rng.choice([w for w in SIGN_WORDS if w not in used])
+    return Thing("sign", "sign", x, y, width, height, "wide", word=word)
+
+
+def _sample_object(rng: random.Random, things: list[Thing]) -> Thing:
+    used = {t.name for t in things}
+    size = rng.choice(["small", "large"])
+    side = rng.randint(30, 36) if size == "small" else rng.randint(46, 56)
+    x = rng.randint(side // 2 + 1, SIZE - side // 2 - 1)
+    y = rng.randint(side // 2 + 1, SIZE - side // 2 - 1)
+    name = rng.choice([n for n in CONCEPTS if n not in used])
+    return Thing(
+        "object", name, x, y, side, side, size,
+        flip=rng.random() < 0.5, rotation=rng.uniform(-12, 12), brightness=rng.uniform(0.85, 1.12),
+    )  # fmt: skip
+
+
+# ---- the example scenes that ship with the package -------------------------------------------
+
+
+def _examples() -> Path:
+    return Path(str(files("llavit_lens"))) / "assets" / "scenes"
+
+
+def example_names() -> list[str]:
+    """Names of the example scenes, in the order in which they are shown."""
+    index = _examples() / "scenes.json"
+    return list(json.loads(index.read_text())) if index.is_file() else []
+
+
+def example_path(name: str | None = None) -> Path:
+    """Picture of an example scene (PNG); the first one if no name is given."""
+    names = example_names()
+    if not names:
+        raise ConfigurationError("this installation holds no example scenes; reinstall llavit-lens")
+    name = name or names[0]
+    if name not in names:
+        raise ConfigurationError(f"no example scene {name!r}; there are: {', '.join(names)}")
+    return _examples() / f"{name}.png"
+
+
+def example_truth(name: str | None = None) -> Truth:
+    """The scene behind an example picture and the truth of its patches."""
+    path = example_path(name)
+    record = json.loads((_examples() / "scenes.json").read_text())[path.stem]
+    return Truth(Scene.from_dict(record["scene"]), np.array(record["owner"], np.int16))
+
+
+def sharper_path(path: Path) -> Path:
+    """The same example picture drawn for people; models see the other one."""
+    return path.with_name(f"{path.stem}@4x.png")

@@ -1,0 +1,172 @@
+"""Weights of chosen tokens on every patch: a table, and nothing that needs the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.images.layout import VisualLayout
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Query = str | int | tuple[int, int] | tuple[int, int, int]
+"""Who attends: "last", the prompt's last token; a text that the prompt has once; a token's number;
+or a patch as (row, column) or (row, column, tile)."""
+
+Head = int | Literal["mean", "max"]
+"""A head from 0, or the mean or the largest weight of those there are."""
+
+
+class QueryToken(NamedTuple):
+    """A token that attends."""
+
+    asked: Query
+    """As it was asked for."""
+    position: int
+    """Its index in the prompt."""
+    kind: str
+    """"last token", "token 17", or "patch at row 2, column 3"."""
+    text: str
+    """What a text token says; empty for visual ones."""
+    cell: int
+    """Index of its patch in the layout; -1 for text."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it, such as "last token ':'"."""
+        return f"{self.kind} {self.text!r}" if self.text else self.kind
+
+
+@dataclass(eq=False)
+class AttentionPatterns:
+    """Attention weights of some tokens on the n visual tokens.
+
+    Attributes:
+        layers: decoder layers, from 0.
+        heads: query heads, from 0.
+        queries: the tokens that attend.
+        weights: float32 [layers, heads, queries, n], after the softmax over all tokens.
+        share_on_visual: float32 [layers, heads, queries], how much of its attention a token gives
+            to the picture at all: the sum over all visual tokens, those off the picture (newlines
+            of tiles) included. The rest goes to text.
+        layout: where the n visual tokens lie.
+        n_layers: how many layers the model has.
+        n_tokens: length of the prompt.
+        image: the picture.
+        model, prompt: the model's name, and what it was asked.
+    """
+
+    layers: list[int]
+    heads: list[int]
+    queries: list[QueryToken]
+    weights: np.ndarray
+    share_on_visual: np.ndarray
+    layout: VisualLayout
+    n_layers: int
+    n_tokens: int
+    image: Image.Image
+    model: str
+    prompt: str
+
+    def at(self, query: Query | None = None, layer: int = -1, head: Head = "mean") -> np.ndarray:
+        """float32 [n], weights on each patch, of a query that was kept; None is the first of them.
+
+        A negative layer counts from the model's last.
+
+        Raises:
+            ConfigurationError: a query, layer or head that was not asked for.
+        """
+        return self._reduced(self.weights, query, layer, head)
+
+    def share(self, query: Query | None = None, layer: int = -1, head: Head = "mean") -> float:
+        """`share_on_visual` of a query; with "max" the largest of any head."""
+        return float(self._reduced(self.share_on_visual, query, layer, head))
+
+    def query(self, asked: Query | None = None) -> QueryToken:
+        """The token of a query as it was asked for, or by its position; None is the first.
+
+        Raises:
+            ConfigurationError: it was not asked for.
+        """
+        if asked is None:
+            return self.queries[0]
+        for token in self.queries:
+            if type(asked) is type(token.asked) and asked == token.asked:
+                return token
+            if type(asked) is int and asked % self.n_tokens == token.position:
+                return token
+        raise ConfigurationError(
+            f"no pattern of {asked!r} was kept, only of "
+            f"{', '.join(repr(token.asked) for token in self.queries)}: add it to queries"
+        )
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Tidy: one row per (layer, head, query, patch) with tile, row, col and weight, and the
+        query's share_on_visual repeated."""
+        n_layers, n_heads, n_queries, n = self.weights.shape
+        each = np.indices((n_layers, n_heads, n_queries, n)).reshape(4, -1)
+        names = np.array([token.name for token in self.queries], dtype=object)
+        columns: dict[str, Any] = {
+            "layer": np.array(self.layers)[each[0]],
+            "head": np.array(self.heads)[each[1]],
+            "query": names[each[2]],
+            "query_position": np.array([token.position for token in self.queries])[each[2]],
+        }
+        for name in ("tile", "row", "col"):
+            columns[name] = getattr(self.layout, name)[each[3]]
+        columns["weight"] = self.weights.ravel()
+        columns["share_on_visual"] = np.repeat(self.share_on_visual.ravel(), n)
+        return pd.DataFrame(columns)
+
+    def plot(
+        self, query: Query | None = None, layer: int = -1, head: Head = "mean", **options: Any
+    ) -> Figure:
+        """The picture with each patch colored by its weight, for a query (the first, if None).
+
+        Options are those of `llavit_lens.figures.attention_map.draw_attention`.
+
+        Raises:
+            ConfigurationError: as `at`.
+        """
+        # figures stands above the lens and knows it, not the other way round
+        figures = import_module("llavit_lens.figures.attention_map")
+        return figures.draw_attention(self, query, layer, head, **options)
+
+    def layer_number(self, layer: int) -> int:
+        """The layer from 0, for one that may count from the model's last.
+
+        Raises:
+            ConfigurationError: it was not asked for.
+        """
+        number = layer + self.n_layers if layer < 0 else layer
+        if number not in self.layers:
+            raise ConfigurationError(
+                f"no pattern of layer {layer} was kept, only of layers {_listed(self.layers)}"
+            )
+        return number
+
+    def _reduced(self, values: np.ndarray, query: Query | None, layer: int, head: Head) -> Any:
+        """Of [layers, heads, queries, ...] one layer and query, and one head or all reduced."""
+        which = self.queries.index(self.query(query))
+        of_heads = values[self.layers.index(self.layer_number(layer)), :, which]
+        if head == "mean":
+            return of_heads.mean(0)
+        if head == "max":
+            return of_heads.max(0)
+        if head not in self.heads:
+            raise ConfigurationError(
+                f"no pattern of head {head!r} was kept, only of heads {_listed(self.heads)}; or "
+                "give 'mean' or 'max'"
+            )
+        return of_heads[self.heads.index(int(head))]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))

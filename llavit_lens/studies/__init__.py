@@ -1,0 +1,1 @@
+"""One folder for each analysis: what it measures, its figure and its report."""

@@ -1,0 +1,94 @@
+"""What the study scripts of `analyses/` do: run models under interventions, print, draw, save."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.bootstrap import Bootstrap
+from llavit_lens.miniature.benchmark.evaluate import exams
+from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.studies.ablation import measure as ablation
+from llavit_lens.studies.ablation.figure import draw_ablation
+from llavit_lens.vlm.decoder import language_parts
+from llavit_lens.vlm.load import load
+
+
+def ablation_report(
+    models: Sequence[str],
+    trained_without: str | None,
+    scenes: int,
+    seed: int,
+    window: int,
+    out: Path | None,
+) -> None:
+    """Eq. 5 on trained models, everywhere and in each window of layers, beside a model trained so.
+
+    Args:
+        models: as `load` takes them.
+        trained_without: a model that was trained without visual attention; it is run as trained.
+        scenes: held-out scenes of the miniature world; at least 2.
+        seed: which set of them.
+        window: decoder layers of a window.
+        out: folder for visual_attention_ablation.csv, .png and .pdf.
+
+    Raises:
+        LlavitLensError: a model that cannot be read, a window or a number of scenes that makes no
+            sense, or a folder that cannot be written to.
+    """
+    make_folder(out)
+    if scenes < 2:
+        raise ConfigurationError(f"--scenes {scenes}: intervals need at least 2 scenes")
+    vlms = {name: load(name) for name in (*models, *([trained_without] if trained_without else []))}
+    planned = {
+        name: ablation.conditions(len(language_parts(vlm.model).layers), window)
+        for name, vlm in vlms.items()
+    }
+    if trained_without:
+        planned[trained_without] = planned[trained_without][:1]
+    asked, bootstrap = exams(scenes, seed), Bootstrap(scenes)
+    tables = []
+    for name, vlm in vlms.items():
+        steps = track(planned[name], escape(f"asking {name}"), console=Console(stderr=True))
+        results = [(condition, ablation.run(vlm, asked, condition)) for condition in steps]
+        tables.append(ablation.table(name, results, bootstrap))
+    table = pd.concat(tables, ignore_index=True)
+    write_report("visual_attention_ablation", table, draw_ablation(table, scenes), out)
+    _print(table, scenes)
+    print_report_place("visual_attention_ablation", out)
+
+
+def _print(table: pd.DataFrame, scenes: int) -> None:
+    """A table for each model: accuracies, and words at its best state as trained."""
+    console = Console()
+    console.print(f"Visual attention taken away, {scenes} scenes (± half a 95 % interval)")
+    for model, own in table.groupby("model", sort=False):
+        words = own[own["measure"].eq("hit3") & own["condition"].eq(ablation.AS_TRAINED)]
+        best = int(words.sort_values("value", ascending=False)["state"].iloc[0])
+        categories = list(dict.fromkeys(own["category"].dropna()))
+        headings = [*(name.replace("_", " ") for name in categories), f"hit@3, state {best}"]
+        shown = Table("condition", "layers", *headings, title=escape(str(model)), box=SIMPLE)
+        keys = ["condition", "first_layer", "last_layer"]
+        for _, rows in own.groupby(keys, sort=False, dropna=False):
+            first = rows.iloc[0]
+            by_category = rows[rows["measure"].eq("accuracy")].set_index("category")
+            read = rows[rows["state"].eq(best)].iloc[0]
+            shown.add_row(
+                first["condition"],
+                "" if pd.isna(first["last_layer"]) else f"{first.first_layer}-{first.last_layer}",
+                *(_cell(by_category.loc[name]) for name in categories),
+                _cell(read),
+            )
+        console.print(shown)
+
+
+def _cell(row: pd.Series) -> str:
+    return f"{row['value']:.2f} ±{(row['high'] - row['low']) / 2:.2f}"

@@ -1,0 +1,1 @@
+"""How far visual tokens look, by layer and head."""

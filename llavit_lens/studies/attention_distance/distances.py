@@ -1,0 +1,163 @@
+"""How far visual tokens look: the mean attention distance of ViT, for the visual tokens of a VLM.
+
+After Dosovitskiy et al. 2021, Figure 7: the distance between a patch and the patches it attends to,
+weighted by attention. Here a token attends to text as well, and perhaps not to later tokens, so the
+share that stays in the picture and what uniform attention would give are measured with it.
+
+Shape letters: B batch, H heads, L tokens that attend, S tokens attended to, V patches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.images.layout import VisualLayout
+from llavit_lens.images.open import ImageSource
+from llavit_lens.interventions.attention_check import (
+    Mode,
+    expected_mask,
+    sliding_windows,
+    visual_mask,
+)
+from llavit_lens.vlm.hooks import NamedHook
+from llavit_lens.vlm.require import require_vlm
+from llavit_lens.vlm.turns import turn
+from llavit_lens.vlm.vlm import VLM
+
+MEASURES = ("patches", "width", "visual", "self")
+"""Distance in patches and as a fraction of the picture's width; shares of attention that go to
+visual tokens and to the token itself."""
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionDistances:
+    """Sums over the V patches of one picture, in the order of `MEASURES`.
+
+    Distances are, for each patch, means over the patches that it attends to, weighted by attention;
+    every patch counts alike.
+
+    Attributes:
+        sums: float64 [4, layers, heads].
+        counts: int64 [4, layers, heads], of how many patches: V, but for distances less those whose
+            attention to the picture is zero in floating point.
+        uniform: float64 [4, layers], `sums` if attention were uniform over what the mask allows.
+        tokens: V.
+    """
+
+    sums: np.ndarray
+    counts: np.ndarray
+    uniform: np.ndarray
+    tokens: int
+
+
+def patch_distances(layout: VisualLayout) -> np.ndarray:
+    """Distances between the centers of the patches that lie on the picture: float64 [2, V, V].
+
+    First in patches: across and down are measured in the size of an uncut patch (of the base tile,
+    where a picture has several). Then as a fraction of the picture's width.
+    """
+    boxes = layout.boxes[layout.on_image]
+    base = layout.boxes[layout.on_image & (layout.tile == 0)]
+    patch = (base[:, 2:] - base[:, :2]).max(0)
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    offsets = centers[:, None] - centers[None]
+    return np.stack(
+        [
+            np.linalg.norm(offsets / patch, axis=-1),
+            np.linalg.norm(offsets, axis=-1) / layout.image_size[0],
+        ]
+    )
+
+
+@torch.no_grad()
+def attention_distances(vlm: VLM, image: ImageSource) -> AttentionDistances:
+    """How far the patches of a picture look, at every decoder layer and head: one forward pass.
+
+    No visual token attends to text after it, so the question does not matter. The decoder attends
+    by "eager", which alone makes weights; they are summed layer by layer, and none is kept.
+
+    Raises:
+        ImageError, ConfigurationError: as `VLM.trace`; a model whose visual tokens attend to
+            nothing (Eq. 5); weights that are not those of the mask that the config tells.
+    """
+    require_vlm(vlm)
+    mode: Mode = getattr(vlm.model.config, "visual_attention", "causal")
+    if mode == "none":
+        raise ConfigurationError(
+            f"{vlm.name} has no visual attention (Eq. 5): its visual tokens attend to nothing; "
+            "take a model that has"
+        )
+    prepared = vlm.prepare(image)
+    layout, windows = prepared.layout, sliding_windows(vlm)
+    visual_L = visual_mask(prepared)
+    rows = torch.from_numpy(layout.positions[layout.on_image])
+    keys = visual_L.nonzero().squeeze(1)
+    distances_2VV = torch.from_numpy(patch_distances(layout))
+    allowed = {w: expected_mask(visual_L, mode, w)[rows] for w in set(windows)}
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def measure(pattern_BHLS: Tensor, where: NamedHook) -> None:
+        weights_HVS = pattern_BHLS[0][:, rows.to(pattern_BHLS.device)]
+        layer = where.layer()
+        _check(weights_HVS, allowed[windows[layer]], f"{vlm.name}, decoder layer {layer}", mode)
+        found[layer] = _sums(weights_HVS, rows, keys, distances_2VV)
+
+    with (
+        turn(vlm.model),
+        vlm.hooks([("blocks.*.attn.hook_pattern", measure)]),
+        vlm.one_pass(prepared),
+    ):
+        vlm.model(**prepared.inputs, use_cache=False, logits_to_keep=1)
+    uniform = {}
+    for window, mask_VS in allowed.items():
+        even_VS = mask_VS.double() / mask_VS.sum(1, keepdim=True)
+        uniform[window] = _sums(even_VS[None], rows, keys, distances_2VV)[0][:, 0]
+    layers = range(len(windows))
+    return AttentionDistances(
+        sums=torch.stack([found[layer][0] for layer in layers], 1).numpy(),
+        counts=torch.stack([found[layer][1] for layer in layers], 1).numpy(),
+        uniform=torch.stack([uniform[windows[layer]] for layer in layers], 1).numpy(),
+        tokens=len(rows),
+    )
+
+
+def _sums(
+    weights_HVS: Tensor, rows: Tensor, keys: Tensor, distances_2VV: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`sums` and `counts` of a layer, [4, H] each; one head at a time, to hold little."""
+    place = weights_HVS.device
+    rows, keys, distances_2VV = rows.to(place), keys.to(place), distances_2VV.to(place)
+    sums, counts = [], []
+    for weights_VS in weights_HVS:
+        weights_VS = weights_VS.double()
+        among_VV = weights_VS[:, rows]
+        mass_V = among_VV.sum(1)
+        seen_V = mass_V > 0
+        far_2V = (among_VV * distances_2VV).sum(2)[:, seen_V] / mass_V[seen_V]
+        shares = [weights_VS[:, keys].sum(), among_VV.diagonal().sum()]
+        sums.append(torch.stack([*far_2V.sum(1), *shares]))
+        seen = int(seen_V.sum())
+        counts.append(torch.tensor([seen, seen, len(rows), len(rows)], device="cpu"))
+    return torch.stack(sums, 1).cpu(), torch.stack(counts, 1)
+
+
+def _check(weights_HVS: Tensor, allowed_VS: Tensor, where: str, mode: Mode) -> None:
+    """Raise ConfigurationError unless rows are distributions over what the mask allows."""
+    tolerance = 4 * torch.finfo(weights_HVS.dtype).eps + 1e-4
+    off = (weights_HVS.float().sum(-1) - 1).abs().max().item()
+    outside = (weights_HVS != 0) & ~allowed_VS.to(weights_HVS.device)
+    if not isfinite(off):  # of which the pass itself tells at its end
+        return
+    if off <= tolerance and not bool(outside.any()):
+        return
+    wrong = "do not sum to 1" if off > tolerance else f"go where visual_attention={mode!r} has none"
+    raise ConfigurationError(
+        f"{where}: attention weights of visual tokens {wrong}; something has changed them, so load "
+        "the model anew (llavit_lens.check_visual_attention says more)"
+    )

@@ -1,0 +1,85 @@
+"""Table 4 as a picture: how large the models are, and which part LLaViT adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from llavit_lens.figures.fit import wrap
+from llavit_lens.figures.page import Page
+from llavit_lens.figures.style import MUTED
+from llavit_lens.studies.costs.bars import HEIGHT, INK, POINT, SECOND, draw_bar, draw_key
+
+if TYPE_CHECKING:
+    from llavit_lens.studies.costs.table_4 import Row
+
+# Inches.
+_WIDTH, _EDGE, _LEFT, _LONGEST = 11.0, 0.3, 2.75, 5.1
+_HEAD, _GROUP = 1.5, 0.86
+
+
+def draw_parameters(rows: Sequence[Row]) -> Figure:
+    """Draw `evaluation.cost.table_4.table_4()`: a bar for each base LLM and method."""
+    groups = [(name, list(group)) for name, group in groupby(rows, lambda row: row.base_llm)]
+    page = Page(_WIDTH, _HEAD + len(groups) * _GROUP + 0.75)
+    page.text(_EDGE, 0.28, "What LLaViT adds to the size of a model", size=17, weight="bold")
+    page.text(
+        _EDGE,
+        0.66,
+        "Billions of parameters, counted on models of the real sizes. Baseline: LLaVA-1.5. "
+        "In brackets: Table 4 of the paper, arXiv 2511.10301.",
+        size=11,
+        color=MUTED,
+    )
+    key = [
+        (SECOND, "vision encoder and projector", 2.7),
+        (INK, "language model", 1.65),
+        (POINT, "Q, K, V of their own for visual tokens (LLaViT)", 0.0),
+    ]
+    draw_key(page, _EDGE, 1.02, key)
+    scale = _LONGEST / max(row.params for row in rows)
+    for number, (name, group) in enumerate(groups):
+        top = _HEAD + number * _GROUP
+        page.text(_EDGE, top + 0.17, name, size=12, weight="bold", baseline=True)
+        for line, row in enumerate(group):
+            at = top + line * (HEIGHT + 0.06)
+            parts = (
+                (row.vision_tower + row.projector, SECOND),
+                (row.llm, INK),
+                (row.visual_qkv, POINT),
+            )
+            bars = [(count * scale, color) for count, color in parts]
+            draw_bar(page, _LEFT, at, bars, _label(row), name=row.method, name_width=0.95)
+    page.text(
+        _EDGE,
+        _HEAD + len(groups) * _GROUP + 0.05,
+        wrap(_note(rows), (_WIDTH - 2 * _EDGE) * 72, 10),
+        size=10,
+        color=MUTED,
+    )
+    return page.figure
+
+
+def _label(row: Row) -> str:
+    """`8.40, +5.9 %   (8.40, +5.9 %)`: counted, and in brackets printed."""
+
+    def numbers(billions: float, percent: float | None) -> str:
+        return f"{billions:.2f}" if percent is None else f"{billions:.2f}, +{percent:.1f} %"
+
+    counted = numbers(row.params_b, row.increase_pct)
+    if row.params_b_paper is None:
+        return f"{counted}  (not in the paper's table)"
+    return f"{counted}  ({numbers(row.params_b_paper, row.increase_pct_paper)})"
+
+
+def _note(rows: Sequence[Row]) -> str:
+    resized = [row for row in rows if row.vocab != row.vocab_native]
+    published = " or ".join(f"{size:,}" for size in sorted({row.vocab_native for row in resized}))
+    return (
+        f"Qwen2.5 with embeddings of {resized[0].vocab:,} rows, the length of its tokenizer, "
+        "as LLaVA's loader resizes them; with the padded rows of the published weights "
+        f"({published}) the 7B and 14B models would each come out 0.01 higher than printed."
+    )

@@ -1,0 +1,1 @@
+"""How far the visual QKV projections have moved from the text ones."""

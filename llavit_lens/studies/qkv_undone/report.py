@@ -1,0 +1,92 @@
+"""What `analyses/visual_qkv_undone.py` does: take W^vis from the last layers, measure, draw."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.bootstrap import Bootstrap
+from llavit_lens.interventions.projections import text_projections
+from llavit_lens.miniature.benchmark.evaluate import exams
+from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.studies.ablation.measure import TRAINED, Condition, run, table
+from llavit_lens.studies.qkv_undone.figure import draw_undone
+from llavit_lens.vlm.decoder import language_parts
+from llavit_lens.vlm.load import load
+
+
+def qkv_undone_report(
+    model: str, baseline: str, projections: str, scenes: int, seed: int, out: Path | None
+) -> None:
+    """A trained LLaViT with W^text for W^vis from each layer on, beside a baseline as trained.
+
+    Args:
+        model: a LLaViT, as `load` takes it.
+        baseline: a model to compare with; "" for none.
+        projections: which are undone: "qkv" or some of these letters.
+        scenes: held-out scenes of the miniature world; at least 2.
+        seed: which set of them.
+        out: folder for visual_qkv_undone.csv, .png and .pdf.
+
+    Raises:
+        LlavitLensError: a model that cannot be read or has no W^vis, a number of scenes that makes
+            no sense, or a folder that cannot be written to.
+    """
+    make_folder(out)
+    if scenes < 2:
+        raise ConfigurationError(f"--scenes {scenes}: intervals need at least 2 scenes")
+    vlm, other = load(model), load(baseline) if baseline and baseline != model else None
+    text_projections(vlm, "all", projections)  # refused now, not after minutes
+    layers = len(language_parts(vlm.model).layers)
+    planned = [TRAINED]
+    for first in reversed(range(layers)):
+        undo = partial(text_projections, layers=range(first, layers), projections=projections)
+        planned.append(Condition(f"text {projections.upper()}", first, layers - 1, undo))
+    asked, bootstrap = exams(scenes, seed), Bootstrap(scenes)
+    steps = track(planned, escape(f"asking {model}"), console=Console(stderr=True))
+    tables = [table(model, [(how, run(vlm, asked, how)) for how in steps], bootstrap)]
+    if other is not None:
+        tables.append(table(baseline, [(TRAINED, run(other, asked, TRAINED))], bootstrap))
+    found = pd.concat(tables, ignore_index=True)
+    write_report("visual_qkv_undone", found, draw_undone(found, model, scenes), out)
+    _print(found, scenes)
+    print_report_place("visual_qkv_undone", out)
+
+
+def _print(found: pd.DataFrame, scenes: int) -> None:
+    """Words by state and answers, a row for each condition."""
+    console = Console()
+    console.print(
+        f"W^text for W^vis in the last decoder layers, {scenes} scenes: by state, patches of "
+        "things with a true word among the top 3; right answers in percent and what changes, in "
+        "points (± half a 95 % interval)."
+    )
+    for title, column in (("words, by state", "state"), ("answers", "category")):
+        names = list(dict.fromkeys(found[column].dropna()))
+        shown = Table("", *(str(n).replace("_", " ") for n in names), title=title, box=SIMPLE)
+        keys = ["model", "condition", "first_layer", "last_layer"]
+        for (model, how, first, last), own in found.groupby(keys, sort=False, dropna=False):
+            undone = how != TRAINED.name
+            where = last if undone and first == last else f"{first}-{last}"
+            rows = [own[own[column].eq(name)].iloc[0] for name in names]
+            cells = (_share(row) if column == "state" else _answers(row, undone) for row in rows)
+            shown.add_row(f"  {how} in {where}" if undone else escape(str(model)), *cells)
+        console.print(shown)
+
+
+def _share(row: pd.Series) -> str:
+    return f"{row['value']:.2f}"
+
+
+def _answers(row: pd.Series, undone: bool) -> str:
+    if not undone:
+        return f"{100 * row['value']:.1f} ±{50 * (row['high'] - row['low']):.1f}"
+    return f"{100 * row['change']:+.1f} ±{50 * (row['change_high'] - row['change_low']):.1f}"

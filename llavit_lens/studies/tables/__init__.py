@@ -1,0 +1,1 @@
+"""Tables 1 and 3 of the paper, in miniature."""

@@ -1,0 +1,225 @@
+"""What `analyses/table_1.py` and `table_3.py` do: train what is missing, examine, compare."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from llavit_lens.disk import read_json, user_path
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.miniature.benchmark.evaluate import Exam, exams
+from llavit_lens.miniature.recipe.train import train_demo
+from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.studies.tables.comparison import PaperTable, compare, losses, orderings
+from llavit_lens.studies.tables.figure import draw_study, over_what
+from llavit_lens.studies.tables.kinds import by_kind
+from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, draw_kinds
+from llavit_lens.studies.tables.paper_accuracy import BASE_LLMS, CATEGORIES
+from llavit_lens.studies.tables.run_file import Run, load_run, save_run
+from llavit_lens.studies.tables.runs import examine_run, guessed, load_runs
+from llavit_lens.vlm.load import load
+
+SCENES, SCENE_SET = 500, 12345
+FEW = 10  # runs, of which a correlation tells nothing
+KINDS_TITLE = "What each variant has learned to answer"
+KINDS_NOTE = f"Guessing is from the question's words. {{}}{HALF_INTERVAL}"
+ROWS = {
+    "no_visual_attention": "no visual attn.",
+    "separate_qkv": "separate QKV",
+    "separate_qkv_bidirectional": "  + bidirectional",
+    "separate_qkv_local_global": "  + local/global",
+}
+# What a run's result keeps of how it was made.
+MADE = ("preset", "minutes", "losses", "machine", "precision", "versions")
+
+
+def table_report(
+    name: str,
+    paper: PaperTable,
+    results: Path,
+    train: Path | None,
+    seeds: Sequence[int],
+    preset: str,
+    out: Path | None,
+    scenes: int = SCENES,
+) -> None:
+    """A table of the paper in miniature, beside the paper's own numbers.
+
+    Args:
+        name: of the files in `out`: name.csv, .png and .pdf; those by kind of question are called
+            name_kinds.
+        paper: its rows by variant, its values in percent by base LLM.
+        results: folder of the runs' results, one small JSON file each.
+        train: folder of trained models (`llavit-lens demo train --out`); what is missing there is
+            trained, and its result written to `results`. None compares the results that are there.
+        seeds: of the runs to train; all that `results` holds are compared.
+
+    Raises:
+        LlavitLensError: no result of a variant, results that cannot be compared, a folder that
+            cannot be read or written, or nothing to draw scenes with.
+    """
+    make_folder(out)
+    if scenes < 2:
+        raise ConfigurationError(f"--scenes {scenes}: intervals need at least 2 scenes")
+    results = user_path(results, what="the folder of the results")
+    if train is not None:
+        make_folder(results)
+        _train_and_examine(list(paper), results, train, seeds, preset, scenes)
+    runs = load_runs(results, list(paper))
+    table = compare(runs, paper)
+    guess = guessed(runs["baseline"][0])
+    write_report(name, table, draw_study(table, guess, len(runs["baseline"][0].patches)), out)
+    kinds = by_kind(runs)
+    several = kinds["seeds"].max() > 1
+    note = KINDS_NOTE.format("Beside a mean: lowest and highest of its seeds. " if several else "")
+    plain = kinds.assign(variant=kinds["variant"].str.replace("_", " "))
+    write_report(f"{name}_kinds", kinds, draw_kinds(plain, KINDS_TITLE, note), out)
+    _print(name, table, guess, runs)
+    _print_orderings(runs, paper)
+    _print_losses(losses(runs))
+    print_report_place(name, out)
+    print_report_place(f"{name}_kinds", out)
+
+
+def _train_and_examine(
+    variants: Sequence[str],
+    results: Path,
+    train: Path,
+    seeds: Sequence[int],
+    preset: str,
+    scenes: int,
+) -> None:
+    asked: list[Exam] = []
+    for seed, variant in product(seeds, variants):
+        done = results / f"{variant}-seed{seed}.json"
+        if done.is_file():
+            known = load_run(done).made.get("preset")
+            if known != preset:
+                raise ConfigurationError(
+                    f"{done} is a run of the preset {known}, not {preset}; name another folder "
+                    "with --results"
+                )
+            continue
+        folder = train_demo(variant, seed, train, preset)
+        record, recipe = _table(folder / "scores.json"), _table(folder.parent / "recipe.json")
+        made = {key: record[key] for key in MADE if key in record}
+        made |= {key: recipe[key] for key in ("tower", "llm") if key in recipe}
+        asked = asked or exams(scenes, SCENE_SET)
+        steps = track(
+            asked, escape(f"examining {folder.parent.name}"), console=Console(stderr=True)
+        )
+        save_run(examine_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
+
+
+def _table(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path}: is no table of names and values; train the model again")
+    return content
+
+
+def _print(
+    name: str, table: pd.DataFrame, guess: Mapping[str, float], runs: Mapping[str, Sequence[Run]]
+) -> None:
+    run = next(iter(runs.values()))[0]
+    numbers = sorted({len(own) for own in runs.values()})
+    seeds = f"{' to '.join(map(str, numbers))} seed{'s' if numbers[-1] > 1 else ''}"
+    over = over_what(numbers)
+    console = Console()
+    console.print(
+        f"{name.replace('_', ' ').capitalize()} in miniature: percent of right answers on "
+        f"{len(run.patches)} held-out scenes (± half a 95 % interval over {over}; "
+        f"{seeds} each); below them the paper's own ({' / '.join(BASE_LLMS)}). World {run.world}."
+    )
+    shown = Table("", *(c.replace("_", "-") for c in CATEGORIES), box=SIMPLE)
+    shown.add_row("by guessing", *(f"{100 * guess[c]:.1f}" for c in CATEGORIES))
+    answers = table[table["measure"].eq("accuracy")]
+    for variant, rows in answers.groupby("variant", sort=False):
+        cells = []
+        for _, row in rows.iterrows():
+            theirs = " / ".join(f"{row[f'paper {llm}']:.1f}" for llm in BASE_LLMS)
+            half = (row["high"] - row["low"]) / 2
+            cells.append(f"{100 * row['value']:.1f} ±{100 * half:.1f}\n{theirs}")
+        shown.add_row(ROWS.get(str(variant), str(variant)), *cells)
+    console.print(shown)
+    words = table[table["measure"].eq("hit3")]
+    states = list(dict.fromkeys(words["state"]))
+    shown = Table("", *(str(state) for state in states), box=SIMPLE)
+    shown.title = "patches of things with a true word among the top 3, by state (0: projector)"
+    for variant, rows in words.groupby("variant", sort=False):
+        label = ROWS.get(str(variant), str(variant))
+        shown.add_row(label, *(f"{value:.2f}" for value in rows["value"]))
+    console.print(shown)
+
+
+def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> None:
+    """How many pairs of the paper's rows come out in the same order, and which do not."""
+    found = orderings(runs, paper)
+    verdicts = Counter(ordering.verdict for ordering in found)
+    console = Console()
+    alike = sum(ordering.change > 0 for ordering in found)
+    said = (
+        f"Of {len(found)} orderings that the paper has for both of its base LLMs (two rows, a "
+        f"category), {alike} have its direction here."
+    )
+    decidable = sum(ordering.seeds > 1 for ordering in found)
+    if decidable:
+        said += (
+            f" {decidable} rest on several seeds: by their intervals {verdicts['same']} are the "
+            f"same, {verdicts['opposite']} the opposite; by chance alone, about "
+            f"{0.05 * decidable:.0f} would be called the one or the other."
+        )
+    if decidable < len(found):
+        said += (
+            f" {len(found) - decidable} rest on one seed, which decides none: it tells nothing of "
+            "what another would give."
+        )
+    console.print(said)
+    for category in CATEGORIES:
+        of_it = [o for o in found if o.category == category]
+        own, alike = Counter(o.verdict for o in of_it), sum(o.change > 0 for o in of_it)
+        console.print(
+            f"  {category.replace('_', '-')}: {alike} of {len(of_it)} in its direction; "
+            f"{own['same']} same, {own['opposite']} opposite, {own['undecided']} undecided"
+        )
+    for o in found:
+        if o.verdict == "opposite":
+            console.print(
+                f"  opposite: {o.category.replace('_', '-')}: the paper has {o.higher} "
+                f"above {o.lower}, here it is {100 * o.change:+.1f} points "
+                f"({100 * o.low:+.1f} to {100 * o.high:+.1f})"
+            )
+
+
+def _print_losses(found: pd.DataFrame) -> None:
+    """How far the training of each variant has come, and how closely answers go with that."""
+    if found.empty:  # of runs whose losses are on record
+        return
+    console = Console()
+    means = found.groupby("variant", sort=False)["loss"].mean()
+    console.print(
+        "Training loss in the last fifth of stage 2: "
+        + ", ".join(f"{variant} {loss:.4f}" for variant, loss in means.items())
+        + "."
+    )
+    if len(found) < FEW:
+        return
+    numbers = found[["loss", *CATEGORIES]]
+    apart = numbers - numbers.groupby(found["variant"]).transform("mean")
+    related = apart.corr()["loss"]
+    console.print(
+        f"Seeds apart from their variant's mean, {len(found)} runs: correlation of that loss with "
+        "right answers: "
+        + ", ".join(f"{c.replace('_', '-')} {related[c]:+.2f}" for c in CATEGORIES)
+        + "."
+    )

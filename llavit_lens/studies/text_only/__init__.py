@@ -1,0 +1,1 @@
+"""What a model still knows without an image."""

@@ -1,0 +1,58 @@
+"""The language model that a VLM was trained from, asked in the VLM's chat format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from llavit_lens.disk import has_file
+from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
+from llavit_lens.model.checkpoints.base_model import base_folder
+from llavit_lens.studies.text_only.measure import TextModel
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+
+
+def load_base(base: str, like: TextModel) -> TextModel:
+    """With the tokenizer of `like`, unless its own has other tokens; on its device, in its dtype.
+
+    Raises:
+        CheckpointError, ConfigurationError: it cannot be read whole, is a VLM, or has no tokenizer
+            and another vocabulary.
+    """
+    folder = base_folder(base)
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=like.model.dtype, trust_remote_code=False, output_loading_info=True
+        )
+        has_own = any(has_file(folder / name) for name in _TOKENIZER_FILES)
+        tokenizer = AutoTokenizer.from_pretrained(folder) if has_own else like.tokenizer
+    except Exception as error:  # whatever transformers may raise
+        raise CheckpointError(f"--base {base}: cannot be loaded ({one_line(error)})") from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+    model, report = loaded
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise CheckpointError(
+            f"--base {base}: lacks {len(missing)} weights, such as {missing[0]}; fetch it again"
+        )
+    own, wanted = model.config.vocab_size, like.model.config.get_text_config().vocab_size
+    if not has_own and own != wanted:
+        raise ConfigurationError(
+            f"--base {base}: has no tokenizer, and its vocabulary of {own} is not the model's of "
+            f"{wanted}; put its tokenizer into the folder"
+        )
+    if tokenizer.get_vocab().items() <= like.tokenizer.get_vocab().items():
+        # the same tokens, and read as the VLM reads them: AutoTokenizer goes by the model's type
+        tokenizer = like.tokenizer
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return TextModel(base, model.to(like.model.device).eval(), tokenizer, like.prompt)

@@ -1,0 +1,1 @@
+"""Questions about where words stand, answered by a language model without images."""

@@ -1,0 +1,108 @@
+"""What `analyses/word_maps.py` does: ask about scenes with true words in place of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.miniature.benchmark.evaluate import Exam, answers, exams
+from llavit_lens.miniature.recipe.train import SHIPPED
+from llavit_lens.miniature.world.corpus import held_out_seed
+from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.studies.tables.kinds import Kind, kinds_table, share_right
+from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, draw_kinds
+from llavit_lens.studies.text_only.base_llm import load_base
+from llavit_lens.studies.text_only.measure import plain_decoder, text_model
+from llavit_lens.studies.word_maps.measure import answers_from_words, check_words
+from llavit_lens.vlm.load import load
+
+TITLE = "What language models answer from words in place of a picture"
+NOTE = (
+    "Words: a map with one true word for each patch. Language model: before it learned to see; the "
+    "others have since seen pictures, but no maps. {scenes} scenes. Guessing is from the words of "
+    f"the question. {HALF_INTERVAL}"
+)
+WORDS, PICTURES = "words", "pictures"
+BASE = "language model"
+
+
+def word_maps_report(
+    models: Sequence[str], base: str | None, scenes: int, seed: int, out: Path | None
+) -> None:
+    """Right answers by kind of question, from maps of words and from pictures.
+
+    Args:
+        models: VLMs of the miniature, as `load` takes them; at most 2. Each is asked about the
+            picture, and its language model alone about the map.
+        base: folder of the language model that they were trained from, which is asked about the
+            map; None for that of the demo models.
+        scenes: held-out scenes of the miniature world.
+        seed: which set of them.
+        out: folder for word_maps.csv, .png and .pdf.
+
+    Raises:
+        LlavitLensError: a model that cannot be read or is none of the miniature's, fewer than 1
+            scene, or a folder that cannot be written to.
+    """
+    make_folder(out)
+    if scenes < 1:
+        raise ConfigurationError(f"--scenes {scenes}: there must be at least 1 scene")
+    held_out_seed(seed, 0)
+    vlms = [load(name) for name in models]
+    alone = [replace(text_model(vlm), model=plain_decoder(vlm)) for vlm in vlms]
+    for text in alone:
+        check_words(text)
+    before = load_base(base or str(SHIPPED / "llm"), alone[-1])
+    check_words(before)
+    asked = exams(scenes, seed)
+    ways = {(BASE, WORDS): partial(answers_from_words, before)}
+    for vlm, text in zip(vlms, alone, strict=True):
+        ways[vlm.name, WORDS] = partial(answers_from_words, text)
+        ways[vlm.name, PICTURES] = partial(answers, vlm)
+    shares = {f"{name} on {what}": [_ask(name, how, asked)] for (name, what), how in ways.items()}
+    found = kinds_table([question for exam in asked for question in exam.asked], shares)
+    figure = draw_kinds(found, TITLE, NOTE.format(scenes=scenes))
+    names = pd.DataFrame(list(ways), columns=["model", "asked_on"], index=list(shares))
+    table = found.join(names, on="variant")[
+        ["category", "kind", "example", "asked", "guess", "model", "asked_on", "value"]
+    ]
+    write_report("word_maps", table, figure, out)
+    _print(table, scenes)
+    print_report_place("word_maps", out)
+
+
+def _ask(name: str, answer: Callable[[Exam], list[str]], asked: list[Exam]) -> dict[Kind, float]:
+    steps = track(asked, escape(f"asking {name}"), console=Console(stderr=True))
+    return share_right(
+        pair for exam in steps for pair in zip(exam.asked, answer(exam), strict=True)
+    )
+
+
+def _print(table: pd.DataFrame, scenes: int) -> None:
+    console = Console()
+    console.print(
+        f"Percent of right answers on {scenes} held-out scenes, by kind of question: of the "
+        "language model (LLM) on words; of each model on words, then on pictures."
+    )
+    models = list(dict.fromkeys(table["model"]))[1:]
+    shown = Table("", "guess", "LLM", *map(escape, models), box=SIMPLE)
+    for _, rows in table.groupby(["category", "kind"], sort=False):
+        category, kind, guess = rows[["category", "kind", "guess"]].iloc[0]
+        percent = (100 * rows.set_index(["model", "asked_on"])["value"]).map("{:3.0f}".format)
+        shown.add_row(
+            f"{category.split('_')[0]}, {kind}".replace("_", " "),
+            f"{100 * guess:.0f}",
+            percent[BASE, WORDS],
+            *(f"{percent[name, WORDS]}, {percent[name, PICTURES]}" for name in models),
+        )
+    console.print(shown)

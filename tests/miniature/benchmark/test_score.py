@@ -1,0 +1,74 @@
+"""The numbers of `demo score`, on made-up words with known answers."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from llavit_lens.cli import Preset, Variant
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.miniature.benchmark import score
+from llavit_lens.miniature.recipe.presets import PRESETS
+from llavit_lens.miniature.recipe.variants import VARIANTS
+from llavit_lens.miniature.world.corpus import held_out_seed
+from llavit_lens.miniature.world.scenes import GRID, Scene, Thing, Truth
+
+
+def scene_with(name: str, word: str) -> Truth:
+    """Row 0: the object; row 1: the sign; row 2: mixed; the rest: sky."""
+    thing = Thing("object", name, 50, 7, 100, 14, "large")
+    sign = Thing("sign", "sign", 50, 21, 56, 22, "wide", word=word)
+    owner = np.full((GRID, GRID), -1)
+    owner[0], owner[1], owner[2] = 0, 1, -3
+    return Truth(Scene(0, (thing, sign), ("sky", "sky"), 112), owner)
+
+
+def read_as(rows: dict[int, list[str]], rest: list[str]) -> SimpleNamespace:
+    """Words of one layer, alike along each row of the grid."""
+    strings = dict(enumerate(sorted({w for words in [*rows.values(), rest] for w in words})))
+    number = {word: i for i, word in strings.items()}
+    row, col = np.divmod(np.arange(GRID * GRID), GRID)
+    ids = np.array([[[number[w] for w in rows.get(int(r), rest)] for r in row]])
+    return SimpleNamespace(strings=strings, ids=ids, layout=SimpleNamespace(row=row, col=col))
+
+
+def test_rates_count_the_right_patches():
+    patches = score._Patches()
+    # a dog is an animal, white, a pet; the second scene's words are all wrong but for newlines
+    first = read_as({0: ["the", "dog", "x"], 1: [" stop", "x", "y"]}, ["sky", "x", "y"])
+    second = read_as({0: ["animal", "x", "y"]}, ["\n", "sky", "x"])
+    patches.add(0, scene_with("dog", "stop"), first)
+    patches.add(1, scene_with("guitar", "tea"), second)
+    rates = patches.score(0)
+    assert rates["name1"] == 0 and rates["name3"] == 0.5  # 'dog' on 8 of 16 object patches
+    assert rates["hit1"] == 8 / 32 and rates["hit3"] == 16 / 32  # with ' stop' on 8 sign patches
+    assert rates["sign_word1"] == rates["sign_word3"] == 0.5
+    assert rates["background1"] == 0.5 and rates["background3"] == 1
+    assert rates["newline1"] == 7 * 8 / 128
+    assert rates["name_chance3"] == 0  # the words of one scene against the other's truth
+    assert 0 < rates["chance3"] < 0.5  # 'animal' in scene 1, where the truth drawn is the dog's
+
+
+def test_the_best_layer_is_chosen_on_scenes_that_are_not_scored(monkeypatch):
+    seeds = []
+
+    def measure(vlm, scenes, first_seed, progress, ask=True):
+        seeds.append(range(first_seed, first_seed + scenes))
+        # layer 1 looks best where it is scored, layer 2 where layers are chosen
+        best = 1 if first_seed == held_out_seed(5, 0) else 2
+        return [{"layer": i, "hit3": float(i == best)} for i in range(3)], {}, {}
+
+    monkeypatch.setattr(score, "_measure", measure)
+    result = score.score_model(SimpleNamespace(name="m"), 300, 5)
+    assert result["best_layer"] == {"layer": 2, "hit3": 0.0}
+    assert not set(seeds[0]) & set(seeds[1])
+
+
+def test_one_scene_has_no_chance_level():
+    with pytest.raises(ConfigurationError, match="at least 2"):
+        score.score_model(SimpleNamespace(name="m"), 1, 0)
+
+
+def test_the_command_line_offers_what_there_is():
+    assert [v.value for v in Variant] == list(VARIANTS)
+    assert [p.value for p in Preset] == list(PRESETS)
