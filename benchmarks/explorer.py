@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 REPOSITORY = Path(__file__).parents[1]
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests/support")]
 
 from browser import EXPLORER, explorer_process, explorer_server, open_browser  # noqa: E402
 

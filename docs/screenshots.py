@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 REPOSITORY = Path(__file__).parents[1]
-sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests/support")]
 
 from browser import explorer_server, open_browser  # noqa: E402
 

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from loaded import loaded_after
 
 import llavit_lens
-
-HEAVY = ("torch", "transformers", "pandas", "matplotlib", "numpy", "PIL")
-
-
-def loaded_after(code: str) -> set[str]:
-    """Which of the heavy packages a fresh interpreter has loaded after running `code`."""
-    report = f"import sys\n{code}\nprint('\\0', *(m for m in {HEAVY} if m in sys.modules))"
-    run = subprocess.run(
-        [sys.executable, "-c", report], capture_output=True, text=True, check=True, timeout=120
-    )
-    return set(run.stdout.rpartition("\0")[2].split())
 
 
 def test_the_package_is_light() -> None:

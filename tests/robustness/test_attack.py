@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from damage import NASTY, damaged_bytes, damaged_json
+from outcomes import Case, attack
 from PIL import Image
-from robustness.damage import NASTY, damaged_bytes, damaged_json
-from robustness.outcomes import Case, attack
 from tiny import tiny_image, tiny_llavit, tiny_processor
 
 import llavit_lens as ll

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from loaded import loaded_after
 from PIL import Image
-from test_imports import loaded_after
 
 from llavit_lens.studies.costs.report import flop_report, parameter_report
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-_DEFAULT = Path(__file__).parents[2] / "shared" / "data"
+_DEFAULT = Path(__file__).parents[3] / "shared" / "data"
 
 
 def shared_data(*parts: str) -> Path:

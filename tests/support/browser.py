@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 EXPLORER = REPOSITORY / "apps" / "explorer.py"
 _FLAGS = [
     "--no-sandbox",
