@@ -314,6 +314,4 @@ def _check(folder: Path) -> None:
 
 
 def _depth(vlm: VLM) -> int:
-    from llavit_lens.vlm.decoder import language_parts
-
-    return len(language_parts(vlm.model).layers)
+    return vlm.decoder.n_layers

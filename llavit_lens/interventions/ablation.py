@@ -39,7 +39,7 @@ def ablate_visual_attention(
             points.
     """
     require_vlm(vlm)
-    chosen, some = layer_indices(vlm.model, layers), head_indices(vlm.model, heads)
+    chosen, some = layer_indices(vlm.decoder, layers), head_indices(vlm.decoder, heads)
     if some is None:
         return changed(Change(vlm, chosen, causal=True, updates=False))
     return _silenced(vlm, chosen, some)

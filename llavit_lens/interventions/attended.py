@@ -10,7 +10,7 @@ Shape letters: L tokens, H query heads, K key/value heads, E head width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -42,8 +42,8 @@ def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[Attended], None]
     Raises:
         ConfigurationError: a layer whose hook points are passed by.
     """
-    decoder = vlm.model.model.language_model
-    length, width = prompt.length, decoder.layers[0].self_attn.head_dim
+    first_layer: Any = vlm.decoder.layers[0]
+    length, width = prompt.length, first_layer.self_attn.head_dim
     for first in range(0, length, width):
         keys = torch.arange(first, min(first + width, length), device="cpu")
 
@@ -64,7 +64,7 @@ def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[Attended], None]
             ("blocks.*.attn.hook_v", one_channel_each),
             ("blocks.*.attn.hook_z", see_result),
         ]
-        if first == 0 and decoder.config._attn_implementation == "eager":
+        if first == 0 and vlm.decoder.attn_implementation == "eager":
             hooks.append(("blocks.*.attn.hook_pattern", see_pattern))
         _run(vlm, prompt, hooks)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -138,7 +138,7 @@ def check_visual_attention(
         failures += _leaks(changed_states(vlm, prepared, token), token, is_visual, wanted)
     report = VisualAttentionReport(
         model=vlm.name,
-        implementation=vlm.model.model.language_model.config._attn_implementation,
+        implementation=vlm.decoder.attn_implementation,
         visual_attention=wanted,
         by_config=mode is None,
         n_layers=len(wrong.windows),
@@ -180,8 +180,7 @@ def visual_mask(prompt: Prompt) -> Tensor:
 def sliding_windows(vlm: VLM) -> list[int | None]:
     """The sliding window of every layer, None where it has none."""
     hook_points(vlm.model)  # before it, not every family's attention knows its window
-    layers: Any = vlm.model.model.language_model.layers
-    return [getattr(layer.self_attn, "sliding_window", None) for layer in layers]
+    return [getattr(layer.self_attn, "sliding_window", None) for layer in vlm.decoder.layers]
 
 
 class _WrongPairs:

@@ -59,9 +59,9 @@ def knock_out(
     require_vlm(vlm)
     change = Change(
         vlm,
-        layer_indices(vlm.model, layers),
+        layer_indices(vlm.decoder, layers),
         cut=read_edges(edges, which, keep_self),
-        heads=head_indices(vlm.model, heads),
+        heads=head_indices(vlm.decoder, heads),
         verify=verify,
     )
     return changed(change)
@@ -94,6 +94,6 @@ def visual_attention(
     }
     if mode not in own:
         raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join([*own, 'none'])}.")
-    index = layer_indices(vlm.model, layers)
+    index = layer_indices(vlm.decoder, layers)
     change = Change(vlm, index, updates=True, verify=verify, **own[mode])
     return changed(change)

@@ -21,6 +21,7 @@ from llavit_lens.model.attention.positions import find_visual_positions, packed_
 from llavit_lens.model.attention.routing import VisualTokens
 from llavit_lens.model.compat import cache_of
 from llavit_lens.vlm.acting import acting
+from llavit_lens.vlm.decoder import decoder_of
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def follow_passes(model: nn.Module, image_token_id: int) -> Iterator[Passes]:
 
     with acting(model) as actor:
         actor.hook(body, None, begin, before=True)
-        actor.hook(body.language_model, None, passes.reach_decoder, before=True)
+        actor.hook(decoder_of(model), None, passes.reach_decoder, before=True)
         yield passes
 
 

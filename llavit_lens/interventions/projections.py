@@ -39,7 +39,7 @@ def text_projections(
             projection, or `vlm` is none.
     """
     require_vlm(vlm)
-    chosen = layer_indices(vlm.model, layers)
+    chosen = layer_indices(vlm.decoder, layers)
     wanted = set(projections) if isinstance(projections, str) else set()
     if not wanted or not wanted <= set("qkv"):
         raise ConfigurationError(f"projections={projections!r}: name one or more of 'qkv'.")
@@ -57,7 +57,7 @@ def _undone(vlm: VLM, layers: tuple[int, ...], wanted: set[str]) -> Iterator[Non
     # prompt goes on that was cached outside
     with changed(Change(vlm, layers)), acting(vlm.model) as actor:
         for layer in layers:
-            attention = vlm.model.model.language_model.layers[layer].self_attn
+            attention: Any = vlm.decoder.layers[layer].self_attn
             for name in attention.routed_projections:
                 if wanted & set(name.removesuffix("_proj")):
                     actor.hook(

@@ -24,7 +24,6 @@ from llavit_lens.interventions.token_rows import Tokens, write_tokens
 from llavit_lens.model.hook_points import PATTERN_HOOKS, TEXT_HOOKS, VISUAL_HOOKS
 from llavit_lens.results.restore_map import RestoreMap
 from llavit_lens.vlm.answers import Answer, answer_tokens, log_prob_of_tokens
-from llavit_lens.vlm.decoder import language_parts
 from llavit_lens.vlm.hooks import NamedHook, full_name
 from llavit_lens.vlm.layers import Layers, layer_indices
 from llavit_lens.vlm.require import require_vlm
@@ -82,7 +81,7 @@ def restore_map(
     _check_alike(healthy, damaged)
     if batch_size < 1:
         raise ConfigurationError(f"batch_size={batch_size}: give 1 or more")
-    numbers = list(layer_indices(vlm.model, layers))
+    numbers = list(layer_indices(vlm.decoder, layers))
     names = [_name_of(point, layer) for layer in numbers]
     found = places_of(vlm, damaged, places, window, objects)
     tokens = answer_tokens(vlm, healthy, answer)
@@ -123,7 +122,7 @@ def restore_map(
     return RestoreMap(
         point=point,
         layers=numbers,
-        n_layers=len(language_parts(vlm.model).layers),
+        n_layers=vlm.decoder.n_layers,
         places=found,
         window=window,
         clean=clean_log_prob,

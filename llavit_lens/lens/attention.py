@@ -13,7 +13,6 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.open import ImageSource
 from llavit_lens.lens.text_tokens import check_position, find_text, text_tokens
 from llavit_lens.results.attention_patterns import AttentionPatterns, Query, QueryToken
-from llavit_lens.vlm.decoder import language_parts
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.require import require_vlm
@@ -46,11 +45,10 @@ def attention_patterns(
     """
     require_vlm(vlm)
     prepared = vlm.prepare(image, prompt)
-    depth = len(language_parts(vlm.model).layers)
-    chosen_layers = list(layer_indices(vlm.model, layers))
-    some_heads = head_indices(vlm.model, heads)
-    n_heads = vlm.model.config.get_text_config().num_attention_heads
-    chosen_heads = list(range(n_heads) if some_heads is None else some_heads)
+    depth = vlm.decoder.n_layers
+    chosen_layers = list(layer_indices(vlm.decoder, layers))
+    some_heads = head_indices(vlm.decoder, heads)
+    chosen_heads = list(range(vlm.decoder.n_heads) if some_heads is None else some_heads)
     tokens = [
         _query_token(vlm, prepared, query)
         for query in (queries if isinstance(queries, list) else [queries])

@@ -1,4 +1,4 @@
-"""The parts that transformers' vision-language models have in common and the lens needs."""
+"""The decoder inside a vision-language model: the one place that knows where its parts are."""
 
 from __future__ import annotations
 
@@ -10,50 +10,76 @@ from torch import nn
 from llavit_lens.errors import ConfigurationError
 
 
-@dataclass(frozen=True)
-class LanguageParts:
-    """The decoder that reads visual tokens.
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """The language model that reads visual tokens.
 
     Attributes:
+        module: all of it but the head.
         layers: the decoder layers.
         norm: the final norm, between the last layer and the unembedding.
         head: the unembedding: see `llavit_lens.vlm.unembedding`.
         embedding: the input word embeddings: see `llavit_lens.vlm.embedding`.
     """
 
+    module: nn.Module
     layers: nn.ModuleList
     norm: nn.Module
     head: nn.Module
     embedding: nn.Module
 
+    @classmethod
+    def of(cls, model: Any) -> Decoder:
+        """The decoder of a LLaVA-like model with its head.
+
+        Raises:
+            ConfigurationError: PEFT has wrapped the model, or it is not built the usual way.
+        """
+        refuse_peft(model)
+        module = decoder_of(model)
+        layers, norm = getattr(module, "layers", None), getattr(module, "norm", None)
+        head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+        if not (
+            module is not getattr(model, "model", None)  # a language model without images
+            and isinstance(layers, nn.ModuleList)
+            and isinstance(norm, nn.Module)
+            and isinstance(head, nn.Module)
+        ):
+            raise ConfigurationError(
+                f"{type(model).__name__} is not supported: the lens needs "
+                "model.language_model.layers, model.language_model.norm and an output embedding"
+            )
+        return cls(module, layers, norm, head, model.get_input_embeddings())
+
+    @property
+    def config(self) -> Any:
+        """Of the language model: the text config of the whole."""
+        return self.module.config
+
+    @property
+    def n_layers(self) -> int:
+        """Number of decoder layers."""
+        return len(self.layers)
+
+    @property
+    def n_heads(self) -> int:
+        """Number of query heads in each layer."""
+        return int(self.config.num_attention_heads)
+
+    @property
+    def attn_implementation(self) -> str:
+        """The attention that runs now, such as "sdpa"."""
+        return str(self.config._attn_implementation)
+
 
 def decoder_of(model: Any) -> Any:
-    """The decoder of a LLaVA-like model or a language model: one and the same module, whatever was
-    wrapped around the model. Of another model, the model itself."""
+    """The module of `Decoder`, for any model: one and the same, whatever was wrapped around the
+    model.
+
+    Of a plain language model, its part without the head; of any other model, the model itself.
+    """
     body = getattr(model, "model", None)
     return getattr(body, "language_model", body if hasattr(body, "layers") else model)
-
-
-def language_parts(model: Any) -> LanguageParts:
-    """Finds the parts.
-
-    Raises:
-        ConfigurationError: the model is not built the usual way.
-    """
-    refuse_peft(model)
-    decoder = getattr(getattr(model, "model", None), "language_model", None)
-    layers, norm = getattr(decoder, "layers", None), getattr(decoder, "norm", None)
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    if not (
-        isinstance(layers, nn.ModuleList)
-        and isinstance(norm, nn.Module)
-        and isinstance(head, nn.Module)
-    ):
-        raise ConfigurationError(
-            f"{type(model).__name__} is not supported: the lens needs model.language_model.layers, "
-            "model.language_model.norm and an output embedding"
-        )
-    return LanguageParts(layers, norm, head, model.get_input_embeddings())
 
 
 def refuse_peft(model: Any) -> None:

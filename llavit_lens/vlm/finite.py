@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.vlm.acting import acting
+from llavit_lens.vlm.decoder import decoder_of
 
 
 def check_weights(model: nn.Module, name: str) -> None:
@@ -74,8 +75,7 @@ def finite_passes(model: Any, name: str) -> Iterator[None]:
     more for each layer, and one transfer from the device for each pass.
     """
     model = getattr(model, "_orig_mod", model)  # a compiled model generates by the one inside
-    body = getattr(model, "model", model)
-    decoder = getattr(body, "language_model", body)  # a plain language model has none inside
+    decoder = decoder_of(model)
     layers, norm = getattr(decoder, "layers", ()), getattr(decoder, "norm", None)
     stages = [*layers, *([norm] if isinstance(norm, nn.Module) else [])]
     states: dict[int, Tensor] = {}

@@ -24,7 +24,7 @@ from llavit_lens.model.hook_points import (
 )
 from llavit_lens.vlm.acting import Acting, acting, always
 from llavit_lens.vlm.attention_choice import attention_by
-from llavit_lens.vlm.decoder import refuse_peft
+from llavit_lens.vlm.decoder import decoder_of, refuse_peft
 
 Names = str | Sequence[str] | Callable[[str], bool] | None
 """Names of hook points: one, several, shell patterns such as `blocks.*.hook_resid_post`, short
@@ -96,7 +96,7 @@ def hook_points(model: Any) -> dict[str, HookPoint]:
     add_hook_points(model)
     first, *rest = BLOCK_HOOKS
     found: dict[str, HookPoint] = {}
-    for index, layer in enumerate(model.model.language_model.layers):
+    for index, layer in enumerate(decoder_of(model).layers):
         attention = layer.self_attn
         has_branches = getattr(attention, "separate_visual_qkv", False)
         names = [name for name in ATTENTION_HOOKS if has_branches or name not in VISUAL_HOOKS]

@@ -7,7 +7,7 @@ from operator import index
 from typing import Any, SupportsIndex
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.decoder import language_parts, refuse_peft
+from llavit_lens.vlm.decoder import Decoder
 
 Layers = str | int | slice | Iterable[int]
 """Decoder layers, counted from 0 as in the names of hook points: "all", one, a slice, a range or
@@ -19,17 +19,16 @@ Heads = str | int | slice | Iterable[int] | None
 of them, too."""
 
 
-def layer_indices(model: Any, layers: Layers) -> tuple[int, ...]:
-    """The chosen decoder layers of a LLaVA-like model, ascending.
+def layer_indices(decoder: Decoder, layers: Layers) -> tuple[int, ...]:
+    """The chosen decoder layers, ascending.
 
     Raises:
-        ConfigurationError: there is no such layer, or none is chosen; a model that is not built
-            the usual way.
+        ConfigurationError: there is no such layer, or none is chosen.
     """
-    return _chosen("layer", layers, len(language_parts(model).layers))
+    return _chosen("layer", layers, decoder.n_layers)
 
 
-def head_indices(model: Any, heads: Heads) -> tuple[int, ...] | None:
+def head_indices(decoder: Decoder, heads: Heads) -> tuple[int, ...] | None:
     """The chosen query heads, ascending, or None for all.
 
     Raises:
@@ -37,8 +36,7 @@ def head_indices(model: Any, heads: Heads) -> tuple[int, ...] | None:
     """
     if heads is None or (isinstance(heads, str) and heads == "all"):
         return None
-    refuse_peft(model)
-    return _chosen("head", heads, model.model.language_model.config.num_attention_heads)
+    return _chosen("head", heads, decoder.n_heads)
 
 
 def _chosen(what: str, wanted: Any, count: int) -> tuple[int, ...]:

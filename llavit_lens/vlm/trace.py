@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.acting import acting
-from llavit_lens.vlm.decoder import LanguageParts
+from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.unembedding import final_norm
 
 
@@ -61,7 +61,7 @@ class Trace:
 
 @contextmanager
 def record_residual_stream(
-    model: Any, parts: LanguageParts, positions: Tensor
+    model: Any, decoder: Decoder, positions: Tensor
 ) -> Iterator[list[Tensor]]:
     """Inside, a forward pass fills the list: layers + 1 states [len(positions), d_model].
 
@@ -81,11 +81,11 @@ def record_residual_stream(
         keep(module, (hidden,), {})
 
     with torch.no_grad(), acting(model) as actor:
-        for state, module in enumerate((*parts.layers, parts.norm)):
+        for state, module in enumerate((*decoder.layers, decoder.norm)):
             name = f"the record of state {state}"
             if hasattr(module, "hook_resid_pre"):
                 actor.hook(module.hook_resid_pre, name, keep_result)
             else:
                 # the final norm of a trace may be called in any thread
-                actor.hook(module, name, keep, before=True, shared=module is parts.norm)
+                actor.hook(module, name, keep, before=True, shared=module is decoder.norm)
         yield states

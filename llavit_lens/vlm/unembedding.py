@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.decoder import LanguageParts
+from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.float32 import full_float32, product_roundoff, unit_roundoff
 
 _CHUNK = 256
@@ -66,7 +66,7 @@ def final_norm(norm: nn.Module, states: Tensor) -> Tensor:
 
 
 def unembedding_of(
-    parts: LanguageParts, state: Tensor, logits: Tensor, known: Unembedding | None, name: str
+    decoder: Decoder, state: Tensor, logits: Tensor, known: Unembedding | None, name: str
 ) -> Unembedding:
     """The matrix with which the lens gets the model's own logits.
 
@@ -81,18 +81,18 @@ def unembedding_of(
     Raises:
         ConfigurationError: no matrix gives these logits within the model's own rounding.
     """
-    roundoff = max(product_roundoff(logits.device), *map(unit_roundoff, _dtypes(parts, logits)))
+    roundoff = max(product_roundoff(logits.device), *map(unit_roundoff, _dtypes(decoder, logits)))
     difference: float | None = None
     with torch.no_grad(), full_float32():
-        normed = final_norm(parts.norm, state[None])
-        for unembedding in _candidates(parts.head, normed, len(logits), known):
+        normed = final_norm(decoder.norm, state[None])
+        for unembedding in _candidates(decoder.head, normed, len(logits), known):
             difference, fits = _compare(unembedding, normed, logits, roundoff)
             if fits:
                 return unembedding
     apart = "are not" if difference is None else f"differ by {difference:.2g} from"
     raise ConfigurationError(
         f"{name}: its logits {apart} unembedding(norm(last state)), so the logit lens would "
-        f"misread this model; {_advice(parts.head)}"
+        f"misread this model; {_advice(decoder.head)}"
     )
 
 
@@ -191,10 +191,10 @@ def _compare(
     return float(off_V.max().sqrt()), bool(fits.all()) and bool(off_V.mean() <= budget_V.mean())
 
 
-def _dtypes(parts: LanguageParts, logits: Tensor) -> set[torch.dtype]:
+def _dtypes(decoder: Decoder, logits: Tensor) -> set[torch.dtype]:
     """What the head computes in."""
-    weights = {weight.dtype for weight in parts.head.parameters()}
-    computed: Any = getattr(parts.head, "compute_dtype", None)  # of bitsandbytes' 4-bit modules
+    weights = {weight.dtype for weight in decoder.head.parameters()}
+    computed: Any = getattr(decoder.head, "compute_dtype", None)  # of bitsandbytes' 4-bit modules
     dtypes = weights | ({computed} if computed is not None else set()) | {logits.dtype}
     return {dtype for dtype in dtypes if dtype.is_floating_point and dtype.itemsize > 1}
 

@@ -22,7 +22,7 @@ from llavit_lens.model.self_check import check_release
 from llavit_lens.version import __version__
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
-from llavit_lens.vlm.decoder import decoder_of, language_parts
+from llavit_lens.vlm.decoder import Decoder, decoder_of
 from llavit_lens.vlm.embedding import EmbeddingTable
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
@@ -108,6 +108,15 @@ class VLM:
         return place
 
     @property
+    def decoder(self) -> Decoder:
+        """The language model inside, and its parts.
+
+        Raises:
+            ConfigurationError: the model is not built the usual way, or PEFT has wrapped it.
+        """
+        return Decoder.of(self.model)
+
+    @property
     def tokenizer(self) -> Any:
         return self.processor.tokenizer
 
@@ -139,26 +148,26 @@ class VLM:
         prepared = self.prepare(image, prompt)
         picture, text, layout = prepared.image, prepared.text, prepared.layout
         inputs = prepared.inputs
-        parts = language_parts(self.model)
+        decoder = self.decoder
         last = prepared.length - 1
         # the last position rides along, to check the lens against the model's own logits there
         rows = torch.as_tensor([*layout.positions.tolist(), last], device=self.device)
         with (
             turn(self.model),
-            record_residual_stream(self.model, parts, rows) as states,
+            record_residual_stream(self.model, decoder, rows) as states,
             self.one_pass(prepared),
         ):
             logits = self.model(**inputs, use_cache=False, logits_to_keep=1).logits
-        if len(states) != len(parts.layers) + 1:
+        if len(states) != decoder.n_layers + 1:
             raise ConfigurationError(
-                f"{self.name}: its {len(parts.layers)} decoder layers and final norm ran "
+                f"{self.name}: its {decoder.n_layers} decoder layers and final norm ran "
                 f"{len(states)} times in one pass; the lens needs each to run once"
             )
         hidden = torch.stack([state.to(states[-1].device) for state in states])
         unembedding = unembedding_of(
-            parts, hidden[-1, -1], logits[0, -1], self._read_head, self.name
+            decoder, hidden[-1, -1], logits[0, -1], self._read_head, self.name
         )
-        is_own = any(unembedding.weight is weight for weight in parts.head.parameters())
+        is_own = any(unembedding.weight is weight for weight in decoder.head.parameters())
         self._read_head = None if is_own else unembedding
         hidden = hidden[:, :-1].clone()
         return Trace(
@@ -167,15 +176,15 @@ class VLM:
             input_ids=inputs["input_ids"][0].cpu(),
             prompt=text,
             image=picture,
-            norm=parts.norm,
+            norm=decoder.norm,
             unembedding=unembedding.weight,
             unembedding_bias=unembedding.bias,
-            embedding=self._embeddings.of(parts.embedding, len(logits[0, -1]), self.device),
+            embedding=self._embeddings.of(decoder.embedding, len(logits[0, -1]), self.device),
             tokenizer=self.tokenizer,
             provenance={
                 "model": self.name,
                 "revision": self.revision,
-                "n_layers": len(parts.layers),
+                "n_layers": decoder.n_layers,
                 "prompt": text,
                 "image_sha256": pixel_sha256(picture),
                 "versions": {
@@ -238,7 +247,7 @@ class VLM:
             ImageError, ConfigurationError: as `trace`; names that fit no hook point.
         """
         cache = ActivationCache()
-        cache.n_layers = len(language_parts(self.model).layers)
+        cache.n_layers = self.decoder.n_layers
 
         def keep(activation: Tensor, where: NamedHook) -> None:
             if where.name in cache:

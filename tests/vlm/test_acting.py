@@ -333,10 +333,9 @@ def test_modules_replaced_after_the_hooks_were_set_are_found(
 
 
 def recorded(vlm: VLM) -> Any:
-    from llavit_lens.vlm.decoder import language_parts
     from llavit_lens.vlm.trace import record_residual_stream
 
-    return record_residual_stream(vlm.model, language_parts(vlm.model), torch.tensor([0]))
+    return record_residual_stream(vlm.model, vlm.decoder, torch.tensor([0]))
 
 
 @pytest.mark.parametrize("what", EVERYTHING)

@@ -18,6 +18,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.world.scenes import GRID, PATCH, SIZE
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration, LlavitProcessor
 from llavit_lens.training.conversations import IMAGE, token_id
+from llavit_lens.vlm.decoder import decoder_of
 
 LOCAL_AND_GLOBAL = (2, 4, 5)  # of six layers, as 5, 15 and 23 of CLIP's twenty-four
 PENULTIMATE = -2
@@ -77,7 +78,7 @@ def build_variant(
         for name in ("q_proj", "k_proj", "v_proj") if variant.separate_visual_qkv else ():
             if f".{name}." in key:
                 text_weights[key.replace(name, f"{name}_visual")] = value
-    model.model.language_model.load_state_dict(text_weights)
+    decoder_of(model).load_state_dict(text_weights)
     model.tie_weights()
     return model
 

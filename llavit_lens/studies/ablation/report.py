@@ -18,7 +18,6 @@ from llavit_lens.miniature.benchmark.evaluate import exams
 from llavit_lens.output import make_folder, print_report_place, write_report
 from llavit_lens.studies.ablation import measure as ablation
 from llavit_lens.studies.ablation.figure import draw_ablation
-from llavit_lens.vlm.decoder import language_parts
 from llavit_lens.vlm.load import load
 
 
@@ -49,8 +48,7 @@ def ablation_report(
         raise ConfigurationError(f"--scenes {scenes}: intervals need at least 2 scenes")
     vlms = {name: load(name) for name in (*models, *([trained_without] if trained_without else []))}
     planned = {
-        name: ablation.conditions(len(language_parts(vlm.model).layers), window)
-        for name, vlm in vlms.items()
+        name: ablation.conditions(vlm.decoder.n_layers, window) for name, vlm in vlms.items()
     }
     if trained_without:
         planned[trained_without] = planned[trained_without][:1]

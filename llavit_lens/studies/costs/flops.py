@@ -25,6 +25,7 @@ from transformers import (
 
 from llavit_lens.model import LlavitConfig
 from llavit_lens.model.attention.routing import VisualTokens
+from llavit_lens.vlm.decoder import decoder_of
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def count_pairs(config: LlavitConfig, tokens: int, visual: int) -> int:
     def catch(_: Any, __: Any, arguments: dict[str, Any]) -> None:
         masks.append(arguments["attention_mask"])
 
-    model.language_model.layers[0].self_attn.register_forward_pre_hook(catch, with_kwargs=True)
+    model.get_decoder().layers[0].self_attn.register_forward_pre_hook(catch, with_kwargs=True)
     types = (torch.arange(tokens) < visual).long()[None]
     with torch.no_grad():
         model(inputs_embeds=torch.zeros(1, tokens, 2), mm_token_type_ids=types, use_cache=False)
@@ -111,7 +112,7 @@ def count_llm_flops(config: LlavitConfig, tokens: int, visual: int) -> LLMFlops:
         model = AutoModelForImageTextToText.from_config(
             deepcopy(config), attn_implementation="eager"
         )
-        decoder = model.model.language_model
+        decoder = decoder_of(model)
         hidden = torch.empty(1, tokens, decoder.config.hidden_size)
         row = torch.empty(tokens, dtype=torch.long)  # on meta only its length matters
         inputs = {

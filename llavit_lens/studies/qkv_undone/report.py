@@ -19,7 +19,6 @@ from llavit_lens.miniature.benchmark.evaluate import exams
 from llavit_lens.output import make_folder, print_report_place, write_report
 from llavit_lens.studies.ablation.measure import TRAINED, Condition, run, table
 from llavit_lens.studies.qkv_undone.figure import draw_undone
-from llavit_lens.vlm.decoder import language_parts
 from llavit_lens.vlm.load import load
 
 
@@ -45,7 +44,7 @@ def qkv_undone_report(
         raise ConfigurationError(f"--scenes {scenes}: intervals need at least 2 scenes")
     vlm, other = load(model), load(baseline) if baseline and baseline != model else None
     text_projections(vlm, "all", projections)  # refused now, not after minutes
-    layers = len(language_parts(vlm.model).layers)
+    layers = vlm.decoder.n_layers
     planned = [TRAINED]
     for first in reversed(range(layers)):
         undo = partial(text_projections, layers=range(first, layers), projections=projections)

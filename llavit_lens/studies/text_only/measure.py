@@ -12,7 +12,6 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.decoder import language_parts
 from llavit_lens.vlm.finite import finite_passes
 from llavit_lens.vlm.length import check_length
 from llavit_lens.vlm.vlm import VLM
@@ -151,7 +150,7 @@ def difference_from_plain_decoder(vlm: VLM, questions: Sequence[TextQuestion]) -
 
 def plain_decoder(vlm: VLM) -> Any:
     """transformers' own language model of the decoder's family, which shares the VLM's weights."""
-    decoder, parts = vlm.model.model.language_model, language_parts(vlm.model)
+    decoder: Any = vlm.decoder.module
     config = vlm.model.config.get_text_config()
     with torch.device("meta"):
         plain = AutoModelForCausalLM.from_config(config)
@@ -160,10 +159,10 @@ def plain_decoder(vlm: VLM) -> Any:
         for key, weight in decoder.state_dict().items()
         if "_visual" not in key
     }
-    weights["lm_head.weight"] = parts.head.weight
+    weights["lm_head.weight"] = vlm.decoder.head.weight
     plain.load_state_dict(weights, assign=True)
     plain.model.rotary_emb = decoder.rotary_emb  # its frequencies are in no state dict
-    plain.set_attn_implementation(decoder.config._attn_implementation)
+    plain.set_attn_implementation(vlm.decoder.attn_implementation)
     return plain.eval()
 
 
