@@ -53,7 +53,6 @@ class _Decoder(VLM):
 
     def __init__(self, model: Any) -> None:
         self.model, self.image_token_id = model, model.config.image_token_id
-        self.layouts, self.prompt_length = (), None
 
 
 def measure(model: Any, visual: int, width: int, repeats: int) -> dict[str, list[float]]:

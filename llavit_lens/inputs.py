@@ -15,6 +15,8 @@ from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError
 PICTURES, TABLES = (".png", ".pdf", ".svg"), (".csv", ".parquet")
 """Suffixes of what commands write."""
 
+DEFAULT_PROMPT = "What is in the picture?"
+"""The question where none is asked."""
 DEMO_PREFIX = "demo:"
 _HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 

@@ -17,7 +17,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures import draw_selected_patches, draw_word_panels
 from llavit_lens.figures.legible import printable
 from llavit_lens.images.open import open_image
-from llavit_lens.inputs import PICTURES, TABLES, check_out
+from llavit_lens.inputs import DEFAULT_PROMPT, PICTURES, TABLES, check_out
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.miniature.world.scenes import (
@@ -29,7 +29,6 @@ from llavit_lens.miniature.world.scenes import (
 )
 from llavit_lens.output import full_path, write_files
 from llavit_lens.vlm.load import load, vocabulary_size
-from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
 if TYPE_CHECKING:
     from llavit_lens.figures.selected import Patch

@@ -70,6 +70,11 @@ class VisualLayout:
     __hash__ = None  # type: ignore[assignment]
 
     @property
+    def all_positions(self) -> np.ndarray:
+        """int64 [n + m], ascending: of all visual tokens, those that are no patches among them."""
+        return np.sort(np.concatenate([self.positions, self.off_image]))
+
+    @property
     def on_image(self) -> np.ndarray:
         """bool [n]: False where a cell shows only padding."""
         left, top, right, bottom = self.boxes.T

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names
-from llavit_lens.vlm.turns import turn
-from llavit_lens.vlm.vlm import VLM, Prompt
+from llavit_lens.vlm.prompt import Prompt
+from llavit_lens.vlm.vlm import VLM
 
 
 class Attended(NamedTuple):
@@ -66,7 +66,7 @@ def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[Attended], None]
         ]
         if first == 0 and vlm.decoder.attn_implementation == "eager":
             hooks.append(("blocks.*.attn.hook_pattern", see_pattern))
-        _run(vlm, prompt, hooks)
+        vlm.forward(prompt, logits_to_keep=1, fwd_hooks=hooks)
 
 
 @torch.no_grad()
@@ -89,11 +89,7 @@ def changed_states(vlm: VLM, prompt: Prompt, token: int) -> Tensor:
         def keep(out_BLD: Tensor, where: NamedHook, kept: list = states) -> None:
             kept.append(out_BLD[0].cpu())
 
-        _run(vlm, prompt, [*edits, ("blocks.*.hook_resid_post", keep)])
+        hooks: list[tuple[Names, Hook]] = [*edits, ("blocks.*.hook_resid_post", keep)]
+        vlm.forward(prompt, logits_to_keep=1, fwd_hooks=hooks)
         both.append(torch.stack(states))
     return (both[0] != both[1]).any(-1)
-
-
-def _run(vlm: VLM, prompt: Prompt, hooks: list[tuple[Names, Hook]]) -> None:
-    with turn(vlm.model), vlm.hooks(hooks), vlm.one_pass(prompt):
-        vlm.model(**prompt.inputs, use_cache=False, logits_to_keep=1)

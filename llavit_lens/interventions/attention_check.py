@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal, NamedTuple, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.open import ImageSource
+from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.interventions.attended import Attended, changed_states, look_at_attention
 from llavit_lens.vlm.hooks import hook_points
+from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, Prompt
+from llavit_lens.vlm.vlm import VLM
 
 Mode = Literal["causal", "bidirectional", "self", "none"]
 """What visual tokens attend to among themselves: see `expected_mask`."""
@@ -173,7 +174,7 @@ def expected_mask(is_visual: Tensor, mode: Mode, window: int | None = None) -> T
 def visual_mask(prompt: Prompt) -> Tensor:
     """bool [L], those off the picture included."""
     is_visual = torch.zeros(prompt.length, dtype=torch.bool, device="cpu")
-    is_visual[np.concatenate([prompt.layout.positions, prompt.layout.off_image])] = True
+    is_visual[prompt.layout.all_positions] = True
     return is_visual
 
 

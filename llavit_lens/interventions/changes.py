@@ -39,7 +39,7 @@ class Change:
     """What one intervention asks of some layers.
 
     Attributes:
-        vlm: the model, with the layouts of its pictures.
+        vlm: the model.
         layers: indices of decoder layers.
         cut, add: edges that are closed and opened.
         heads: the query heads of which edges are cut; None is all.
@@ -292,8 +292,7 @@ class _Changes:
         current = self._passes.current
         if change.add:
             _check_none_cached(current)
-        vlm = change.vlm
-        return keys.columns(edges.of(current, vlm.layouts, vlm.prompt_length)).to(own.device)
+        return keys.columns(edges.of(current)).to(own.device)
 
 
 def _check_none_cached(current: Pass) -> None:

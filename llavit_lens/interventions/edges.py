@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.regions import Box, Mask, area_of
 from llavit_lens.interventions.passes import Pass
 
@@ -49,24 +48,13 @@ class Edges:
     which: Which = "any"
     keep_self: bool = False
 
-    def of(
-        self,
-        current: Pass,
-        layouts: Sequence[VisualLayout],
-        prompt_length: int | None = None,
-    ) -> Tensor:
+    def of(self, current: Pass) -> Tensor:
         """bool [B, L, S], True on these edges.
-
-        Args:
-            layouts: of the samples of the pass, if known.
-            prompt_length: tokens of every sample's prompt, without padding, if known.
 
         Raises:
             ConfigurationError: a region without a layout that fits, or a place beyond the sequence.
         """
-        queries_BS, keys_BS = (
-            _tokens(end, current, layouts, prompt_length) for end in (self.queries, self.keys)
-        )
+        queries_BS, keys_BS = (_tokens(end, current) for end in (self.queries, self.keys))
         queries_BL = queries_BS[:, current.past :]
         edges_BLS = queries_BL[:, :, None] & keys_BS[:, None]
         key = torch.arange(keys_BS.shape[1], device=keys_BS.device)
@@ -142,13 +130,11 @@ def _end(end: Any) -> Any:
     return places.long()
 
 
-def _tokens(
-    end: Any, current: Pass, layouts: Sequence[VisualLayout], prompt_length: int | None
-) -> Tensor:
+def _tokens(end: Any, current: Pass) -> Tensor:
     """bool [B, S]."""
     real_BS = current.is_real
     if isinstance(end, Box | Mask):
-        return _in_region(end, current.is_visual, layouts)
+        return _in_region(end, current)
     if isinstance(end, Tensor):
         if end.max() >= real_BS.shape[1]:
             raise ConfigurationError(
@@ -156,59 +142,59 @@ def _tokens(
             )
         chosen_S = torch.zeros_like(real_BS[0])
         chosen_S[end[end >= 0].to(chosen_S.device)] = True
-        return (chosen_S | _from_the_end(end[end < 0], current, prompt_length)) & real_BS
+        return (chosen_S | _from_the_end(end[end < 0], current)) & real_BS
     if end == "visual":
         return current.is_visual & real_BS
     if end == "text":
         return ~current.is_visual & real_BS
     if end == "last":
-        return _last(current, prompt_length)
+        return _last(current)
     return real_BS
 
 
-def _from_the_end(places: Tensor, current: Pass, prompt_length: int | None) -> Tensor:
+def _from_the_end(places: Tensor, current: Pass) -> Tensor:
     """bool [B, S]: tokens of the prompt by negative numbers; -1 is its last."""
     number_BS = current.is_real.cumsum(1)  # the first token is number 1
+    length_B1 = _lengths(current)
     chosen_BS = torch.zeros_like(current.is_real)
     for place in places.tolist():
-        if prompt_length is None:
+        if length_B1 is None:
             raise ConfigurationError(
                 f"{place} counts from the end of the prompt, and nobody told how long that is; run "
                 "the model through vlm (vlm.run, vlm.generate, vlm.trace), or inside of "
                 "vlm.reading(layout, length=...)."
             )
-        if place < -prompt_length:
-            raise ConfigurationError(f"there is no token {place}: the prompt has {prompt_length}.")
-        chosen_BS |= number_BS == prompt_length + 1 + place
+        shortest = int(length_B1.min())
+        if place < -shortest:
+            raise ConfigurationError(f"there is no token {place}: the prompt has {shortest}.")
+        chosen_BS |= number_BS == length_B1 + 1 + place
     return chosen_BS
 
 
-def _last(current: Pass, prompt_length: int | None) -> Tensor:
+def _last(current: Pass) -> Tensor:
     """bool [B, S]: the prompt's last token and those behind it, or the last one of the pass."""
-    real_BS = current.is_real
-    if prompt_length is not None:
-        return real_BS & (real_BS.cumsum(1) >= prompt_length)
+    real_BS, length_B1 = current.is_real, _lengths(current)
+    if length_B1 is not None:
+        return real_BS & (real_BS.cumsum(1) >= length_B1)
     new_BL = real_BS[:, current.past :]
     after_BL = new_BL.flip(1).cumsum(1).flip(1)  # real tokens from here on
     return torch.cat([torch.zeros_like(real_BS[:, : current.past]), new_BL & (after_BL == 1)], 1)
 
 
-def _in_region(region: Box | Mask, is_visual_BS: Tensor, layouts: Sequence[VisualLayout]) -> Tensor:
-    batch = len(is_visual_BS)
-    if not layouts:
-        raise ConfigurationError(
-            f"{region} needs to know where the patches lie; run the model through vlm (vlm.run, "
-            "vlm.generate, vlm.trace), or inside of vlm.reading(layout), with one layout for each "
-            "sample (vlm.prepare makes them)."
-        )
-    if batch % len(layouts):
-        raise ConfigurationError(
-            f"there are {len(layouts)} layouts for a batch of {batch}; pass one for each sample."
-        )
+def _lengths(current: Pass) -> Tensor | None:
+    """int64 [B, 1], prompt lengths, if known."""
+    lengths = current.reading.lengths_of(len(current.is_real))
+    if lengths is None:
+        return None
+    return torch.tensor(lengths, device=current.is_real.device)[:, None]
+
+
+def _in_region(region: Box | Mask, current: Pass) -> Tensor:
+    is_visual_BS = current.is_visual
     found_BS = torch.zeros_like(is_visual_BS)
-    for row in range(batch):  # the beams of a sample follow each other
-        layout = layouts[row // (batch // len(layouts))]
-        places = np.sort(np.concatenate([layout.positions, layout.off_image]))
+    layouts = current.reading.layouts_of(len(is_visual_BS), str(region))
+    for row, layout in enumerate(layouts):
+        places = layout.all_positions
         visual = is_visual_BS[row].nonzero().squeeze(1).cpu().numpy()
         padding = visual[0] - places[0] if len(visual) == len(places) else -1
         if padding < 0 or not np.array_equal(visual, places + padding):

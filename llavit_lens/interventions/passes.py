@@ -22,6 +22,8 @@ from llavit_lens.model.attention.routing import VisualTokens
 from llavit_lens.model.compat import cache_of
 from llavit_lens.vlm.acting import acting
 from llavit_lens.vlm.decoder import decoder_of
+from llavit_lens.vlm.reading import Reading
+from llavit_lens.vlm.turns import reading_of
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,21 @@ class Pass:
         is_real: bool [B, S], False at padding.
         past: how many of the S tokens were cached before.
         visual_tokens: the new tokens, as attention is told of them.
+        reading: layouts and prompt lengths of its samples, as far as known.
     """
 
     is_visual: Tensor
     is_real: Tensor
     past: int
     visual_tokens: VisualTokens
+    reading: Reading
 
 
 class Passes:
     """Filled by `follow_passes`; `current` is the pass under way or, between two, the last one."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Any, image_token_id: int) -> None:
+        self._model, self._image_token_id = model, image_token_id
         self._last: Pass | None = None
         self._is_new = False
         self._in_cache: WeakKeyDictionary[Cache, Tensor] = WeakKeyDictionary()
@@ -56,7 +61,7 @@ class Passes:
             raise ConfigurationError("there was no forward pass yet")
         return self._last
 
-    def begin(self, image_token_id: int, arguments: dict[str, Any]) -> None:
+    def begin(self, arguments: dict[str, Any]) -> None:
         """Take note of the arguments of a forward pass of the model without its head.
 
         Raises:
@@ -72,7 +77,7 @@ class Passes:
             )
         ids, embeddings = arguments.get("input_ids"), arguments.get("inputs_embeds")
         types = arguments.get("mm_token_type_ids")
-        new_BL = find_visual_positions(ids, embeddings, types, past, image_token_id).new_BL
+        new_BL = find_visual_positions(ids, embeddings, types, past, self._image_token_id).new_BL
         if past > 0 and types is None and arguments.get("pixel_values") is None:
             new_BL = torch.zeros_like(new_BL)  # an image token that the model wrote is text
         is_visual = torch.cat([self._cached(cache, new_BL, past), new_BL], dim=1)
@@ -83,6 +88,7 @@ class Passes:
             is_real=_real(mask, is_visual, past, cache),
             past=past,
             visual_tokens=VisualTokens.from_mask(new_BL),
+            reading=reading_of(self._model),
         )
         self._is_new = True
 
@@ -117,13 +123,13 @@ def follow_passes(model: nn.Module, image_token_id: int) -> Iterator[Passes]:
 
     `model` is a LLaVA-like model with its language-model head.
     """
-    passes = Passes()
+    passes = Passes(model, image_token_id)
     body: Any = model.model
     names = list(signature(body.forward).parameters)
 
     def begin(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         # LLaVA-NeXT's model with its head passes the ids on by their place.
-        passes.begin(image_token_id, dict(zip(names, args, strict=False)) | kwargs)
+        passes.begin(dict(zip(names, args, strict=False)) | kwargs)
 
     with acting(model) as actor:
         actor.hook(body, None, begin, before=True)

@@ -14,13 +14,15 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import ImageSource
 from llavit_lens.images.regions import Box, Region, area_of, cells_of, shape_of
+from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.interventions.passes import Pass, follow_passes
 from llavit_lens.interventions.token_rows import Tokens, read_tokens, write_tokens
 from llavit_lens.lens.text_tokens import check_position
 from llavit_lens.model.hook_points import PATTERN_HOOKS, ROTATED_HOOKS
 from llavit_lens.vlm.hooks import NamedHook, Names, hook_points, select
+from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, Prompt
+from llavit_lens.vlm.vlm import VLM
 
 Positions = Literal["visual", "last", "all"] | Sequence[int]
 """All visual tokens, the last token of the prompt, all its tokens, or tokens by their number."""
@@ -90,15 +92,13 @@ def _patched(vlm: VLM, source: Prompt, place: _Places, chosen: list[str]) -> Ite
             tokens = Tokens.of_samples([place.in_source(passes.current)])
             taken[hook.name] = read_tokens(hook.name, activation, tokens, passes.current).detach()
 
-        reading = vlm.reading(source.layout, length=source.length)
-        with torch.no_grad(), vlm.hooks([(chosen, take)]), reading:
-            vlm.model(**source.inputs, use_cache=False)
+        vlm.forward(source, logits_to_keep=1, fwd_hooks=[(chosen, take)])
 
         def put(activation: Tensor, hook: NamedHook) -> Tensor | None:
             current = passes.current
             if current.past:  # a step of a generation
                 return None
-            per_row = place.in_target(vlm, current)
+            per_row = place.in_target(current)
             tokens = Tokens.of_samples(per_row)
             new = taken[hook.name]
             if any(len(row) != len(new) for row in per_row):
@@ -107,7 +107,7 @@ def _patched(vlm: VLM, source: Prompt, place: _Places, chosen: list[str]) -> Ite
                     f"{len(per_row[0])}: give regions of as many patches"
                 )
             if _is_pattern(hook.name):
-                _check_keys(hook.name, source.length, vlm, current)
+                _check_keys(hook.name, source.length, current)
             if hook.name.rsplit(".", 1)[-1] in ROTATED_HOOKS:
                 _check_rotation(hook.name, current)
             repeated = new.repeat(len(per_row), *[1] * (new.ndim - 1))
@@ -151,19 +151,13 @@ class _Places:
             return _tokens_of_row(self.positions, current, 0, current.is_visual.shape[1])
         return torch.from_numpy(self.source.positions[self.taken])
 
-    def in_target(self, vlm: VLM, current: Pass) -> list[Tensor]:
+    def in_target(self, current: Pass) -> list[Tensor]:
         """int64 [M] for each sample of the pass."""
-        rows = range(len(current.is_visual))
         if self.taken is None:
-            lengths = _prompt_lengths(vlm, current)
-            return [_tokens_of_row(self.positions, current, row, lengths[row]) for row in rows]
-        if not vlm.layouts or len(rows) % len(vlm.layouts):
-            raise ConfigurationError(
-                "it is not known where the patches of this pass lie; run it through the VLM "
-                "(run, generate, trace), or inside of `with vlm.reading(layout)`"
-            )
-        beams = len(rows) // len(vlm.layouts)
-        return [self._patches(vlm.layouts[row // beams], current, row) for row in rows]
+            lengths = enumerate(_prompt_lengths(current))
+            return [_tokens_of_row(self.positions, current, row, n) for row, n in lengths]
+        layouts = current.reading.layouts_of(len(current.is_visual), "patching a region")
+        return [self._patches(layout, current, row) for row, layout in enumerate(layouts)]
 
     def _patches(self, layout: VisualLayout, current: Pass, row: int) -> Tensor:
         assert self.taken is not None and self.to_region is not None
@@ -195,16 +189,14 @@ def _tokens_of_row(positions: Positions, current: Pass, row: int, length: int) -
     return torch.tensor(numbers, dtype=torch.long, device="cpu") + before
 
 
-def _prompt_lengths(vlm: VLM, current: Pass) -> list[int]:
-    """Tokens of each sample's prompt, without padding and without what comes behind it."""
-    if vlm.prompt_length is not None:
-        return [vlm.prompt_length] * len(current.is_real)
-    return current.is_real.sum(1).tolist()
+def _prompt_lengths(current: Pass) -> list[int]:
+    """Tokens of each sample's prompt, without padding and without an answer that may follow."""
+    return current.reading.lengths_of(len(current.is_real)) or current.is_real.sum(1).tolist()
 
 
-def _check_keys(name: str, source_length: int, vlm: VLM, current: Pass) -> None:
+def _check_keys(name: str, source_length: int, current: Pass) -> None:
     """Rows of scores and patterns need the same prompt length, and no padding before it."""
-    for row, length in enumerate(_prompt_lengths(vlm, current)):
+    for row, length in enumerate(_prompt_lengths(current)):
         if length != source_length or _padding_before(current, row):
             raise ConfigurationError(
                 f"{name} has a number for each token of the prompt, {source_length} in the source "

@@ -26,9 +26,10 @@ from llavit_lens.results.restore_map import RestoreMap
 from llavit_lens.vlm.answers import Answer, answer_tokens, log_prob_of_tokens
 from llavit_lens.vlm.hooks import NamedHook, full_name
 from llavit_lens.vlm.layers import Layers, layer_indices
+from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.turns import turn
-from llavit_lens.vlm.vlm import VLM, Prompt
+from llavit_lens.vlm.vlm import VLM
 
 LEAST_DIFFERENCE = 0.01
 """Nats that the answer must be likelier on the clean picture: below, a share of them is noise."""
@@ -91,8 +92,7 @@ def restore_map(
     def keep(activation: Tensor, hook: NamedHook) -> None:
         states[hook.name] = activation[0, : healthy.length].clone()
 
-    with turn(vlm.model), vlm.hooks([(names, keep)]):
-        clean_log_prob = float(log_prob_of_tokens(vlm, healthy, tokens))
+    clean_log_prob = float(log_prob_of_tokens(vlm, healthy, tokens, fwd_hooks=[(names, keep)]))
     corrupted_log_prob = float(log_prob_of_tokens(vlm, damaged, tokens))
     if clean_log_prob - corrupted_log_prob < LEAST_DIFFERENCE:
         raise ConfigurationError(
@@ -149,8 +149,8 @@ def _restored(
         def put(activation: Tensor, hook: NamedHook) -> Tensor:
             return write_tokens(hook.name, activation, tokens, passes.current, new)
 
-        with vlm.hooks([(name, put)]):
-            return log_prob_of_tokens(vlm, prompt, answer, copies=len(places)).numpy()
+        log_probs = log_prob_of_tokens(vlm, prompt, answer, len(places), [(name, put)])
+    return log_probs.numpy()
 
 
 def _check_alike(clean: Prompt, corrupted: Prompt) -> None:

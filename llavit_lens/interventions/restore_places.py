@@ -12,7 +12,8 @@ from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.regions import Region, cells_of
 from llavit_lens.lens.text_tokens import text_tokens
 from llavit_lens.results.restore_map import Place
-from llavit_lens.vlm.vlm import VLM, Prompt
+from llavit_lens.vlm.prompt import Prompt
+from llavit_lens.vlm.vlm import VLM
 
 PlaceKind = Literal["patches", "rows", "visual", "last", "text"]
 """Each patch (or the window around it), each row of patches, all visual tokens, the last token of
@@ -50,8 +51,7 @@ def places_of(
         elif kind == "rows":
             found += _rows(layout)
         elif kind == "visual":
-            tokens = np.sort(np.concatenate([layout.positions, layout.off_image]))
-            found.append(Place("visual", "whole picture", tokens, -1))
+            found.append(Place("visual", "whole picture", layout.all_positions, -1))
         elif kind == "last":
             found.append(Place("last", "last token", np.array([prompt.length - 1]), -1))
         else:

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.open import ImageSource
+from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.lens.text_tokens import check_position, find_text, text_tokens
 from llavit_lens.results.attention_patterns import AttentionPatterns, Query, QueryToken
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
+from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.turns import turn
-from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM, Prompt
+from llavit_lens.vlm.vlm import VLM
 
 
 @torch.no_grad()
@@ -63,12 +64,10 @@ def attention_patterns(
     def keep(pattern_BHLS: Tensor, where: NamedHook) -> None:
         kept = pattern_BHLS[0, chosen_heads][:, rows.to(pattern_BHLS.device)].float().cpu().numpy()
         weights[where.layer()] = kept[:, :, layout.positions]
-        all_visual = np.concatenate([layout.positions, layout.off_image])
-        shares[where.layer()] = kept[:, :, all_visual].sum(-1)
+        shares[where.layer()] = kept[:, :, layout.all_positions].sum(-1)
 
     names = [f"blocks.{layer}.attn.hook_pattern" for layer in chosen_layers]
-    with turn(vlm.model), vlm.hooks([(names, keep)]), vlm.one_pass(prepared):
-        vlm.model(**prepared.inputs, use_cache=False, logits_to_keep=1)
+    vlm.forward(prepared, logits_to_keep=1, fwd_hooks=[(names, keep)])
     return AttentionPatterns(
         layers=chosen_layers,
         heads=chosen_heads,

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.token_strings import string_of, token_strings
-from llavit_lens.vlm.vlm import VLM, Prompt
+from llavit_lens.vlm.prompt import Prompt
+from llavit_lens.vlm.vlm import VLM
 
 
 class TextToken(NamedTuple):
@@ -22,7 +23,7 @@ def text_tokens(vlm: VLM, prompt: Prompt) -> list[TextToken]:
     """All tokens of a prompt but the image's, in order."""
     table = token_strings(vlm.tokenizer)
     ids = prompt.inputs["input_ids"][0].tolist()
-    visual = {*prompt.layout.positions.tolist(), *prompt.layout.off_image.tolist()}
+    visual = set(prompt.layout.all_positions.tolist())
     return [
         TextToken(position, string_of(table, token))
         for position, token in enumerate(ids)

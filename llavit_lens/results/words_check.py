@@ -70,7 +70,7 @@ def check_layout(layout: VisualLayout) -> None:
     for name in ("positions", "tile", "row", "col"):
         _check_array(getattr(layout, name), np.int64, (n,), name)
     _check_array(layout.off_image, np.int64, layout.off_image.shape[:1], "off_image")
-    tokens = np.concatenate([layout.positions, layout.off_image])
+    tokens = layout.all_positions
     _expect(
         bool((tokens >= 0).all())
         and len(np.unique(tokens)) == len(tokens)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.open import ImageSource
+from llavit_lens.vlm.hooks import Hook, Names
 from llavit_lens.vlm.length import check_length
+from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import VLM, Prompt
+from llavit_lens.vlm.vlm import VLM
 
 Answer = str | Sequence[int]
 """A text, exactly as it goes on from the prompt, or token ids."""
@@ -67,7 +68,13 @@ def answer_tokens(vlm: VLM, prompt: Prompt, answer: Answer) -> Tensor:
 
 
 @torch.no_grad()
-def log_prob_of_tokens(vlm: VLM, prompt: Prompt, answer: Tensor, copies: int = 1) -> Tensor:
+def log_prob_of_tokens(
+    vlm: VLM,
+    prompt: Prompt,
+    answer: Tensor,
+    copies: int = 1,
+    fwd_hooks: Sequence[tuple[Names, Hook]] | None = None,
+) -> Tensor:
     """log p(answer | prompt) in nats, float64 [copies]: that of each of several equal rows.
 
     Rows differ only where hooks on the model make them differ.
@@ -75,25 +82,17 @@ def log_prob_of_tokens(vlm: VLM, prompt: Prompt, answer: Tensor, copies: int = 1
     Args:
         answer: ids [A].
         copies: rows of the pass.
+        fwd_hooks: as in `VLM.hooks`.
     """
     check_length(vlm.model.config, prompt.length + len(answer))
-    inputs = _with_answer(prompt, answer, copies)
-    with vlm.one_pass(prompt, copies):
-        # the state at a token says what comes next, so the last one's is not needed
-        logits = vlm.model(**inputs, use_cache=False, logits_to_keep=len(answer) + 1).logits
+    # the state at a token says what comes next, so the last one's is not needed
+    logits: Tensor = vlm.forward(
+        prompt,
+        answer=answer,
+        copies=copies,
+        logits_to_keep=len(answer) + 1,
+        fwd_hooks=fwd_hooks,
+    ).logits
     log_probabilities = logits[:, :-1].float().log_softmax(-1)
     index = answer.to(logits.device)[None, :, None].expand(copies, -1, 1)
     return log_probabilities.gather(2, index)[..., 0].double().sum(1).cpu()
-
-
-def _with_answer(prompt: Prompt, answer: Tensor, copies: int) -> dict[str, Any]:
-    """What the processor made of the prompt, with the answer's tokens behind it."""
-    behind = {"input_ids": answer[None]}
-    inputs = {}
-    for name, value in prompt.inputs.items():
-        if name in ("attention_mask", "mm_token_type_ids"):
-            behind[name] = torch.full_like(answer[None], int(name == "attention_mask"))
-        if name in behind:
-            value = torch.cat([value, behind[name].to(value)], dim=1)
-        inputs[name] = value.expand(copies, *value.shape[1:])
-    return inputs

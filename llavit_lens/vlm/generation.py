@@ -27,11 +27,11 @@ _MORE = (
 def generate_ids(
     model: Any, inputs: Mapping[str, Tensor], max_new_tokens: int, options: Mapping[str, Any]
 ) -> Tensor:
-    """Ids [new tokens] of one answer.
+    """Ids [B, new tokens], one answer to each prompt.
 
     Args:
         model: of transformers.
-        inputs: what the processor made of one prompt.
+        inputs: what the processor made of B prompts, padded on the left.
         max_new_tokens: at least 1.
         options: transformers' own, on top of the model's generation_config.
 
@@ -65,7 +65,7 @@ def generate_ids(
             "this generation fails; correct its options, or the checkpoint's "
             f"generation_config.json ({type(error).__name__}: {one_line(error)})"
         ) from error
-    return ids[0, length:]
+    return ids[:, length:]
 
 
 def _in_a_pass(error: Exception) -> bool:

@@ -15,6 +15,7 @@ from torch import nn
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.decoder import decoder_of
+from llavit_lens.vlm.reading import Reading
 
 _PATIENCE = 1.0
 """Seconds after which a waiting thread looks whether the one that it waits for is still there."""
@@ -52,19 +53,25 @@ class Turns:
         lock: is held during a pass.
         holder: the thread that holds it, and None.
         owners: of what is open; each may be there several times.
+        reading: what the passes of the holder read.
     """
 
     def __init__(self) -> None:
         self.lock = RLock()
         self.holder: Thread | None = None
         self.owners: list[Owner] = []
+        self.reading = Reading()
 
 
 @contextmanager
-def turn(model: Any) -> Iterator[None]:
+def turn(model: Any, reading: Reading | None = None) -> Iterator[None]:
     """Inside, no other thread runs the model or opens anything on it. Waits for its turn.
 
     All VLMs around one decoder take turns.
+
+    Args:
+        model: around a decoder.
+        reading: what passes inside read; None leaves that as it is.
 
     Raises:
         ConfigurationError: an intervention or hook is open in another thread, or a thread has ended
@@ -79,14 +86,15 @@ def turn(model: Any) -> Iterator[None]:
                 "the thread that entered it."
             )
     here = current_thread()
-    before, turns.holder = turns.holder, here
+    before = turns.holder, turns.reading
+    turns.holder, turns.reading = here, turns.reading if reading is None else reading
     try:
         for owner in list(turns.owners):
             owner.check_here()
         yield
     finally:
         if current_thread() is here:  # no other thread can give it back
-            turns.holder = before
+            turns.holder, turns.reading = before
             turns.lock.release()
 
 
@@ -100,6 +108,11 @@ def owned(model: Any) -> Iterator[Owner]:
         yield owner
     finally:
         turns.owners.remove(owner)
+
+
+def reading_of(model: Any) -> Reading:
+    """What the pass under way reads, as far as that is known."""
+    return _turns_of(model).reading
 
 
 def check_none_open(model: Any) -> None:

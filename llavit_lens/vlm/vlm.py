@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import ImageSource, open_oriented, pixel_sha256
-from llavit_lens.inputs import check_text
+from llavit_lens.inputs import DEFAULT_PROMPT, check_text
 from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.chat import chat_prompt
 from llavit_lens.model.self_check import check_release
@@ -29,33 +29,11 @@ from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_points, hooks
 from llavit_lens.vlm.layout import layout_of
 from llavit_lens.vlm.length import check_characters, check_length
+from llavit_lens.vlm.prompt import Prompt, collate
+from llavit_lens.vlm.reading import Reading
 from llavit_lens.vlm.trace import Trace, record_residual_stream
 from llavit_lens.vlm.turns import check_none_open, turn
 from llavit_lens.vlm.unembedding import Unembedding, unembedding_of
-
-DEFAULT_PROMPT = "What is in the picture?"
-
-
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """What a model is given.
-
-    Attributes:
-        text: the question in the model's chat format.
-        image: the picture, RGB.
-        inputs: what the processor made of both, on the model's device.
-        layout: where the visual tokens lie.
-    """
-
-    text: str
-    image: Image.Image
-    inputs: Any
-    layout: VisualLayout
-
-    @property
-    def length(self) -> int:
-        """How many tokens it has."""
-        return int(self.inputs["input_ids"].shape[1])
 
 
 class VLM:
@@ -66,10 +44,6 @@ class VLM:
         processor: its processor.
         name: where it came from, as the user wrote it.
         revision: commit of the Hub repository, None for local files.
-        layouts: of the images in the current pass, one for each sample; empty if unknown (see
-            `reading`).
-        prompt_length: tokens of the prompt in the current pass, without an answer that may follow;
-            None if unknown.
     """
 
     def __init__(self, model: Any, processor: Any, name: str, revision: str | None = None) -> None:
@@ -77,8 +51,6 @@ class VLM:
         self.processor = processor
         self.name = name
         self.revision = revision
-        self.layouts: tuple[VisualLayout, ...] = ()
-        self.prompt_length: int | None = None
         check_release(model.config.get_text_config().model_type)
         check_agreement(model.config, processor, name)
         check_weights(model, name)
@@ -152,12 +124,8 @@ class VLM:
         last = prepared.length - 1
         # the last position rides along, to check the lens against the model's own logits there
         rows = torch.as_tensor([*layout.positions.tolist(), last], device=self.device)
-        with (
-            turn(self.model),
-            record_residual_stream(self.model, decoder, rows) as states,
-            self.one_pass(prepared),
-        ):
-            logits = self.model(**inputs, use_cache=False, logits_to_keep=1).logits
+        with turn(self.model), record_residual_stream(self.model, decoder, rows) as states:
+            logits = self.forward(prepared, logits_to_keep=1).logits
         if len(states) != decoder.n_layers + 1:
             raise ConfigurationError(
                 f"{self.name}: its {decoder.n_layers} decoder layers and final norm ran "
@@ -213,10 +181,53 @@ class VLM:
                 more than one text.
         """
         prepared = self.prepare(image, prompt)
+        return self.generate_batch([prepared], max_new_tokens, **generation_options)[0]
+
+    @torch.no_grad()
+    def generate_batch(
+        self, prompts: Sequence[Prompt], max_new_tokens: int = 64, **generation_options: Any
+    ) -> list[str]:
+        """The answer to each of several prompts, which run together: as `generate`."""
         options = {"do_sample": False, **generation_options}
-        with self.one_pass(prepared):
-            answer = generate_ids(self.model, prepared.inputs, max_new_tokens, options)
-        return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
+        with self._one_pass(prompts):
+            ids = generate_ids(self.model, self._inputs(prompts), max_new_tokens, options)
+        answers = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [answer.strip() for answer in answers]
+
+    @torch.no_grad()
+    def forward(
+        self,
+        prompts: Prompt | Sequence[Prompt],
+        *,
+        answer: Tensor | None = None,
+        copies: int = 1,
+        logits_to_keep: int = 0,
+        fwd_hooks: Sequence[tuple[Names, Hook]] | None = None,
+    ) -> Any:
+        """One forward pass over a prompt (see `prepare`) or a batch; the model's own output.
+
+        Hooks and interventions have to act in it, and NaN or infinity is an error. A batch is
+        padded on the left.
+
+        Args:
+            prompts: one, or several.
+            answer: ids [A] of an answer that follows each prompt.
+            copies: rows for each prompt, which differ only where hooks make them differ.
+            logits_to_keep: of how many of the last tokens logits are made; 0 is all.
+            fwd_hooks: hooks for this pass, as in `hooks`.
+
+        Raises:
+            ConfigurationError: something is open in another thread, or did not act; NaN or
+                infinity; as `hooks`.
+        """
+        several = [prompts] if isinstance(prompts, Prompt) else list(prompts)
+        inputs = self._inputs(several, answer, copies)
+        with (
+            turn(self.model),
+            nullcontext() if fwd_hooks is None else self.hooks(fwd_hooks),
+            self._one_pass(several, copies),
+        ):
+            return self.model(**inputs, use_cache=False, logits_to_keep=logits_to_keep)
 
     def hooks(self, fwd_hooks: Sequence[tuple[Names, Hook]]) -> AbstractContextManager[None]:
         """Inside, `fwd_hooks` are called in every pass: see `llavit_lens.vlm.hooks`.
@@ -256,9 +267,8 @@ class VLM:
                 )
             cache[where.name] = activation.detach().clone()
 
-        with turn(self.model), self.hooks([(names_filter, keep)]):
-            logits = self.run(image, prompt)
-        return logits, cache
+        output = self.forward(self.prepare(image, prompt), fwd_hooks=[(names_filter, keep)])
+        return output.logits, cache
 
     @torch.no_grad()
     def run_with_hooks(
@@ -272,8 +282,7 @@ class VLM:
         Raises:
             ImageError, ConfigurationError: as `run_with_cache`.
         """
-        with turn(self.model), self.hooks(fwd_hooks):
-            return self.run(image, prompt)
+        return self.forward(self.prepare(image, prompt), fwd_hooks=fwd_hooks).logits
 
     @torch.no_grad()
     def run(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Tensor:
@@ -282,9 +291,7 @@ class VLM:
         Raises:
             ImageError, ConfigurationError: as `trace`.
         """
-        prepared = self.prepare(image, prompt)
-        with self.one_pass(prepared):
-            return self.model(**prepared.inputs, use_cache=False).logits
+        return self.forward(self.prepare(image, prompt)).logits
 
     def prepare(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Prompt:
         """What the model is given for an image and a question.
@@ -299,33 +306,40 @@ class VLM:
         return Prompt(text=text, image=picture, inputs=inputs, layout=layout)
 
     @contextmanager
-    def reading(self, *layouts: VisualLayout, length: int | None = None) -> Iterator[None]:
-        """Inside, passes of the model read these pictures, in this order: one for each sample.
+    def reading(
+        self, *layouts: VisualLayout, length: int | Sequence[int] | None = None
+    ) -> Iterator[None]:
+        """Inside, passes that you run by hand read these images, in this order.
 
-        `length` is that of the prompts, in tokens, if they are of one length. Other threads wait
-        for their turn with the model.
+            with vlm.reading(prompt.layout, length=prompt.length):
+                vlm.model(**prompt.inputs)
+
+        Other threads wait for their turn with the model.
+
+        Args:
+            layouts: one for each sample.
+            length: of the prompts, in tokens, without padding: one for all, or one for each.
 
         Raises:
             ConfigurationError: an intervention or hook is open in another thread.
         """
-        with turn(self.model):
-            before = self.layouts, self.prompt_length
-            self.layouts, self.prompt_length = layouts, length
-            try:
-                with finite_passes(self.model, self.name):
-                    yield
-            finally:
-                self.layouts, self.prompt_length = before
+        lengths = [length] if isinstance(length, int) else length or ()
+        reading = Reading(layouts, tuple(lengths))
+        with turn(self.model, reading), finite_passes(self.model, self.name):
+            yield
 
     @contextmanager
-    def one_pass(self, prompt: Prompt, copies: int = 1) -> Iterator[None]:
-        """As `reading`, for `copies` samples of one prompt; the model has to run inside.
-
-        Raises:
-            ConfigurationError: as `reading`; something open on the model did not act.
-        """
-        with self.reading(*[prompt.layout] * copies, length=prompt.length), one_pass(self.model):
+    def _one_pass(self, prompts: Sequence[Prompt], copies: int = 1) -> Iterator[None]:
+        """Inside, the model has to read these prompts, and whatever is open on it has to act."""
+        rows = [prompt for prompt in prompts for _ in range(copies)]
+        lengths = [prompt.length for prompt in rows]
+        with self.reading(*(one.layout for one in rows), length=lengths), one_pass(self.model):
             yield
+
+    def _inputs(
+        self, prompts: Sequence[Prompt], answer: Tensor | None = None, copies: int = 1
+    ) -> dict[str, Tensor]:
+        return collate(prompts, self.tokenizer.pad_token_id or 0, answer, copies)
 
     def process(
         self, pictures: Sequence[Image.Image], prompts: Sequence[str]

@@ -16,9 +16,9 @@ from llavit_lens.explorer.choices import ABLATIONS, Offer, demo_models, model_ti
 from llavit_lens.explorer.first_view import first_view
 from llavit_lens.explorer.pictures import PUBLIC as PUBLIC_LIMITS
 from llavit_lens.explorer.view import OWN, UNPINNED, View
+from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.miniature.world.scenes import example_names
 from llavit_lens.vlm.load import checkpoint_folder
-from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
 SECONDS = 120
 

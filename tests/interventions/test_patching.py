@@ -180,7 +180,7 @@ def test_batches_with_padding_and_beams() -> None:
         with vlm.reading(*layouts):
             vlm.model(**inputs)
             vlm.model.generate(**inputs, max_new_tokens=2, num_beams=2, do_sample=False)
-        with pytest.raises(ConfigurationError, match="not known where the patches"):
+        with pytest.raises(ConfigurationError, match="needs to know where the patches"):
             vlm.model(**inputs)
     assert [len(states) for states in seen] == [2, 4, 4]  # the last is a step of the beams
     of_source = vlm.prepare(TWO, PROMPT).layout

@@ -26,11 +26,11 @@ from llavit_lens.evaluation.readability.counts import (
 from llavit_lens.evaluation.readability.probing import Probes, tower_features
 from llavit_lens.evaluation.readability.spoken import Vocabulary
 from llavit_lens.evaluation.readability.tally_table import tally_table
-from llavit_lens.inputs import whole_number
+from llavit_lens.inputs import DEFAULT_PROMPT, whole_number
 from llavit_lens.lens.follow import log_probabilities
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.token_kinds import newline_tokens, word_tokens
-from llavit_lens.vlm.vlm import DEFAULT_PROMPT, VLM
+from llavit_lens.vlm.vlm import VLM
 
 WINDOW = 16
 """Chance takes its truth from so many pictures before, and so many after, a picture."""

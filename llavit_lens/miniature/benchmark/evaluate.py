@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 
 from llavit_lens.images.layout import VisualLayout
@@ -108,15 +107,10 @@ def _true_words(truth: Truth, layout: VisualLayout, i: int) -> frozenset[str]:
     return frozenset() if thing is None else thing.words
 
 
-@torch.no_grad()
 def answers(vlm: VLM, exam: Exam) -> list[str]:
     """The first word of the model's answer to each question, without case and punctuation."""
-    asked = [question.question for question in exam.asked]
-    _, inputs = vlm.process([exam.picture] * len(asked), asked)
-    ids = vlm.model.generate(**inputs, max_new_tokens=_ANSWER_TOKENS, do_sample=False)
-    new = ids[:, inputs["input_ids"].shape[1] :]
-    said = vlm.tokenizer.batch_decode(new, skip_special_tokens=True)
-    return [first_word(text) for text in said]
+    prompts = [vlm.prepare(exam.picture, question.question) for question in exam.asked]
+    return [first_word(text) for text in vlm.generate_batch(prompts, _ANSWER_TOKENS)]
 
 
 def first_word(text: str) -> str:

@@ -27,7 +27,6 @@ from llavit_lens.interventions.attention_check import (
 )
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.turns import turn
 from llavit_lens.vlm.vlm import VLM
 
 MEASURES = ("patches", "width", "visual", "self")
@@ -108,12 +107,8 @@ def attention_distances(vlm: VLM, image: ImageSource) -> AttentionDistances:
         _check(weights_HVS, allowed[windows[layer]], f"{vlm.name}, decoder layer {layer}", mode)
         found[layer] = _sums(weights_HVS, rows, keys, distances_2VV)
 
-    with (
-        turn(vlm.model),
-        vlm.hooks([("blocks.*.attn.hook_pattern", measure)]),
-        vlm.one_pass(prepared),
-    ):
-        vlm.model(**prepared.inputs, use_cache=False, logits_to_keep=1)
+    hooks = [("blocks.*.attn.hook_pattern", measure)]
+    vlm.forward(prepared, logits_to_keep=1, fwd_hooks=hooks)
     uniform = {}
     for window, mask_VS in allowed.items():
         even_VS = mask_VS.double() / mask_VS.sum(1, keepdim=True)

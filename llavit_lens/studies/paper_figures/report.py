@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.inputs import is_demo
+from llavit_lens.inputs import DEFAULT_PROMPT, is_demo
 from llavit_lens.output import make_folder, write_figure
 from llavit_lens.studies.paper_figures.cards import draw_cards
 from llavit_lens.studies.paper_figures.data import figure_data
@@ -23,7 +23,6 @@ from llavit_lens.studies.paper_figures.readings import (
 from llavit_lens.studies.paper_figures.specs import FIGURES, FigureSpec
 from llavit_lens.studies.paper_figures.subjects import Subject, one_for_each, open_subjects
 from llavit_lens.vlm.load import load
-from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
 
 def figure_report(
