@@ -39,6 +39,7 @@ from llavit_lens.options import (
     checked,
     path,
 )
+from llavit_lens.rows import ROWS, VISUAL_ATTENTION_MODES
 from llavit_lens.terminal import run
 from llavit_lens.version import __version__
 
@@ -56,27 +57,9 @@ demo = typer.Typer(
 app.add_typer(demo, name="demo")
 
 
-class Variant(StrEnum):
-    """The rows of the paper's Tables 1 and 3."""
-
-    baseline = "baseline"
-    no_visual_attention = "no_visual_attention"
-    separate_qkv = "separate_qkv"
-    separate_qkv_bidirectional = "separate_qkv_bidirectional"
-    separate_qkv_local_global = "separate_qkv_local_global"
-    llavit = "llavit"
-
-
-class Conversion(StrEnum):
-    """What `convert` writes: a row of the tables, or transformers' own LLaVA."""
-
-    baseline = "baseline"
-    no_visual_attention = "no_visual_attention"
-    separate_qkv = "separate_qkv"
-    separate_qkv_bidirectional = "separate_qkv_bidirectional"
-    separate_qkv_local_global = "separate_qkv_local_global"
-    llavit = "llavit"
-    llava = "llava"
+Variant = StrEnum("Variant", list(ROWS))  # type: ignore[misc]  # mypy wants the names here
+Conversion = StrEnum("Conversion", [*ROWS, "llava"])  # type: ignore[misc]
+VisualAttention = StrEnum("VisualAttention", list(VISUAL_ATTENTION_MODES))  # type: ignore[misc]
 
 
 class LabelOrientation(StrEnum):
@@ -84,14 +67,6 @@ class LabelOrientation(StrEnum):
 
     upright = "upright"
     stored = "stored"
-
-
-class VisualAttention(StrEnum):
-    """What visual tokens attend to."""
-
-    causal = "causal"
-    bidirectional = "bidirectional"
-    none = "none"
 
 
 def main() -> None:
@@ -251,11 +226,10 @@ def convert(
         Conversion,
         typer.Option(
             metavar="ROW",
-            help="A row of the paper's Tables 1 and 3: baseline, no_visual_attention, "
-            "separate_qkv, separate_qkv_bidirectional, separate_qkv_local_global, llavit; "
+            help=f"A row of the paper's Tables 1 and 3: {', '.join(ROWS)}; "
             "or llava, which is transformers' own.",
         ),
-    ] = Conversion.llavit,
+    ] = Conversion("llavit"),  # noqa: B008  # a member, not a call
     separate_qkv: Annotated[
         bool | None,
         typer.Option(

@@ -6,9 +6,10 @@ from importlib.metadata import version
 
 from llavit_lens.errors import ConfigurationError, one_line
 from llavit_lens.model.tested import NEWEST_TESTED, OLDEST_TESTED
+from llavit_lens.rows import VISUAL_ATTENTION_MODES
 
 try:
-    from llavit_lens.model.configuration import VISUAL_ATTENTION_MODES, LlavitConfig
+    from llavit_lens.model.configuration import LlavitConfig
     from llavit_lens.model.modeling import LlavitForConditionalGeneration, LlavitModel
     from llavit_lens.model.processing import LlavitProcessor
     from llavit_lens.model.registration import register

@@ -14,8 +14,8 @@ from transformers import LlavaConfig
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.tiles import MERGE_TYPES, are_pairs, default_pinpoints
+from llavit_lens.rows import VISUAL_ATTENTION_MODES
 
-VISUAL_ATTENTION_MODES = ("causal", "bidirectional", "none")
 ASPECT_RATIO_MODES = ("crop", "pad", "stretch", "anyres")
 
 _CHOICES = {

@@ -86,7 +86,7 @@ def train_demo(
 ) -> Path:
     """Train one variant; returns the folder of the finished model.
 
-    variant: a name in `VARIANTS`. seed: of the projector's start and of the order of the data.
+    variant: a name in `rows.ROWS`. seed: of the projector's start and of the order of the data.
     shared: where the shared part is or goes, `out/shared` by default.
     anew: pretrain tower and language model even where those that ship would do.
 

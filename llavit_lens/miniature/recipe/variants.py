@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,38 +16,22 @@ from transformers import (
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.world.scenes import GRID, PATCH, SIZE
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration, LlavitProcessor
+from llavit_lens.rows import ROWS, Row
 from llavit_lens.training.conversations import IMAGE, token_id
 from llavit_lens.vlm.decoder import decoder_of
 
-LOCAL_AND_GLOBAL = (2, 4, 5)  # of six layers, as 5, 15 and 23 of CLIP's twenty-four
+LOCAL_AND_GLOBAL = (2, 4, 5)  # of six layers, as the paper's of twenty-four
 PENULTIMATE = -2
 
 
-@dataclass(frozen=True)
-class Variant:
-    separate_visual_qkv: bool = False
-    visual_attention: str = "causal"
-    local_and_global: bool = False
-
-
-VARIANTS = {
-    "baseline": Variant(),
-    "no_visual_attention": Variant(visual_attention="none"),
-    "separate_qkv": Variant(separate_visual_qkv=True),
-    "separate_qkv_bidirectional": Variant(True, "bidirectional"),
-    "separate_qkv_local_global": Variant(True, "causal", True),
-    "llavit": Variant(True, "bidirectional", True),
-}
-
-
-def variant_named(name: str) -> Variant:
-    if name not in VARIANTS:
-        raise ConfigurationError(f"no variant {name!r}; there are: {', '.join(VARIANTS)}")
-    return VARIANTS[name]
+def variant_named(name: str) -> Row:
+    if name not in ROWS:
+        raise ConfigurationError(f"no variant {name!r}; there are: {', '.join(ROWS)}")
+    return ROWS[name]
 
 
 def build_variant(
-    variant: Variant,
+    variant: Row,
     tower: CLIPVisionModel,
     llm: Qwen2ForCausalLM,
     tokenizer: PreTrainedTokenizerBase,

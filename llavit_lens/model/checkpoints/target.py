@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,32 +16,12 @@ from llavit_lens.model.checkpoints.source import Source, empty_model
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.decoders import DECODERS
 from llavit_lens.model.processing import LlavitProcessor, check_tiles, resolution_of
+from llavit_lens.rows import LOCAL_AND_GLOBAL, ROWS, Row
 
 PLAIN = "llava"
 """The target that is transformers' own LLaVA or LLaVA-NeXT."""
 
-LOCAL_AND_GLOBAL = [5, 15, 23]
-"""The paper's layers of CLIP ViT-L, which has 24; the output of layer 23 is LLaVA's -2."""
-
 _PROJECTOR = "model.multi_modal_projector.linear_1.weight"
-
-
-class Row(NamedTuple):
-    """Switches of one row of the tables."""
-
-    separate_visual_qkv: bool
-    visual_attention: str
-    local_and_global: bool = False
-
-
-ROWS = {
-    "baseline": Row(False, "causal"),
-    "no_visual_attention": Row(False, "none"),
-    "separate_qkv": Row(True, "causal"),
-    "separate_qkv_bidirectional": Row(True, "bidirectional"),
-    "separate_qkv_local_global": Row(True, "causal", True),
-    "llavit": Row(True, "bidirectional", True),
-}
 
 
 @dataclass(frozen=True)
@@ -165,7 +145,7 @@ def _layers(source: Source, row: Row, given: int | list[int] | None) -> int | li
                 f"24 layers, and this one has {depth}; choose with --vision-feature-layer, for "
                 f"example {_scaled(depth, _indices(source.config, current)[0])}"
             )
-        chosen = LOCAL_AND_GLOBAL
+        chosen = list(LOCAL_AND_GLOBAL)
     else:
         chosen = current
     layers = [chosen] if isinstance(chosen, int) else list(chosen)

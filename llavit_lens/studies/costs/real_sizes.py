@@ -8,6 +8,7 @@ from typing import Any
 from transformers import AutoConfig, CLIPVisionConfig, PreTrainedConfig
 
 from llavit_lens.model import LlavitConfig
+from llavit_lens.rows import LOCAL_AND_GLOBAL, ROWS
 
 
 @dataclass(frozen=True)
@@ -49,77 +50,27 @@ class BaseLLM:
         )
 
 
-_QWEN = 151_665  # len(tokenizer) of all Qwen2.5 models
-BASE_LLMS = {
-    llm.name: llm
-    for llm in (
-        BaseLLM(
-            "Qwen2.5-1.5B",
-            "Qwen/Qwen2.5-1.5B-Instruct",
-            model_type="qwen2",
-            hidden_size=1536,
-            intermediate_size=8960,
-            num_hidden_layers=28,
-            num_attention_heads=12,
-            num_key_value_heads=2,
-            vocab_size=151_936,
-            tie_word_embeddings=True,
-            tokenizer_length=_QWEN,
-        ),
-        BaseLLM(
-            "Qwen2.5-3B",
-            "Qwen/Qwen2.5-3B-Instruct",
-            model_type="qwen2",
-            hidden_size=2048,
-            intermediate_size=11_008,
-            num_hidden_layers=36,
-            num_attention_heads=16,
-            num_key_value_heads=2,
-            vocab_size=151_936,
-            tie_word_embeddings=True,
-            tokenizer_length=_QWEN,
-        ),
-        BaseLLM(
-            "Qwen2.5-7B",
-            "Qwen/Qwen2.5-7B-Instruct",
-            model_type="qwen2",
-            hidden_size=3584,
-            intermediate_size=18_944,
-            num_hidden_layers=28,
-            num_attention_heads=28,
-            num_key_value_heads=4,
-            vocab_size=152_064,
-            tie_word_embeddings=False,
-            tokenizer_length=_QWEN,
-        ),
-        BaseLLM(
-            "Qwen2.5-14B",
-            "Qwen/Qwen2.5-14B-Instruct",
-            model_type="qwen2",
-            hidden_size=5120,
-            intermediate_size=13_824,
-            num_hidden_layers=48,
-            num_attention_heads=40,
-            num_key_value_heads=8,
-            vocab_size=152_064,
-            tie_word_embeddings=False,
-            tokenizer_length=_QWEN,
-        ),
-        BaseLLM(
-            "Phi-3.5-mini",
-            "microsoft/Phi-3.5-mini-instruct",
-            model_type="phi3",
-            hidden_size=3072,
-            intermediate_size=8192,
-            num_hidden_layers=32,
-            num_attention_heads=32,
-            num_key_value_heads=32,
-            vocab_size=32_064,
-            tie_word_embeddings=False,
-            tokenizer_length=None,
-        ),
-    )
+_COLUMNS = (
+    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "vocab_size", "tie_word_embeddings",
+)  # fmt: skip
+_SIZES = {
+    "Qwen2.5-1.5B": (1536, 8960, 28, 12, 2, 151_936, True),
+    "Qwen2.5-3B": (2048, 11_008, 36, 16, 2, 151_936, True),
+    "Qwen2.5-7B": (3584, 18_944, 28, 28, 4, 152_064, False),
+    "Qwen2.5-14B": (5120, 13_824, 48, 40, 8, 152_064, False),
+    "Phi-3.5-mini": (3072, 8192, 32, 32, 32, 32_064, False),
 }
+
+
+def _base_llm(name: str) -> BaseLLM:
+    sizes: dict[str, Any] = dict(zip(_COLUMNS, _SIZES[name], strict=True))
+    if name.startswith("Phi"):
+        return BaseLLM(name, f"microsoft/{name}-instruct", "phi3", tokenizer_length=None, **sizes)
+    return BaseLLM(name, f"Qwen/{name}-Instruct", "qwen2", tokenizer_length=151_665, **sizes)
+
+
+BASE_LLMS = {name: _base_llm(name) for name in _SIZES}
 """The paper's base LLMs by name."""
 
 # openai/clip-vit-large-patch14-336 on the Hugging Face Hub.
@@ -133,25 +84,17 @@ CLIP_VIT_L_14_336: dict[str, Any] = {
     "projection_dim": 768,
 }
 
-METHODS: dict[str, dict[str, Any]] = {
-    "Baseline": {
-        "separate_visual_qkv": False,
-        "visual_attention": "causal",
-        "vision_feature_layer": -2,
-    },
-    "LLaViT": {
-        "separate_visual_qkv": True,
-        "visual_attention": "bidirectional",
-        "vision_feature_layer": [5, 15, 23],
-    },
-}
-"""LLaVA-1.5 and LLaViT as switches of `LlavitConfig`."""
+METHODS = {"Baseline": ROWS["baseline"], "LLaViT": ROWS["llavit"]}
+"""LLaVA-1.5 and LLaViT, as rows of Table 3."""
 
 
 def real_config(llm: BaseLLM, method: str, vocab_size: int | None = None) -> LlavitConfig:
     """The paper's model on this LLM: `method` is one of `METHODS`, `vocab_size` as above."""
+    row = METHODS[method]
     return LlavitConfig(
         vision_config=CLIPVisionConfig(**CLIP_VIT_L_14_336),
         text_config=llm.text_config(vocab_size),
-        **METHODS[method],
+        vision_feature_layer=list(LOCAL_AND_GLOBAL) if row.local_and_global else -2,
+        separate_visual_qkv=row.separate_visual_qkv,
+        visual_attention=row.visual_attention,
     )

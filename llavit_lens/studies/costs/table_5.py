@@ -147,12 +147,11 @@ class Row:
 def table_5() -> list[Row]:
     """The lines of `PAPER`, counted."""
     counter, counted, formula = {}, {}, {}
-    for method, switches in METHODS.items():
+    for method, row in METHODS.items():
         config = real_config(LLM, method)
         counter[method] = count_llm_flops(config, TOKENS, VISUAL)
         counted[method] = with_pairs(counter[method], count_pairs(config, TOKENS, VISUAL))
-        bidirectional = switches["visual_attention"] == "bidirectional"
-        pairs = pairs_by_formula(TOKENS, VISUAL, bidirectional)
+        pairs = pairs_by_formula(TOKENS, VISUAL, row.visual_attention == "bidirectional")
         formula[method] = llm_flops_by_formula(config.get_text_config(), TOKENS, pairs)
     rows = []
     for line in PAPER:

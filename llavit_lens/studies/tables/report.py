@@ -20,6 +20,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.benchmark.evaluate import Exam, exams
 from llavit_lens.miniature.recipe.train import train_demo
 from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.rows import ROWS
 from llavit_lens.studies.tables.comparison import PaperTable, compare, losses, orderings
 from llavit_lens.studies.tables.figure import draw_study, over_what
 from llavit_lens.studies.tables.kinds import by_kind
@@ -33,12 +34,6 @@ SCENES, SCENE_SET = 500, 12345
 FEW = 10  # runs, of which a correlation tells nothing
 KINDS_TITLE = "What each variant has learned to answer"
 KINDS_NOTE = f"Guessing is from the question's words. {{}}{HALF_INTERVAL}"
-ROWS = {
-    "no_visual_attention": "no visual attn.",
-    "separate_qkv": "separate QKV",
-    "separate_qkv_bidirectional": "  + bidirectional",
-    "separate_qkv_local_global": "  + local/global",
-}
 # What a run's result keeps of how it was made.
 MADE = ("preset", "minutes", "losses", "machine", "precision", "versions")
 
@@ -150,14 +145,14 @@ def _print(
             theirs = " / ".join(f"{row[f'paper {llm}']:.1f}" for llm in BASE_LLMS)
             half = (row["high"] - row["low"]) / 2
             cells.append(f"{100 * row['value']:.1f} ±{100 * half:.1f}\n{theirs}")
-        shown.add_row(ROWS.get(str(variant), str(variant)), *cells)
+        shown.add_row(ROWS[str(variant)].label, *cells)
     console.print(shown)
     words = table[table["measure"].eq("hit3")]
     states = list(dict.fromkeys(words["state"]))
     shown = Table("", *(str(state) for state in states), box=SIMPLE)
     shown.title = "patches of things with a true word among the top 3, by state (0: projector)"
     for variant, rows in words.groupby("variant", sort=False):
-        label = ROWS.get(str(variant), str(variant))
+        label = ROWS[str(variant)].label
         shown.add_row(label, *(f"{value:.2f}" for value in rows["value"]))
     console.print(shown)
 

@@ -5,11 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from llavit_lens.cli import Preset, Variant
+from llavit_lens.cli import Preset
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.benchmark import score
 from llavit_lens.miniature.recipe.presets import PRESETS
-from llavit_lens.miniature.recipe.variants import VARIANTS
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.scenes import GRID, Scene, Thing, Truth
 
@@ -70,5 +69,4 @@ def test_one_scene_has_no_chance_level():
 
 
 def test_the_command_line_offers_what_there_is():
-    assert [v.value for v in Variant] == list(VARIANTS)
     assert [p.value for p in Preset] == list(PRESETS)

@@ -24,7 +24,7 @@ from llavit_lens.miniature.recipe.pretrain_llm import (
 from llavit_lens.miniature.recipe.pretrain_tower import to_pixel_values
 from llavit_lens.miniature.recipe.tower import ContrastiveTower, tower_config
 from llavit_lens.miniature.recipe.train import prepare_shared, train_demo
-from llavit_lens.miniature.recipe.variants import VARIANTS, build_processor, build_variant
+from llavit_lens.miniature.recipe.variants import build_processor, build_variant
 from llavit_lens.miniature.recipe.vocabulary import build_tokenizer
 from llavit_lens.miniature.world.concepts import BACKGROUNDS, CONCEPTS, SIGN_WORDS
 from llavit_lens.miniature.world.corpus import Corpus
@@ -42,6 +42,7 @@ from llavit_lens.miniature.world.scenes import (
     sample_scene,
 )
 from llavit_lens.miniature.world.word_maps import PLACE_WEIGHT, add_places, map_places, word_map
+from llavit_lens.rows import ROWS
 from llavit_lens.training.conversations import Encoded
 from llavit_lens.training.run import Schedule
 from llavit_lens.vlm.load import load
@@ -171,14 +172,14 @@ def test_variants_share_all_that_they_can():
     torch.manual_seed(1)
     tower = CLIPVisionModel(tower_config(width=64, layers=6))
     llm = Qwen2ForCausalLM(llm_config(TOKENIZER, width=64, layers=2))
-    models = {n: build_variant(v, tower, llm, TOKENIZER, seed=3) for n, v in VARIANTS.items()}
+    models = {n: build_variant(v, tower, llm, TOKENIZER, seed=3) for n, v in ROWS.items()}
     for name, model in models.items():
         weights = model.state_dict()
         for key, value in llm.model.state_dict().items():
             assert torch.equal(weights[f"model.language_model.{key}"], value)
             for part in ("q_proj", "k_proj", "v_proj"):
                 copy = f"model.language_model.{key.replace(part, f'{part}_visual')}"
-                if VARIANTS[name].separate_visual_qkv and f".{part}." in key:
+                if ROWS[name].separate_visual_qkv and f".{part}." in key:
                     assert torch.equal(weights[copy], value)
         for key, value in tower.state_dict().items():
             assert torch.equal(weights[f"model.vision_tower.{key}"], value)
@@ -186,12 +187,12 @@ def test_variants_share_all_that_they_can():
     starts = {name: (model.state_dict()[first], model.state_dict()[second])
               for name, model in models.items()}  # fmt: skip
     for name, (weight, other) in starts.items():
-        like = "llavit" if VARIANTS[name].local_and_global else "baseline"
+        like = "llavit" if ROWS[name].local_and_global else "baseline"
         assert torch.equal(weight, starts[like][0])
         assert torch.equal(other, starts["baseline"][1])
         assert not torch.equal(weight, other)
     assert starts["llavit"][0].shape[1] == 3 * 64
-    again = build_variant(VARIANTS["baseline"], tower, llm, TOKENIZER, seed=4)
+    again = build_variant(ROWS["baseline"], tower, llm, TOKENIZER, seed=4)
     assert not torch.equal(again.state_dict()[first], starts["baseline"][0])
 
 

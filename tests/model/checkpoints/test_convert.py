@@ -21,7 +21,7 @@ from transformers import AutoModelForImageTextToText, LlavaForConditionalGenerat
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.checkpoints.convert import convert
-from llavit_lens.model.checkpoints.target import ROWS
+from llavit_lens.rows import ROWS
 from llavit_lens.vlm.load import load
 
 QKV = "model.language_model.layers.1.self_attn.{}_proj{}.{}"

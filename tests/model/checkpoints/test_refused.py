@@ -29,7 +29,7 @@ from llavit_lens.errors import LlavitLensError
 from llavit_lens.model.checkpoints.convert import convert
 from llavit_lens.model.checkpoints.read import Reader
 from llavit_lens.model.checkpoints.source import open_source
-from llavit_lens.model.checkpoints.target import ROWS
+from llavit_lens.rows import ROWS
 from llavit_lens.vlm.load import load
 
 UP = "model.layers.1.mlp.up_proj.weight"

@@ -1,0 +1,50 @@
+"""The rows of the paper's Tables 1 and 3, and the switches of LLaViT that each one turns on.
+
+PyTorch is not imported, so that commands know the names before anything slow is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+VisualAttention = Literal["causal", "bidirectional", "none"]
+"""What visual tokens attend to: earlier tokens, as text does; also all visual tokens (Eq. 8); or
+nothing, since they skip the attention update (Eq. 5)."""
+
+VISUAL_ATTENTION_MODES: tuple[VisualAttention, ...] = get_args(VisualAttention)
+
+LOCAL_AND_GLOBAL = (5, 15, 23)
+"""The paper's layers of CLIP ViT-L, which has 24; the output of layer 23 is LLaVA's -2."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the tables.
+
+    Attributes:
+        name: as options and files spell it.
+        label: as tables print it.
+        separate_visual_qkv, visual_attention: of `LlavitConfig`.
+        local_and_global: whether the projector reads several vision layers, not the last but one.
+    """
+
+    name: str
+    label: str
+    separate_visual_qkv: bool = False
+    visual_attention: VisualAttention = "causal"
+    local_and_global: bool = False
+
+
+ROWS = {
+    row.name: row
+    for row in (
+        Row("baseline", "baseline"),
+        Row("no_visual_attention", "no visual attn.", visual_attention="none"),
+        Row("separate_qkv", "separate QKV", True),
+        Row("separate_qkv_bidirectional", "  + bidirectional", True, "bidirectional"),
+        Row("separate_qkv_local_global", "  + local/global", True, "causal", True),
+        Row("llavit", "llavit", True, "bidirectional", True),
+    )
+}
+"""By name, in the paper's order."""
