@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
@@ -25,6 +24,9 @@ from llavit_lens.images.orientation import (
     upright_box,
     upright_mask,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HALF = 0.5
 """The share of a patch that a region has to cover, unless it says otherwise."""
@@ -143,7 +145,9 @@ class Mask:
 Cell = tuple[int, int] | tuple[int, int, int]
 """(row, column) in the grid of the first tile, or (row, column, tile)."""
 
-Region = Box | Mask | tuple[float, float, float, float] | np.ndarray | Tensor | Sequence[Cell]
+Region: TypeAlias = (
+    "Box | Mask | tuple[float, float, float, float] | np.ndarray | Tensor | Sequence[Cell]"
+)
 """A `Box` or a plain (left, top, right, bottom); `Mask` or a plain bool mask [height, width];
 both hold the patches that they cover by half unless they say otherwise. Or cells, in an order of
 one's own."""
@@ -157,7 +161,7 @@ def area_of(region: Any) -> Box | Mask | None:
     """
     if isinstance(region, Box | Mask):
         return region
-    if isinstance(region, np.ndarray | Tensor):
+    if hasattr(region, "__array__"):  # an array or a tensor
         values = np.asarray(region)
         if values.dtype == np.bool_:
             return Mask(values)
