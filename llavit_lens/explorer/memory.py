@@ -32,7 +32,7 @@ def model_bytes(vlm: VLM) -> int:
 
 def vocabularies(trace: Trace) -> dict[int, int]:
     """The matrices of a model that a trace holds on to: bytes of each, by where it lies."""
-    return {x.data_ptr(): x.nbytes for x in (trace.unembedding, trace.embedding)}
+    return {x.data_ptr(): x.nbytes for x in (trace.readout.unembedding, trace.readout.embedding)}
 
 
 def expected_bytes(folder: Path, dtype: str, on_cpu: bool) -> int:

@@ -10,8 +10,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.changes import is_changed
 from llavit_lens.model.hook_points import has_hooks
 from llavit_lens.vlm.hooks import hook_points
-from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import VLM
+from llavit_lens.vlm.vlm import VLM, require_vlm
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge

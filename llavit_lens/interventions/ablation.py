@@ -10,10 +10,9 @@ from torch import Tensor
 from llavit_lens.interventions.changes import Change, changed
 from llavit_lens.interventions.passes import follow_passes
 from llavit_lens.vlm.acting import acting
-from llavit_lens.vlm.hooks import hook_points, set_hook
+from llavit_lens.vlm.hooks import NamedHook, hook_points, set_hook
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
-from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import VLM
+from llavit_lens.vlm.vlm import VLM, require_vlm
 
 
 def ablate_visual_attention(
@@ -61,6 +60,6 @@ def _silenced(vlm: VLM, layers: tuple[int, ...], heads: tuple[int, ...]) -> Iter
             return z_BLHE.masked_fill((new_BL[:, :, None] & silent_H)[..., None], 0.0)
 
         for layer in layers:
-            name = f"blocks.{layer}.attn.hook_z"
-            set_hook(actor, name, points[name], silence)
+            hook = NamedHook(f"blocks.{layer}.attn.hook_z")
+            set_hook(actor, hook, points[hook.name], silence)
         yield

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -17,13 +17,8 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.open import ImageSource
 from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.interventions.attended import Attended, changed_states, look_at_attention
-from llavit_lens.vlm.hooks import hook_points
-from llavit_lens.vlm.prompt import Prompt
-from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import VLM
-
-Mode = Literal["causal", "bidirectional", "self", "none"]
-"""What visual tokens attend to among themselves: see `expected_mask`."""
+from llavit_lens.vlm.expected_attention import Mode, expected_mask, sliding_windows, visual_mask
+from llavit_lens.vlm.vlm import VLM, require_vlm
 
 
 class _Kind(NamedTuple):
@@ -129,10 +124,9 @@ def check_visual_attention(
         raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join(get_args(Mode))}.")
     require_vlm(vlm)
     prepared = vlm.prepare(image, prompt)
-    config = vlm.model.config
-    wanted: Mode = getattr(config, "visual_attention", "causal") if mode is None else mode
+    wanted: Mode = vlm.visual_attention if mode is None else mode
     is_visual = visual_mask(prepared)
-    wrong = _WrongPairs(is_visual, wanted, sliding_windows(vlm))
+    wrong = _WrongPairs(is_visual, wanted, sliding_windows(vlm.decoder))
     look_at_attention(vlm, prepared, wrong.look)
     failures = wrong.lines()
     for token in _changed_tokens(is_visual):
@@ -149,39 +143,6 @@ def check_visual_attention(
         failures=tuple(failures),
     )
     return report.raise_on_failure() if raise_on_failure else report
-
-
-def expected_mask(is_visual: Tensor, mode: Mode, window: int | None = None) -> Tensor:
-    """bool [L, L], whether query i attends to key j.
-
-    "causal": j <= i, and i - window < j in a sliding window; "bidirectional": or both are visual
-    (Eq. 8); "self": causal, but of visual tokens each sees only itself; "none": causal for text,
-    and nothing for visual tokens, which have no update (Eq. 5).
-    """
-    token = torch.arange(len(is_visual), device="cpu")
-    query, key = token[:, None], token[None]
-    allowed = key <= query
-    if window is not None:
-        allowed = allowed & (key > query - window)
-    among = is_visual[:, None] & is_visual[None]
-    if mode == "bidirectional":
-        return allowed | among
-    if mode == "self":
-        return allowed & (~among | (query == key))
-    return allowed & ~is_visual[:, None] if mode == "none" else allowed
-
-
-def visual_mask(prompt: Prompt) -> Tensor:
-    """bool [L], those off the picture included."""
-    is_visual = torch.zeros(prompt.length, dtype=torch.bool, device="cpu")
-    is_visual[prompt.layout.all_positions] = True
-    return is_visual
-
-
-def sliding_windows(vlm: VLM) -> list[int | None]:
-    """The sliding window of every layer, None where it has none."""
-    hook_points(vlm.model)  # before it, not every family's attention knows its window
-    return [getattr(layer.self_attn, "sliding_window", None) for layer in vlm.decoder.layers]
 
 
 class _WrongPairs:

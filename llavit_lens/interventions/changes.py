@@ -116,7 +116,7 @@ class _Changes:
         _of_decoder.pop(self._decoder, None)
 
     def _set_hooks(self, vlm: VLM) -> None:
-        self._config = vlm.model.config
+        self._vlm = vlm
         self._passes = self._hooks.enter_context(follow_passes(vlm.model, vlm.image_token_id))
         actor = self._hooks.enter_context(acting(vlm.model))
         actor.hook(self._decoder, None, self._before_pass, before=True)
@@ -161,7 +161,7 @@ class _Changes:
         self._begin_pass()
         current = self._passes.current
         has_visual = len(current.visual_tokens.visual) > 0
-        if has_visual and getattr(self._config, "visual_attention", "") == "bidirectional":
+        if has_visual and self._vlm.visual_attention == "bidirectional":
             self._causal = self._decoder.create_masks(
                 config=self._decoder.config,
                 inputs_embeds=kwargs["inputs_embeds"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ is refused: it could be a box. Padding belongs to no end."""
 Which = Literal["any", "earlier", "later"]
 """Where the key stands, seen from the query."""
 
+TokenSet = Name | Box | Mask | Tensor
+"""An end as `Edges` keeps it: places in the sequence are int64."""
+
 Edge = str | tuple[End, End]
 """`"visual->text"`, or a pair of ends: (queries, keys)."""
 
@@ -43,8 +46,8 @@ Edge = str | tuple[End, End]
 class Edges:
     """All edges from some queries to some keys."""
 
-    queries: Any
-    keys: Any
+    queries: TokenSet
+    keys: TokenSet
     which: Which = "any"
     keep_self: bool = False
 
@@ -95,14 +98,14 @@ def _pair(edge: Any) -> tuple[Any, Any]:
     )
 
 
-def _end(end: Any) -> Any:
+def _end(end: Any) -> TokenSet:
     if isinstance(end, str):
         if end not in get_args(Name):
             raise ConfigurationError(
                 f"there are no tokens named {end!r}; there are {', '.join(get_args(Name))}, "
                 "regions of the picture and places in the sequence."
             )
-        return end
+        return cast(Name, end)
     if isinstance(end, list) and len(end) == 4:
         raise ConfigurationError(
             f"{end!r} could be a box or four places in the sequence; pass Box(left, top, right, "
@@ -130,7 +133,7 @@ def _end(end: Any) -> Any:
     return places.long()
 
 
-def _tokens(end: Any, current: Pass) -> Tensor:
+def _tokens(end: TokenSet, current: Pass) -> Tensor:
     """bool [B, S]."""
     real_BS = current.is_real
     if isinstance(end, Box | Mask):

@@ -7,19 +7,15 @@ token that is left without any key gets no update from attention.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.ablation import ablate_visual_attention
 from llavit_lens.interventions.changes import Change, changed
 from llavit_lens.interventions.edges import Edge, Which, read_edges
+from llavit_lens.vlm.expected_attention import Mode
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
-from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import VLM
-
-Mode = Literal["causal", "bidirectional", "self", "none"]
-"""How visual tokens attend to visual tokens: to earlier ones, to all (Eq. 8), to themselves alone;
-or, `none`, they get no update at all (Eq. 5)."""
+from llavit_lens.vlm.vlm import VLM, require_vlm
 
 
 def knock_out(

@@ -19,10 +19,9 @@ from llavit_lens.interventions.passes import Pass, follow_passes
 from llavit_lens.interventions.token_rows import Tokens, read_tokens, write_tokens
 from llavit_lens.lens.text_tokens import check_position
 from llavit_lens.model.hook_points import PATTERN_HOOKS, ROTATED_HOOKS
-from llavit_lens.vlm.hooks import NamedHook, Names, hook_points, select
+from llavit_lens.vlm.hooks import NamedHook, Names, select
 from llavit_lens.vlm.prompt import Prompt
-from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import VLM
+from llavit_lens.vlm.vlm import VLM, require_vlm
 
 Positions = Literal["visual", "last", "all"] | Sequence[int]
 """All visual tokens, the last token of the prompt, all its tokens, or tokens by their number."""
@@ -77,7 +76,7 @@ def patch(
     picture, prompt = source if isinstance(source, tuple) else (source, DEFAULT_PROMPT)
     prepared = vlm.prepare(picture, prompt)
     place = _Places(prepared.layout, positions, from_region, to_region)
-    chosen = list(select(names, hook_points(vlm.model)))
+    chosen = select(names, vlm.hook_names)
     if not chosen:
         raise ConfigurationError("names holds no hook point: nothing would be patched")
     return _patched(vlm, prepared, place, chosen)
@@ -90,7 +89,7 @@ def _patched(vlm: VLM, source: Prompt, place: _Places, chosen: list[str]) -> Ite
 
         def take(activation: Tensor, hook: NamedHook) -> None:
             tokens = Tokens.of_samples([place.in_source(passes.current)])
-            taken[hook.name] = read_tokens(hook.name, activation, tokens, passes.current).detach()
+            taken[hook.name] = read_tokens(hook, activation, tokens, passes.current).detach()
 
         vlm.forward(source, logits_to_keep=1, fwd_hooks=[(chosen, take)])
 
@@ -106,12 +105,12 @@ def _patched(vlm: VLM, source: Prompt, place: _Places, chosen: list[str]) -> Ite
                     f"{len(new)} tokens of the source cannot take the place of "
                     f"{len(per_row[0])}: give regions of as many patches"
                 )
-            if _is_pattern(hook.name):
+            if hook.kind in PATTERN_HOOKS:
                 _check_keys(hook.name, source.length, current)
-            if hook.name.rsplit(".", 1)[-1] in ROTATED_HOOKS:
+            if hook.kind in ROTATED_HOOKS:
                 _check_rotation(hook.name, current)
             repeated = new.repeat(len(per_row), *[1] * (new.ndim - 1))
-            return write_tokens(hook.name, activation, tokens, current, repeated)
+            return write_tokens(hook, activation, tokens, current, repeated)
 
         with vlm.hooks([(chosen, put)]):
             yield
@@ -217,10 +216,6 @@ def _check_rotation(name: str, current: Pass) -> None:
 
 def _padding_before(current: Pass, row: int) -> int:
     return int(current.is_real[row].int().argmax())
-
-
-def _is_pattern(name: str) -> bool:
-    return name.rsplit(".", 1)[-1] in PATTERN_HOOKS
 
 
 def _arrangement(layout: VisualLayout, cells: np.ndarray) -> str:

@@ -13,8 +13,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.changes import Change, changed
 from llavit_lens.vlm.acting import acting
 from llavit_lens.vlm.layers import Layers, layer_indices
-from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import VLM
+from llavit_lens.vlm.vlm import VLM, require_vlm
 
 
 def text_projections(

@@ -27,9 +27,8 @@ from llavit_lens.vlm.answers import Answer, answer_tokens, log_prob_of_tokens
 from llavit_lens.vlm.hooks import NamedHook, full_name
 from llavit_lens.vlm.layers import Layers, layer_indices
 from llavit_lens.vlm.prompt import Prompt
-from llavit_lens.vlm.require import require_vlm
 from llavit_lens.vlm.turns import turn
-from llavit_lens.vlm.vlm import VLM
+from llavit_lens.vlm.vlm import VLM, require_vlm
 
 LEAST_DIFFERENCE = 0.01
 """Nats that the answer must be likelier on the clean picture: below, a share of them is noise."""
@@ -147,7 +146,7 @@ def _restored(
     with turn(vlm.model), follow_passes(vlm.model, vlm.image_token_id) as passes:
 
         def put(activation: Tensor, hook: NamedHook) -> Tensor:
-            return write_tokens(hook.name, activation, tokens, passes.current, new)
+            return write_tokens(hook, activation, tokens, passes.current, new)
 
         log_probs = log_prob_of_tokens(vlm, prompt, answer, len(places), [(name, put)])
     return log_probs.numpy()
@@ -167,7 +166,7 @@ def _size(prompt: Prompt) -> str:
 
 def _name_of(point: str, layer: int) -> str:
     name = full_name(point, layer)
-    if name.rsplit(".", 1)[-1] in _WITHOUT_TOKENS:
+    if NamedHook(name).kind in _WITHOUT_TOKENS:
         raise ConfigurationError(
             f"{point!r} cannot be restored token by token; use q, k, v, z, attn_out, mlp_out, "
             "resid_pre, resid_mid or resid_post"

@@ -14,6 +14,7 @@ from torch import Tensor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.passes import Pass
 from llavit_lens.model.hook_points import PATTERN_HOOKS, TEXT_HOOKS, VISUAL_HOOKS
+from llavit_lens.vlm.hooks import NamedHook
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,11 @@ class Tokens:
         )
 
 
-def read_tokens(name: str, activation: Tensor, tokens: Tokens, current: Pass) -> Tensor:
+def read_tokens(hook: NamedHook, activation: Tensor, tokens: Tokens, current: Pass) -> Tensor:
     """[M, ...], a copy: of scores and patterns [M, H, S], the rows of the tokens that attend.
 
     Args:
-        name: of the hook point.
+        hook: where the activation is from.
         activation: what is there.
         tokens: which tokens.
         current: the pass that made it.
@@ -49,12 +50,12 @@ def read_tokens(name: str, activation: Tensor, tokens: Tokens, current: Pass) ->
     Raises:
         ConfigurationError: the activation is of one branch, and a token takes the other.
     """
-    view, index = _by_token(name, activation, tokens, current)
+    view, index = _by_token(hook, activation, tokens, current)
     return view[index].clone()
 
 
 def write_tokens(
-    name: str, activation: Tensor, tokens: Tokens, current: Pass, new: Tensor
+    hook: NamedHook, activation: Tensor, tokens: Tokens, current: Pass, new: Tensor
 ) -> Tensor:
     """The activation with `new` [M, ...] at the tokens; the given one stays as it is.
 
@@ -65,29 +66,25 @@ def write_tokens(
         ConfigurationError: as `read_tokens`; `new` has another shape than what is there.
     """
     changed = activation.clone()
-    view, index = _by_token(name, changed, tokens, current)
+    view, index = _by_token(hook, changed, tokens, current)
     new = new.to(view)
-    if _point(name) in PATTERN_HOOKS and new.shape[-1] < view.shape[-1]:
+    if hook.kind in PATTERN_HOOKS and new.shape[-1] < view.shape[-1]:
         view = view[..., : new.shape[-1]]
     if new.shape[1:] != view.shape[len(index) :]:
         raise ConfigurationError(
-            f"{name} has {list(view.shape[len(index) :])} numbers for a token here and "
+            f"{hook.name} has {list(view.shape[len(index) :])} numbers for a token here and "
             f"{list(new.shape[1:])} in the source: they do not fit into each other's place"
         )
     view[index] = new
     return changed
 
 
-def _point(name: str) -> str:
-    return name.rsplit(".", 1)[-1]
-
-
 def _by_token(
-    name: str, activation: Tensor, tokens: Tokens, current: Pass
+    hook: NamedHook, activation: Tensor, tokens: Tokens, current: Pass
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """A view of the activation, and an index into it that picks the tokens."""
     sample, place = (index.to(activation.device) for index in (tokens.sample, tokens.place))
-    point = _point(name)
+    point = hook.kind
     if point in PATTERN_HOOKS:
         return activation.transpose(1, 2), (sample, place)
     if point not in (*TEXT_HOOKS, *VISUAL_HOOKS):
@@ -104,9 +101,9 @@ def _by_token(
     if bool(missing.any()):
         kind, other = ("visual", "text") if point in VISUAL_HOOKS else ("text", "visual")
         token = int(place[missing][0])
-        merged = name.removesuffix(f"_{kind}")
+        merged = hook.name.removesuffix(f"_{kind}")
         raise ConfigurationError(
-            f"{name} has rows of {kind} tokens only, and token {token} is {other}; use {merged}, "
-            "which has all"
+            f"{hook.name} has rows of {kind} tokens only, and token {token} is {other}; use "
+            f"{merged}, which has all"
         )
     return activation, (index_M,)

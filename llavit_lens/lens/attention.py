@@ -17,8 +17,7 @@ from llavit_lens.results.attention_patterns import AttentionPatterns, Query, Que
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.prompt import Prompt
-from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import VLM
+from llavit_lens.vlm.vlm import VLM, require_vlm
 
 
 @torch.no_grad()
@@ -97,7 +96,7 @@ def _query_token(vlm: VLM, prompt: Prompt, asked: Query) -> QueryToken:
     if position in said:
         kind = "last token" if position == prompt.length - 1 else f"token {position}"
         return QueryToken(asked, position, kind, said[position], -1)
-    if getattr(vlm.model.config, "visual_attention", "causal") == "none":
+    if vlm.visual_attention == "none":
         raise ConfigurationError(
             f"{vlm.name} has no visual attention (Eq. 5): its visual tokens attend to nothing, so "
             f"{asked!r} has no pattern; ask for text tokens"

@@ -127,7 +127,7 @@ class _Side:
         """int64 [L, m]: the other's top words as this model's ids; -1 where it does not have
         them."""
         ids = other.words.ids[other._at]
-        own_table, table = (token_strings(side.trace.tokenizer) for side in (self, other))
+        own_table, table = (token_strings(side.trace.readout.tokenizer) for side in (self, other))
         if own_table is not table and own_table != table:
             places = {text: token for token, text in reversed(list(enumerate(own_table)))}
             unique, index = np.unique(ids, return_inverse=True)
@@ -135,5 +135,5 @@ class _Side:
             ids = np.array(known, np.int64)[index].reshape(ids.shape)
         # matrices may be padded beyond the vocabulary, to one length or another
         logits = self.words.kind == "logit_lens"
-        rows = self.trace.unembedding if logits else self.trace.embedding
+        rows = self.trace.readout.unembedding if logits else self.trace.readout.embedding
         return np.where(ids < len(rows), ids, -1)

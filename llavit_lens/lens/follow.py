@@ -33,7 +33,7 @@ class Tokens:
 
 def tokens_of(word: str, trace: Trace) -> Tokens:
     """The tokens to follow for `word`: `tokens_in` the vocabulary of the model that was traced."""
-    return tokens_in(word, trace.tokenizer)
+    return tokens_in(word, trace.readout.tokenizer)
 
 
 def tokens_in(word: str, tokenizer: Any) -> Tokens:
@@ -88,7 +88,8 @@ def log_probabilities(
     rows_TD, bias_T = _rows(trace, ids)
     logits = []
     for state_ND in trace.hidden:  # a layer at a time: memory does not grow with depth
-        logits.append(logits_of(trace.normed(state_ND[chosen]), rows_TD, bias_T).cpu().numpy())
+        normed = trace.readout.normed(state_ND[chosen])
+        logits.append(logits_of(normed, rows_TD, bias_T).cpu().numpy())
     return np.minimum(np.stack(logits) - words.logsumexp[:, chosen, None], 0.0)
 
 
@@ -112,7 +113,7 @@ def own_log_probabilities(
     chosen = torch.as_tensor(patches, dtype=torch.long, device=trace.hidden.device)
     found = np.empty(ids.shape, np.float32)
     for row, layer in enumerate(layers):
-        normed = trace.normed(trace.hidden[layer].index_select(0, chosen)).float()
+        normed = trace.readout.normed(trace.hidden[layer].index_select(0, chosen)).float()
         rows_MD, bias_M = _rows(trace, np.maximum(ids[row], 0).tolist())
         logits = ((normed * rows_MD).sum(1) + bias_M).cpu().numpy()
         found[row] = np.minimum(logits - words.logsumexp[layer, list(patches)], 0.0)
@@ -123,14 +124,14 @@ def own_log_probabilities(
 @full_float32()
 def cosines(trace: Trace, ids: Sequence[int]) -> np.ndarray:
     """float32 [n, T]: cos(v, w) of visual tokens at the input with T word embeddings (Eq. 4)."""
-    visual = normalize(trace.hidden[0].to(trace.embedding.device, torch.float32), dim=1)
-    rows = normalize(trace.embedding[list(ids)].float(), dim=1)
+    visual = normalize(trace.hidden[0].to(trace.readout.embedding.device, torch.float32), dim=1)
+    rows = normalize(trace.readout.embedding[list(ids)].float(), dim=1)
     return (visual @ rows.T).cpu().numpy()
 
 
 def _rows(trace: Trace, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Rows of the unembedding, [T, D] and [T], in float32."""
-    index = torch.as_tensor(list(ids), dtype=torch.long, device=trace.unembedding.device)
-    rows = trace.unembedding.index_select(0, index).float()
-    bias = trace.unembedding_bias
+    index = torch.as_tensor(list(ids), dtype=torch.long, device=trace.readout.unembedding.device)
+    rows = trace.readout.unembedding.index_select(0, index).float()
+    bias = trace.readout.unembedding_bias
     return rows, rows.new_zeros(len(index)) if bias is None else bias[index].float()

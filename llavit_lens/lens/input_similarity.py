@@ -9,8 +9,7 @@ from llavit_lens.lens.token_strings import string_of, token_strings
 from llavit_lens.lens.topk import topk_unembed
 from llavit_lens.results.words import Words
 from llavit_lens.vlm.float32 import full_float32
-from llavit_lens.vlm.require import require_trace
-from llavit_lens.vlm.trace import Trace
+from llavit_lens.vlm.trace import Trace, require_trace
 
 
 @torch.no_grad()
@@ -25,12 +24,12 @@ def input_similarity(trace: Trace, k: int = 5) -> Words:
         ConfigurationError: k is out of range.
     """
     require_trace(trace)
-    visual = normalize(trace.hidden[0].to(trace.embedding.device, torch.float32), dim=1)
-    wide = torch.promote_types(trace.embedding.dtype, torch.float32)
-    lengths = torch.linalg.vector_norm(trace.embedding, dim=1, dtype=wide).float()
+    visual = normalize(trace.hidden[0].to(trace.readout.embedding.device, torch.float32), dim=1)
+    wide = torch.promote_types(trace.readout.embedding.dtype, torch.float32)
+    lengths = torch.linalg.vector_norm(trace.readout.embedding, dim=1, dtype=wide).float()
     scale = torch.where(lengths > 0, 1 / lengths, 0)
-    top = topk_unembed(visual, trace.embedding, k, scale=scale)
-    table = token_strings(trace.tokenizer)
+    top = topk_unembed(visual, trace.readout.embedding, k, scale=scale)
+    table = token_strings(trace.readout.tokenizer)
     ids = top.ids[None].cpu().numpy()
     return Words(
         kind="input_similarity",

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.token_strings import string_of, token_strings
-from llavit_lens.lens.topk import topk_unembed
+from llavit_lens.lens.topk import TopK, topk_unembed
 from llavit_lens.results.words import Tracked, Words
-from llavit_lens.vlm.require import require_trace
-from llavit_lens.vlm.trace import Trace
+from llavit_lens.vlm.trace import Trace, require_trace
 
 
 @torch.no_grad()
@@ -42,45 +42,47 @@ def logit_lens(
         ConfigurationError: no such layer; k out of range; a tracked word that is not one token.
     """
     require_trace(trace)
-    chosen = _chosen_layers(layers, trace.n_layers)
-    if isinstance(tracked, str):
-        raise ConfigurationError(f"tracked takes a list of words: tracked=[{tracked!r}]")
-    if tracked is not None and not (
-        isinstance(tracked, Sequence) and all(isinstance(word, str) for word in tracked)
-    ):
-        raise ConfigurationError(f"tracked takes a list of words, not {tracked!r}")
-    table = token_strings(trace.tokenizer)
-    tracked_ids = None if tracked is None else [_token_id(word, table) for word in tracked]
-    states = trace.hidden[chosen]
-    normed = trace.normed(states)
+    readout, state_numbers = trace.readout, _chosen_layers(layers, trace.n_layers)
+    table = token_strings(readout.tokenizer)
+    tracked_ids = None if tracked is None else _tracked_ids(tracked, table)
+    states = trace.hidden[state_numbers]
     top = topk_unembed(
-        normed.flatten(0, 1), trace.unembedding, k, bias=trace.unembedding_bias, tracked=tracked_ids
+        readout.normed(states).flatten(0, 1),
+        readout.unembedding,
+        k,
+        bias=readout.unembedding_bias,
+        tracked=tracked_ids,
     )
     shape = states.shape[:2]
     ids = top.ids.view(*shape, -1).cpu().numpy()
-    log_probabilities = top.logits - top.logsumexp[:, None]
     present = sorted({*ids.ravel().tolist(), *(tracked_ids or [])})
-    followed = None
-    if tracked_ids is not None:
-        assert top.tracked_logits is not None and top.tracked_rank is not None
-        followed = Tracked(
-            words=[table[token_id] for token_id in tracked_ids],
-            ids=np.array(tracked_ids, dtype=np.int64),
-            values=(top.tracked_logits - top.logsumexp[:, None]).view(*shape, -1).cpu().numpy(),
-            ranks=top.tracked_rank.view(*shape, -1).cpu().numpy(),
-        )
     return Words(
         kind="logit_lens",
-        layers=chosen,
+        layers=state_numbers,
         ids=ids,
-        values=log_probabilities.view(*shape, -1).cpu().numpy(),
+        values=_log_probabilities(top.logits, top, shape),
         logsumexp=top.logsumexp.view(shape).cpu().numpy(),
         entropy=top.entropy.view(shape).cpu().numpy(),
         strings={token_id: string_of(table, token_id) for token_id in present},
         layout=trace.layout,
         provenance=trace.provenance,
-        tracked=followed,
+        tracked=None if tracked_ids is None else _tracked(tracked_ids, top, table, shape),
         image=trace.image,
+    )
+
+
+def _log_probabilities(logits: Tensor, top: TopK, shape: torch.Size) -> np.ndarray:
+    """Logits [layers * n, K] -> float32 [layers, n, K], in nats."""
+    return (logits - top.logsumexp[:, None]).view(*shape, -1).cpu().numpy()
+
+
+def _tracked(ids: list[int], top: TopK, table: list[str], shape: torch.Size) -> Tracked:
+    assert top.tracked_logits is not None and top.tracked_rank is not None
+    return Tracked(
+        words=[table[token_id] for token_id in ids],
+        ids=np.array(ids, dtype=np.int64),
+        values=_log_probabilities(top.tracked_logits, top, shape),
+        ranks=top.tracked_rank.view(*shape, -1).cpu().numpy(),
     )
 
 
@@ -101,6 +103,14 @@ def _chosen_layers(layers: int | Sequence[int] | None, n_layers: int) -> list[in
                 f"there is no layer {layer}: the model has layers 0 to {n_layers}"
             )
     return sorted({layer % (n_layers + 1) for layer in numbers.tolist()})
+
+
+def _tracked_ids(tracked: Sequence[str], table: list[str]) -> list[int]:
+    if isinstance(tracked, str):
+        raise ConfigurationError(f"tracked takes a list of words: tracked=[{tracked!r}]")
+    if not (isinstance(tracked, Sequence) and all(isinstance(word, str) for word in tracked)):
+        raise ConfigurationError(f"tracked takes a list of words, not {tracked!r}")
+    return [_token_id(word, table) for word in tracked]
 
 
 def _token_id(word: str, table: list[str]) -> int:

@@ -12,8 +12,7 @@ from llavit_lens.images.open import ImageSource
 from llavit_lens.vlm.hooks import Hook, Names
 from llavit_lens.vlm.length import check_length
 from llavit_lens.vlm.prompt import Prompt
-from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import VLM
+from llavit_lens.vlm.vlm import VLM, require_vlm
 
 Answer = str | Sequence[int]
 """A text, exactly as it goes on from the prompt, or token ids."""

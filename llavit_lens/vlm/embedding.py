@@ -18,27 +18,6 @@ _ROWS = 8192
 """How many rows are asked for at once."""
 
 
-class EmbeddingTable:
-    """A model's word embeddings: asked for in every trace, as an adapter may have been switched
-    since, and in memory once as long as they stay the same."""
-
-    def __init__(self) -> None:
-        self._table: Tensor | None = None
-
-    def of(self, module: Any, size: int, device: torch.device) -> Tensor:
-        """As `embedding_of`."""
-        table = embedding_of(module, size, device)
-        if self._table is None or not _is_same(table, self._table):
-            self._table = table
-        return self._table
-
-
-def _is_same(table: Tensor, other: Tensor) -> bool:
-    if (table.shape, table.dtype, table.device) != (other.shape, other.dtype, other.device):
-        return False
-    return table.data_ptr() == other.data_ptr() or torch.equal(table, other)
-
-
 @torch.no_grad()
 def embedding_of(module: Any, size: int, device: torch.device) -> Tensor:
     """[V, D], but for one factor that all rows share, as Gemma has one: no cosine sees it.

@@ -8,13 +8,14 @@ import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.decoders import add_hook_points
+from llavit_lens.model.decoders import add_hook_points, check_hook_points
 from llavit_lens.model.hook_points import (
     ATTENTION_HOOKS,
     BLOCK_HOOKS,
@@ -39,6 +40,7 @@ Hook = Callable[[Tensor, "NamedHook"], Tensor | None]
 activation's place."""
 
 
+@dataclass(frozen=True)
 class NamedHook:
     """Where an activation is from.
 
@@ -46,8 +48,12 @@ class NamedHook:
         name: such as `blocks.3.attn.hook_q`.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
+
+    @property
+    def kind(self) -> str:
+        """Such as `hook_q`."""
+        return self.name.rsplit(".", 1)[-1]
 
     def layer(self) -> int:
         """Index of the decoder layer, from 0."""
@@ -86,71 +92,96 @@ def did_you_mean(wanted: object, names: Iterable[str], also: Iterable[str] = ())
     return f"there are {', '.join(kinds) or 'none'}"
 
 
+def hook_names(model: Any) -> list[str]:
+    """Names of all hook points that a LLaVA-like model has or would be given, about in the order
+    in which a pass meets them. The model stays as it is.
+
+    Raises:
+        ConfigurationError: the model cannot have any.
+    """
+    refuse_peft(model)
+    check_hook_points(model)
+    return [place.hook.name for place in _places(model)]
+
+
 def hook_points(model: Any) -> dict[str, HookPoint]:
-    """All hook points of a LLaVA-like model by name, about in the order in which a pass meets them.
+    """All hook points of a LLaVA-like model by name, as in `hook_names`; they are added where they
+    are not there yet.
 
     Raises:
         ConfigurationError: the model cannot have any (see `add_hook_points`).
     """
     refuse_peft(model)
     add_hook_points(model)
+    points: dict[str, HookPoint] = {}
+    for hook, module in _places(model):
+        point = getattr(module, hook.kind, None)
+        if not isinstance(point, nn.Module):
+            raise ConfigurationError(
+                f"decoder layer {hook.layer()} has no {hook.kind}: a {type(module).__name__} has "
+                "taken the place of a module that has; load the model without it to get hook "
+                "points."
+            )
+        points[hook.name] = cast(HookPoint, point)
+    return points
+
+
+class _Place(NamedTuple):
+    """A hook point, and the module that has it."""
+
+    hook: NamedHook
+    module: nn.Module
+
+
+def _places(model: Any) -> Iterator[_Place]:
     first, *rest = BLOCK_HOOKS
-    found: dict[str, HookPoint] = {}
     for index, layer in enumerate(decoder_of(model).layers):
         attention = layer.self_attn
         has_branches = getattr(attention, "separate_visual_qkv", False)
-        names = [name for name in ATTENTION_HOOKS if has_branches or name not in VISUAL_HOOKS]
-        places = [
-            (layer, "", first),
-            *((attention, "attn.", name) for name in names),
-            *((layer, "", name) for name in rest),
-        ]
-        for module, part, name in places:
-            if not isinstance(getattr(module, name, None), nn.Module):
-                raise ConfigurationError(
-                    f"decoder layer {index} has no {name}: a {type(module).__name__} has taken the "
-                    "place of a module that has; load the model without it to get hook points."
-                )
-            found[f"blocks.{index}.{part}{name}"] = getattr(module, name)
-    return found
+        yield _Place(NamedHook(f"blocks.{index}.{first}"), layer)
+        for name in ATTENTION_HOOKS:
+            if has_branches or name not in VISUAL_HOOKS:
+                yield _Place(NamedHook(f"blocks.{index}.attn.{name}"), attention)
+        for name in rest:
+            yield _Place(NamedHook(f"blocks.{index}.{name}"), layer)
 
 
-def select(names: Names, known: dict[str, HookPoint]) -> dict[str, HookPoint]:
-    """Those of the hook points that are named.
+def select(names: Names, known: Sequence[str]) -> list[str]:
+    """Those of the hook points that are named, in their own order.
 
     Raises:
         ConfigurationError: a name, pattern or function that fits none of them.
     """
     if names is None:
-        return known
+        return list(known)
     if callable(names):
-        chosen = {name: point for name, point in known.items() if names(name)}
-        if not chosen:
+        selection = [name for name in known if names(name)]
+        if not selection:
             raise ConfigurationError(
                 "the function given as names of hook points chooses none of them; it is asked "
                 f"about names as they are in full, and {did_you_mean('', known)}"
             )
-        return chosen
+        return selection
     if not isinstance(names, str | Iterable):
         raise ConfigurationError(
             f"{names!r} is no name of hook points; give one such as 'blocks.3.attn.hook_z' or "
             "'resid_post', a list of them, or a function"
         )
-    chosen = {}
+    fitting: set[str] = set()
     for wanted in [names] if isinstance(names, str) else names:
-        fitting = {name: point for name, point in known.items() if _fits(name, wanted)}
-        if not fitting:
+        more = {name for name in known if _fits(name, wanted)}
+        if not more:
             hint = did_you_mean(wanted, known, SHORT_NAMES)
             raise ConfigurationError(f"the model has no hook point {wanted!r}; {hint}")
-        chosen |= fitting
-    return {name: point for name, point in known.items() if name in chosen}
+        fitting |= more
+    return [name for name in known if name in fitting]
 
 
 def _fits(name: str, wanted: object) -> bool:
     """Whether a full name is what a full name, a pattern or a short name asks for."""
     if not isinstance(wanted, str):
         return False
-    return fnmatchcase(name, wanted) or name.rsplit(".", 1)[-1] == _point_name(wanted)
+    return fnmatchcase(name, wanted) or NamedHook(name).kind == _point_name(wanted)
 
 
 @contextmanager
@@ -165,24 +196,27 @@ def hooks(model: Any, fwd_hooks: Sequence[tuple[Names, Hook]]) -> Iterator[None]
             function of two arguments; hooks or interventions are open in another thread. In a pass:
             a hook returned what cannot take the activation's place, or did not run.
     """
-    known = hook_points(model)
-    chosen = [(select(names, known), hook) for names, hook in _pairs(fwd_hooks)]
-    shown = {name for points, _ in chosen for name in points}
+    points = hook_points(model)
+    calls = [
+        (NamedHook(name), function)
+        for names, function in _pairs(fwd_hooks)
+        for name in select(names, list(points))
+    ]
     with ExitStack() as stack:
         actor = stack.enter_context(acting(model))
-        if any(map(_shows_pattern, shown)):
+        if any(hook.kind in PATTERN_HOOKS for hook, _ in calls):
             stack.enter_context(attention_by(model, "eager"))
-        for points, hook in chosen:
-            for name, point in points.items():
-                set_hook(actor, name, point, _call(hook, NamedHook(name)))
+        for hook, function in calls:
+            set_hook(actor, hook, points[hook.name], _call(function, hook))
         yield
 
 
-def set_hook(actor: Acting, name: str, point: HookPoint, function: Callable[..., Any]) -> None:
+def set_hook(
+    actor: Acting, hook: NamedHook, point: HookPoint, function: Callable[..., Any]
+) -> None:
     """Set a hook at a hook point; a pass that goes by it is an error."""
-    of_visual = name.rsplit(".", 1)[-1] in VISUAL_HOOKS
-    needed = actor.visual_rows if of_visual else always
-    actor.hook(point, f"the hook at {name}", function, needed=needed)
+    needed = actor.visual_rows if hook.kind in VISUAL_HOOKS else always
+    actor.hook(point, f"the hook at {hook.name}", function, needed=needed)
 
 
 def _pairs(fwd_hooks: Any) -> list[tuple[Names, Hook]]:
@@ -222,7 +256,3 @@ def _call(hook: Hook, where: NamedHook) -> Callable[[nn.Module, tuple[Any, ...],
         return new
 
     return call
-
-
-def _shows_pattern(name: str) -> bool:
-    return name.rsplit(".", 1)[-1] in PATTERN_HOOKS

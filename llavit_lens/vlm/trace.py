@@ -11,10 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.acting import acting
 from llavit_lens.vlm.decoder import Decoder
-from llavit_lens.vlm.unembedding import final_norm
+from llavit_lens.vlm.readout import Readout
 
 
 @dataclass(eq=False)
@@ -28,11 +29,8 @@ class Trace:
         input_ids: int64 [seq], the whole prompt with its placeholders.
         prompt: the text the model was given, formatted.
         image: the original picture, RGB.
-        norm: the final norm; to be applied once, to any of the states.
-        unembedding: [vocab, d_model].
-        unembedding_bias: [vocab] or None.
-        embedding: [vocab, d_model], the input word embeddings.
-        tokenizer: turns ids into strings.
+        readout: the parts of the model that turn states into words; the same object in all traces
+            of one model. Its parts are attributes of the trace too.
         provenance: model, revision, n_layers, prompt, image_sha256 (see `pixel_sha256`), versions.
     """
 
@@ -41,22 +39,52 @@ class Trace:
     input_ids: Tensor
     prompt: str
     image: Image.Image
-    norm: nn.Module
-    unembedding: Tensor
-    unembedding_bias: Tensor | None
-    embedding: Tensor
-    tokenizer: Any
+    readout: Readout
     provenance: dict[str, Any] = field(default_factory=dict)
-
-    @torch.no_grad()
-    def normed(self, states: Tensor) -> Tensor:
-        """States [..., d_model] after the final norm, where the unembedding is."""
-        return final_norm(self.norm, states).to(self.unembedding.device)
 
     @property
     def n_layers(self) -> int:
         """Number of decoder layers; `hidden` has one state more."""
         return len(self.hidden) - 1
+
+    @property
+    def norm(self) -> nn.Module:
+        """See `Readout`."""
+        return self.readout.norm
+
+    @property
+    def unembedding(self) -> Tensor:
+        """See `Readout`."""
+        return self.readout.unembedding
+
+    @property
+    def unembedding_bias(self) -> Tensor | None:
+        """See `Readout`."""
+        return self.readout.unembedding_bias
+
+    @property
+    def embedding(self) -> Tensor:
+        """See `Readout`."""
+        return self.readout.embedding
+
+    @property
+    def tokenizer(self) -> Any:
+        """See `Readout`."""
+        return self.readout.tokenizer
+
+
+def require_trace(trace: Any) -> None:
+    """Raise ConfigurationError for anything that is no `Trace`: an image, a VLM."""
+    if not isinstance(trace, Trace):
+        raise ConfigurationError(
+            f"{what(trace)} is no trace; pass what vlm.trace returns, as in "
+            "ll.logit_lens(vlm.trace('dog.jpg'))"
+        )
+
+
+def what(value: Any) -> str:
+    """An argument of the wrong kind, in words."""
+    return repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 @contextmanager

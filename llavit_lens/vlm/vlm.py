@@ -19,21 +19,21 @@ from llavit_lens.inputs import DEFAULT_PROMPT, check_text
 from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.chat import chat_prompt
 from llavit_lens.model.self_check import check_release
+from llavit_lens.rows import VisualAttention
 from llavit_lens.version import __version__
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.decoder import Decoder, decoder_of
-from llavit_lens.vlm.embedding import EmbeddingTable
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
-from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_points, hooks
+from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
 from llavit_lens.vlm.layout import layout_of
 from llavit_lens.vlm.length import check_characters, check_length
 from llavit_lens.vlm.prompt import Prompt, collate
 from llavit_lens.vlm.reading import Reading
-from llavit_lens.vlm.trace import Trace, record_residual_stream
+from llavit_lens.vlm.readout import ReadoutCache
+from llavit_lens.vlm.trace import Trace, record_residual_stream, what
 from llavit_lens.vlm.turns import check_none_open, turn
-from llavit_lens.vlm.unembedding import Unembedding, unembedding_of
 
 
 class VLM:
@@ -54,8 +54,7 @@ class VLM:
         check_release(model.config.get_text_config().model_type)
         check_agreement(model.config, processor, name)
         check_weights(model, name)
-        self._read_head: Unembedding | None = None  # where its weight is not what it multiplies by
-        self._embeddings = EmbeddingTable()
+        self._readouts = ReadoutCache()
         self.image_token_id: int = processor.image_token_id
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -89,6 +88,11 @@ class VLM:
         return Decoder.of(self.model)
 
     @property
+    def visual_attention(self) -> VisualAttention:
+        """What visual tokens attend to among themselves, by the model's config."""
+        return getattr(self.model.config, "visual_attention", "causal")
+
+    @property
     def tokenizer(self) -> Any:
         return self.processor.tokenizer
 
@@ -118,9 +122,7 @@ class VLM:
             ConfigurationError: the prompt, the layout or the model's head is not one that fits.
         """
         prepared = self.prepare(image, prompt)
-        picture, text, layout = prepared.image, prepared.text, prepared.layout
-        inputs = prepared.inputs
-        decoder = self.decoder
+        layout, decoder = prepared.layout, self.decoder
         last = prepared.length - 1
         # the last position rides along, to check the lens against the model's own logits there
         rows = torch.as_tensor([*layout.positions.tolist(), last], device=self.device)
@@ -132,29 +134,21 @@ class VLM:
                 f"{len(states)} times in one pass; the lens needs each to run once"
             )
         hidden = torch.stack([state.to(states[-1].device) for state in states])
-        unembedding = unembedding_of(
-            decoder, hidden[-1, -1], logits[0, -1], self._read_head, self.name
-        )
-        is_own = any(unembedding.weight is weight for weight in decoder.head.parameters())
-        self._read_head = None if is_own else unembedding
-        hidden = hidden[:, :-1].clone()
         return Trace(
-            hidden=hidden,
+            hidden=hidden[:, :-1].clone(),
             layout=layout,
-            input_ids=inputs["input_ids"][0].cpu(),
-            prompt=text,
-            image=picture,
-            norm=decoder.norm,
-            unembedding=unembedding.weight,
-            unembedding_bias=unembedding.bias,
-            embedding=self._embeddings.of(decoder.embedding, len(logits[0, -1]), self.device),
-            tokenizer=self.tokenizer,
+            input_ids=prepared.inputs["input_ids"][0].cpu(),
+            prompt=prepared.text,
+            image=prepared.image,
+            readout=self._readouts.of(
+                decoder, hidden[-1, -1], logits[0, -1], self.tokenizer, self.device, self.name
+            ),
             provenance={
                 "model": self.name,
                 "revision": self.revision,
                 "n_layers": decoder.n_layers,
-                "prompt": text,
-                "image_sha256": pixel_sha256(picture),
+                "prompt": prepared.text,
+                "image_sha256": pixel_sha256(prepared.image),
                 "versions": {
                     "llavit_lens": __version__,
                     "torch": str(torch.__version__),
@@ -242,8 +236,17 @@ class VLM:
 
     @property
     def hook_names(self) -> list[str]:
-        """Names of all hook points."""
-        return list(hook_points(self.model))
+        """Names of all hook points, added already or not."""
+        return hook_names(self.model)
+
+    def add_hook_points(self) -> None:
+        """Add all hook points now. Hooks and interventions do it by themselves; a library that
+        wraps the model's modules, as nnsight does, needs them before.
+
+        Raises:
+            ConfigurationError: the model cannot have any.
+        """
+        hook_points(self.model)
 
     @torch.no_grad()
     def run_with_cache(
@@ -378,3 +381,11 @@ class VLM:
                     "image_mean, image_std and rescale_factor in its preprocessor_config.json"
                 )
         return texts, inputs
+
+
+def require_vlm(vlm: Any) -> None:
+    """Raise ConfigurationError for anything that is no `VLM`: a name, a bare model."""
+    if not isinstance(vlm, VLM):
+        raise ConfigurationError(
+            f"{what(vlm)} is no VLM; pass what ll.load returns, as in vlm = ll.load('demo:llavit')."
+        )

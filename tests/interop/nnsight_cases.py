@@ -23,7 +23,7 @@ IMAGE = tiny_image()
 
 def wrap(vlm: VLM) -> tuple[Any, dict[str, Tensor], Tensor]:
     """The model as nnsight has it, its inputs, and the positions of its visual tokens."""
-    assert vlm.hook_names  # transformers' own layers get theirs now: nnsight comes after that
+    vlm.add_hook_points()  # to transformers' own layers, before nnsight wraps them
     prompt = vlm.prepare(IMAGE)
     return nnsight.NNsight(vlm.model), dict(prompt.inputs), torch.as_tensor(prompt.layout.positions)
 

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.attended import Attended, look_at_attention
-from llavit_lens.interventions.attention_check import check_visual_attention, expected_mask
+from llavit_lens.interventions.attention_check import check_visual_attention
+from llavit_lens.vlm.expected_attention import expected_mask, sliding_windows
 from llavit_lens.vlm.vlm import VLM
 
 IMAGE = tiny_image(1)
@@ -234,3 +235,13 @@ def test_windows_are_read_layer_by_layer() -> None:
     prepared = vlm.prepare(IMAGE, PROMPT)
     look_at_attention(vlm, prepared, look)
     assert reach == {0: prepared.length, 1: WINDOW, 2: WINDOW}
+
+
+@pytest.mark.parametrize("decoder", ["mistral-window", "qwen2-window", "phi3-window", "llama"])
+def test_windows_are_known_before_there_are_hook_points(decoder: str) -> None:
+    vlm = llava(decoder)
+    before = sliding_windows(vlm.decoder)
+    assert not any(hasattr(layer, "hook_resid_pre") for layer in vlm.decoder.layers)
+    vlm.add_hook_points()
+    assert sliding_windows(vlm.decoder) == before
+    assert any(before) == decoder.endswith("window")

@@ -36,7 +36,7 @@ BATCH = (SHORT_PROMPT, TWO_IMAGES_PROMPT)
 HEADS = 4
 VLMS = {family: tiny_vlm(family) for family in FAMILIES}
 for _vlm in VLMS.values():  # the hook points are there from the start, so a test's order is nothing
-    _ = _vlm.hook_names
+    _vlm.add_hook_points()
 
 
 @pytest.fixture(autouse=True)
@@ -411,7 +411,7 @@ def test_all_is_undone_after_an_error() -> None:
         modules = [*vlm.model.model.language_model.modules(), vlm.model.model, vlm.model]
         return [len(module._forward_pre_hooks) + len(module._forward_hooks) for module in modules]
 
-    _ = vlm.hook_names
+    vlm.add_hook_points()
     own = hooks_of()
     with (
         pytest.raises(KeyError),

@@ -138,7 +138,9 @@ def test_layers_are_matched_by_depth():
 def test_ids_past_the_end_of_the_other_vocabulary_count_as_ruled_out(readings):
     a, _ = readings
     rows = int(a.words.ids[:, :, 0].max())  # the vocabulary's matrix of the other ends before it
-    short = replace(a.trace, unembedding=a.trace.unembedding[:rows])
+    short = replace(
+        a.trace, readout=replace(a.trace.readout, unembedding=a.trace.unembedding[:rows])
+    )
     words = replace(a.words, ids=np.minimum(a.words.ids, rows - 1))
     found = difference(a.words, words, a.trace, short)
     gone = a.words.ids[:, :, 0] >= rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -37,7 +39,7 @@ def test_against_float64(trace: Trace) -> None:
 def test_a_visual_token_on_a_word_embedding_reads_that_word(trace: Trace) -> None:
     placed = trace.hidden.clone()
     placed[0] = 3 * trace.embedding[100:116]
-    words = input_similarity(Trace(**{**vars(trace), "hidden": placed}), k=1)
+    words = input_similarity(replace(trace, hidden=placed), k=1)
     assert words.ids[0, :, 0].tolist() == list(range(100, 116))
     assert np.allclose(words.values, 1, atol=1e-6, rtol=0)
 
@@ -48,7 +50,8 @@ def test_zero_vectors_are_like_nothing(trace: Trace) -> None:
     hidden = trace.hidden.clone()
     hidden[0, 0] = 0
     words = input_similarity(
-        Trace(**{**vars(trace), "hidden": hidden, "embedding": embedding}), k=len(embedding)
+        replace(trace, hidden=hidden, readout=replace(trace.readout, embedding=embedding)),
+        k=len(embedding),
     )
     assert np.isfinite(words.values).all()
     assert not words.values[0, 0].any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -140,7 +142,7 @@ def test_bias_of_the_unembedding_counts(trace: Trace) -> None:
     plain = logit_lens(trace, k=1, layers=[-1])
     bias = torch.zeros(len(trace.unembedding))
     bias[17] = 1000.0
-    biased = Trace(**{**vars(trace), "unembedding_bias": bias})
+    biased = replace(trace, readout=replace(trace.readout, unembedding_bias=bias))
     assert (logit_lens(biased, k=1, layers=[-1]).ids == 17).all()
     assert not (plain.ids == 17).all()
 

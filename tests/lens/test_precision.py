@@ -61,7 +61,7 @@ def readings(trace: Trace) -> dict[str, np.ndarray]:
     words = logit_lens(trace, k=4, tracked=["<unk>"])
     near = input_similarity(trace, k=4)
     assert words.tracked is not None and words.entropy is not None
-    top = topk_unembed(trace.normed(trace.hidden[1]), trace.unembedding, 3)
+    top = topk_unembed(trace.readout.normed(trace.hidden[1]), trace.unembedding, 3)
     probe, names = Probe(), ["dog", "cat"] * (trace.hidden.shape[1] // 2)
     probe.add(trace.hidden.detach(), names)
     probe.solve()

@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from llavit_lens.evaluation.labelled.images import Change, LabelledImage, LabelledObject
 from llavit_lens.images.layout import VisualLayout
+from llavit_lens.vlm.readout import Readout
 from llavit_lens.vlm.trace import Trace
 
 NAMES = ("dog", "cat", "bus", "tree", "cup")
@@ -63,11 +64,9 @@ class Oracle:
             input_ids=torch.zeros(1, dtype=torch.long),
             prompt=prompt,
             image=image,
-            norm=torch.nn.Identity(),
-            unembedding=torch.eye(size),
-            unembedding_bias=None,
-            embedding=torch.eye(size),
-            tokenizer=self.tokenizer,
+            readout=Readout(
+                torch.nn.Identity(), torch.eye(size), None, torch.eye(size), self.tokenizer
+            ),
             provenance={"n_layers": STATES - 1},
         )
 

@@ -174,7 +174,7 @@ def test_short_names_mean_all_layers(short: str) -> None:
     vlm = tiny_vlm("llavit")
     full = [full_name(short, layer) for layer in range(LAYERS)]
     for name in (short, f"hook_{short}"):
-        assert list(select(name, hook_points(vlm.model))) == full
+        assert select(name, vlm.hook_names) == full
     _, cache = vlm.run_with_cache(IMAGE, names_filter=[short, "blocks.1.hook_mlp_out"])
     assert set(cache) == {*full, "blocks.1.hook_mlp_out"}
 
@@ -269,3 +269,16 @@ def test_replaced_layers_are_refused(processor: LlavitProcessor) -> None:
 
 def test_no_hook_point_is_in_the_state_dict() -> None:
     assert not any("hook" in name for name in tiny_llavit().state_dict())
+
+
+def test_names_can_be_read_without_hook_points() -> None:
+    """The model stays as transformers made it until hook points are wanted."""
+    vlm = tiny_vlm("llava")
+    layers = vlm.decoder.layers
+    before = [(type(layer), type(layer.self_attn)) for layer in layers]
+    names = vlm.hook_names
+    assert [(type(layer), type(layer.self_attn)) for layer in layers] == before
+    assert not any(hasattr(layer, "hook_resid_pre") for layer in layers)
+    vlm.add_hook_points()
+    assert [(type(layer), type(layer.self_attn)) for layer in layers] != before
+    assert list(hook_points(vlm.model)) == names == vlm.hook_names

@@ -25,13 +25,32 @@ def add_hook_points(model: Any) -> None:
         ConfigurationError: the decoder is of a family that is not served, or its layers are not
             transformers' own.
     """
+    layers, family = _without_points(model)
+    for layer in layers:
+        _change_class(layer.self_attn, family.attention_class)
+        layer.self_attn.complete(separate_visual_qkv=False)
+        _change_class(layer, family.layer_class)
+        layer.complete()
+
+
+def check_hook_points(model: Any) -> None:
+    """Raise ConfigurationError where `add_hook_points` would; the model stays as it is."""
+    _without_points(model)
+
+
+def _without_points(model: Any) -> tuple[list[Any], Any]:
+    """The decoder layers that need hook points, none if they have them, and their family.
+
+    Raises:
+        ConfigurationError: as `add_hook_points`.
+    """
     decoder = getattr(getattr(model, "model", None), "language_model", None)
     layers: Any = getattr(decoder, "layers", None)
     # compiled ones call those that they were compiled from
     layers = None if layers is None else [getattr(layer, "_orig_mod", layer) for layer in layers]
     foreign = None if layers is None else [not isinstance(one, HookedLayer) for one in layers]
     if foreign is not None and not any(foreign):
-        return
+        return [], None
     family = DECODERS.get(getattr(getattr(decoder, "config", None), "model_type", ""))
     if layers is None or foreign is None or family is None:
         raise ConfigurationError(
@@ -50,11 +69,7 @@ def add_hook_points(model: Any) -> None:
             )
     for module in (part for layer in layers for part in (layer, layer.self_attn)):
         _check_forward(module)
-    for layer in layers:
-        _change_class(layer.self_attn, family.attention_class)
-        layer.self_attn.complete(separate_visual_qkv=False)
-        _change_class(layer, family.layer_class)
-        layer.complete()
+    return layers, family
 
 
 def _check_forward(module: nn.Module) -> None:

@@ -19,15 +19,9 @@ from torch import Tensor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import ImageSource
-from llavit_lens.interventions.attention_check import (
-    Mode,
-    expected_mask,
-    sliding_windows,
-    visual_mask,
-)
+from llavit_lens.vlm.expected_attention import Mode, expected_mask, sliding_windows, visual_mask
 from llavit_lens.vlm.hooks import NamedHook
-from llavit_lens.vlm.require import require_vlm
-from llavit_lens.vlm.vlm import VLM
+from llavit_lens.vlm.vlm import VLM, require_vlm
 
 MEASURES = ("patches", "width", "visual", "self")
 """Distance in patches and as a fraction of the picture's width; shares of attention that go to
@@ -86,14 +80,14 @@ def attention_distances(vlm: VLM, image: ImageSource) -> AttentionDistances:
             nothing (Eq. 5); weights that are not those of the mask that the config tells.
     """
     require_vlm(vlm)
-    mode: Mode = getattr(vlm.model.config, "visual_attention", "causal")
+    mode = vlm.visual_attention
     if mode == "none":
         raise ConfigurationError(
             f"{vlm.name} has no visual attention (Eq. 5): its visual tokens attend to nothing; "
             "take a model that has"
         )
     prepared = vlm.prepare(image)
-    layout, windows = prepared.layout, sliding_windows(vlm)
+    layout, windows = prepared.layout, sliding_windows(vlm.decoder)
     visual_L = visual_mask(prepared)
     rows = torch.from_numpy(layout.positions[layout.on_image])
     keys = visual_L.nonzero().squeeze(1)

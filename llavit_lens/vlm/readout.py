@@ -1,0 +1,94 @@
+"""What turns a state of a model into words: final norm, unembedding, word embeddings, tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from llavit_lens.vlm.decoder import Decoder
+from llavit_lens.vlm.embedding import embedding_of
+from llavit_lens.vlm.unembedding import Unembedding, final_norm, unembedding_of
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """The parts of one model that every lens reads with.
+
+    Attributes:
+        norm: the final norm; to be applied once, to any of the states.
+        unembedding: [vocab, d_model].
+        unembedding_bias: [vocab] or None.
+        embedding: [vocab, d_model], the input word embeddings.
+        tokenizer: turns ids into strings.
+    """
+
+    norm: nn.Module
+    unembedding: Tensor
+    unembedding_bias: Tensor | None
+    embedding: Tensor
+    tokenizer: Any
+
+    @torch.no_grad()
+    def normed(self, states: Tensor) -> Tensor:
+        """States [..., d_model] after the final norm, where the unembedding is."""
+        return final_norm(self.norm, states).to(self.unembedding.device)
+
+
+class ReadoutCache:
+    """The readout of one VLM. Every trace asks for it, as an adapter may have been switched since;
+    but a matrix is in memory once as long as it stays the same."""
+
+    def __init__(self) -> None:
+        self._latest: Readout | None = None
+
+    def of(
+        self,
+        decoder: Decoder,
+        state: Tensor,
+        logits: Tensor,
+        tokenizer: Any,
+        device: torch.device,
+        name: str,
+    ) -> Readout:
+        """The readout, held against the model's own logits.
+
+        Args:
+            decoder: of the model.
+            state: [D], the last state of a token, before the final norm.
+            logits: [V], what the model made of it.
+            tokenizer: of the model.
+            device: where the model takes ids.
+            name: of the model, for errors.
+
+        Raises:
+            ConfigurationError: as `unembedding_of`.
+        """
+        latest = self._latest
+        known = None
+        if latest is not None:
+            known = Unembedding(latest.unembedding, latest.unembedding_bias)
+        weight, bias = unembedding_of(decoder, state, logits, known, name)
+        embedding = embedding_of(decoder.embedding, len(logits), device)
+        if latest is not None:
+            weight = _reused(weight, latest.unembedding)
+            embedding = _reused(embedding, latest.embedding)
+            if bias is not None and latest.unembedding_bias is not None:
+                bias = _reused(bias, latest.unembedding_bias)
+        parts = (decoder.norm, weight, bias, embedding, tokenizer)
+        if latest is None or any(
+            part is not other for part, other in zip(parts, vars(latest).values(), strict=True)
+        ):
+            self._latest = Readout(*parts)
+        assert self._latest is not None
+        return self._latest
+
+
+def _reused(table: Tensor, latest: Tensor) -> Tensor:
+    """The latest table, if this one is the same."""
+    if (table.shape, table.dtype, table.device) != (latest.shape, latest.dtype, latest.device):
+        return table
+    is_same = table.data_ptr() == latest.data_ptr() or torch.equal(table, latest)
+    return latest if is_same else table
