@@ -15,7 +15,7 @@ from transformers import LlavaNextProcessor, LlavaProcessor
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model.chat import chat_prompt
 from llavit_lens.model.checkpoints.detect import HUGGING_FACE_TYPES
-from llavit_lens.model.processing import check_tiles, makes_tiles, merge_type_of
+from llavit_lens.model.llava_processors import check_tile_agreement, makes_tiles, merge_type_of
 from llavit_lens.model.tiles import are_pairs, tile_grid, token_order
 from llavit_lens.model.tower_rules import CLASS_TOKENS, check_layers
 
@@ -65,7 +65,7 @@ def check_agreement(config: Any, processor: Any, name: str) -> None:
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {error}") from error
     _check_settings(config, processor, name)
-    check_tiles(config, processor, name)
+    check_tile_agreement(config, processor, name)
     tower = config.vision_config
     image = _half_black_half_white(tower.image_size)
     try:

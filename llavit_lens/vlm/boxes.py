@@ -111,7 +111,7 @@ def grid_of_tiles(image_size: tuple[int, int], grid_size: tuple[int, int]) -> tu
     return across, down
 
 
-def check_tiles(image_processor: Any, tile_size: int) -> None:
+def check_tile_pixels(image_processor: Any, tile_size: int) -> None:
     """Raise ConfigurationError unless tiles are cut, and the base tile made, in one size.
 
     LLaVA-NeXT's image processor would resize and crop again otherwise.

@@ -9,9 +9,15 @@ import numpy as np
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
-from llavit_lens.model.processing import makes_tiles, merge_type_of
+from llavit_lens.model.llava_processors import makes_tiles, merge_type_of
 from llavit_lens.model.tiles import NEWLINE, tile_grid, token_order
-from llavit_lens.vlm.boxes import boxes_of, check_tiles, grid_of_tiles, stretched, whole_picture
+from llavit_lens.vlm.boxes import (
+    boxes_of,
+    check_tile_pixels,
+    grid_of_tiles,
+    stretched,
+    whole_picture,
+)
 
 
 def layout_of(
@@ -96,7 +102,7 @@ def _tiled(
     """
     tiles, _, height, size = shape
     patch = processor.patch_size
-    check_tiles(processor.image_processor, size)
+    check_tile_pixels(processor.image_processor, size)
     grid = tile_grid(image_size[::-1], processor.image_processor.image_grid_pinpoints, size)
     side = size // patch
     order = token_order(image_size[::-1], grid, side, merge_type).numpy()

@@ -21,7 +21,6 @@ from transformers import (
     AutoModelForImageTextToText,
     GenerationConfig,
 )
-from transformers.utils import logging
 
 from llavit_lens import inputs
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
@@ -30,16 +29,13 @@ from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.checkpoints.detect import is_llava, read_config
 from llavit_lens.model.checkpoints.hub import local_folder
 from llavit_lens.model.checkpoints.key_names import refuse_faults
+from llavit_lens.model.checkpoints.processors import read_processor
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.sizes import check_sizes
 from llavit_lens.model.checkpoints.small_files import check_small_files, generation_file
-from llavit_lens.model.checkpoints.source import (
-    Source,
-    empty_model,
-    open_source,
-    read_processor,
-)
-from llavit_lens.model.processing import complete_processor
+from llavit_lens.model.checkpoints.source import Source, empty_model, open_source
+from llavit_lens.model.llava_processors import complete_processor
+from llavit_lens.model.quiet import quiet_transformers
 from llavit_lens.model.self_check import check_release
 from llavit_lens.vlm.overrides import follow, override
 from llavit_lens.vlm.vlm import VLM
@@ -153,7 +149,11 @@ def _of_source(name: str, source: Source, options: dict[str, Any]) -> Any:
     model_class: Any = AutoModelForImageTextToText._model_mapping[type(source.config)]
     generation = _generation_config(name, source.generation)
     weights = _read(source)
-    with _loading(name, None, "weights"), _quiet(), progress.weights_bar():
+    with (
+        _loading(name, None, "weights"),
+        quiet_transformers(bars=sys.stderr.isatty()),
+        progress.weights_bar(),
+    ):
         model, report = model_class.from_pretrained(
             None,
             config=source.config,
@@ -221,7 +221,11 @@ def _check_count(name: str, config: Any, tensors: Mapping[str, LazyTensor]) -> N
 
 def _of_transformers(name: str, folder: Path, config: Any, options: dict[str, Any]) -> Any:
     """A model of another kind than LLaVA."""
-    with _loading(name, folder, "weights"), _quiet(), progress.weights_bar():
+    with (
+        _loading(name, folder, "weights"),
+        quiet_transformers(bars=sys.stderr.isatty()),
+        progress.weights_bar(),
+    ):
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             folder,
             config=config,
@@ -249,21 +253,6 @@ def _loading(name: str, folder: Path | None, part: str) -> Iterator[None]:
                 f"{name}: {damaged} is damaged or cut off; fetch it again"
             ) from error
         raise CheckpointError(f"{name}: its {part} cannot be loaded ({one_line(error)})") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers' warnings off; its progress bar too where nobody watches."""
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()
 
 
 def _check_keys(report: dict[str, Any], name: str) -> None:

@@ -20,7 +20,7 @@ from llavit_lens.model import LlavitConfig, chat
 from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.chat import chat_prompt
 from llavit_lens.model.checkpoints.sizes import check_sizes
-from llavit_lens.model.processing import complete_processor
+from llavit_lens.model.llava_processors import complete_processor
 
 
 def config(**changes: Any) -> LlavitConfig:

@@ -32,7 +32,8 @@ from transformers import (
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model import LlavitConfig, LlavitProcessor
-from llavit_lens.model.processing import image_processor_for, resolution_of
+from llavit_lens.model.llava_processors import resolution_of
+from llavit_lens.model.processing import image_processor_for
 
 OTHER_PINPOINTS = [[28, 28], [28, 112], [112, 56], [84, 84]]
 edges = st.one_of(st.integers(1, 120), st.sampled_from([1, 2, 250]))

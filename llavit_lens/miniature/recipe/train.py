@@ -56,7 +56,7 @@ from llavit_lens.miniature.world.corpus import Corpus
 from llavit_lens.miniature.world.fingerprint import world_fingerprint
 from llavit_lens.miniature.world.render import emoji_font_path
 from llavit_lens.model import LlavitForConditionalGeneration
-from llavit_lens.model.processing import forget_origin
+from llavit_lens.model.checkpoints.processors import forget_origin
 from llavit_lens.training.run import Course, has_fast_bf16, run
 from llavit_lens.training.run_folder import check_recipe, sha256
 from llavit_lens.training.stages import FINETUNE, PRETRAIN

@@ -12,17 +12,14 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
-    AutoProcessor,
-    AutoTokenizer,
     LlavaConfig,
     LlavaNextConfig,
     LlavaNextProcessor,
     LlavaProcessor,
     PreTrainedModel,
 )
-from transformers.utils import logging
 
-from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
+from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError
 from llavit_lens.model.checkpoints import key_names as layouts
 from llavit_lens.model.checkpoints import original
 from llavit_lens.model.checkpoints.detect import (
@@ -35,16 +32,18 @@ from llavit_lens.model.checkpoints.detect import (
 from llavit_lens.model.checkpoints.find_tower import find_tower
 from llavit_lens.model.checkpoints.hub import local_folder
 from llavit_lens.model.checkpoints.image_token import TABLES, grow_table, place_image_token
+from llavit_lens.model.checkpoints.processors import (
+    read_processor,
+    read_tokenizer,
+    reason_of,
+)
 from llavit_lens.model.checkpoints.prompts import chat_template
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.sizes import check_sizes
-from llavit_lens.model.checkpoints.small_files import (
-    check_small_files,
-    generation_file,
-    require_tokenizer,
-)
+from llavit_lens.model.checkpoints.small_files import generation_file
 from llavit_lens.model.configuration import LlavitConfig
-from llavit_lens.model.processing import LlavitProcessor, complete_processor, forget_origin
+from llavit_lens.model.llava_processors import complete_processor
+from llavit_lens.model.processing import LlavitProcessor
 from llavit_lens.model.tower_rules import check_tile_features
 
 _HEAD = "lm_head.weight"
@@ -220,7 +219,7 @@ def _assemble(
     tensors = layouts.fit(name, tensors, model, foreign)
     config.dtype = _dtype_of(tensors)
 
-    tokenizer = _tokenizer(text_folder, text)
+    tokenizer = read_tokenizer(text_folder, text)
     image_token_id, rows = place_image_token(tokenizer, text.vocab_size, name)
     notes: tuple[str, ...] = ()
     if own_tower and vision_tower is not None:
@@ -253,56 +252,6 @@ def _assemble(
     return Source(found.path.name, found.format, config, processor, tensors, generation, notes)
 
 
-def read_processor(name: str, folder: Path) -> Any:
-    """The processor of a folder in transformers' format.
-
-    Args:
-        name: of the checkpoint, for messages.
-        folder: where its files are.
-
-    Raises:
-        CheckpointError: it cannot be loaded, naming the files.
-    """
-    check_small_files(folder)
-    try:
-        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # whatever transformers may raise
-        _tokenizer(folder)  # a reason that names it, if it is the tokenizer
-        raise CheckpointError(
-            f"{name}: its processor cannot be loaded ({_reason(error)}); compare its "
-            "processor_config.json or preprocessor_config.json with the published checkpoint's"
-        ) from error
-    # transformers takes what it can find
-    if not (hasattr(processor, "image_processor") and hasattr(processor, "tokenizer")):
-        raise CheckpointError(
-            f"{name}: has a {type(processor).__name__} and no processor for images; fetch its "
-            "processor_config.json and preprocessor_config.json"
-        )
-    forget_origin(processor.tokenizer)
-    return processor
-
-
-def _tokenizer(folder: Path, config: Any = None) -> Any:
-    """The tokenizer of a folder, whose config.json is not read if `config` is given."""
-    check_small_files(folder)
-    require_tokenizer(folder)
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # it would warn of LLaVA's own model types
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=False)
-    except Exception as error:  # whatever transformers may raise
-        raise CheckpointError(
-            f"{folder}: its tokenizer cannot be loaded ({_reason(error)}); compare tokenizer.json "
-            "and tokenizer_config.json with the published checkpoint's"
-        ) from error
-    finally:
-        logging.set_verbosity(verbosity)
-    if tokenizer.pad_token is None:  # LLaVA's code pads with <unk>, or with the end of text
-        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
-    forget_origin(tokenizer)
-    return tokenizer
-
-
 def _dtype_of(tensors: Mapping[str, LazyTensor]) -> torch.dtype:
     """The type of the language model: what transformers loads everything in unless told."""
     return next(tensor.dtype for key, tensor in tensors.items() if "embed_tokens" in key)
@@ -317,10 +266,6 @@ def _made_sense_of(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise CheckpointError(
-            f"{name}: its configuration cannot be loaded ({_reason(error)}); compare its "
+            f"{name}: its configuration cannot be loaded ({reason_of(error)}); compare its "
             "config.json with that of the published checkpoint"
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {one_line(error)}"  # a KeyError says only the key

@@ -15,7 +15,8 @@ from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import Source, empty_model
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.decoders import DECODERS
-from llavit_lens.model.processing import LlavitProcessor, check_tiles, resolution_of
+from llavit_lens.model.llava_processors import check_tile_agreement, resolution_of
+from llavit_lens.model.processing import LlavitProcessor
 from llavit_lens.rows import LOCAL_AND_GLOBAL, ROWS, Row
 
 PLAIN = "llava"
@@ -57,7 +58,7 @@ def retarget(
             change that the weights do not define.
         CheckpointError: model and processor cut pictures into different tiles.
     """
-    check_tiles(source.config, source.processor, source.name)
+    check_tile_agreement(source.config, source.processor, source.name)
     if to == PLAIN:
         if (separate_visual_qkv, visual_attention, vision_feature_layer) != (None, None, None):
             raise ConfigurationError(f"--to {PLAIN} has no switches; choose a row of LLaViT")

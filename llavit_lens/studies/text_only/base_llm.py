@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils import logging
 
 from llavit_lens.disk import has_file
 from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
 from llavit_lens.model.checkpoints.base_model import base_folder
+from llavit_lens.model.quiet import quiet_transformers
 from llavit_lens.studies.text_only.measure import TextModel
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
@@ -23,21 +23,15 @@ def load_base(base: str, like: TextModel) -> TextModel:
             and another vocabulary.
     """
     folder = base_folder(base)
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=like.model.dtype, trust_remote_code=False, output_loading_info=True
-        )
-        has_own = any(has_file(folder / name) for name in _TOKENIZER_FILES)
-        tokenizer = AutoTokenizer.from_pretrained(folder) if has_own else like.tokenizer
+        with quiet_transformers():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=like.model.dtype, trust_remote_code=False, output_loading_info=True
+            )
+            has_own = any(has_file(folder / name) for name in _TOKENIZER_FILES)
+            tokenizer = AutoTokenizer.from_pretrained(folder) if has_own else like.tokenizer
     except Exception as error:  # whatever transformers may raise
         raise CheckpointError(f"--base {base}: cannot be loaded ({one_line(error)})") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()
     model, report = loaded
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
