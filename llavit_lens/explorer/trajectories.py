@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llavit_lens.figures.legible import printable
+from llavit_lens.figures.style import color_of
 from llavit_lens.lens.follow import log_probabilities
 from llavit_lens.lens.token_strings import string_of, token_strings
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 MOST_TRACKED, FEW = 8, 5
 FLOOR = 1e-5
 """Least probability that the axis shows."""
-# Okabe and Ito's colors, for people with any color vision, on light and on dark.
-_COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6bd1", "#7f7f7f")
 
 
 def tracked_words(reading: Reading, patch: int) -> list[int]:
@@ -74,7 +73,7 @@ def trajectory_figure(
             customdata=probability,
             name=_literal(word),
             mode="lines+markers",
-            line={"color": _COLORS[number % len(_COLORS)], "dash": dash, "width": 2.5},
+            line={"color": color_of(number), "dash": dash, "width": 2.5},
             hovertemplate="%{customdata:.2%}",
         )
     if layer is not None:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from llavit_lens.figures.style import BADGES, LITERAL
+from llavit_lens.figures.style import LITERAL, color_of
 
 
 def draw_numbered_box(ax: Axes, box: np.ndarray, number: int, size: tuple[int, int]) -> None:
@@ -22,7 +22,7 @@ def draw_numbered_box(ax: Axes, box: np.ndarray, number: int, size: tuple[int, i
         size: (width, height) of the picture in pixels.
     """
     left, top, right, bottom = box
-    color = BADGES[number % len(BADGES)]
+    color = color_of(number)
     for line, edge in ((3.2, "white"), (1.8, color)):
         ax.add_patch(
             Rectangle(
@@ -51,7 +51,7 @@ def draw_badge(
         va="center_baseline",
         bbox={
             "boxstyle": "circle,pad=0.22",
-            "facecolor": BADGES[number % len(BADGES)],
+            "facecolor": color_of(number),
             "edgecolor": "white",
             "linewidth": 0.8,
         },
@@ -88,7 +88,7 @@ def draw_numbered_crop(
     ax.imshow(
         np.asarray(crop), extent=(shown[0], shown[2], shown[3], shown[1]), interpolation="bicubic"
     )
-    color = BADGES[number % len(BADGES)]
+    color = color_of(number)
     ax.add_patch(Rectangle((x0, y0), width, height, fill=False, edgecolor=color, linewidth=2))
     ax.set_xlim(x0 - width, x1 + width)
     ax.set_ylim(y1 + height, y0 - height)

@@ -18,7 +18,7 @@ from llavit_lens.figures.names import layer_name
 from llavit_lens.figures.numbered import draw_numbered_box, draw_numbered_crop
 from llavit_lens.figures.page import Page
 from llavit_lens.figures.patch_grid import draw_image, is_true, picture_of
-from llavit_lens.figures.style import BADGES, HIGHLIGHT, MUTED
+from llavit_lens.figures.style import HIGHLIGHT, MUTED, color_of
 
 if TYPE_CHECKING:
     from llavit_lens.images.open import ImageSource
@@ -103,7 +103,7 @@ def draw_selected_patches(
     for number, (patch, box) in enumerate(zip(patches, boxes, strict=True)):
         top = head + table_head + number * row_height
         page.rule(table, top - 0.12)
-        badge = BADGES[number % len(BADGES)]
+        badge = color_of(number)
         page.text(table, top, str(number + 1), size=13, color=badge, weight="bold")
         ax = page.axes(table + 0.3, top, _CROP, _CROP)
         draw_numbered_crop(ax, picture, box, number, layout.image_size)

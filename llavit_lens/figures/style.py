@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -15,14 +16,47 @@ MUTED = "#5f6368"
 RIGHT = "#00c853"  # outline of a word that is true of its patch
 NEUTRAL = "#9e9e9e"  # outline of one that is not
 HIGHLIGHT = "#ffe14d"  # the paper's yellow
-# Numbers of selected patches: colors that stay apart for people with any color vision (Okabe-Ito).
-BADGES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#b8860b", "#5b3fa0", "#444444")
+GRID = "#e6e8eb"  # lines across a chart
+# After Okabe and Ito: colors that stay apart for people with any color vision, on light and dark.
+COLORS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#b8860b", "#8c6bd1", "#7f7f7f")
+_VARIANTS = (
+    "llavit",
+    "baseline",
+    "no_visual_attention",
+    "separate_qkv",
+    "separate_qkv_bidirectional",
+    "separate_qkv_local_global",
+)
+
+BOLD_WIDTH = 1.15  # of bold letters, as a multiple of the width of plain ones
 
 # Text that models or users write goes to matplotlib with these, never interpreted as a formula.
 LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False, "family": FONT}
 
 # Perceptually uniform, readable without color vision, and without the green that marks right words.
 PALETTE: Colormap = colormaps["magma"]
+
+
+def color_of(number: int) -> str:
+    """The color of the series, or the patch, with this number, from 0."""
+    return COLORS[number % len(COLORS)]
+
+
+def model_colors(names: Iterable[str]) -> dict[str, str]:
+    """A color for each model. Variants of the demo have the same one in all figures.
+
+    Other models get the colors that are left, in order.
+    """
+    names = list(dict.fromkeys(names))
+    numbers = {
+        name: _VARIANTS.index(variant)
+        for name in names
+        if (variant := name.removeprefix("demo:")) in _VARIANTS
+    }
+    others = [name for name in names if name not in numbers]
+    free = [n for n in range(len(COLORS)) if n not in numbers.values()] or [0]
+    numbers |= {name: free[i % len(free)] for i, name in enumerate(others)}
+    return {name: color_of(numbers[name]) for name in names}
 
 
 def font_file() -> str:

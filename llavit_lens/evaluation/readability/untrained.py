@@ -7,10 +7,8 @@ from copy import deepcopy
 import torch
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.readability import UNTRAINED
 from llavit_lens.vlm.vlm import VLM
-
-UNTRAINED = " (untrained)"
-"""What is added to the name of a model."""
 
 
 def untrained(vlm: VLM, seed: int = 0) -> VLM:

@@ -5,91 +5,73 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
+from llavit_lens.figures.charts import (
+    DASHED,
+    LAYERS,
+    draw_line,
+    name_panel,
+    name_states,
+    new_chart,
+)
 from llavit_lens.figures.fit import shorten
-from llavit_lens.figures.page import Page
-from llavit_lens.figures.style import MUTED
+from llavit_lens.figures.style import MUTED, model_colors
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-# Inches.
-_EDGE, _TOP, _LEFT, _GAP, _PANEL, _HIGH = 0.35, 1.95, 0.75, 0.75, 2.65, 3.0
-COLORS = ("#0072b2", "#d55e00", "#009e73")  # Okabe-Ito
+_PANEL = 3.3  # inches, with its labels
 _SHARES = {"visual": "Attention kept in the picture", "self": "… and on the token itself"}
+_HEADS: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 4, "alpha": 0.55}
+_UNIFORM: dict[str, Any] = {"linestyle": DASHED, "linewidth": 1.2}
+_KEY = [
+    ("a head", {"color": MUTED, **_HEADS}),
+    ("mean of the heads", {"color": MUTED, "marker": "o", "markersize": 4}),
+    ("if attention were uniform over what the mask allows", {"color": MUTED, **_UNIFORM}),
+]
 
 
 def draw_attention_distance(table: pd.DataFrame) -> Figure:
-    """Draw `evaluation.attention_distance.distance_table()` of one model or several."""
-    models = list(dict.fromkeys(table["model"]))
-    panels = len(models) + len(_SHARES)
-    lefts = [_LEFT + i * (_PANEL + _GAP) for i in range(panels)]
-    page = Page(lefts[-1] + _PANEL + _EDGE, _TOP + _HIGH + 0.75)
-    page.text(_EDGE, 0.26, "How far visual tokens look", size=17, weight="bold")
-    page.text(
-        _EDGE,
-        0.64,
+    """Draw the table of `attention_distance.measure` for one model or several."""
+    colors = model_colors(table["model"])
+    columns = len(colors) + len(_SHARES)
+    figure, [panels] = new_chart(
+        "How far visual tokens look",
         "Mean distance from a patch to the patches it attends to, weighted by attention (text left "
         f"out). {table['n'].iloc[0]} pictures; bands: 95 % intervals.",
-        size=11,
-        color=MUTED,
+        _KEY,
+        columns,
+        size=(columns * _PANEL, 4.0),
     )
-    _draw_key(page, lefts[-1] + _PANEL - _EDGE)
-    far = table[table["measure"].eq("patches")]
-    most = 1.05 * far[["value", "high", "uniform"]].max().max()
-    for left, model, color in zip(lefts, models, COLORS, strict=False):
-        name = shorten(f"Distance: {model}", _PANEL * 72 / 12.5)
-        page.text(left, 1.55, name, size=11.5, weight="bold", color=color)
-        axes = page.axes(left, _TOP, _PANEL, _HIGH)
-        _draw(axes, far[far["model"].eq(model)], color)
-        axes.set_ylim(0, most)
-        axes.set_ylabel("patches", fontsize=9)
-    for left, (measure, name) in zip(lefts[len(models) :], _SHARES.items(), strict=True):
-        page.text(left, 1.55, name, size=11.5, weight="bold")
-        axes = page.axes(left, _TOP, _PANEL, _HIGH)
-        rows = table[table["measure"].eq(measure)]
-        for i, (model, color) in enumerate(zip(models, COLORS, strict=False)):
-            shift = 0.14 * (i - (len(models) - 1) / 2)
-            _draw(axes, rows[rows["model"].eq(model)], color, shift)
-        axes.set_ylim(0, 1.03 * rows[["value", "high", "uniform"]].max().max())
+    distances = table[table["measure"].eq("patches")]
+    for axes, (model, color) in zip(panels, colors.items(), strict=False):
+        _draw(axes, distances[distances["model"].eq(model)], color)
+        axes.set_ylim(0, 1.05 * _highest(distances))
+        axes.set_ylabel("patches")
+        name = shorten(f"Distance: {model}", (_PANEL - 0.6) * 72 / 12.5)
+        name_panel(axes, name, color=color)
+    for axes, (measure, name) in zip(panels[len(colors) :], _SHARES.items(), strict=True):
+        shares = table[table["measure"].eq(measure)]
+        for number, (model, color) in enumerate(colors.items()):
+            shift = 0.14 * (number - (len(colors) - 1) / 2)
+            _draw(axes, shares[shares["model"].eq(model)], color, shift)
+        axes.set_ylim(0, 1.03 * _highest(shares))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    return page.figure
+        name_panel(axes, name)
+    return figure
 
 
-def _draw_key(page: Page, width: float) -> None:
-    axes = page.axes(_EDGE, 1.0, width, 0.3)
-    axes.set_axis_off()
-    marks: list[dict[str, Any]] = [
-        {"marker": "o", "linestyle": "none", "markersize": 4, "alpha": 0.55},
-        {"marker": "o", "markersize": 4},
-        {"linestyle": (0, (4, 2))},
-    ]
-    axes.legend(
-        [Line2D([], [], color=MUTED, **mark) for mark in marks],
-        ["a head", "mean of the heads", "if attention were uniform over what the mask allows"],
-        ncols=len(marks),
-        loc="center left",
-        bbox_to_anchor=(0.0, 0.5),
-        borderpad=0,
-        handlelength=3,
-        frameon=False,
-        fontsize=9,
-    )
+def _highest(rows: pd.DataFrame) -> float:
+    return float(rows[["value", "high", "uniform"]].max().max())
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, color: str, shift: float = 0.0) -> None:
     """Heads, their mean with its interval, and uniform attention, over the layers."""
     heads, mean = rows[rows["head"].notna()], rows[rows["head"].isna()]
     at = mean["layer"].astype(float)
-    axes.plot(heads["layer"] + shift, heads["value"], "o", ms=4, mew=0, color=color, alpha=0.55)
-    axes.fill_between(at, mean["low"], mean["high"], color=color, alpha=0.15, linewidth=0)
-    axes.plot(at, mean["value"], "-o", color=color, markersize=4)
-    axes.plot(at, mean["uniform"], color=color, linestyle=(0, (4, 2)), linewidth=1.2)
-    axes.set_xlabel("decoder layer, counted from 0", fontsize=9)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(axis="y", color="#e6e8eb")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9)
+    axes.plot(heads["layer"] + shift, heads["value"], color=color, markeredgewidth=0, **_HEADS)
+    draw_line(axes, at, mean, color=color, band=0.15)
+    axes.plot(at, mean["uniform"], color=color, **_UNIFORM)
+    name_states(axes, LAYERS)

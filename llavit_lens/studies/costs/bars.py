@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llavit_lens.figures.page import Page
+from llavit_lens.figures.style import COLORS
 
 INK = "#c3cad3"  # what is not the point
-POINT = "#d55e00"  # what is (Okabe-Ito)
-SECOND = "#0072b2"
+POINT, SECOND = COLORS[:2]  # what is, and what is beside it
 HEIGHT = 0.24  # inches
 _BASELINE = 0.17  # of text beside a bar, below its top
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from llavit_lens.figures.fit import shorten
 from llavit_lens.figures.numbered import draw_numbered_crop
 from llavit_lens.figures.page import Page
-from llavit_lens.figures.style import BADGES, MUTED, text_width
+from llavit_lens.figures.style import MUTED, color_of, text_width
 from llavit_lens.studies.paper_figures.parts import (
     EDGE,
     WIDTH,
@@ -82,7 +82,7 @@ def _draw_card(
     tall: float,
 ) -> None:
     page.box(left, top, _CARD, tall, "#f4f5f6")
-    badge = BADGES[(patch.number - 1) % len(BADGES)]
+    badge = color_of(patch.number - 1)
     page.box(left, top, _CARD, 0.035, badge)
     page.text(
         left + _PAD, top + _PAD + 0.03, str(patch.number), size=15, color=badge, weight="bold"

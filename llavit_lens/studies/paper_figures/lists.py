@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from llavit_lens.figures.fit import shorten
 from llavit_lens.figures.numbered import draw_numbered_crop
 from llavit_lens.figures.page import Page
-from llavit_lens.figures.style import BADGES, MUTED
+from llavit_lens.figures.style import MUTED, color_of
 from llavit_lens.studies.paper_figures.parts import (
     EDGE,
     WIDTH,
@@ -100,7 +100,7 @@ def _draw_row(
     spec: FigureSpec,
 ) -> None:
     page.box(left, top - 0.05, _COLUMN, 0.008, "#d0d4d9")
-    badge = BADGES[(patch.number - 1) % len(BADGES)]
+    badge = color_of(patch.number - 1)
     page.text(left, top + 0.16, str(patch.number), size=13, color=badge, weight="bold")
     ax = page.axes(left + 0.25, top + 0.01, _CROP, _CROP)
     size = picture.layout.image_size
