@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from llavit_lens.inputs import check_image_or_folder
-from llavit_lens.options import BaselineOption, FolderOption, ModelOption, checked, path
+from llavit_lens.options import BaselineOption, FolderOption, ModelOption, SeedOption, checked, path
 from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -37,7 +37,7 @@ def main(
         ),
     ] = None,
     scenes: Annotated[int, typer.Option(max=100_000, help="How many scenes.")] = 100,
-    seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
+    seed: SeedOption = 12345,
     out: FolderOption = None,
 ) -> None:
     from llavit_lens.studies.attention_distance.report import attention_distance_report

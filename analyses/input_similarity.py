@@ -49,7 +49,8 @@ def main(
         ),
     ] = None,
 ) -> None:
-    from llavit_lens.commands.lens import input_similarity_report, parse_patch
+    from llavit_lens.commands.arguments import parse_patch
+    from llavit_lens.commands.input_similarity import input_similarity_report
 
     patches = [parse_patch(text) for text in patch or []]
     input_similarity_report(image, model, baseline or None, prompt, layers, k, out, patches)

@@ -37,7 +37,7 @@ def main(
     k: KOption = 5,
     out: OutOption = Path("logit_lens.png"),
 ) -> None:
-    from llavit_lens.commands.lens import logit_lens_report
+    from llavit_lens.commands.logit_lens import logit_lens_report
 
     logit_lens_report(image, model, baseline or None, prompt, layers, k, out)
 

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.options import CHECKED_MODEL, FolderOption
+from llavit_lens.options import CHECKED_MODEL, FolderOption, ScenesOption, SeedOption
 from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -36,8 +36,8 @@ def main(
             help="A model trained without visual attention, for comparison.",
         ),
     ] = None,
-    scenes: Annotated[int, typer.Option(max=100_000, help="Held-out scenes.")] = 200,
-    seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
+    scenes: ScenesOption = 200,
+    seed: SeedOption = 12345,
     window: Annotated[int, typer.Option(help="Decoder layers of a window of the sweep.")] = 2,
     out: FolderOption = None,
 ) -> None:

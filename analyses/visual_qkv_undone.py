@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.options import BaselineOption, FolderOption, ModelOption
+from llavit_lens.options import BaselineOption, FolderOption, ModelOption, ScenesOption, SeedOption
 from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -25,8 +25,8 @@ def main(
     model: ModelOption = "demo:llavit",
     baseline: BaselineOption = "demo:baseline",
     projections: Annotated[str, typer.Option(help="Which: q, k, v or several of them.")] = "qkv",
-    scenes: Annotated[int, typer.Option(max=100_000, help="Held-out scenes.")] = 200,
-    seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
+    scenes: ScenesOption = 200,
+    seed: SeedOption = 12345,
     out: FolderOption = None,
 ) -> None:
     from llavit_lens.studies.qkv_undone.report import qkv_undone_report

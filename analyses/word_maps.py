@@ -14,7 +14,14 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.options import CHECKED_MODEL, BaselineOption, FolderOption, ModelOption
+from llavit_lens.options import (
+    CHECKED_MODEL,
+    BaselineOption,
+    FolderOption,
+    ModelOption,
+    ScenesOption,
+    SeedOption,
+)
 from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -31,8 +38,8 @@ def main(
             help="The language model that they were trained from. (default: the demo's)",
         ),
     ] = None,
-    scenes: Annotated[int, typer.Option(max=100_000, help="Held-out scenes.")] = 200,
-    seed: Annotated[int, typer.Option(max=899_999, help="Which set of scenes.")] = 12345,
+    scenes: ScenesOption = 200,
+    seed: SeedOption = 12345,
     out: FolderOption = None,
 ) -> None:
     from llavit_lens.studies.word_maps.report import word_maps_report

@@ -12,7 +12,7 @@ from typing import Any, SupportsIndex
 from llavit_lens.disk import check_file, check_target, is_web_address, shown, user_path
 from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError
 
-PICTURES, TABLES = (".png", ".pdf", ".svg"), (".csv", ".parquet")
+FIGURES, TABLES = (".png", ".pdf", ".svg"), (".csv", ".parquet")
 """Suffixes of what commands write."""
 
 DEFAULT_PROMPT = "What is in the picture?"
@@ -86,6 +86,11 @@ def local_model(name: str | Path, what: str) -> Path | None:
             f"{shown(name)}: no such folder, and not a Hub name (owner/name), for {what}"
         )
     return None
+
+
+def is_figure(out: Path) -> bool:
+    """Whether a figure is written under this name, not a table."""
+    return out.suffix.lower() in FIGURES
 
 
 def check_out(out: Path | None, suffixes: tuple[str, ...]) -> None:

@@ -13,13 +13,36 @@ import typer
 from llavit_lens.disk import check_file, user_path
 from llavit_lens.errors import ImageError, LlavitLensError
 from llavit_lens.inputs import (
-    PICTURES,
+    FIGURES,
     TABLES,
+    check_folder,
     check_model,
+    check_new_folder,
     check_out,
     check_out_folder,
     check_text,
 )
+from llavit_lens.rows import ROWS, VISUAL_ATTENTION_MODES
+
+# typer makes the choices of an option of an enum.
+Variant = StrEnum("Variant", list(ROWS))  # type: ignore[misc]  # mypy wants the names here
+Conversion = StrEnum("Conversion", [*ROWS, "llava"])  # type: ignore[misc]
+VisualAttention = StrEnum("VisualAttention", list(VISUAL_ATTENTION_MODES))  # type: ignore[misc]
+
+
+class Preset(StrEnum):
+    """Sizes of the demo's training run."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+    smoke = "smoke"
+
+
+class LabelOrientation(StrEnum):
+    """Which pixels labels refer to."""
+
+    upright = "upright"
+    stored = "stored"
 
 
 def path(text: str | Path) -> Path:
@@ -110,7 +133,7 @@ OutOption = Annotated[
     typer.Option(
         "--out",
         parser=path,
-        callback=checked(partial(check_out, suffixes=PICTURES + TABLES)),
+        callback=checked(partial(check_out, suffixes=FIGURES + TABLES)),
         help="Where to write: .png, .pdf or .svg (picture), .csv or .parquet (table).",
     ),
 ]
@@ -123,11 +146,146 @@ FolderOption = Annotated[
         help="Folder for the table (.csv) and a figure of it (.png, .pdf).",
     ),
 ]
+PresetOption = Annotated[Preset, typer.Option("--preset", help="How large.")]
+ScenesOption = Annotated[int, typer.Option("--scenes", max=100_000, help="Held-out scenes.")]
+SeedOption = Annotated[int, typer.Option("--seed", max=899_999, help="Which set of scenes.")]
 
-
-class Preset(StrEnum):
-    """Sizes of the demo's training run."""
-
-    cpu = "cpu"
-    gpu = "gpu"
-    smoke = "smoke"
+# Of `lens`, `convert` and `readability` alone.
+ImageArgument = Annotated[
+    Path,
+    typer.Argument(parser=path, callback=CHECKED_IMAGE, help="The picture.", show_default=False),
+]
+TileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tile",
+        help="Which tile to draw where a model sees the picture in several: 1, 2, …, or 'grid' for "
+        "all of them. (default: the whole picture)",
+    ),
+]
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        callback=CHECKED_MODEL,
+        help="A LLaVA or LLaViT checkpoint of any format: a folder, or owner/name on the Hub.",
+        show_default=False,
+    ),
+]
+NewFolderArgument = Annotated[
+    Path,
+    typer.Argument(
+        parser=path,
+        callback=checked(check_new_folder),
+        help="The folder to write; it must not exist.",
+        show_default=False,
+    ),
+]
+ConversionOption = Annotated[
+    Conversion,
+    typer.Option(
+        "--to",
+        metavar="ROW",
+        help=f"A row of the paper's Tables 1 and 3: {', '.join(ROWS)}; or llava, which is "
+        "transformers' own.",
+    ),
+]
+SeparateQkvOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--separate-qkv/--no-separate-qkv",
+        help="Visual projections of their own, copied from the text ones. (default: the row's)",
+    ),
+]
+VisualAttentionOption = Annotated[
+    VisualAttention | None,
+    typer.Option("--visual-attention", help="What visual tokens attend to. (default: the row's)"),
+]
+VisionLayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vision-feature-layer",
+        metavar="LAYERS",
+        help="Like -2 or 5,15,23, with those of SRC among them. (default: the row's)",
+    ),
+]
+ProjectorBaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        callback=CHECKED_MODEL,
+        help="For a projector alone (stage 1): its language model, folder or name.",
+    ),
+]
+VisionTowerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vision-tower",
+        callback=CHECKED_MODEL,
+        help="For an original LLaVA folder: its vision tower, folder or name.",
+    ),
+]
+ModelsOption = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        callback=CHECKED_MODEL,
+        help="demo:NAME, a folder, or owner/name on the Hub; may be repeated.",
+    ),
+]
+CocoOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--coco",
+        parser=path,
+        callback=CHECKED_FILE,
+        help="Annotations in COCO's format, to read pictures and not scenes.",
+    ),
+]
+CocoImagesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        parser=path,
+        callback=checked(check_folder),
+        help="Folder of the pictures of --coco.",
+    ),
+]
+CocoWordsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--words",
+        parser=path,
+        callback=CHECKED_FILE,
+        help='JSON of more true words for --coco: {"person": ["man", "woman"]}.',
+    ),
+]
+OrientationOption = Annotated[
+    LabelOrientation | None,
+    typer.Option(
+        "--orientation",
+        help="The pixels that --coco refers to: of the upright image, or as stored in the "
+        "file, before its EXIF orientation is applied. (default: upright, with a warning)",
+    ),
+]
+ProbeOption = Annotated[
+    int,
+    typer.Option(
+        "--probe",
+        min=0,
+        max=1_000_000,
+        help="Other pictures to train the linear probe on; 0: no probe.",
+    ),
+]
+FloorOption = Annotated[
+    bool, typer.Option(help="Read each architecture with untrained weights, too.")
+]
+OutsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--out",
+        parser=path,
+        callback=checked(partial(check_out, suffixes=TABLES + FIGURES)),
+        help="Where to write: .csv or .parquet (table), .png, .pdf or .svg (picture); may be "
+        "repeated.",
+    ),
+]

@@ -12,6 +12,7 @@ import pandas as pd
 
 from llavit_lens.disk import shown, user_path, write_atomically
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.inputs import is_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,10 +64,16 @@ def write_report(name: str, table: pd.DataFrame, figure: Figure, out: Path | Non
     )
 
 
-def print_report_place(name: str, out: Path | None) -> None:
-    """Say where `write_report` has written, after the results; None says nothing."""
+def print_report_files(name: str, out: Path | None) -> None:
+    """Print where the files of `write_report` are, after the results; None prints nothing."""
     if out is not None:
         print(f"The table and its figure are {full_path(out / name)}.csv, .png and .pdf")
+
+
+def print_file(out: Path | None) -> None:
+    """Print where a figure or table is that `write_files` has written; None prints nothing."""
+    if out is not None:
+        print(f"The {'picture' if is_figure(out) else 'table'} is {full_path(out)}")
 
 
 def write_figure(name: str, figure: Figure, data: dict[str, Any], out: Path) -> None:

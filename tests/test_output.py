@@ -12,7 +12,8 @@ import pytest
 from tiny import tiny_image, tiny_llavit, tiny_processor
 
 import llavit_lens
-from llavit_lens.commands.lens import input_similarity_report, logit_lens_report
+from llavit_lens.commands.input_similarity import input_similarity_report
+from llavit_lens.commands.logit_lens import logit_lens_report
 from llavit_lens.studies.costs.report import flop_report, parameter_report
 
 PACKAGE = Path(llavit_lens.__file__).parent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,7 @@ import pandas as pd
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
-from rich.text import Text
 
 from llavit_lens.disk import read_json, shown
 from llavit_lens.errors import ConfigurationError
@@ -22,13 +20,14 @@ from llavit_lens.evaluation.readability.readability import readability
 from llavit_lens.evaluation.readability.untrained import untrained
 from llavit_lens.figures.readability import draw_readability
 from llavit_lens.images.orientation import Orientation
-from llavit_lens.inputs import PICTURES, TABLES, check_out, check_text
+from llavit_lens.inputs import FIGURES, TABLES, check_out, check_text, is_figure
 from llavit_lens.miniature.benchmark.labelled import demo_pictures
-from llavit_lens.output import full_path, write_files
+from llavit_lens.output import print_file, write_files
+from llavit_lens.printing import print_notes, print_remark, progress
 from llavit_lens.vlm.load import load
 
 _PROBE_SCENES = 500_000  # scenes of the probe start here, far from those that are read
-_MOST_TOLD = 10
+_MOST_REASONS = 10  # that are printed for images left out
 # What is printed: measure, k, heading. The table has more.
 _SHOWN = (
     ("hit", 3, "hit@3"),
@@ -72,7 +71,7 @@ def readability_report(
         LlavitLensError: a model or file that cannot be read, or arguments that make no sense.
     """
     for path in out:
-        check_out(path, TABLES + PICTURES)
+        check_out(path, TABLES + FIGURES)
     read, trained, what = _pictures(scenes, seed, coco, images, words, probe, orientation)
     tables, trained_models = [], {}
     for name in models:  # one model is in memory at a time
@@ -86,23 +85,24 @@ def readability_report(
         del vlm
     what = f"{tables[0].attrs['pictures']} {what}"
     table = pd.concat(tables, ignore_index=True)
-    write_files({path: table if _is_table(path) else draw_readability(table, what) for path in out})
-    unreadable = dict.fromkeys(why for own in tables for why in own.attrs["unreadable"])
-    notes = [f"left out: {why}" for why in list(unreadable)[:_MOST_TOLD]]
-    if more := len(unreadable) - len(notes):
-        notes.append(f"left out for reasons like these: {more} more pictures")
+    write_files({path: draw_readability(table, what) if is_figure(path) else table for path in out})
+    _print_left_out(dict.fromkeys(why for one in tables for why in one.attrs["unreadable"]))
     read.report.update(trained.report)
-    for note in [*notes, *(f"labels: {line}" for line in read.report.lines)]:
-        Console(stderr=True, highlight=False).print(note, markup=False, soft_wrap=True)
-    for name, own in trained_models.items():
-        _print_notes(name, own)
+    for line in read.report.lines:
+        print_remark(f"labels: {line}")
+    for name, table_of_model in trained_models.items():
+        _print_left_out_words(name, table_of_model)
     _print(table, what)
     for path in out:
-        print(f"The {'table' if _is_table(path) else 'picture'} is {full_path(path)}")
+        print_file(path)
 
 
-def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in TABLES
+def _print_left_out(reasons: Collection[str]) -> None:
+    for reason in list(reasons)[:_MOST_REASONS]:
+        print_remark(f"left out: {reason}")
+    if len(reasons) > _MOST_REASONS:
+        more = len(reasons) - _MOST_REASONS
+        print_remark(f"left out for reasons like these: {more} more pictures")
 
 
 def _pictures(
@@ -136,41 +136,41 @@ def _pictures(
 
 
 def _words(path: Path) -> dict[str, list[str]]:
-    found = read_json(path)
-    if not isinstance(found, dict) or not all(isinstance(own, list) for own in found.values()):
+    content = read_json(path)
+    if not isinstance(content, dict) or not all(isinstance(w, list) for w in content.values()):
         raise ConfigurationError(f'{shown(path)}: write {{"category": ["word", "word"]}}')
-    for text in (*found, *(word for own in found.values() for word in own)):
+    for text in (*content, *(word for words in content.values() for word in words)):
         check_text(str(text), f"a word in {shown(path)}")
-    return found
+    return content
 
 
 def _watched(pictures: LazyPictures, doing: str) -> Iterable[LabelledImage]:
     if not len(pictures):
         return ()
-    steps = track(range(len(pictures)), escape(doing), console=Console(stderr=True))
+    steps = progress(range(len(pictures)), doing)
     return map(pictures.__getitem__, steps)  # goes on after a picture that cannot be read
 
 
 def _print(table: pd.DataFrame, what: str) -> None:
     """A table for each model, a row for each state."""
-    console = Console()
-    console.print(f"{what} (± the longer arm of a 95 % interval; layer 0: projector's output)")
-    for model, own in table.groupby("model", sort=False):
+    print_notes(f"{what} (± the longer arm of a 95 % interval; layer 0: projector's output)")
+    for model, of_model in table.groupby("model", sort=False):
         columns = {}
         for measure, k, heading in _SHOWN:
-            rows = own[own["measure"].eq(measure) & (own["k"].eq(k) if k else own["k"].isna())]
+            has_k = of_model["k"].eq(k) if k else of_model["k"].isna()
+            rows = of_model[of_model["measure"].eq(measure) & has_k]
             if len(rows):
                 columns[heading] = rows
-        shown = Table(title=escape(str(model)), box=SIMPLE, padding=(0, 1, 0, 0))
+        lines = Table(title=escape(str(model)), box=SIMPLE, padding=(0, 1, 0, 0))
         for heading in ("layer", *columns):  # whole words and numbers still fit into 80 columns
             longest = max([*heading.split(), "±0.00"], key=len)
-            shown.add_column(heading, min_width=len(longest))
-        for layer in range(int(own["layer"].max()) + 1):
+            lines.add_column(heading, min_width=len(longest))
+        for layer in range(int(of_model["layer"].max()) + 1):
             cells = (_cell(rows[rows["layer"].eq(layer)].iloc[0]) for rows in columns.values())
-            shown.add_row(str(layer), *cells)
+            lines.add_row(str(layer), *cells)
         chances = (float(rows["chance"].mean()) for rows in columns.values())
-        shown.add_row("chance", *("" if np.isnan(c) else f"{c:.2f}" for c in chances), style="dim")
-        console.print(shown)
+        lines.add_row("chance", *("" if np.isnan(c) else f"{c:.2f}" for c in chances), style="dim")
+        Console().print(lines)
 
 
 def _cell(row: pd.Series) -> str:
@@ -178,12 +178,11 @@ def _cell(row: pd.Series) -> str:
     return f"{row['value']:.2f} ±{arm:.2f}"
 
 
-def _print_notes(name: str, table: pd.DataFrame) -> None:
+def _print_left_out_words(name: str, table: pd.DataFrame) -> None:
     """Words that count for less than they seem to."""
-    console = Console()
     for key, meaning in (
         ("left_out", "cannot be said by this model and are left out"),
         ("by_first_piece", "are several tokens and are looked for by their first"),
     ):
         if words := table.attrs[key]:
-            console.print(Text(f"{name}: {len(words)} words {meaning}: {', '.join(words)}"))
+            print_notes(f"{name}: {len(words)} words {meaning}: {', '.join(words)}")

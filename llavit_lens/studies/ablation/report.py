@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
-from rich.table import Table
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.miniature.benchmark.evaluate import exams
-from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.output import make_folder, print_report_files, write_report
+from llavit_lens.printing import print_notes, print_table, progress, with_interval
 from llavit_lens.studies.ablation import measure as ablation
 from llavit_lens.studies.ablation.figure import draw_ablation
 from llavit_lens.vlm.load import load
@@ -55,38 +51,38 @@ def ablation_report(
     asked, bootstrap = exams(scenes, seed), Bootstrap(scenes)
     tables = []
     for name, vlm in vlms.items():
-        steps = track(planned[name], escape(f"asking {name}"), console=Console(stderr=True))
+        steps = progress(planned[name], f"asking {name}")
         results = [(condition, ablation.run(vlm, asked, condition)) for condition in steps]
         tables.append(ablation.table(name, results, bootstrap))
     table = pd.concat(tables, ignore_index=True)
     write_report("visual_attention_ablation", table, draw_ablation(table, scenes), out)
     _print(table, scenes)
-    print_report_place("visual_attention_ablation", out)
+    print_report_files("visual_attention_ablation", out)
 
 
 def _print(table: pd.DataFrame, scenes: int) -> None:
     """A table for each model: accuracies, and words at its best state as trained."""
-    console = Console()
-    console.print(f"Visual attention taken away, {scenes} scenes (± half a 95 % interval)")
-    for model, own in table.groupby("model", sort=False):
-        words = own[own["measure"].eq("hit3") & own["condition"].eq(ablation.AS_TRAINED)]
+    print_notes(f"Visual attention taken away, {scenes} scenes (± half a 95 % interval)")
+    for model, of_model in table.groupby("model", sort=False):
+        words = of_model[
+            of_model["measure"].eq("hit3") & of_model["condition"].eq(ablation.AS_TRAINED)
+        ]
         best = int(words.sort_values("value", ascending=False)["state"].iloc[0])
-        categories = list(dict.fromkeys(own["category"].dropna()))
+        categories = list(dict.fromkeys(of_model["category"].dropna()))
         headings = [*(name.replace("_", " ") for name in categories), f"hit@3, state {best}"]
-        shown = Table("condition", "layers", *headings, title=escape(str(model)), box=SIMPLE)
+        lines = []
         keys = ["condition", "first_layer", "last_layer"]
-        for _, rows in own.groupby(keys, sort=False, dropna=False):
+        for _, rows in of_model.groupby(keys, sort=False, dropna=False):
             first = rows.iloc[0]
             by_category = rows[rows["measure"].eq("accuracy")].set_index("category")
             read = rows[rows["state"].eq(best)].iloc[0]
-            shown.add_row(
-                first["condition"],
-                "" if pd.isna(first["last_layer"]) else f"{first.first_layer}-{first.last_layer}",
-                *(_cell(by_category.loc[name]) for name in categories),
-                _cell(read),
+            layers = f"{first.first_layer}-{first.last_layer}"
+            lines.append(
+                [
+                    first["condition"],
+                    "" if pd.isna(first["last_layer"]) else layers,
+                    *(with_interval(by_category.loc[name]) for name in categories),
+                    with_interval(read),
+                ]
             )
-        console.print(shown)
-
-
-def _cell(row: pd.Series) -> str:
-    return f"{row['value']:.2f} ±{(row['high'] - row['low']) / 2:.2f}"
+        print_table(["condition", "layers", *headings], lines, str(model))

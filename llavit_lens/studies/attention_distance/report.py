@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from PIL import Image
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
-from rich.table import Table
 
 from llavit_lens.errors import ConfigurationError, ImageError
 from llavit_lens.images.open import open_image
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.render import render
 from llavit_lens.miniature.world.scenes import sample_scene
-from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.output import make_folder, print_report_files, write_report
+from llavit_lens.printing import print_notes, print_remark, print_table, progress, with_interval
 from llavit_lens.studies.attention_distance.distances import attention_distances
 from llavit_lens.studies.attention_distance.figure import draw_attention_distance
 from llavit_lens.studies.attention_distance.measure import distance_table
@@ -55,7 +50,7 @@ def attention_distance_report(
     tables = []
     for number, name in enumerate(models):
         vlm = load(name)
-        steps = track(pictures, escape(f"reading {name}"), console=Console(stderr=True))
+        steps = progress(pictures, f"reading {name}")
         found = [attention_distances(vlm, one) for one in _opened(steps, say=number == 0)]
         if len(found) < 2:
             raise ConfigurationError(
@@ -65,7 +60,7 @@ def attention_distance_report(
     table = pd.concat(tables, ignore_index=True)
     write_report("attention_distance", table, draw_attention_distance(table), out)
     _print(table)
-    print_report_place("attention_distance", out)
+    print_report_files("attention_distance", out)
 
 
 def _files(images: Sequence[Path]) -> list[_Opener]:
@@ -92,35 +87,34 @@ def _opened(openers: Iterable[_Opener], say: bool) -> Iterator[Image.Image]:
             yield opener()
         except ImageError as error:
             if say:
-                console = Console(stderr=True, highlight=False)
-                console.print(f"left out: {error}", markup=False, soft_wrap=True)  # paths are long
+                print_remark(f"left out: {error}")
 
 
 def _print(table: pd.DataFrame) -> None:
     """A table for each model: the mean of all heads, beside uniform attention."""
-    console = Console()
-    console.print(
+    print_notes(
         f"Attention of visual tokens, {table['n'].iloc[0]} pictures (± half a 95 % interval; in "
         "brackets: if it were uniform over what the mask allows)"
     )
-    headings = ("patches", "heads", "widths", "% visual", "% on itself")
-    for model, own in table.groupby("model", sort=False):
-        shown = Table("layer", *headings, title=escape(f"{model}: distance and shares"), box=SIMPLE)
-        for layer, rows in own.groupby("layer"):
-            mean = {row.measure: row for row in rows[rows["head"].isna()].itertuples()}
+    headings = ("layer", "patches", "heads", "widths", "% visual", "% on itself")
+    for model, of_model in table.groupby("model", sort=False):
+        lines = []
+        for layer, rows in of_model.groupby("layer"):
+            mean = {row["measure"]: row for _, row in rows[rows["head"].isna()].iterrows()}
             heads = rows[rows["head"].notna() & rows["measure"].eq("patches")]["value"]
-            shown.add_row(
-                str(layer),
-                _cell(mean["patches"]),
-                f"{heads.min():.2f} to {heads.max():.2f}",
-                f"{mean['width'].value:.2f}",
-                _cell(mean["visual"], 100, 1),
-                _cell(mean["self"], 100, 1),
+            lines.append(
+                [
+                    str(layer),
+                    _cell(mean["patches"]),
+                    f"{heads.min():.2f} to {heads.max():.2f}",
+                    f"{mean['width']['value']:.2f}",
+                    _cell(mean["visual"], 1, 100),
+                    _cell(mean["self"], 1, 100),
+                ]
             )
-        console.print(shown)
+        print_table(headings, lines, f"{model}: distance and shares")
 
 
-def _cell(row: Any, scale: float = 1.0, decimals: int = 2) -> str:
-    numbers = row.value, (row.high - row.low) / 2, row.uniform
-    value, half, uniform = (f"{scale * number:.{decimals}f}" for number in numbers)
-    return f"{value} ±{half} ({uniform})"
+def _cell(row: pd.Series, decimals: int = 2, scale: float = 1) -> str:
+    uniform = f"{scale * row['uniform']:.{decimals}f}"
+    return f"{with_interval(row, decimals, scale)} ({uniform})"

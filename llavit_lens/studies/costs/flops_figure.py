@@ -13,7 +13,7 @@ from llavit_lens.figures.style import MUTED
 from llavit_lens.studies.costs.bars import HEIGHT, INK, SECOND, draw_bar, draw_key
 
 if TYPE_CHECKING:
-    from llavit_lens.studies.costs.table_5 import Row
+    from llavit_lens.studies.costs.table_5 import FlopRow
 
 MODULE_NAMES = {
     "causal_attention": "Causal attention",
@@ -30,7 +30,7 @@ _HEAD, _ROW, _BETWEEN = 1.45, 0.78, 0.5
 _LAYER = ("causal_attention", "bidirectional_attention", "mlp")
 
 
-def draw_flops(rows: Sequence[Row], paper_pct: float, counted_pct: float) -> Figure:
+def draw_flops(rows: Sequence[FlopRow], paper_pct: float, counted_pct: float) -> Figure:
     """Draw `evaluation.cost.table_5.table_5()`, with what LLaViT adds in percent (`increases`)."""
     blocks = {
         "In each of the 36 decoder layers": [row for row in rows if row.module in _LAYER],
@@ -80,7 +80,7 @@ def draw_flops(rows: Sequence[Row], paper_pct: float, counted_pct: float) -> Fig
     return page.figure
 
 
-def _draw_row(page: Page, top: float, row: Row, scale: float) -> None:
+def _draw_row(page: Page, top: float, row: FlopRow, scale: float) -> None:
     name = wrap(MODULE_NAMES[row.module], (_LEFT - _EDGE - 0.3) * 72, 11)
     page.text(_EDGE, top + 0.06, name, size=11)
     draw_bar(page, _LEFT, top, [(row.gflops_paper * scale, INK)], f"{row.gflops_paper:,.1f}")

@@ -14,14 +14,14 @@ from llavit_lens.figures.style import MUTED
 from llavit_lens.studies.costs.bars import HEIGHT, INK, POINT, SECOND, draw_bar, draw_key
 
 if TYPE_CHECKING:
-    from llavit_lens.studies.costs.table_4 import Row
+    from llavit_lens.studies.costs.table_4 import ParameterRow
 
 # Inches.
 _WIDTH, _EDGE, _LEFT, _LONGEST = 11.0, 0.3, 2.75, 5.1
 _HEAD, _GROUP = 1.5, 0.86
 
 
-def draw_parameters(rows: Sequence[Row]) -> Figure:
+def draw_parameters(rows: Sequence[ParameterRow]) -> Figure:
     """Draw `evaluation.cost.table_4.table_4()`: a bar for each base LLM and method."""
     groups = [(name, list(group)) for name, group in groupby(rows, lambda row: row.base_llm)]
     page = Page(_WIDTH, _HEAD + len(groups) * _GROUP + 0.75)
@@ -63,7 +63,7 @@ def draw_parameters(rows: Sequence[Row]) -> Figure:
     return page.figure
 
 
-def _label(row: Row) -> str:
+def _label(row: ParameterRow) -> str:
     """`8.40, +5.9 %   (8.40, +5.9 %)`: counted, and in brackets printed."""
 
     def numbers(billions: float, percent: float | None) -> str:
@@ -75,7 +75,7 @@ def _label(row: Row) -> str:
     return f"{counted}  ({numbers(row.params_b_paper, row.increase_pct_paper)})"
 
 
-def _note(rows: Sequence[Row]) -> str:
+def _note(rows: Sequence[ParameterRow]) -> str:
     resized = [row for row in rows if row.vocab != row.vocab_native]
     published = " or ".join(f"{size:,}" for size in sorted({row.vocab_native for row in resized}))
     return (

@@ -10,11 +10,12 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from llavit_lens.output import make_folder, print_report_place, write_report
-from llavit_lens.studies.costs import table_4 as four
-from llavit_lens.studies.costs import table_5 as five
+from llavit_lens.output import make_folder, print_report_files, write_report
+from llavit_lens.printing import print_notes
 from llavit_lens.studies.costs.flops_figure import MODULE_NAMES, draw_flops
 from llavit_lens.studies.costs.parameters_figure import draw_parameters
+from llavit_lens.studies.costs.table_4 import ParameterRow, agreement, table_4
+from llavit_lens.studies.costs.table_5 import LLM, TOKENS, VISUAL, increases, table_5
 
 
 def parameter_report(out: Path | None = None) -> None:
@@ -24,7 +25,7 @@ def parameter_report(out: Path | None = None) -> None:
         ConfigurationError: `out` is no folder and cannot be made one, or cannot be written to.
     """
     make_folder(out)
-    rows = four.table_4()
+    rows = table_4()
     columns = ("base LLM", "method", "parameters", "in 10⁹", "paper", "+ %", "paper")
     cells = [
         (
@@ -41,13 +42,13 @@ def parameter_report(out: Path | None = None) -> None:
     table = pd.DataFrame([asdict(row) for row in rows])
     write_report("table_4", table, draw_parameters(rows), out)
     _print_table("Table 4: parameters of the whole model", columns, cells, section=2)
-    same, printed = four.agreement(rows)
-    _print_notes(
+    same, printed = agreement(rows)
+    print_notes(
         f"{same} of the {printed} numbers that the paper prints come out.",
         _vocabulary_note(rows),
         *_notes_on_other_llms(rows),
     )
-    print_report_place("table_4", out)
+    print_report_files("table_4", out)
 
 
 def flop_report(out: Path | None = None) -> None:
@@ -57,7 +58,7 @@ def flop_report(out: Path | None = None) -> None:
         ConfigurationError: as `parameter_report`.
     """
     make_folder(out)
-    rows = five.table_5()
+    rows = table_5()
     columns = ("module", "paper", "formula that fits", "gives", "counted", "by formula")
     cells = [
         (
@@ -70,15 +71,13 @@ def flop_report(out: Path | None = None) -> None:
         )
         for row in rows
     ]
-    title = (
-        f"Table 5: GFLOPs of {five.LLM.name} for {five.TOKENS} tokens, {five.VISUAL} of them visual"
-    )
-    paper, counted = five.increases(rows)
+    title = f"Table 5: GFLOPs of {LLM.name} for {TOKENS} tokens, {VISUAL} of them visual"
+    paper, counted = increases(rows)
     table = pd.DataFrame([asdict(row) for row in rows])
     write_report("table_5", table, draw_flops(rows, paper, counted), out)
     _print_table(title, columns, cells, section=3)
     same = "agree exactly" if all(r.flops == r.flops_by_formula for r in rows) else "DISAGREE"
-    _print_notes(
+    print_notes(
         *(f"{MODULE_NAMES[row.module]}: {row.difference}" for row in rows),
         f"Bidirectional attention adds {paper:.2f} % to the LLM by the paper's numbers, "
         f"{counted:.2f} % as counted.",
@@ -89,10 +88,10 @@ def flop_report(out: Path | None = None) -> None:
         "In the formulas N is the number of tokens, d the width, i the width of the MLP and L the "
         "number of layers. The paper's totals come out only from terms rounded to two decimals.",
     )
-    print_report_place("table_5", out)
+    print_report_files("table_5", out)
 
 
-def _vocabulary_note(rows: Sequence[four.Row]) -> str:
+def _vocabulary_note(rows: Sequence[ParameterRow]) -> str:
     """Why the published embeddings do not give the paper's numbers."""
     resized = [row for row in rows if row.vocab != row.vocab_native]
     off = [
@@ -109,7 +108,7 @@ def _vocabulary_note(rows: Sequence[four.Row]) -> str:
     )
 
 
-def _notes_on_other_llms(rows: Sequence[four.Row]) -> list[str]:
+def _notes_on_other_llms(rows: Sequence[ParameterRow]) -> list[str]:
     """What is said of LLMs that the paper's table lacks."""
     return [
         f"{row.base_llm}: the paper prints no count. Counted with embeddings as published "
@@ -135,9 +134,3 @@ def _print_table(
     for number, row in enumerate(rows, start=1):
         table.add_row(*row, end_section=number % section == 0)
     Console().print(table)
-
-
-def _print_notes(*notes: str) -> None:
-    console = Console(highlight=False)
-    for note in notes:
-        console.print(note, markup=False)

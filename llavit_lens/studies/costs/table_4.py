@@ -29,7 +29,7 @@ _NOT_PRINTED = Printed(None, None, None)
 
 
 @dataclass(frozen=True)
-class Row:
+class ParameterRow:
     """One base LLM and method; None is what the paper lacks, or the increase of the baseline.
 
     Attributes:
@@ -60,12 +60,12 @@ class Row:
     visual_qkv: int
 
 
-def table_4() -> list[Row]:
+def table_4() -> list[ParameterRow]:
     """Baseline and LLaViT for each base LLM, in the order of `BASE_LLMS`."""
     return [row for llm in BASE_LLMS.values() for row in _rows(llm)]
 
 
-def agreement(rows: Sequence[Row]) -> tuple[int, int]:
+def agreement(rows: Sequence[ParameterRow]) -> tuple[int, int]:
     """How many of the printed numbers come out, and how many are printed."""
     pairs = [(row.params_b, row.params_b_paper) for row in rows]
     pairs += [(row.increase_pct or 0.0, row.increase_pct_paper) for row in rows]
@@ -73,7 +73,7 @@ def agreement(rows: Sequence[Row]) -> tuple[int, int]:
     return sum(ours == paper for ours, paper in printed), len(printed)
 
 
-def _rows(llm: BaseLLM) -> list[Row]:
+def _rows(llm: BaseLLM) -> list[ParameterRow]:
     vocab = llm.tokenizer_length or llm.vocab_size
     paper = PAPER.get(llm.name, _NOT_PRINTED)
     counts = {method: count_parameters(real_config(llm, method, vocab)) for method in METHODS}
@@ -82,7 +82,7 @@ def _rows(llm: BaseLLM) -> list[Row]:
     for method, count in counts.items():
         is_baseline = method == "Baseline"
         rows.append(
-            Row(
+            ParameterRow(
                 base_llm=llm.name,
                 method=method,
                 params=count.total,

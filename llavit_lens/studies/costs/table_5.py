@@ -120,7 +120,7 @@ PAPER = (
 
 
 @dataclass(frozen=True)
-class Row:
+class FlopRow:
     """One line of the paper's table and the truth beside it.
 
     Attributes:
@@ -144,7 +144,7 @@ class Row:
     difference: str
 
 
-def table_5() -> list[Row]:
+def table_5() -> list[FlopRow]:
     """The lines of `PAPER`, counted."""
     counter, counted, formula = {}, {}, {}
     for method, row in METHODS.items():
@@ -158,7 +158,7 @@ def table_5() -> list[Row]:
         method, part = line.counted
         flops = getattr(counted[method], part)
         rows.append(
-            Row(
+            FlopRow(
                 module=line.module,
                 gflops_paper=line.gflops,
                 gflops_implied=None if line.implied is None else round(line.implied, 6),
@@ -174,7 +174,7 @@ def table_5() -> list[Row]:
     return rows
 
 
-def increases(rows: Sequence[Row]) -> tuple[float, float]:
+def increases(rows: Sequence[FlopRow]) -> tuple[float, float]:
     """What LLaViT adds to the baseline, in percent: by the paper's numbers, and counted."""
     at = {row.module: row for row in rows}
     baseline, llavit = at["llm_baseline"], at["llm_llavit"]

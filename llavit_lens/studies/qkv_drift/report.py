@@ -9,11 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
-from rich.table import Table
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.checkpoints.base_model import read_base_model
@@ -26,7 +21,8 @@ from llavit_lens.model.checkpoints.projections import (
 )
 from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import open_source
-from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.output import make_folder, print_report_files, write_report
+from llavit_lens.printing import print_notes, print_table, progress
 from llavit_lens.studies.qkv_drift.figure import draw_qkv_drift
 from llavit_lens.studies.qkv_drift.measure import drift, noise_spectrum, spectrum
 from llavit_lens.vlm.load import checkpoint_folder
@@ -65,17 +61,13 @@ def qkv_drift_report(model: str, base: str | None, directions: int, out: Path | 
     starts = None if base is None else read_base_model(base, text_config, source.tensors)
     rows = [
         row
-        for layer in track(
-            range(text_config.num_hidden_layers),
-            escape(f"reading {model}"),
-            console=Console(stderr=True),
-        )
+        for layer in progress(range(text_config.num_hidden_layers), f"reading {model}")
         for row in _layer(source.tensors, starts, text_config, layer, directions)
     ]
     table = pd.DataFrame(rows).astype({"head": "Int64", "full_rank": "Int64"})
     write_report("visual_qkv_drift", table, draw_qkv_drift(table, model), out)
     _print(table, model, base, directions)
-    print_report_place("visual_qkv_drift", out)
+    print_report_files("visual_qkv_drift", out)
 
 
 def _layer(
@@ -117,28 +109,26 @@ def _whole(moved: Projection, start: Projection, directions: int) -> dict[str, A
 
 
 def _print(table: pd.DataFrame, model: str, base: str | None, directions: int) -> None:
-    console = Console(highlight=False)
     whole = table[table["head"].isna()]
-    for pair, own in whole.groupby("pair", sort=False):
-        shown = Table("layer", *_HEADINGS, title=escape(f"{model}: {pair}"), box=SIMPLE)
-        for layer, rows in own.groupby("layer"):
+    for pair, of_pair in whole.groupby("pair", sort=False):
+        lines = []
+        for layer, rows in of_pair.groupby("layer"):
             by_name = {row.projection: row for row in rows.itertuples()}
             cells = [_cells(by_name[name]) for name in PROJECTIONS]
-            shown.add_row(str(layer), *(cell[i] for i in range(3) for cell in cells))
-        console.print(shown)
-    console.print(
+            lines.append([str(layer), *(cell[i] for i in range(3) for cell in cells)])
+        print_table(["layer", *_HEADINGS], lines, f"{model}: {pair}")
+    print_notes(
         "dist: Frobenius norm of the change by that of what it is from. rank: effective rank "
         f"of the change by full rank. top: share of its energy in {directions} directions. A "
         f"change without structure: {_noise(whole)}."
     )
     if (whole[whole["pair"].eq("visual - text")]["relative"] == 0).all():
-        console.print("The visual weights are still the copies of the text ones: not trained yet.")
+        print_notes("The visual weights are still the copies of the text ones: not trained yet.")
     near = whole[whole["pair"].eq("text - base")]["cosine"]
     if len(near) and near.min() < _UNRELATED:
-        console.print(
+        print_notes(
             f"The text weights are far from those of {base} (cosine {near.min():.2f}): it is "
-            "hardly the language model that this one was trained from.",
-            markup=False,
+            "hardly the language model that this one was trained from."
         )
 
 

@@ -6,17 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
-from rich.table import Table
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.interventions.projections import text_projections
 from llavit_lens.miniature.benchmark.evaluate import exams
-from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.output import make_folder, print_report_files, write_report
+from llavit_lens.printing import print_notes, print_table, progress, with_interval
 from llavit_lens.studies.ablation.measure import TRAINED, Condition, run, table
 from llavit_lens.studies.qkv_undone.figure import draw_undone
 from llavit_lens.vlm.load import load
@@ -50,35 +46,34 @@ def qkv_undone_report(
         undo = partial(text_projections, layers=range(first, layers), projections=projections)
         planned.append(Condition(f"text {projections.upper()}", first, layers - 1, undo))
     asked, bootstrap = exams(scenes, seed), Bootstrap(scenes)
-    steps = track(planned, escape(f"asking {model}"), console=Console(stderr=True))
+    steps = progress(planned, f"asking {model}")
     tables = [table(model, [(how, run(vlm, asked, how)) for how in steps], bootstrap)]
     if other is not None:
         tables.append(table(baseline, [(TRAINED, run(other, asked, TRAINED))], bootstrap))
     found = pd.concat(tables, ignore_index=True)
     write_report("visual_qkv_undone", found, draw_undone(found, model, scenes), out)
     _print(found, scenes)
-    print_report_place("visual_qkv_undone", out)
+    print_report_files("visual_qkv_undone", out)
 
 
 def _print(found: pd.DataFrame, scenes: int) -> None:
     """Words by state and answers, a row for each condition."""
-    console = Console()
-    console.print(
+    print_notes(
         f"W^text for W^vis in the last decoder layers, {scenes} scenes: by state, patches of "
         "things with a true word among the top 3; right answers in percent and what changes, in "
         "points (± half a 95 % interval)."
     )
     for title, column in (("words, by state", "state"), ("answers", "category")):
         names = list(dict.fromkeys(found[column].dropna()))
-        shown = Table("", *(str(n).replace("_", " ") for n in names), title=title, box=SIMPLE)
+        lines = []
         keys = ["model", "condition", "first_layer", "last_layer"]
-        for (model, how, first, last), own in found.groupby(keys, sort=False, dropna=False):
+        for (model, how, first, last), group in found.groupby(keys, sort=False, dropna=False):
             undone = how != TRAINED.name
             where = last if undone and first == last else f"{first}-{last}"
-            rows = [own[own[column].eq(name)].iloc[0] for name in names]
+            rows = [group[group[column].eq(name)].iloc[0] for name in names]
             cells = (_share(row) if column == "state" else _answers(row, undone) for row in rows)
-            shown.add_row(f"  {how} in {where}" if undone else escape(str(model)), *cells)
-        console.print(shown)
+            lines.append([f"  {how} in {where}" if undone else str(model), *cells])
+        print_table(["", *(str(name).replace("_", " ") for name in names)], lines, title)
 
 
 def _share(row: pd.Series) -> str:
@@ -87,5 +82,5 @@ def _share(row: pd.Series) -> str:
 
 def _answers(row: pd.Series, undone: bool) -> str:
     if not undone:
-        return f"{100 * row['value']:.1f} ±{50 * (row['high'] - row['low']):.1f}"
+        return with_interval(row, 1, 100)
     return f"{100 * row['change']:+.1f} ±{50 * (row['change_high'] - row['change_low']):.1f}"

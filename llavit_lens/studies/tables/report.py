@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
-from rich.table import Table
 
 from llavit_lens.disk import read_json, user_path
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.benchmark.evaluate import Exam, exams
 from llavit_lens.miniature.recipe.train import train_demo
-from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.output import make_folder, print_report_files, write_report
+from llavit_lens.printing import print_notes, print_table, progress, with_interval
 from llavit_lens.rows import ROWS
 from llavit_lens.studies.tables.comparison import PaperTable, compare, losses, orderings
 from llavit_lens.studies.tables.figure import draw_study, over_what
@@ -82,8 +78,8 @@ def table_report(
     _print(name, table, guess, runs)
     _print_orderings(runs, paper)
     _print_losses(losses(runs))
-    print_report_place(name, out)
-    print_report_place(f"{name}_kinds", out)
+    print_report_files(name, out)
+    print_report_files(f"{name}_kinds", out)
 
 
 def _train_and_examine(
@@ -110,9 +106,7 @@ def _train_and_examine(
         made = {key: record[key] for key in MADE if key in record}
         made |= {key: recipe[key] for key in ("tower", "llm") if key in recipe}
         asked = asked or exams(scenes, SCENE_SET)
-        steps = track(
-            asked, escape(f"examining {folder.parent.name}"), console=Console(stderr=True)
-        )
+        steps = progress(asked, f"examining {folder.parent.name}")
         save_run(examine_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
 
 
@@ -130,38 +124,34 @@ def _print(
     numbers = sorted({len(own) for own in runs.values()})
     seeds = f"{' to '.join(map(str, numbers))} seed{'s' if numbers[-1] > 1 else ''}"
     over = over_what(numbers)
-    console = Console()
-    console.print(
+    print_notes(
         f"{name.replace('_', ' ').capitalize()} in miniature: percent of right answers on "
         f"{len(run.patches)} held-out scenes (± half a 95 % interval over {over}; "
         f"{seeds} each); below them the paper's own ({' / '.join(BASE_LLMS)}). World {run.world}."
     )
-    shown = Table("", *(c.replace("_", "-") for c in CATEGORIES), box=SIMPLE)
-    shown.add_row("by guessing", *(f"{100 * guess[c]:.1f}" for c in CATEGORIES))
+    lines = [["by guessing", *(f"{100 * guess[c]:.1f}" for c in CATEGORIES)]]
     answers = table[table["measure"].eq("accuracy")]
     for variant, rows in answers.groupby("variant", sort=False):
         cells = []
         for _, row in rows.iterrows():
             theirs = " / ".join(f"{row[f'paper {llm}']:.1f}" for llm in BASE_LLMS)
-            half = (row["high"] - row["low"]) / 2
-            cells.append(f"{100 * row['value']:.1f} ±{100 * half:.1f}\n{theirs}")
-        shown.add_row(ROWS[str(variant)].label, *cells)
-    console.print(shown)
+            cells.append(f"{with_interval(row, 1, 100)}\n{theirs}")
+        lines.append([ROWS[str(variant)].label, *cells])
+    print_table(["", *(category.replace("_", "-") for category in CATEGORIES)], lines)
     words = table[table["measure"].eq("hit3")]
     states = list(dict.fromkeys(words["state"]))
-    shown = Table("", *(str(state) for state in states), box=SIMPLE)
-    shown.title = "patches of things with a true word among the top 3, by state (0: projector)"
-    for variant, rows in words.groupby("variant", sort=False):
-        label = ROWS[str(variant)].label
-        shown.add_row(label, *(f"{value:.2f}" for value in rows["value"]))
-    console.print(shown)
+    title = "patches of things with a true word among the top 3, by state (0: projector)"
+    lines = [
+        [ROWS[str(variant)].label, *(f"{value:.2f}" for value in rows["value"])]
+        for variant, rows in words.groupby("variant", sort=False)
+    ]
+    print_table(["", *map(str, states)], lines, title)
 
 
 def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> None:
     """How many pairs of the paper's rows come out in the same order, and which do not."""
     found = orderings(runs, paper)
     verdicts = Counter(ordering.verdict for ordering in found)
-    console = Console()
     alike = sum(ordering.change > 0 for ordering in found)
     said = (
         f"Of {len(found)} orderings that the paper has for both of its base LLMs (two rows, a "
@@ -179,17 +169,17 @@ def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> No
             f" {len(found) - decidable} rest on one seed, which decides none: it tells nothing of "
             "what another would give."
         )
-    console.print(said)
+    print_notes(said)
     for category in CATEGORIES:
         of_it = [o for o in found if o.category == category]
         own, alike = Counter(o.verdict for o in of_it), sum(o.change > 0 for o in of_it)
-        console.print(
+        print_notes(
             f"  {category.replace('_', '-')}: {alike} of {len(of_it)} in its direction; "
             f"{own['same']} same, {own['opposite']} opposite, {own['undecided']} undecided"
         )
     for o in found:
         if o.verdict == "opposite":
-            console.print(
+            print_notes(
                 f"  opposite: {o.category.replace('_', '-')}: the paper has {o.higher} "
                 f"above {o.lower}, here it is {100 * o.change:+.1f} points "
                 f"({100 * o.low:+.1f} to {100 * o.high:+.1f})"
@@ -200,9 +190,8 @@ def _print_losses(found: pd.DataFrame) -> None:
     """How far the training of each variant has come, and how closely answers go with that."""
     if found.empty:  # of runs whose losses are on record
         return
-    console = Console()
     means = found.groupby("variant", sort=False)["loss"].mean()
-    console.print(
+    print_notes(
         "Training loss in the last fifth of stage 2: "
         + ", ".join(f"{variant} {loss:.4f}" for variant, loss in means.items())
         + "."
@@ -212,7 +201,7 @@ def _print_losses(found: pd.DataFrame) -> None:
     numbers = found[["loss", *CATEGORIES]]
     apart = numbers - numbers.groupby(found["variant"]).transform("mean")
     related = apart.corr()["loss"]
-    console.print(
+    print_notes(
         f"Seeds apart from their variant's mean, {len(found)} runs: correlation of that loss with "
         "right answers: "
         + ", ".join(f"{c.replace('_', '-')} {related[c]:+.2f}" for c in CATEGORIES)

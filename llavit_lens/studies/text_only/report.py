@@ -7,15 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
-from rich.table import Table
 
 from llavit_lens.disk import read_text
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.output import make_folder, print_report_files, write_report
+from llavit_lens.printing import print_notes, print_table, progress, with_interval
 from llavit_lens.studies.text_only.base_llm import load_base
 from llavit_lens.studies.text_only.figure import draw_text_only
 from llavit_lens.studies.text_only.measure import (
@@ -77,7 +73,7 @@ def text_only_report(
     table = text_table(asked, answered)
     write_report("text_only", table, draw_text_only(table), out)
     _print(table, notes)
-    print_report_place("text_only", out)
+    print_report_files("text_only", out)
 
 
 def read_questions(path: Path) -> list[TextQuestion]:
@@ -112,38 +108,26 @@ def read_questions(path: Path) -> list[TextQuestion]:
 
 
 def _answers(model: TextModel, asked: list[TextQuestion]) -> list[TextResult]:
-    steps = track(
-        ask(model, asked), escape(f"asking {model.name}"), len(asked), console=Console(stderr=True)
-    )
-    return list(steps)
+    return list(progress(ask(model, asked), f"asking {model.name}", len(asked)))
 
 
 def _print(table: pd.DataFrame, notes: Sequence[str]) -> None:
-    console = Console(highlight=False)
     models = list(dict.fromkeys(table["model"]))
     for measure, title in (
         ("accuracy", "Right answers without a picture"),
         ("nll", "-log p(right answer) without a picture, in nats"),
     ):
         rows = table[table["measure"].eq(measure)].set_index(["category", "model"])
-        shown = Table("questions", "n", *map(escape, models), box=SIMPLE)
-        shown.title = f"{title} (± half a 95 % interval)"
+        lines = []
         for category in dict.fromkeys(table["category"]):
             of_models = [rows.loc[(category, model)] for model in models]
-            shown.add_row(
-                category.replace("_", " "), str(of_models[0]["n"]), *map(_cell, of_models)
-            )
-        console.print(shown)
+            estimates = (with_interval(row, 3) for row in of_models)
+            lines.append([category.replace("_", " "), str(of_models[0]["n"]), *estimates])
+        print_table(["questions", "n", *models], lines, f"{title} (± half a 95 % interval)")
     whole = table[table["category"].eq(ALL) & table["model"].ne(models[0])]
     for row in whole.itertuples():
-        console.print(
+        print_notes(
             f"{row.model} against {models[0]}, all questions, {row.measure}: {row.change:+.3f} "
-            f"({row.change_low:+.3f} to {row.change_high:+.3f})",
-            markup=False,
+            f"({row.change_low:+.3f} to {row.change_high:+.3f})"
         )
-    for note in notes:
-        console.print(note, markup=False)
-
-
-def _cell(row: pd.Series) -> str:
-    return f"{row['value']:.3f} ±{(row['high'] - row['low']) / 2:.3f}"
+    print_notes(*notes)

@@ -8,17 +8,13 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
-from rich.table import Table
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.benchmark.evaluate import Exam, answers, exams
 from llavit_lens.miniature.recipe.train import SHIPPED
 from llavit_lens.miniature.world.corpus import held_out_seed
-from llavit_lens.output import make_folder, print_report_place, write_report
+from llavit_lens.output import make_folder, print_report_files, write_report
+from llavit_lens.printing import print_notes, print_table, progress
 from llavit_lens.studies.tables.kinds import Kind, kinds_table, share_right
 from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, draw_kinds
 from llavit_lens.studies.text_only.base_llm import load_base
@@ -78,31 +74,32 @@ def word_maps_report(
     ]
     write_report("word_maps", table, figure, out)
     _print(table, scenes)
-    print_report_place("word_maps", out)
+    print_report_files("word_maps", out)
 
 
 def _ask(name: str, answer: Callable[[Exam], list[str]], asked: list[Exam]) -> dict[Kind, float]:
-    steps = track(asked, escape(f"asking {name}"), console=Console(stderr=True))
+    steps = progress(asked, f"asking {name}")
     return share_right(
         pair for exam in steps for pair in zip(exam.asked, answer(exam), strict=True)
     )
 
 
 def _print(table: pd.DataFrame, scenes: int) -> None:
-    console = Console()
-    console.print(
+    print_notes(
         f"Percent of right answers on {scenes} held-out scenes, by kind of question: of the "
         "language model (LLM) on words; of each model on words, then on pictures."
     )
     models = list(dict.fromkeys(table["model"]))[1:]
-    shown = Table("", "guess", "LLM", *map(escape, models), box=SIMPLE)
+    lines = []
     for _, rows in table.groupby(["category", "kind"], sort=False):
         category, kind, guess = rows[["category", "kind", "guess"]].iloc[0]
         percent = (100 * rows.set_index(["model", "asked_on"])["value"]).map("{:3.0f}".format)
-        shown.add_row(
-            f"{category.split('_')[0]}, {kind}".replace("_", " "),
-            f"{100 * guess:.0f}",
-            percent[BASE, WORDS],
-            *(f"{percent[name, WORDS]}, {percent[name, PICTURES]}" for name in models),
+        lines.append(
+            [
+                f"{category.split('_')[0]}, {kind}".replace("_", " "),
+                f"{100 * guess:.0f}",
+                percent[BASE, WORDS],
+                *(f"{percent[name, WORDS]}, {percent[name, PICTURES]}" for name in models),
+            ]
         )
-    console.print(shown)
+    print_table(["", "guess", "LLM", *models], lines)

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from llavit_lens.cli import Preset
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.benchmark import score
 from llavit_lens.miniature.recipe.presets import PRESETS
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.scenes import GRID, Scene, Thing, Truth
+from llavit_lens.options import Preset
 
 
 def scene_with(name: str, word: str) -> Truth:

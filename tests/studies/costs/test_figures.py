@@ -15,12 +15,12 @@ from llavit_lens.studies.costs.parameters_figure import draw_parameters
 
 
 @pytest.fixture(scope="module")
-def four() -> list[table_4.Row]:
+def four() -> list[table_4.ParameterRow]:
     return table_4.table_4()
 
 
 @pytest.fixture(scope="module")
-def five() -> list[table_5.Row]:
+def five() -> list[table_5.FlopRow]:
     return table_5.table_5()
 
 
@@ -35,7 +35,7 @@ def bar_lengths(figure: Figure, color: str) -> list[float]:
     return [b.get_width() * width for b in bars if to_hex(b.get_facecolor()) == color][1:]
 
 
-def test_table_4_is_drawn_to_scale(four: list[table_4.Row]) -> None:
+def test_table_4_is_drawn_to_scale(four: list[table_4.ParameterRow]) -> None:
     figure = draw_parameters(four)
     shown = lines(figure)
     assert "16.87, +11.7 %  (16.87, +11.7 %)" in shown
@@ -51,7 +51,7 @@ def test_table_4_is_drawn_to_scale(four: list[table_4.Row]) -> None:
     assert bar_lengths(figure, SECOND) == pytest.approx(tower)
 
 
-def test_table_5_is_drawn_to_scale(five: list[table_5.Row]) -> None:
+def test_table_5_is_drawn_to_scale(five: list[table_5.FlopRow]) -> None:
     figure = draw_flops(five, 1.447, 0.754)
     shown = " ".join(lines(figure))
     for row in five:
@@ -67,7 +67,7 @@ def test_table_5_is_drawn_to_scale(five: list[table_5.Row]) -> None:
 
 
 def test_nothing_leaves_the_page_or_overlaps(
-    four: list[table_4.Row], five: list[table_5.Row]
+    four: list[table_4.ParameterRow], five: list[table_5.FlopRow]
 ) -> None:
     for figure in (draw_parameters(four), draw_flops(five, 1.4, 0.7)):
         canvas = FigureCanvasAgg(figure)

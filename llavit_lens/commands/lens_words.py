@@ -1,0 +1,90 @@
+"""What the reports on words share: traces of one image, words of patches, a table of words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.figures.legible import printable
+from llavit_lens.images.open import open_image
+from llavit_lens.inputs import DEFAULT_PROMPT
+from llavit_lens.miniature.world.scenes import example_path, example_truth
+from llavit_lens.output import write_files
+from llavit_lens.vlm.load import load, vocabulary_size
+
+if TYPE_CHECKING:
+    from llavit_lens.images.layout import VisualLayout
+    from llavit_lens.results.words import Words
+    from llavit_lens.vlm.trace import Trace
+
+
+def traces_of_image(
+    image: Path | None, model: str, baseline: str | None, prompt: str | None, k: int
+) -> Iterator[tuple[str, Trace]]:
+    """Name and trace of each model, the baseline's first; one model is in memory at a time.
+
+    Args:
+        image, model, baseline, prompt, k: as `logit_lens_report`.
+
+    Raises:
+        LlavitLensError: as `logit_lens_report`.
+    """
+    opened = open_image(example_path() if image is None else image)  # before any slow loading
+    names = [model] if baseline is None else [baseline, model]
+    for name in names:
+        if (words := vocabulary_size(name)) is not None and k > words:
+            raise ConfigurationError(f"-k {k}: the vocabulary of {name} has {words} words")
+    for name in names:
+        yield name, load(name).trace(opened, prompt or DEFAULT_PROMPT)
+
+
+def words_of_example(layout: VisualLayout) -> list[frozenset[str] | None] | None:
+    """The true words of the first example scene's patches; None for a model with another grid."""
+    truth = example_truth()
+    if layout.grid != (truth.owner.shape,):
+        return None
+    return [
+        truth.words(int(row), int(col)) or None
+        for row, col in zip(layout.row, layout.col, strict=True)
+    ]
+
+
+def write_words(named_words: Sequence[tuple[str, Words]], out: Path) -> None:
+    """Write a table with one row for each model, lens, layer, patch and rank."""
+    tables = []
+    for name, words in named_words:
+        table = words.to_pandas()
+        table.insert(0, "model", name)
+        table.insert(1, "lens", words.kind)
+        tables.append(table)
+    write_files({out: pd.concat(tables, ignore_index=True)})
+
+
+def print_frequent(name: str, words: Words, k: int) -> None:
+    """Print, for each layer, the `k` words that most often come first, and on how many patches."""
+    cosine = words.kind == "input_similarity"
+    lens = "input similarity" if cosine else "logit lens"
+    on_image = words.layout.on_image
+    table = Table()
+    table.add_column("layer", justify="right")
+    table.add_column("most frequent (patches)")
+    table.add_column("mean cosine" if cosine else "mean probability", justify="right")
+    for layer, ids, values in zip(
+        words.layers, words.ids[:, on_image, 0], words.values[:, on_image, 0], strict=True
+    ):
+        frequent = Counter(ids.tolist()).most_common(k)
+        # Text, not str: a token such as [red] is no markup
+        cell = Text("  ".join(f"{printable(words.strings[i])} ({count})" for i, count in frequent))
+        table.add_row(str(layer), cell, f"{(values if cosine else np.exp(values)).mean():.3f}")
+    console = Console()
+    console.print(Text(f"{name}, {lens}: top words of {on_image.sum()} patches", style="bold"))
+    console.print(table)

@@ -1,0 +1,79 @@
+"""What `llavit-lens lens` and `analyses/logit_lens.py` do: words by layer, printed and drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llavit_lens.commands.arguments import parse_layers, parse_tile
+from llavit_lens.commands.lens_words import (
+    print_frequent,
+    traces_of_image,
+    words_of_example,
+    write_words,
+)
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.figures import draw_word_panels
+from llavit_lens.inputs import FIGURES, TABLES, check_out, is_figure
+from llavit_lens.lens.logit_lens import logit_lens
+from llavit_lens.output import print_file, write_files
+
+MOST_PANELS = 6  # layers that one figure shows side by side
+
+
+def logit_lens_report(
+    image: Path | None,
+    model: str,
+    baseline: str | None = None,
+    prompt: str | None = None,
+    layers: str | None = None,
+    k: int = 5,
+    out: Path | None = None,
+    tile: str | None = None,
+) -> None:
+    """Words of one image by the logit lens, for one model or two side by side.
+
+    Args:
+        image: the image; default: the first example scene, whose true words are then marked.
+        model, baseline: as `load` takes them.
+        prompt: what the models are asked.
+        layers: as `parse_layers`; default: input, middle and output for a figure, all for a table.
+        k: how many words of each patch a table holds, and how many are printed for each layer.
+        out: where to write, in the format of its suffix; default: only print.
+        tile: as `parse_tile`, of an image that the models see in several; default: all of it.
+
+    Raises:
+        LlavitLensError: an argument that makes no sense, or a model or image that cannot be read.
+    """
+    check_out(out, FIGURES + TABLES)
+    numbers = None if layers is None else parse_layers(layers)
+    draws = out is not None and is_figure(out)
+    if tile is not None and not draws:
+        raise ConfigurationError(
+            "--tile chooses what a picture shows: write one with --out words.png (a table with "
+            "--out words.csv has all tiles)"
+        )
+    tile_number = 0 if tile is None else parse_tile(tile)
+    named_words = []
+    for name, trace in traces_of_image(image, model, baseline, prompt, k):
+        if draws:
+            if layers is None:
+                numbers = [0, trace.n_layers // 2, trace.n_layers]
+            _check_panels(trace.n_layers + 1 if numbers is None else len(numbers))
+        named_words.append((name, logit_lens(trace, k, numbers)))
+    if out is not None and draws:
+        rows = [(name, [(words, layer) for layer in words.layers]) for name, words in named_words]
+        truth = words_of_example(named_words[0][1].layout) if image is None else None
+        write_files({out: draw_word_panels(rows, truth=truth, tile=tile_number)})
+    elif out is not None:
+        write_words(named_words, out)
+    for name, words in named_words:
+        print_frequent(name, words, k)
+    print_file(out)
+
+
+def _check_panels(layers: int) -> None:
+    if layers > MOST_PANELS:
+        raise ConfigurationError(
+            f"{layers} layers do not fit into one picture: choose at most {MOST_PANELS} with "
+            "--layers, or write a table with --out words.csv"
+        )
