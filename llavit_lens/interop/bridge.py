@@ -7,7 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.interventions.changes import is_changed
+from llavit_lens.interventions.attention_changes import is_changed
 from llavit_lens.model.hook_points import has_hooks
 from llavit_lens.vlm.hooks import hook_points
 from llavit_lens.vlm.vlm import VLM, require_vlm

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from torch import Tensor
 
-from llavit_lens.interventions.changes import Change, changed
+from llavit_lens.interventions.attention_changes import AttentionChange, changed
 from llavit_lens.interventions.passes import follow_passes
 from llavit_lens.vlm.acting import acting
 from llavit_lens.vlm.hooks import NamedHook, hook_points, set_hook
@@ -40,7 +40,7 @@ def ablate_visual_attention(
     require_vlm(vlm)
     chosen, some = layer_indices(vlm.decoder, layers), head_indices(vlm.decoder, heads)
     if some is None:
-        return changed(Change(vlm, chosen, causal=True, updates=False))
+        return changed(AttentionChange(vlm, chosen, causal=True, updates=False))
     return _silenced(vlm, chosen, some)
 
 

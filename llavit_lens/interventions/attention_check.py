@@ -16,7 +16,11 @@ from torch import Tensor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.open import ImageSource
 from llavit_lens.inputs import DEFAULT_PROMPT
-from llavit_lens.interventions.attended import Attended, changed_states, look_at_attention
+from llavit_lens.interventions.attention_probes import (
+    AttendedPairs,
+    changed_states,
+    look_at_attention,
+)
 from llavit_lens.vlm.expected_attention import Mode, expected_mask, sliding_windows, visual_mask
 from llavit_lens.vlm.vlm import VLM, require_vlm
 
@@ -102,7 +106,7 @@ def check_visual_attention(
     Three tests, which need no attention weights and so work with every backend:
 
     - every pair of tokens in every head: attention is made uniform, and the result of a token then
-      holds exactly zero of those that it does not attend to (see `vlm.attended`);
+      holds exactly zero of those that it does not attend to (see `attention_probes`);
     - with "eager" attention, the pattern says the same;
     - the embedding of one token is changed (of the last visual one, of text before and behind the
       picture), and no state that must not depend on it changes by a bit. This finds leaks outside
@@ -155,7 +159,7 @@ class _WrongPairs:
         self._heads: defaultdict[_Kind, set[int]] = defaultdict(set)
         self._examples: dict[_Kind, tuple[int, int]] = {}
 
-    def look(self, seen: Attended) -> None:
+    def look(self, seen: AttendedPairs) -> None:
         """Compare with what should be."""
         self.n_heads = len(seen.pairs)
         found_HLW, keys = seen.pairs, slice(seen.first, seen.first + seen.pairs.shape[-1])

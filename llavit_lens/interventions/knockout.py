@@ -11,7 +11,7 @@ from typing import Any
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.ablation import ablate_visual_attention
-from llavit_lens.interventions.changes import Change, changed
+from llavit_lens.interventions.attention_changes import AttentionChange, changed
 from llavit_lens.interventions.edges import Edge, Which, read_edges
 from llavit_lens.vlm.expected_attention import Mode
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
@@ -53,7 +53,7 @@ def knock_out(
             pass, a region that no layout tells how to find, or weights that are not zero.
     """
     require_vlm(vlm)
-    change = Change(
+    change = AttentionChange(
         vlm,
         layer_indices(vlm.decoder, layers),
         cut=read_edges(edges, which, keep_self),
@@ -91,5 +91,5 @@ def visual_attention(
     if mode not in own:
         raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join([*own, 'none'])}.")
     index = layer_indices(vlm.decoder, layers)
-    change = Change(vlm, index, updates=True, verify=verify, **own[mode])
+    change = AttentionChange(vlm, index, updates=True, verify=verify, **own[mode])
     return changed(change)

@@ -16,7 +16,7 @@ from llavit_lens.images.open import ImageSource
 from llavit_lens.images.regions import Box, Region, area_of, cells_of, shape_of
 from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.interventions.passes import Pass, follow_passes
-from llavit_lens.interventions.token_rows import Tokens, read_tokens, write_tokens
+from llavit_lens.interventions.token_rows import BatchTokens, read_tokens, write_tokens
 from llavit_lens.lens.text_tokens import check_position
 from llavit_lens.model.hook_points import PATTERN_HOOKS, ROTATED_HOOKS
 from llavit_lens.vlm.hooks import NamedHook, Names, select
@@ -75,7 +75,7 @@ def patch(
         )
     picture, prompt = source if isinstance(source, tuple) else (source, DEFAULT_PROMPT)
     prepared = vlm.prepare(picture, prompt)
-    place = _Places(prepared.layout, positions, from_region, to_region)
+    place = _PatchedTokens(prepared.layout, positions, from_region, to_region)
     chosen = select(names, vlm.hook_names)
     if not chosen:
         raise ConfigurationError("names holds no hook point: nothing would be patched")
@@ -83,12 +83,12 @@ def patch(
 
 
 @contextmanager
-def _patched(vlm: VLM, source: Prompt, place: _Places, chosen: list[str]) -> Iterator[None]:
+def _patched(vlm: VLM, source: Prompt, place: _PatchedTokens, chosen: list[str]) -> Iterator[None]:
     taken: dict[str, Tensor] = {}
     with follow_passes(vlm.model, vlm.image_token_id) as passes:
 
         def take(activation: Tensor, hook: NamedHook) -> None:
-            tokens = Tokens.of_samples([place.in_source(passes.current)])
+            tokens = BatchTokens.of_samples([place.in_source(passes.current)])
             taken[hook.name] = read_tokens(hook, activation, tokens, passes.current).detach()
 
         vlm.forward(source, logits_to_keep=1, fwd_hooks=[(chosen, take)])
@@ -98,7 +98,7 @@ def _patched(vlm: VLM, source: Prompt, place: _Places, chosen: list[str]) -> Ite
             if current.past:  # a step of a generation
                 return None
             per_row = place.in_target(current)
-            tokens = Tokens.of_samples(per_row)
+            tokens = BatchTokens.of_samples(per_row)
             new = taken[hook.name]
             if any(len(row) != len(new) for row in per_row):
                 raise ConfigurationError(
@@ -116,7 +116,7 @@ def _patched(vlm: VLM, source: Prompt, place: _Places, chosen: list[str]) -> Ite
             yield
 
 
-class _Places:
+class _PatchedTokens:
     """Which tokens are taken, and where they are put."""
 
     def __init__(

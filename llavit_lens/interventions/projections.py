@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.interventions.changes import Change, changed
+from llavit_lens.interventions.attention_changes import AttentionChange, changed
 from llavit_lens.vlm.acting import acting
 from llavit_lens.vlm.layers import Layers, layer_indices
 from llavit_lens.vlm.vlm import VLM, require_vlm
@@ -54,7 +54,7 @@ def text_projections(
 def _undone(vlm: VLM, layers: tuple[int, ...], wanted: set[str]) -> Iterator[None]:
     # a change that asks nothing of attention, but is known as one: no bridge is made inside, and no
     # prompt goes on that was cached outside
-    with changed(Change(vlm, layers)), acting(vlm.model) as actor:
+    with changed(AttentionChange(vlm, layers)), acting(vlm.model) as actor:
         for layer in layers:
             attention: Any = vlm.decoder.layers[layer].self_attn
             for name in attention.routed_projections:

@@ -1,4 +1,4 @@
-"""Activation patching: where a state restored from one picture brings back the answer to it.
+"""Sweeps of activation patching: where a state of one image brings back the answer to it.
 
 Also known as causal tracing (Meng et al. 2022, "Locating and editing factual associations in GPT").
 
@@ -20,7 +20,7 @@ from llavit_lens.images.open import ImageSource
 from llavit_lens.images.regions import Region
 from llavit_lens.interventions.passes import follow_passes
 from llavit_lens.interventions.restore_places import Place, PlaceKind, places_of
-from llavit_lens.interventions.token_rows import Tokens, write_tokens
+from llavit_lens.interventions.token_rows import BatchTokens, write_tokens
 from llavit_lens.model.hook_points import PATTERN_HOOKS, TEXT_HOOKS, VISUAL_HOOKS
 from llavit_lens.results.restore_map import RestoreMap
 from llavit_lens.vlm.answers import Answer, answer_tokens, log_prob_of_tokens
@@ -52,11 +52,12 @@ def restore_map(
     batch_size: int = 16,
     progress: bool = True,
 ) -> RestoreMap:
-    """The answer's log-probability on the corrupted picture with one state of the clean one.
+    """A sweep of activation patching (causal tracing) over layers and places: the answer's
+    log-probability on the corrupted image with one state of the clean one.
 
-    The corrupted picture is read once for each (layer, place); at that layer and these tokens the
-    activation is that of the pass over the clean picture. Passes of `batch_size` such readings each
-    are needed, layers * places / batch_size in all, and two for the pictures themselves.
+    The corrupted image is read once for each (layer, place); at that layer and these tokens the
+    activation is that of the pass over the clean image. The sweep takes layers * places /
+    batch_size passes, and two for the images themselves.
 
     Args:
         clean: the picture that has the answer.
@@ -77,71 +78,86 @@ def restore_map(
             sizes; an answer that is not likelier on the clean one by `LEAST_DIFFERENCE`.
     """
     require_vlm(vlm)
-    healthy, damaged = vlm.prepare(clean, prompt), vlm.prepare(corrupted, prompt)
-    _check_alike(healthy, damaged)
+    clean_prompt, corrupted_prompt = vlm.prepare(clean, prompt), vlm.prepare(corrupted, prompt)
+    _check_alike(clean_prompt, corrupted_prompt)
     if batch_size < 1:
         raise ConfigurationError(f"batch_size={batch_size}: give 1 or more")
     numbers = list(layer_indices(vlm.decoder, layers))
     names = [_name_of(point, layer) for layer in numbers]
-    found = places_of(vlm, damaged, places, window, objects)
-    tokens = answer_tokens(vlm, healthy, answer)
-
-    states: dict[str, Tensor] = {}
-
-    def keep(activation: Tensor, hook: NamedHook) -> None:
-        states[hook.name] = activation[0, : healthy.length].clone()
-
-    clean_log_prob = float(log_prob_of_tokens(vlm, healthy, tokens, fwd_hooks=[(names, keep)]))
-    corrupted_log_prob = float(log_prob_of_tokens(vlm, damaged, tokens))
-    if clean_log_prob - corrupted_log_prob < LEAST_DIFFERENCE:
-        raise ConfigurationError(
-            f"there is nothing to restore: log p(answer) is {clean_log_prob:.3f} on the clean "
-            f"picture and {corrupted_log_prob:.3f} on the corrupted one; choose an answer that the "
-            "clean picture makes likelier"
-        )
-
-    restored = np.empty((len(numbers), len(found)))
-    starts = range(0, len(found), batch_size)
-    passes = len(numbers) * len(starts)
-    console = Console(stderr=True)
-    if progress:
-        console.print(
-            f"{len(numbers)} layers x {len(found)} places = {len(numbers) * len(found)} "
-            f"restorations in {passes} passes"
-        )
-    with Progress(console=console, disable=not progress) as bar:
-        job = bar.add_task("restoring", total=passes)
-        for row, name in enumerate(names):
-            for start in starts:
-                chosen = found[start : start + batch_size]
-                restored[row, start : start + len(chosen)] = _restored(
-                    vlm, damaged, tokens, name, states[name], chosen
-                )
-                bar.advance(job)
+    groups = places_of(vlm, corrupted_prompt, places, window, objects)
+    tokens = answer_tokens(vlm, clean_prompt, answer)
+    clean_log_prob, states = _clean_pass(vlm, clean_prompt, tokens, names)
+    corrupted_log_prob = float(log_prob_of_tokens(vlm, corrupted_prompt, tokens))
+    _check_difference(clean_log_prob, corrupted_log_prob)
     return RestoreMap(
         point=point,
         layers=numbers,
         n_layers=vlm.decoder.n_layers,
-        places=found,
+        places=groups,
         window=window,
         clean=clean_log_prob,
         corrupted=corrupted_log_prob,
-        restored=restored,
-        layout=damaged.layout,
+        restored=_sweep(vlm, corrupted_prompt, tokens, states, groups, batch_size, progress),
+        layout=corrupted_prompt.layout,
         question=prompt,
         answer=answer if isinstance(answer, str) else vlm.tokenizer.decode(tokens),
-        last_token=healthy.length - 1,
+        last_token=clean_prompt.length - 1,
         model=vlm.name,
-        clean_image=healthy.image,
-        corrupted_image=damaged.image,
+        clean_image=clean_prompt.image,
+        corrupted_image=corrupted_prompt.image,
     )
+
+
+def _clean_pass(
+    vlm: VLM, prompt: Prompt, answer: Tensor, names: list[str]
+) -> tuple[float, dict[str, Tensor]]:
+    """log p(answer), and the activations [L, ...] of the prompt at these hook points."""
+    states: dict[str, Tensor] = {}
+
+    def keep(activation: Tensor, hook: NamedHook) -> None:
+        states[hook.name] = activation[0, : prompt.length].clone()
+
+    log_prob = float(log_prob_of_tokens(vlm, prompt, answer, fwd_hooks=[(names, keep)]))
+    return log_prob, {name: states[name] for name in names}
+
+
+def _sweep(
+    vlm: VLM,
+    prompt: Prompt,
+    answer: Tensor,
+    states: dict[str, Tensor],
+    places: list[Place],
+    batch_size: int,
+    progress: bool,
+) -> np.ndarray:
+    """float64 [states, places], log p(answer) with each of the states at each of the places."""
+    restored = np.empty((len(states), len(places)))
+    starts = range(0, len(places), batch_size)
+    passes = len(states) * len(starts)
+    console = Console(stderr=True)
+    if progress:
+        console.print(
+            f"{len(states)} layers x {len(places)} places = {restored.size} restorations in "
+            f"{passes} passes"
+        )
+    with Progress(console=console, disable=not progress) as bar:
+        job = bar.add_task("restoring", total=passes)
+        for row, (name, state) in enumerate(states.items()):
+            for start in starts:
+                batch = places[start : start + batch_size]
+                columns = slice(start, start + len(batch))
+                restored[row, columns] = _restored(vlm, prompt, answer, name, state, batch)
+                bar.advance(job)
+    return restored
 
 
 def _restored(
     vlm: VLM, prompt: Prompt, answer: Tensor, name: str, state: Tensor, places: list[Place]
 ) -> np.ndarray:
     """float64 [places], log p(answer) with the clean `state` [L, ...] at each of the places."""
-    tokens = Tokens.of_samples([torch.as_tensor(place.tokens, device="cpu") for place in places])
+    tokens = BatchTokens.of_samples(
+        [torch.as_tensor(place.tokens, device="cpu") for place in places]
+    )
     new = state[tokens.place.to(state.device)]
     with turn(vlm.model), follow_passes(vlm.model, vlm.image_token_id) as passes:
 
@@ -150,6 +166,15 @@ def _restored(
 
         log_probs = log_prob_of_tokens(vlm, prompt, answer, len(places), [(name, put)])
     return log_probs.numpy()
+
+
+def _check_difference(clean: float, corrupted: float) -> None:
+    if clean - corrupted < LEAST_DIFFERENCE:
+        raise ConfigurationError(
+            f"there is nothing to restore: log p(answer) is {clean:.3f} on the clean picture and "
+            f"{corrupted:.3f} on the corrupted one; choose an answer that the clean picture makes "
+            "likelier"
+        )
 
 
 def _check_alike(clean: Prompt, corrupted: Prompt) -> None:

@@ -18,7 +18,7 @@ from llavit_lens.vlm.hooks import NamedHook
 
 
 @dataclass(frozen=True)
-class Tokens:
+class BatchTokens:
     """M tokens of a batch.
 
     Attributes:
@@ -30,7 +30,7 @@ class Tokens:
     place: Tensor
 
     @classmethod
-    def of_samples(cls, places: list[Tensor]) -> Tokens:
+    def of_samples(cls, places: list[Tensor]) -> BatchTokens:
         """Of each sample the tokens at its places."""
         counts = torch.tensor([len(place) for place in places], device="cpu")
         return cls(
@@ -38,7 +38,7 @@ class Tokens:
         )
 
 
-def read_tokens(hook: NamedHook, activation: Tensor, tokens: Tokens, current: Pass) -> Tensor:
+def read_tokens(hook: NamedHook, activation: Tensor, tokens: BatchTokens, current: Pass) -> Tensor:
     """[M, ...], a copy: of scores and patterns [M, H, S], the rows of the tokens that attend.
 
     Args:
@@ -55,7 +55,7 @@ def read_tokens(hook: NamedHook, activation: Tensor, tokens: Tokens, current: Pa
 
 
 def write_tokens(
-    hook: NamedHook, activation: Tensor, tokens: Tokens, current: Pass, new: Tensor
+    hook: NamedHook, activation: Tensor, tokens: BatchTokens, current: Pass, new: Tensor
 ) -> Tensor:
     """The activation with `new` [M, ...] at the tokens; the given one stays as it is.
 
@@ -80,7 +80,7 @@ def write_tokens(
 
 
 def _by_token(
-    hook: NamedHook, activation: Tensor, tokens: Tokens, current: Pass
+    hook: NamedHook, activation: Tensor, tokens: BatchTokens, current: Pass
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """A view of the activation, and an index into it that picks the tokens."""
     sample, place = (index.to(activation.device) for index in (tokens.sample, tokens.place))

@@ -22,8 +22,8 @@ from tiny_vlm import LAYERS, plain_processor, tiled_vlm
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.interventions.attended import Attended, look_at_attention
 from llavit_lens.interventions.attention_check import check_visual_attention
+from llavit_lens.interventions.attention_probes import AttendedPairs, look_at_attention
 from llavit_lens.vlm.expected_attention import expected_mask, sliding_windows
 from llavit_lens.vlm.vlm import VLM
 
@@ -229,7 +229,7 @@ def test_windows_are_read_layer_by_layer() -> None:
     vlm = llava("qwen2-window")  # the first layer attends to everything
     reach: dict[int, int] = {}
 
-    def look(seen: Attended) -> None:
+    def look(seen: AttendedPairs) -> None:
         reach[seen.layer] = reach.get(seen.layer, 0) + int(seen.pairs[0, -1].sum())
 
     prepared = vlm.prepare(IMAGE, PROMPT)

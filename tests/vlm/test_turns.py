@@ -19,7 +19,7 @@ from tiny_vlm import tiny_vlm
 
 import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.interventions import changes
+from llavit_lens.interventions import attention_changes
 from llavit_lens.vlm import turns
 from llavit_lens.vlm.reading import Reading
 from llavit_lens.vlm.turns import reading_of
@@ -274,9 +274,9 @@ def test_what_fails_on_entry_leaves_nothing_open(vlm: VLM, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(changes._Changes, "_set_hooks_of_layer", interrupt)
+        patch.setattr(attention_changes._Changes, "_set_hooks_of_layer", interrupt)
         with pytest.raises(KeyboardInterrupt), ll.knock_out(vlm, "text->visual"):
             pass
-    assert not changes.is_changed(vlm.model)
+    assert not attention_changes.is_changed(vlm.model)
     with ThreadPoolExecutor(1) as pool:  # another thread is let in, and meets no hook
         assert torch.equal(pool.submit(vlm.run, tiny_image()).result(), before)

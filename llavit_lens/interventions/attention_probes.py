@@ -20,7 +20,7 @@ from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.vlm import VLM
 
 
-class Attended(NamedTuple):
+class AttendedPairs(NamedTuple):
     """Who attends to some of the keys, in one layer."""
 
     layer: int
@@ -33,7 +33,7 @@ class Attended(NamedTuple):
 
 
 @torch.no_grad()
-def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[Attended], None]) -> None:
+def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[AttendedPairs], None]) -> None:
     """Calls `look` until it has seen every pair of tokens in every head of every layer.
 
     Once by the results, in L / E passes, rounded up; with "eager" attention by the pattern as well.
@@ -54,10 +54,10 @@ def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[Attended], None]
 
         def see_result(z_BLHE: Tensor, where: NamedHook, keys: Tensor = keys) -> None:
             pairs = z_BLHE[0, :, :, : len(keys)].transpose(0, 1) != 0
-            look(Attended(where.layer(), False, int(keys[0]), pairs.cpu()))
+            look(AttendedPairs(where.layer(), False, int(keys[0]), pairs.cpu()))
 
         def see_pattern(pattern_BHLS: Tensor, where: NamedHook) -> None:
-            look(Attended(where.layer(), True, 0, (pattern_BHLS[0] != 0).cpu()))
+            look(AttendedPairs(where.layer(), True, 0, (pattern_BHLS[0] != 0).cpu()))
 
         hooks: list[tuple[Names, Hook]] = [
             ("blocks.*.attn.hook_rot_q", lambda q_BLHE, _: torch.zeros_like(q_BLHE)),

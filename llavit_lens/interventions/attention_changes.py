@@ -35,7 +35,7 @@ from llavit_lens.vlm.vlm import VLM
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
+class AttentionChange:
     """What one intervention asks of some layers.
 
     Attributes:
@@ -59,7 +59,7 @@ class Change:
 
 
 @contextmanager
-def changed(change: Change) -> Iterator[None]:
+def changed(change: AttentionChange) -> Iterator[None]:
     """Inside, the change is in force, together with all others of the same model.
 
     Raises:
@@ -89,13 +89,13 @@ class _Changes:
 
     def __init__(self, model: Any) -> None:
         self._decoder: Any = decoder_of(model)
-        self._open: list[Change] = []
+        self._open: list[AttentionChange] = []
         self._hooks = ExitStack()
         self._verified: set[tuple[int, bool]] = set()
         self._silent: set[tuple[int, bool]] = set()
         self._begin_pass()
 
-    def enter(self, change: Change) -> None:
+    def enter(self, change: AttentionChange) -> None:
         if not self._open:
             try:
                 self._set_hooks(change.vlm)
@@ -106,7 +106,7 @@ class _Changes:
         self._verified.clear()
         self._silent.clear()
 
-    def leave(self, change: Change) -> None:
+    def leave(self, change: AttentionChange) -> None:
         self._open.remove(change)
         if not self._open:
             self._close()
@@ -195,7 +195,7 @@ class _Changes:
         return after
 
     def _of_layer(
-        self, index: int, here: list[Change], module: Any, kwargs: dict[str, Any]
+        self, index: int, here: list[AttentionChange], module: Any, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
         """New arguments of a layer's attention."""
         current = self._passes.current
@@ -246,7 +246,7 @@ class _Changes:
         return as_allowed(mask, hidden_BLD.shape[1], past, keys, hidden_BLD.device)
 
     def _edited(
-        self, index: int, here: list[Change], mask: Any, kwargs: dict[str, Any]
+        self, index: int, here: list[AttentionChange], mask: Any, kwargs: dict[str, Any]
     ) -> tuple[Any, Tensor | None]:
         """The mask bool [B, H, L, M], or the given one where no edge of it changes, and which of
         its edges were added, if any."""
@@ -288,7 +288,7 @@ class _Changes:
                 stacklevel=2,
             )
 
-    def _columns(self, edges: Edges, change: Change, keys: Keys, own: Tensor) -> Tensor:
+    def _columns(self, edges: Edges, change: AttentionChange, keys: Keys, own: Tensor) -> Tensor:
         current = self._passes.current
         if change.add:
             _check_none_cached(current)
