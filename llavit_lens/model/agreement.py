@@ -14,10 +14,9 @@ from transformers import LlavaNextProcessor, LlavaProcessor
 
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model.chat import chat_prompt
-from llavit_lens.model.checkpoints.detect import HUGGING_FACE_TYPES
 from llavit_lens.model.llava_processors import check_tile_agreement, makes_tiles, merge_type_of
 from llavit_lens.model.tiles import are_pairs, tile_grid, token_order
-from llavit_lens.model.tower_rules import CLASS_TOKENS, check_layers
+from llavit_lens.model.tower_rules import CLASS_TOKENS, check_layers, check_tile_features
 
 _MOST_TIMES_THE_TOWER = 64
 """How many times the vision tower's square a processor may resize an image to."""
@@ -28,52 +27,79 @@ _LARGEST_PIXEL = 20.0
 
 
 def check_agreement(config: Any, processor: Any, name: str) -> None:
-    """Let the processor prepare one image, and compare what comes out with what the model takes.
+    """Look at the settings, let the processor prepare one image, and compare what comes out with
+    what the model takes.
 
     Args:
-        config: of the model. Of other families than LLaVA's and LLaViT's only the chat template is
-            tried.
+        config: of a LLaVA, LLaVA-NeXT or LLaViT.
         processor: what should belong to it.
         name: of the checkpoint, for messages.
 
     Raises:
         CheckpointError: they do not belong together, or the processor does not work.
-        ConfigurationError: the vision tower has no such layers.
+        ConfigurationError: the vision tower has no such layers, or tiles would keep class tokens.
     """
+    check_image_token(config, processor, name)
+    _check_prompt(config, processor, name)
+    try:
+        check_layers(config, config.vision_feature_layer)
+        check_tile_features(config, config.vision_feature_select_strategy)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from error
+    _check_settings(config, processor, name)
+    check_tile_agreement(config, processor, name)
+    image = _half_black_half_white(config.vision_config.image_size)
+    pixels, tokens, expected = _try_image(config, processor, name, image)
+    _check_pixels(config, pixels, name)
+    if expected is not None and tokens != expected:
+        raise CheckpointError(
+            f"{name}: model and processor do not belong together: of one image the model makes "
+            f"{expected} visual tokens (patch_size={config.vision_config.patch_size}, "
+            f"vision_feature_select_strategy={config.vision_feature_select_strategy!r}), and the "
+            f"processor expects {tokens} (patch_size={processor.patch_size}, "
+            f"vision_feature_select_strategy={processor.vision_feature_select_strategy!r}, "
+            f"num_additional_image_tokens={processor.num_additional_image_tokens})"
+        )
+
+
+def check_image_token(config: Any, processor: Any, name: str) -> None:
+    """Raise CheckpointError unless model and processor have the same id for visual tokens."""
     ids = [getattr(part, "image_token_id", None) for part in (config, processor)]
     if type(ids[0]) is not int or ids[0] != ids[1]:
         raise CheckpointError(
             f"{name}: model and processor do not belong together: their image tokens are "
             f"{ids[0]} and {ids[1]}"
         )
+
+
+def _check_prompt(config: Any, processor: Any, name: str) -> None:
+    """Raise CheckpointError unless it is a LLaVA's processor that writes one image as one token."""
     prompt = chat_prompt(processor, "What?", name)
-    if config.model_type not in HUGGING_FACE_TYPES:
-        return
     if not isinstance(processor, (LlavaProcessor, LlavaNextProcessor)):
         raise CheckpointError(
             f"{name}: a {config.model_type} model needs a processor of LLaVA, and this is a "
             f"{type(processor).__name__}; put the published processor_config.json beside it"
         )
-    count = prompt.count(processor.image_token)
+    count = 1 if prompt is None else prompt.count(processor.image_token)
     if count != 1:
         raise CheckpointError(
             f"{name}: its chat template writes the image token {processor.image_token} {count} "
             "times for one image, not once"
         )
+
+
+def _try_image(
+    config: Any, processor: Any, name: str, image: Image.Image
+) -> tuple[Tensor, int, int | None]:
+    """Pixel values of an image, the tokens that the processor makes of it, and those that the
+    model does (None for a tower that is not known here)."""
     try:
-        check_layers(config, config.vision_feature_layer)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{name}: {error}") from error
-    _check_settings(config, processor, name)
-    check_tile_agreement(config, processor, name)
-    tower = config.vision_config
-    image = _half_black_half_white(tower.image_size)
-    try:
-        # torch's default device may be another; what comes out is looked at
+        # torch's default device may be another; the pixel values are looked at
         with torch.device("cpu"), np.errstate(all="ignore"):
             inputs = processor(images=[image], text=[processor.image_token], return_tensors="pt")
         tokens = int((inputs["input_ids"] == processor.image_token_id).sum())
-        expected = _features(config, processor, inputs["pixel_values"], image)
+        pixels = inputs["pixel_values"]
+        return pixels, tokens, _features(config, processor, pixels, image)
     except LlavitLensError:
         raise
     except Exception as error:  # whatever its parts may raise over settings that make no sense
@@ -82,16 +108,6 @@ def check_agreement(config: Any, processor: Any, name: str) -> None:
             f"{one_line(error)}); compare its processor_config.json or preprocessor_config.json "
             "with the published checkpoint's"
         ) from error
-    _check_pixels(config, inputs["pixel_values"], name)
-    if expected is not None and tokens != expected:
-        raise CheckpointError(
-            f"{name}: model and processor do not belong together: of one image the model makes "
-            f"{expected} visual tokens (patch_size={tower.patch_size}, "
-            f"vision_feature_select_strategy={config.vision_feature_select_strategy!r}), and the "
-            f"processor expects {tokens} (patch_size={processor.patch_size}, "
-            f"vision_feature_select_strategy={processor.vision_feature_select_strategy!r}, "
-            f"num_additional_image_tokens={processor.num_additional_image_tokens})"
-        )
 
 
 def _check_settings(config: Any, processor: Any, name: str) -> None:

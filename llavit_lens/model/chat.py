@@ -24,20 +24,19 @@ _MOST_ADDED = 100_000
 _LARGEST_NUMBER = 1_000_000
 
 
-def chat_prompt(processor: Any, question: str, name: str) -> str:
-    """The question with its place for the image; LLaVA's plain form if there is no template.
+def chat_prompt(processor: Any, question: str, name: str) -> str | None:
+    """The question with its place for the image; None if there is no template.
 
     Args:
-        processor: with `image_token` and `chat_template`.
+        processor: with a `chat_template`.
         question: without the image token.
         name: of the checkpoint, for messages.
 
     Raises:
         CheckpointError: the template is broken, does not end, or writes without end.
     """
-    image_token = processor.image_token
     if processor.chat_template is None:
-        return f"USER: {image_token}\n{question} ASSISTANT:"
+        return None
     content = [{"type": "image"}, {"type": "text", "text": question}]
     messages = [{"role": "user", "content": content}]
     templates = processor.chat_template

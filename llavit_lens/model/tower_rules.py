@@ -45,16 +45,21 @@ def check_tower(config: Any, layers: Any = None, strategy: str | None = None) ->
     check_layers(config, chosen)
 
 
-def check_layers(config: Any, chosen: Any) -> None:
+def check_layers(config: Any, layers: Any) -> None:
     """Raise ConfigurationError unless the vision tower has these `vision_feature_layer`."""
-    depth = config.vision_config.num_hidden_layers
-    indices = list(chosen) if isinstance(chosen, (list, tuple)) else [chosen]
-    known = (type(index) is int and -depth - 1 <= index <= depth for index in indices)
-    if not indices or not all(known):
-        raise ConfigurationError(
-            f"vision_feature_layer={chosen!r}, but the vision tower has layers 0 to {depth}, "
-            f"or -{depth + 1} to -1."
-        )
+    fault = layer_fault(config.vision_config, layers)
+    if fault:
+        raise ConfigurationError(f"vision_feature_layer={layers!r}{fault}.")
+
+
+def layer_fault(tower: Any, layers: Any) -> str:
+    """Which layers a vision tower of config `tower` has, as the end of a message; "" if all
+    `layers`, one index or a list of them, are among these."""
+    depth = tower.num_hidden_layers
+    indices = list(layers) if isinstance(layers, (list, tuple)) else [layers]
+    if indices and all(type(index) is int and -depth - 1 <= index <= depth for index in indices):
+        return ""
+    return f", but the vision tower has layers 0 to {depth}, or -{depth + 1} to -1"
 
 
 def check_tile_features(config: Any, strategy: str) -> None:

@@ -25,7 +25,6 @@ from transformers import (
 from llavit_lens import inputs
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model import progress
-from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.checkpoints.detect import is_llava, read_config
 from llavit_lens.model.checkpoints.hub import local_folder
 from llavit_lens.model.checkpoints.key_names import refuse_faults
@@ -34,10 +33,10 @@ from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_f
 from llavit_lens.model.checkpoints.sizes import check_sizes
 from llavit_lens.model.checkpoints.small_files import check_small_files, generation_file
 from llavit_lens.model.checkpoints.source import Source, empty_model, open_source
-from llavit_lens.model.llava_processors import complete_processor
 from llavit_lens.model.quiet import quiet_transformers
-from llavit_lens.model.self_check import check_release
-from llavit_lens.vlm.overrides import follow, override
+from llavit_lens.vlm.families import family_of
+from llavit_lens.vlm.overrides import override
+from llavit_lens.vlm.validate import validate
 from llavit_lens.vlm.vlm import VLM
 
 _VISUAL_QKV = re.compile(r"\.self_attn\.[qkv]+_proj_visual\.(weight|bias)$")
@@ -93,7 +92,7 @@ def load(
             raise ConfigurationError(f"{name}: is no LLaVA; leave out base and vision_tower")
         config = _config(name, folder)
         processor = read_processor(name, folder)
-        complete_processor(processor, config)
+        family_of(config).complete_processor(processor, config)
         _agree(config, processor, config_overrides, name)
         model = _of_transformers(name, folder, config, options)
     try:
@@ -105,7 +104,7 @@ def load(
         ) from error
     # The Hub's cache keeps every commit in a folder of its own.
     revision = folder.name if folder.parent.name == "snapshots" else None
-    return VLM(model, processor, name, revision)
+    return VLM(model, processor, name, revision, validated=True)
 
 
 def demo_names() -> list[str]:
@@ -138,10 +137,8 @@ def vocabulary_size(name: str | Path) -> int | None:
 
 def _agree(config: Any, processor: Any, overrides: dict[str, Any], name: str) -> None:
     """Apply the overrides to both, and see before the weights are read whether they fit."""
-    override(config, overrides, name)
-    follow(processor, config, overrides, name)
-    check_agreement(config, processor, name)
-    check_release(config.get_text_config().model_type)
+    override(config, processor, overrides, name)
+    validate(config, processor, name)
 
 
 def _of_source(name: str, source: Source, options: dict[str, Any]) -> Any:

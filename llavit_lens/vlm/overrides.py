@@ -1,20 +1,14 @@
-"""Switches of a model's config set while it is loaded, and its processor made to follow."""
+"""Fields of a model's config that are set while it is loaded."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
-from transformers import LlavaProcessor
 
 from llavit_lens.errors import ConfigurationError, one_line
-from llavit_lens.model import LlavitConfig, LlavitProcessor
-from llavit_lens.model.checkpoints.detect import HUGGING_FACE_TYPES
-from llavit_lens.model.tower_rules import token_settings
+from llavit_lens.vlm.families import family_of
 
-_LLAVIT_SWITCHES = frozenset(LlavitConfig.__annotations__)
-_TILING = ("mm_patch_merge_type", "image_grid_pinpoints")
-_RESOLUTION = ("image_aspect_ratio", *_TILING)
 _BY_HAND = (
     "load the model with transformers' from_pretrained and give it to "
     "ll.VLM(model, processor, name)"
@@ -31,58 +25,28 @@ _INSTEAD = {
 }
 """What `from_pretrained` takes and `load` does not: what to do instead."""
 
-_STRATEGY = "vision_feature_select_strategy"
 
-
-def override(config: Any, overrides: dict[str, Any], name: str) -> None:
-    """Set fields of the config of the model `name`.
+def override(config: Any, processor: Any, overrides: dict[str, Any], name: str) -> None:
+    """Set fields of the config of the model `name`, and make its processor follow.
 
     Raises:
-        ConfigurationError: a field that it does not have, or a value that makes no sense.
+        ConfigurationError: a field that it does not have, a value that makes no sense, or one that
+            the processor cannot follow.
     """
-    known = config.to_dict()  # not all attributes: others are methods, or follow from these
+    fields = config.to_dict()  # not all attributes: others are methods, or follow from these
     for key in overrides:
         if key in _INSTEAD:
             raise ConfigurationError(f"{name}: load has no {key}; {_INSTEAD[key]}")
-    unknown = [key for key in overrides if key not in known]
+    family, unknown = family_of(config), [key for key in overrides if key not in fields]
     if unknown:
-        message = f"{name}: a {config.model_type} model has no switch {', '.join(unknown)}"
-        if config.model_type in HUGGING_FACE_TYPES and _LLAVIT_SWITCHES.issuperset(unknown):
-            message += f", but LLaViT has; run `llavit-lens convert {name} OUT` first and load OUT"
-        raise ConfigurationError(message)
+        raise ConfigurationError(
+            f"{name}: a {config.model_type} model has no switch {', '.join(unknown)}"
+            f"{family.advise(unknown, name)}"
+        )
     try:
         for key, value in overrides.items():
             setattr(config, key, value)
         config.validate()
     except (StrictDataclassError, TypeError, ValueError) as error:
         raise ConfigurationError(f"{name}: {one_line(error)}") from error
-    idle = [key for key in _TILING if key in overrides]
-    if idle and not getattr(config, "has_tiles", True):
-        raise ConfigurationError(
-            f"{name}: {', '.join(idle)} would change nothing without tiles; set "
-            "image_aspect_ratio='anyres' too"
-        )
-
-
-def follow(processor: Any, config: Any, overrides: dict[str, Any], name: str) -> None:
-    """Pixels and number of image tokens as the overridden config wants them.
-
-    Raises:
-        ConfigurationError: the processor cannot make them.
-    """
-    if any(key in _RESOLUTION for key in overrides):
-        if isinstance(processor, LlavitProcessor):
-            processor.set_resolution(config)
-        elif isinstance(config, LlavitConfig):
-            raise ConfigurationError(
-                f"{name}: has a {type(processor).__name__}, which takes pictures in one way "
-                f"only; leave out {', '.join(key for key in _RESOLUTION if key in overrides)}, or "
-                "save a LlavitProcessor beside the model"
-            )
-    if _STRATEGY in overrides:
-        if not isinstance(processor, LlavaProcessor):
-            raise ConfigurationError(
-                f"{name}: its {type(processor).__name__} cannot follow {_STRATEGY}; leave it out"
-            )
-        for key, value in token_settings(config).items():
-            setattr(processor, key, value)
+    family.follow(processor, config, list(overrides), name)

@@ -16,24 +16,23 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import ImageSource, open_oriented, pixel_sha256
 from llavit_lens.inputs import DEFAULT_PROMPT, check_text
-from llavit_lens.model.agreement import check_agreement
-from llavit_lens.model.chat import chat_prompt
-from llavit_lens.model.self_check import check_release
 from llavit_lens.rows import VisualAttention
 from llavit_lens.version import __version__
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.decoder import Decoder, decoder_of
+from llavit_lens.vlm.families import family_of
+from llavit_lens.vlm.families.family import Family, image_token_id
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
-from llavit_lens.vlm.layout import layout_of
 from llavit_lens.vlm.length import check_characters, check_length
 from llavit_lens.vlm.prompt import Prompt, collate
 from llavit_lens.vlm.reading import Reading
 from llavit_lens.vlm.readout import ReadoutCache
 from llavit_lens.vlm.trace import Trace, record_residual_stream, what
 from llavit_lens.vlm.turns import check_none_open, turn
+from llavit_lens.vlm.validate import validate
 
 
 class VLM:
@@ -46,16 +45,30 @@ class VLM:
         revision: commit of the Hub repository, None for local files.
     """
 
-    def __init__(self, model: Any, processor: Any, name: str, revision: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        name: str,
+        revision: str | None = None,
+        *,
+        validated: bool = False,
+    ) -> None:
+        """Take a model as it is.
+
+        `validated` says that `validate` has passed for its config and processor already.
+
+        Raises:
+            CheckpointError, ConfigurationError: as `validate`; or weights that are NaN or infinite.
+        """
         self.model = model.eval()
         self.processor = processor
         self.name = name
         self.revision = revision
-        check_release(model.config.get_text_config().model_type)
-        check_agreement(model.config, processor, name)
+        if not validated:
+            validate(model.config, processor, name)
         check_weights(model, name)
         self._readouts = ReadoutCache()
-        self.image_token_id: int = processor.image_token_id
 
     def __setattr__(self, name: str, value: Any) -> None:
         if (
@@ -64,9 +77,24 @@ class VLM:
             and decoder_of(value) is not decoder_of(self.model)
         ):
             check_none_open(self.model)
-            check_agreement(value.config, self.processor, self.name)
+            validate(value.config, self.processor, self.name)
             check_weights(value, self.name)
         super().__setattr__(name, value)
+
+    @property
+    def family(self) -> Family:
+        """What is known of models that are built like this one."""
+        return family_of(self.model.config)
+
+    @property
+    def image_token_id(self) -> int:
+        """The id that stands for one visual token in `input_ids`."""
+        return image_token_id(self.model.config)
+
+    @property
+    def visual_attention(self) -> VisualAttention:
+        """What visual tokens attend to by the model's own design, without interventions."""
+        return self.family.visual_attention(self.model.config)
 
     @property
     def device(self) -> torch.device:
@@ -85,12 +113,7 @@ class VLM:
         Raises:
             ConfigurationError: the model is not built the usual way, or PEFT has wrapped it.
         """
-        return Decoder.of(self.model)
-
-    @property
-    def visual_attention(self) -> VisualAttention:
-        """What visual tokens attend to among themselves, by the model's config."""
-        return getattr(self.model.config, "visual_attention", "causal")
+        return self.family.decoder(self.model)
 
     @property
     def tokenizer(self) -> Any:
@@ -100,7 +123,7 @@ class VLM:
         """The question in the model's chat format, with its place for the image.
 
         A prompt that already holds the image token is returned as it is; without a chat template
-        LLaVA's plain form is used.
+        the plain form of the model's family is used.
         """
         if not isinstance(prompt, str):
             raise ConfigurationError(
@@ -109,7 +132,7 @@ class VLM:
         check_text(prompt, "the prompt")
         if self.processor.image_token in prompt:
             return prompt
-        return chat_prompt(self.processor, prompt, self.name)
+        return self.family.prompt(self.processor, prompt, self.name)
 
     def trace(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Trace:
         """One forward pass; keeps the residual stream at the visual tokens.
@@ -304,7 +327,7 @@ class VLM:
         """
         picture, orientation = open_oriented(image)
         (text,), inputs = self.process([picture], [prompt])
-        layout = layout_of(inputs, self.processor, self.image_token_id, picture.size)
+        layout = self.family.layout(inputs, self.processor, self.model.config, picture.size)
         layout = replace(layout, orientation=orientation)
         return Prompt(text=text, image=picture, inputs=inputs, layout=layout)
 

@@ -169,11 +169,11 @@ def test_a_debugger_goes_on_tracing_in_a_template() -> None:
     assert "<template>" in seen
 
 
-def test_a_question_is_put_into_the_template_or_the_plain_form() -> None:
+def test_a_question_is_put_into_the_template_if_there_is_one() -> None:
     processor = tiny_processor()
     assert chat_prompt(processor, "Why?", "x") == "USER: <image>\nWhy? ASSISTANT:"
     processor.chat_template = None
-    assert chat_prompt(processor, "Why?", "x") == "USER: <image>\nWhy? ASSISTANT:"
+    assert chat_prompt(processor, "Why?", "x") is None
 
 
 def test_sizes_that_no_weights_have() -> None:

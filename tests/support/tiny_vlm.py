@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -37,6 +38,11 @@ def plain_processor() -> LlavaProcessor:
         num_additional_image_tokens=parts.num_additional_image_tokens,
         chat_template=parts.chat_template,
     )
+
+
+def config_of(processor: Any) -> SimpleNamespace:
+    """What a layout reads of the config of the model that a processor belongs to."""
+    return SimpleNamespace(image_token_id=processor.image_token_id)
 
 
 def tiny_vlm(family: str) -> VLM:

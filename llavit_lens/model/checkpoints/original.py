@@ -16,6 +16,7 @@ from transformers import (
 from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.checkpoints.find_tower import Tower
 from llavit_lens.model.tiles import MERGE_TYPES
+from llavit_lens.model.tower_rules import layer_fault
 
 _FAMILY_BY_TYPE = {
     "llava": "llama",  # what LLaVA-1.5 called itself before "llava_llama"
@@ -158,11 +159,11 @@ def feature_settings(
             "vision_feature_layer": -1 if own_tower else -2,
             "vision_feature_select_strategy": "full",
         }
-    layer, depth = fields.get("mm_vision_select_layer", -2), tower.config.num_hidden_layers
-    if type(layer) is not int or not -depth - 1 <= layer <= depth:
+    layer = fields.get("mm_vision_select_layer", -2)
+    fault = layer_fault(tower.config, [layer])
+    if fault:
         raise CheckpointError(
-            f"{name}: mm_vision_select_layer={layer!r}, but the vision tower has layers 0 to "
-            f"{depth}, or -{depth + 1} to -1; correct its config.json"
+            f"{name}: mm_vision_select_layer={layer!r}{fault}; correct its config.json"
         )
     patches_only = fields.get("mm_vision_select_feature", "patch") == "patch"
     if not patches_only and merge_type(fields) is not None:

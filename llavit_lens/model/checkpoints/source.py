@@ -44,7 +44,6 @@ from llavit_lens.model.checkpoints.small_files import generation_file
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.llava_processors import complete_processor
 from llavit_lens.model.processing import LlavitProcessor
-from llavit_lens.model.tower_rules import check_tile_features
 
 _HEAD = "lm_head.weight"
 
@@ -126,7 +125,6 @@ def _hugging_face(found: CheckpointFolder) -> Source:
     check_sizes(name, found.fields, found_tensors)
     with _made_sense_of(name):
         config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
-        check_tile_features(config, config.vision_feature_select_strategy)
         model = empty_model(config)
     processor = read_processor(name, found.path)
     with _made_sense_of(name):

@@ -15,8 +15,9 @@ from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import Source, empty_model
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.decoders import DECODERS
-from llavit_lens.model.llava_processors import check_tile_agreement, resolution_of
+from llavit_lens.model.llava_processors import resolution_of
 from llavit_lens.model.processing import LlavitProcessor
+from llavit_lens.model.tower_rules import layer_fault
 from llavit_lens.rows import LOCAL_AND_GLOBAL, ROWS, Row
 
 PLAIN = "llava"
@@ -53,12 +54,15 @@ def retarget(
     Visual QKV start as copies of the text ones (Sec. 3.1). More vision layers widen the projector
     by zeros: its output stays what it was, and training finds the rest.
 
+    Args:
+        source: of which model and processor belong together (`check_agreement`).
+        to: a row of `ROWS`, or PLAIN.
+        separate_visual_qkv, visual_attention, vision_feature_layer: instead of the row's.
+
     Raises:
         ConfigurationError: an unknown row or switch, a decoder family that is not served, or a
             change that the weights do not define.
-        CheckpointError: model and processor cut pictures into different tiles.
     """
-    check_tile_agreement(source.config, source.processor, source.name)
     if to == PLAIN:
         if (separate_visual_qkv, visual_attention, vision_feature_layer) != (None, None, None):
             raise ConfigurationError(f"--to {PLAIN} has no switches; choose a row of LLaViT")
@@ -149,12 +153,9 @@ def _layers(source: Source, row: Row, given: int | list[int] | None) -> int | li
         chosen = list(LOCAL_AND_GLOBAL)
     else:
         chosen = current
-    layers = [chosen] if isinstance(chosen, int) else list(chosen)
-    if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
-        raise ConfigurationError(
-            f"{source.name}: vision_feature_layer={chosen}, but the vision tower has layers 0 to "
-            f"{depth}, or -{depth + 1} to -1"
-        )
+    fault = layer_fault(source.config.vision_config, chosen)
+    if fault:
+        raise ConfigurationError(f"{source.name}: vision_feature_layer={chosen}{fault}")
     absent = set(_indices(source.config, current)) - set(_indices(source.config, chosen))
     if absent:
         raise ConfigurationError(

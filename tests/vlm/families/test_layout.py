@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tiny import IMAGE_SIZE, PATCH_SIZE, PROMPT, tiny_image, tiny_processor
-from tiny_vlm import plain_processor
+from tiny_vlm import config_of, plain_processor
 from transformers import CLIPImageProcessorPil, LlavaProcessor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
-from llavit_lens.vlm.layout import layout_of
+from llavit_lens.vlm.families.llava_like import layout_of
 
 SIDE = {"height": IMAGE_SIZE, "width": IMAGE_SIZE}
 CROP = {"size": {"shortest_edge": IMAGE_SIZE}, "crop_size": SIDE}
@@ -49,7 +49,7 @@ styles = st.sampled_from(sorted(STYLES))
 def see(processor: LlavaProcessor, image: Image.Image) -> tuple[VisualLayout, np.ndarray]:
     """Layout, and what each grid cell of the processed image holds: [n, values]."""
     inputs = processor(images=image, text=PROMPT, return_tensors="pt")
-    layout = layout_of(inputs, processor, processor.image_token_id, image.size)
+    layout = layout_of(inputs, processor, config_of(processor), image.size)
     (rows, cols), p = layout.grid[0], PATCH_SIZE
     pixels = inputs["pixel_values"][0, :, : rows * p, : cols * p].numpy()
     cells = pixels.reshape(3, rows, p, cols, p).transpose(1, 3, 0, 2, 4)
@@ -111,7 +111,7 @@ def test_boxes_of_a_landscape_by_hand() -> None:
 def test_positions_are_the_placeholders_in_order() -> None:
     processor = plain_processor()
     inputs = processor(images=tiny_image(), text=PROMPT, return_tensors="pt")
-    layout = layout_of(inputs, processor, processor.image_token_id, (40, 30))
+    layout = layout_of(inputs, processor, config_of(processor), (40, 30))
     ids = inputs["input_ids"][0]
     assert layout.positions.tolist() == (ids == processor.image_token_id).nonzero()[:, 0].tolist()
     assert list(zip(layout.row.tolist(), layout.col.tolist(), strict=True)) == [
@@ -126,7 +126,7 @@ def test_token_types_and_placeholder_ids_agree() -> None:
         layout_of(
             processor(images=tiny_image(), text=PROMPT, return_tensors="pt"),
             processor,
-            processor.image_token_id,
+            config_of(processor),
             (40, 30),
         )
         for processor in (typed, plain)
@@ -139,7 +139,7 @@ def test_class_token_of_the_full_strategy_lies_nowhere() -> None:
     processor.vision_feature_select_strategy = "full"
     inputs = processor(images=tiny_image(), text=PROMPT, return_tensors="pt")
     visual = (inputs["input_ids"][0] == processor.image_token_id).nonzero()[:, 0].tolist()
-    layout = layout_of(inputs, processor, processor.image_token_id, (40, 30))
+    layout = layout_of(inputs, processor, config_of(processor), (40, 30))
     assert len(visual) == 17
     assert layout.positions.tolist() == visual[1:]
 
@@ -149,7 +149,7 @@ def test_a_grid_that_does_not_fit_is_an_error() -> None:
     inputs = processor(images=tiny_image(), text=PROMPT, return_tensors="pt")
     processor.patch_size = 14
     with pytest.raises(ConfigurationError, match="16 visual tokens do not fill a grid of 2 x 2"):
-        layout_of(inputs, processor, processor.image_token_id, (40, 30))
+        layout_of(inputs, processor, config_of(processor), (40, 30))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_unknown_ways_of_resizing_are_refused(options: dict[str, Any]) -> None:
     processor = processor_with(**options)
     inputs = plain_processor()(images=tiny_image(), text=PROMPT, return_tensors="pt")
     with pytest.raises(ConfigurationError):
-        layout_of(inputs, processor, processor.image_token_id, (40, 30))
+        layout_of(inputs, processor, config_of(processor), (40, 30))
 
 
 def test_tiled_pixel_values_are_refused() -> None:
@@ -172,7 +172,7 @@ def test_tiled_pixel_values_are_refused() -> None:
     inputs = dict(processor(images=tiny_image(), text=PROMPT, return_tensors="pt"))
     inputs["pixel_values"] = torch.zeros(1, 5, 3, 28, 28)
     with pytest.raises(ConfigurationError, match="not known"):
-        layout_of(inputs, processor, processor.image_token_id, (40, 30))
+        layout_of(inputs, processor, config_of(processor), (40, 30))
 
 
 def test_index_finds_cells_and_names_what_is_not_there() -> None:

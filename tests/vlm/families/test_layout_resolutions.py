@@ -29,13 +29,13 @@ from tiny import (
     tiny_processor,
     tiny_tile_processor,
 )
-from tiny_vlm import TILED, tiled_vlm
+from tiny_vlm import TILED, config_of, tiled_vlm
 from transformers import LlavaNextImageProcessorPil, LlavaNextProcessor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.model import LlavitConfig, LlavitProcessor
-from llavit_lens.vlm.layout import layout_of
+from llavit_lens.vlm.families.llava_like import layout_of
 
 MORE_PINPOINTS = [*PINPOINTS, [28, 28], [84, 84], [28, 112], [112, 56]]
 # every patch of every tile is a token
@@ -81,7 +81,7 @@ def ends_rows(name: str) -> bool:
 def see(processor: Any, image: Image.Image) -> tuple[VisualLayout, np.ndarray]:
     """Layout, and what each of its tokens holds of the processed picture: [n, values]."""
     inputs = processor(images=image, text=PROMPT, return_tensors="pt")
-    layout = layout_of(inputs, processor, processor.image_token_id, image.size)
+    layout = layout_of(inputs, processor, config_of(processor), image.size)
     pixels = inputs["pixel_values"][0].numpy()[..., :IMAGE_SIZE, :IMAGE_SIZE]
     tiles = pixels.reshape(-1, 3, 4, PATCH_SIZE, 4, PATCH_SIZE).transpose(0, 2, 4, 1, 3, 5)
     return layout, tiles[layout.tile, layout.row, layout.col].reshape(len(layout), -1)
@@ -191,7 +191,7 @@ def test_tokens_are_the_models(size: tuple[int, int], name: str) -> None:
     """Every image token is a patch or a newline, and newlines end rows."""
     processor = PROCESSORS[name]
     inputs = processor(images=Image.new("RGB", size), text=PROMPT, return_tensors="pt")
-    layout = layout_of(inputs, processor, processor.image_token_id, size)
+    layout = layout_of(inputs, processor, config_of(processor), size)
     visual = (inputs["input_ids"][0] == processor.image_token_id).nonzero()[:, 0].tolist()
     assert sorted([*layout.positions.tolist(), *layout.off_image.tolist()]) == visual
     assert layout.positions[:PATCHES].tolist() == visual[:PATCHES]  # the base tile comes first
@@ -303,14 +303,14 @@ def test_a_layout_that_does_not_fit_is_one_error(fault: str) -> None:
     inputs, processor = spoil(SPOILED[fault])
     if fault == "a token too few":  # of the picture's own
         visual = (inputs["input_ids"][0] == processor.image_token_id).nonzero()[-1]
-        inputs["mm_token_type_ids"][0, visual] = 0
+        inputs["input_ids"][0, visual] = 0
     with pytest.raises(ConfigurationError):
-        layout_of(inputs, processor, processor.image_token_id, (60, 60))
+        layout_of(inputs, processor, config_of(processor), (60, 60))
 
 
 def test_the_sound_layout_is_none() -> None:
     inputs, processor = spoil(lambda *_: None)
-    assert len(layout_of(inputs, processor, processor.image_token_id, (60, 60)).grid) == 5
+    assert len(layout_of(inputs, processor, config_of(processor), (60, 60)).grid) == 5
 
 
 def test_an_unknown_family_with_llava_nexts_tiles_is_refused() -> None:
@@ -322,7 +322,7 @@ def test_an_unknown_family_with_llava_nexts_tiles_is_refused() -> None:
         patch_size = PATCH_SIZE
 
     with pytest.raises(ConfigurationError, match="not known here"):
-        layout_of(inputs, Other(), processor.image_token_id, (60, 60))
+        layout_of(inputs, Other(), config_of(processor), (60, 60))
     assert isinstance(PROCESSORS["llava_next"], LlavaNextProcessor)
 
 
@@ -352,10 +352,10 @@ def test_padding_that_torchvision_puts_elsewhere_is_refused() -> None:
     stand_in = copy.copy(processor)
     stand_in.image_processor = CLIPImageProcessor()
     with pytest.raises(ConfigurationError, match="use CLIPImageProcessorPil"):
-        layout_of(inputs, stand_in, processor.image_token_id, (40, 30))
+        layout_of(inputs, stand_in, config_of(processor), (40, 30))
     processor.image_processor.size = {"shortest_edge": 18}
     inputs = processor(images=tiny_image(), text=PROMPT, return_tensors="pt")
-    layout_of(inputs, stand_in, processor.image_token_id, (40, 30))
+    layout_of(inputs, stand_in, config_of(processor), (40, 30))
 
 
 def test_parts_of_a_picture_by_tile() -> None:

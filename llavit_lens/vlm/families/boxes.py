@@ -1,4 +1,4 @@
-"""From pixels that the vision tower sees back to pixels of the original picture.
+"""From pixels that the vision tower sees back to pixels of the original image.
 
 An image processor resizes, pads and crops each axis on its own, so one `Axis` for the width and
 one for the height say all. Where it did something that is not known here, that is an error: a box
@@ -18,7 +18,7 @@ from llavit_lens.errors import ConfigurationError
 
 class Axis(NamedTuple):
     """Width or height: edge x of what the model sees is edge (x + shift) * size / resized - bar of
-    the original picture, if that is a place within 0 … length."""
+    the original image, if that is a place within 0 … length."""
 
     shift: int
     """Pixels cut off (or, negative, added as padding) before the first one, after the resize."""
@@ -29,15 +29,15 @@ class Axis(NamedTuple):
     bar: int
     """Padding before the first pixel, before the resize."""
     length: int
-    """Pixels of the original picture."""
+    """Pixels of the original image."""
 
     def original(self, edges: np.ndarray) -> np.ndarray:
-        """Edges in pixels of the original picture; those in padding lie on the picture's border."""
+        """Edges in pixels of the original image; those in padding lie on the image's border."""
         return np.clip((edges + self.shift) * self.size / self.resized - self.bar, 0, self.length)
 
 
 def boxes_of(left: np.ndarray, top: np.ndarray, patch: int, across: Axis, down: Axis) -> np.ndarray:
-    """(left, top, right, bottom) of square cells in the original picture: float64 [n, 4].
+    """(left, top, right, bottom) of square cells in the original image: float64 [n, 4].
 
     Args:
         left, top: int64 [n], corners of the cells in what the model sees.
@@ -47,14 +47,14 @@ def boxes_of(left: np.ndarray, top: np.ndarray, patch: int, across: Axis, down: 
     return np.stack([axis.original(edge) for edge, axis in edges], axis=1)
 
 
-def whole_picture(
+def whole_image(
     image_processor: Any, image_size: tuple[int, int], seen_size: tuple[int, int]
 ) -> tuple[Axis, Axis]:
-    """Axes of a picture seen in one piece: padded to a square (LLaVA), resized, cropped.
+    """Axes of a image seen in one piece: padded to a square (LLaVA), resized, cropped.
 
     Args:
         image_processor: the one that made the pixels.
-        image_size: (width, height) of the picture.
+        image_size: (width, height) of the image.
         seen_size: (width, height) of the pixels made of it.
 
     Raises:
@@ -80,7 +80,7 @@ def whole_picture(
             f"{name} pads {resized} to {seen_size} pixels, and where is known of transformers' "
             f"Pillow version only; use {name}Pil"
         )
-    # The shift is a floor, also where the crop is larger than the picture (zero padding).
+    # The shift is a floor, also where the crop is larger than the image (zero padding).
     across, down = (
         Axis((to - seen) // 2, before, to, (before - length) // 2, length)
         for length, before, to, seen in zip(image_size, size, resized, seen_size, strict=True)
@@ -89,7 +89,7 @@ def whole_picture(
 
 
 def stretched(image_size: tuple[int, int], seen_size: tuple[int, int]) -> tuple[Axis, Axis]:
-    """Axes of a picture resized to `seen_size` without regard to its shape. (width, height) all."""
+    """Axes of a image resized to `seen_size` without regard to its shape. (width, height) all."""
     across, down = (
         Axis(0, length, seen, 0, length) for length, seen in zip(image_size, seen_size, strict=True)
     )
@@ -97,11 +97,11 @@ def stretched(image_size: tuple[int, int], seen_size: tuple[int, int]) -> tuple[
 
 
 def grid_of_tiles(image_size: tuple[int, int], grid_size: tuple[int, int]) -> tuple[Axis, Axis]:
-    """Axes of a picture that was fitted into `grid_size` pixels and padded around (LLaVA-NeXT).
+    """Axes of a image that was fitted into `grid_size` pixels and padded around (LLaVA-NeXT).
 
     Both are (width, height).
     """
-    # transformers' own rounding, told by a picture of this size that holds nothing
+    # transformers' own rounding, told by a image of this size that holds nothing
     nothing = np.broadcast_to(np.uint8(0), (3, *image_size[::-1]))
     resized = get_patch_output_size(nothing, grid_size[::-1], ChannelDimension.FIRST)[::-1]
     across, down = (

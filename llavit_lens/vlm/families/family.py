@@ -1,0 +1,98 @@
+"""What the rest of the package has to know of a family of models: one `Family` says it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.images.layout import VisualLayout
+from llavit_lens.model.chat import chat_prompt
+from llavit_lens.rows import VisualAttention
+from llavit_lens.vlm.decoder import Decoder
+
+LayoutFunction = Callable[[Mapping[str, Any], Any, Any, tuple[int, int]], VisualLayout]
+"""(inputs, processor, config, image_size) -> where the visual tokens of one image lie.
+
+    inputs: what the processor returned for one prompt with one image, on any device.
+    processor: the one that made them.
+    config: of the model.
+    image_size: (width, height) of the original image.
+
+Raises ConfigurationError where the tokens are not those of such an image.
+"""
+
+
+def _nothing(*_: Any) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models that are built alike.
+
+    Attributes:
+        model_types: `model_type` of their configs.
+        layout: where visual tokens lie.
+        validate: (config, processor, name) -> None; raises LlavitLensError for a model and a
+            processor that do not belong together. `name` is the checkpoint's, for messages.
+        plain_prompt: what a question becomes where there is no chat template; holds `{image}`, for
+            the token that stands for an image in a prompt, and `{question}`.
+        decoder: of a model: the language model that reads visual tokens, and its parts.
+        visual_attention: of a config: what visual tokens attend to by the model's own design.
+        complete_processor: (processor, config) -> None; adds, in place, what processors of older
+            releases do not say.
+        follow: (processor, config, changed, name) -> None; makes the processor, in place, prepare
+            images as the config wants them, of which the fields `changed` were overridden. Raises
+            ConfigurationError where it cannot.
+        advise: (switches, name) -> what to do about overrides of fields that the config lacks, as
+            the end of a sentence; "" where there is no advice.
+    """
+
+    model_types: tuple[str, ...]
+    layout: LayoutFunction
+    validate: Callable[[Any, Any, str], None]
+    plain_prompt: str
+    decoder: Callable[[Any], Decoder] = Decoder.of
+    visual_attention: Callable[[Any], VisualAttention] = lambda config: "causal"
+    complete_processor: Callable[[Any, Any], None] = _nothing
+    follow: Callable[[Any, Any, Sequence[str], str], None] = _nothing
+    advise: Callable[[Sequence[str], str], str] = lambda switches, name: ""
+
+    def prompt(self, processor: Any, question: str, name: str) -> str:
+        """A question in the chat format of a checkpoint, with the token that stands for the image.
+
+        Raises:
+            CheckpointError: the chat template is broken.
+        """
+        prompt = chat_prompt(processor, question, name)
+        if prompt is None:
+            return self.plain_prompt.format(image=processor.image_token, question=question)
+        return prompt
+
+
+def unknown_layout(processor: Any) -> ConfigurationError:
+    """The error for a processor that places visual tokens in a way that no layout is about."""
+    return ConfigurationError(
+        f"{type(processor).__name__} lays visual tokens out in a way that is not known here; "
+        "use a model of the LLaVA, LLaVA-NeXT or LLaViT family"
+    )
+
+
+def image_token_id(config: Any) -> int:
+    """The id that stands for one visual token in `input_ids`.
+
+    It is the model's. That of the processor may be another one: the token that stands for a whole
+    image in a prompt.
+    """
+    token_id: int = config.image_token_id  # transformers knows it by this name in every config
+    return token_id
+
+
+def image_positions(inputs: Mapping[str, Any], config: Any) -> np.ndarray:
+    """Where the visual tokens of one prompt stand in the sequence: int64 [n], ascending."""
+    is_visual = inputs["input_ids"][0] == image_token_id(config)
+    return np.flatnonzero(is_visual.cpu().numpy()).astype(np.int64)

@@ -1,0 +1,27 @@
+"""LLaVA, whose layout is `one_grid`, and LLaVA-NeXT, whose layout is `stitched`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from llavit_lens.model import LlavitConfig
+from llavit_lens.model.agreement import check_agreement
+from llavit_lens.vlm.families.llava_like import LLAVA_LIKE
+
+_LLAVIT_SWITCHES = frozenset(LlavitConfig.__annotations__)
+
+
+def _advise_conversion(switches: Sequence[str], name: str) -> str:
+    """What to do about switches that only LLaViT has."""
+    if not _LLAVIT_SWITCHES.issuperset(switches):
+        return ""
+    return f", but LLaViT has; run `llavit-lens convert {name} OUT` first and load OUT"
+
+
+LLAVA = replace(
+    LLAVA_LIKE,
+    model_types=("llava", "llava_next"),
+    validate=check_agreement,
+    advise=_advise_conversion,
+)

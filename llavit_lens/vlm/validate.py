@@ -1,0 +1,25 @@
+"""The last step before a model is used: is everything there is about it in order?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llavit_lens.model.self_check import check_release
+from llavit_lens.vlm.families import family_of
+
+
+def validate(config: Any, processor: Any, name: str) -> None:
+    """Refuse a model and a processor that do not belong together; no weights are needed.
+
+    Args:
+        config: of the model.
+        processor: what should belong to it.
+        name: of the checkpoint, for messages.
+
+    Raises:
+        CheckpointError: they do not belong together, or the processor does not work.
+        ConfigurationError: the config has no exact meaning, or LLaViT computes something else with
+            the installed transformers, which is newer than any release tested.
+    """
+    family_of(config).validate(config, processor, name)
+    check_release(config.get_text_config().model_type)

@@ -1,0 +1,79 @@
+"""What is known of each family, and what is assumed of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from tiny import PROMPT, tiny_image, tiny_processor
+from tiny_vlm import TILED, plain_processor, tiled_vlm, tiny_vlm
+from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+from llavit_lens.model import VISUAL_ATTENTION_MODES
+from llavit_lens.vlm.families import family_of
+from llavit_lens.vlm.families.llava import LLAVA
+from llavit_lens.vlm.families.llava_like import LLAVA_LIKE, layout_of
+from llavit_lens.vlm.families.llavit import LLAVIT
+from llavit_lens.vlm.load import load
+from llavit_lens.vlm.vlm import VLM
+
+
+def test_families_go_by_the_type_of_the_model() -> None:
+    assert tiny_vlm("llava").family is LLAVA
+    assert tiny_vlm("llavit").family is LLAVIT
+    assert [tiled_vlm(kind).family for kind in TILED] == [LLAVA, LLAVIT, LLAVIT, LLAVIT]
+    types = [config.model_type for config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING]
+    others = {kind for kind in types if family_of(SimpleNamespace(model_type=kind)) is LLAVA_LIKE}
+    assert "vipllava" in others
+    assert set(types) - others == {"llava", "llava_next", "llavit"}
+
+
+@pytest.mark.parametrize("mode", VISUAL_ATTENTION_MODES)
+def test_visual_attention_is_the_models_own(mode: str) -> None:
+    vlm = tiny_vlm("llavit")
+    vlm.model.config.visual_attention = mode
+    assert vlm.visual_attention == mode
+    assert tiny_vlm("llava").visual_attention == "causal"
+
+
+@pytest.mark.parametrize("family", ["llava", "llavit"])
+def test_a_prompt_without_a_template_has_the_plain_form(family: str) -> None:
+    vlm = tiny_vlm(family)
+    vlm.processor.chat_template = None
+    assert vlm.format_prompt("Is {this} it?") == "USER: <image>\nIs {this} it? ASSISTANT:"
+
+
+def test_visual_tokens_are_those_that_the_config_names() -> None:
+    """Processors may have another id for a whole image, and mark more tokens than the patches."""
+    processor = tiny_processor()
+    inputs = dict(processor(images=tiny_image(), text=PROMPT, return_tensors="pt"))
+    inputs["mm_token_type_ids"] = torch.ones_like(inputs["input_ids"])
+    config = SimpleNamespace(image_token_id=processor.image_token_id)
+    visual = (inputs["input_ids"][0] == config.image_token_id).nonzero()[:, 0].tolist()
+    processor.image_token_id = 3
+    layout = layout_of(inputs, processor, config, (40, 30))
+    assert layout.positions.tolist() == visual
+
+
+def test_a_model_is_validated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `load` before its weights are read, by `VLM` where it was made by hand."""
+    vlm = tiny_vlm("llava")
+    vlm.model.save_pretrained(tmp_path)
+    plain_processor().save_pretrained(tmp_path)
+    images: list[Any] = []
+    prepare = type(vlm.processor).__call__
+
+    def count(processor: Any, *args: Any, **options: Any) -> Any:
+        images.append(options["images"])
+        return prepare(processor, *args, **options)
+
+    monkeypatch.setattr(type(vlm.processor), "__call__", count)
+    load(tmp_path)
+    assert len(images) == 1
+    VLM(vlm.model, vlm.processor, "by hand")
+    assert len(images) == 2
+    vlm.model = tiny_vlm("llava").model
+    assert len(images) == 4  # the new one was made by hand too
