@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from llavit_lens.explorer.plain import plain
+from llavit_lens.steps import DOWNLOAD, READ
 
 EVERY = 0.25
 """Seconds between two looks."""
 BRIEF = 0.3
 """Seconds; steps that took less are not worth a line."""
 TURN = "Waiting for other work"
-_BYTES = ("Downloading", "Reading the weights")
+_BYTES = (DOWNLOAD, READ)
 Result = TypeVar("Result")
 
 

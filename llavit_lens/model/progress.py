@@ -1,9 +1,10 @@
-"""How far the loading of a model is, for whoever waits for it.
+"""How far the loading of a model is.
 
     with watching(lambda step, done, total: ...):
         ll.load("owner/name")
 
-Bars on the terminal stay what they are; where somebody watches, theirs are drawn instead.
+Progress bars on the terminal stay what they are, but for the code inside `watching`: there, `watch`
+is called instead.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from typing import Any
 from tqdm import tqdm
 from transformers.utils.logging import set_tqdm_hook
 
-Watch = Callable[[str, int, int], None]
-"""Is called with a step such as "Downloading", how much of it is done, and of how much; 0 of 0
-where nobody knows. Files are fetched in several threads, so it may be called from any of them."""
+from llavit_lens.steps import BUILD, DOWNLOAD
 
-DOWNLOAD, READ, BUILD = "Downloading", "Reading the weights", "Building the model"
-"""The steps: bytes, bytes, and weights."""
+Watch = Callable[[str, int, int], None]
+"""Is called with a step of `llavit_lens.steps`, how much of it is done, and of how much; 0 of 0
+where that is unknown. Files are fetched in several threads, so it may be called from any of
+them."""
 
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 @contextmanager
 def watching(watch: Watch) -> Iterator[None]:
-    """Inside, in this thread, `watch` hears how far the loading of a model is."""
+    """Inside, in this thread, `watch` is called while a model is loaded."""
     before = _watch.set(watch)
     try:
         yield
@@ -37,21 +38,21 @@ def watching(watch: Watch) -> Iterator[None]:
         _watch.reset(before)
 
 
-def tell(step: str, done: int = 0, total: int = 0) -> None:
-    """So much is done."""
+def report(step: str, done: int = 0, total: int = 0) -> None:
+    """Call the watch, if there is one."""
     if (watch := _watch.get()) is not None:
         watch(step, done, total)
 
 
 def download_bar() -> type[tqdm] | None:
-    """The bar for huggingface_hub's `tqdm_class`; None, for its own, where nobody watches."""
+    """The class of bars for huggingface_hub's `tqdm_class`; None, for its own, without a watch."""
     watch = _watch.get()
     return None if watch is None else _bar(DOWNLOAD, watch)
 
 
 @contextmanager
 def weights_bar() -> Iterator[None]:
-    """Inside, transformers' bars over weights are told of, where somebody watches."""
+    """Inside, transformers' bars over weights call the watch, if there is one."""
     watch = _watch.get()
     if watch is None:
         yield
@@ -65,10 +66,10 @@ def weights_bar() -> Iterator[None]:
 
 
 def _bar(step: str, watch: Watch) -> type[tqdm]:
-    """A bar that tells instead of being drawn."""
+    """A class of bars that call `watch` instead of being drawn."""
 
     class Bar(tqdm):
-        monitor_interval = 0  # no thread that watches over bars nobody draws
+        monitor_interval = 0  # no thread that looks after bars that are not drawn
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             # of a download the bytes count, not the files

@@ -34,6 +34,7 @@ from llavit_lens.model.checkpoints.sizes import check_sizes
 from llavit_lens.model.checkpoints.small_files import check_small_files, generation_file
 from llavit_lens.model.checkpoints.source import Source, empty_model, open_source
 from llavit_lens.model.quiet import quiet_transformers
+from llavit_lens.steps import READ
 from llavit_lens.vlm.families import family_of
 from llavit_lens.vlm.overrides import override
 from llavit_lens.vlm.validate import validate
@@ -64,7 +65,7 @@ def load(
         vision_tower: folder or Hub name of the vision tower, for a checkpoint in LLaVA's original
             format; default: the one that it names.
         config_overrides: switches of the model's config, such as `visual_attention="none"`. The
-            processor follows `image_aspect_ratio` and what belongs to it, and
+            processor follows `image_aspect_ratio`, the other fields about resolution, and
             `vision_feature_select_strategy`.
 
     Raises:
@@ -75,16 +76,16 @@ def load(
             the device, or a release of transformers, newer than any tested, with which LLaViT
             computes something else.
     """
-    place = _device(device)
+    target = _device(device)
     name = str(name)
     folder = checkpoint_folder(name)
-    options: dict[str, Any] = {"dtype": _dtype(dtype, place)}
+    options: dict[str, Any] = {"dtype": _dtype(dtype, target)}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
     if is_llava(folder):
         source = open_source(folder, base, vision_tower)
-        config, processor = source.config, source.processor
-        _agree(config, processor, config_overrides, name)
+        processor = source.processor
+        _settle(source.config, processor, config_overrides, name)
         model = _of_source(name, source, options)
         model.name_or_path = model.config.name_or_path = str(folder)  # as transformers would
     else:
@@ -93,15 +94,9 @@ def load(
         config = _config(name, folder)
         processor = read_processor(name, folder)
         family_of(config).complete_processor(processor, config)
-        _agree(config, processor, config_overrides, name)
+        _settle(config, processor, config_overrides, name)
         model = _of_transformers(name, folder, config, options)
-    try:
-        model.to(place)
-    except (RuntimeError, TypeError) as error:  # its memory, or a dtype that it does not have
-        raise ConfigurationError(
-            f"{name}: cannot be put on device '{place}'; choose dtype='bfloat16' or device='cpu' "
-            f"({one_line(error)})"
-        ) from error
+    _move(model, target, name)
     # The Hub's cache keeps every commit in a folder of its own.
     revision = folder.name if folder.parent.name == "snapshots" else None
     return VLM(model, processor, name, revision, validated=True)
@@ -135,8 +130,8 @@ def vocabulary_size(name: str | Path) -> int | None:
     return size if type(size) is int else None
 
 
-def _agree(config: Any, processor: Any, overrides: dict[str, Any], name: str) -> None:
-    """Apply the overrides to both, and see before the weights are read whether they fit."""
+def _settle(config: Any, processor: Any, overrides: dict[str, Any], name: str) -> None:
+    """Apply the overrides to both, and validate them before the weights are read."""
     override(config, processor, overrides, name)
     validate(config, processor, name)
 
@@ -181,9 +176,10 @@ def _generation_config(name: str, file: Path | None) -> GenerationConfig | None:
 
 
 def _read(source: Source) -> dict[str, torch.Tensor]:
-    total, done, weights = sum(tensor.nbytes for tensor in source.tensors.values()), 0, {}
+    total, done = sum(tensor.nbytes for tensor in source.tensors.values()), 0
+    weights: dict[str, torch.Tensor] = {}
     for key, tensor in source.tensors.items():
-        progress.tell(progress.READ, done, total)
+        progress.report(READ, done, total)
         weights[key] = tensor.read()
         done += tensor.nbytes
     return weights
@@ -258,31 +254,41 @@ def _check_keys(report: dict[str, Any], name: str) -> None:
         "missing": list(report["missing_keys"]),
         "foreign": list(report["unexpected_keys"]),
         "of another shape": [
-            f"{key} ({list(found)} instead of {list(wanted)})"
-            for key, found, wanted in report["mismatched_keys"]
+            f"{key} ({list(shape)} instead of {list(expected)})"
+            for key, shape, expected in report["mismatched_keys"]
         ],
     }
     refuse_faults(name, faults)
+
+
+def _move(model: Any, device: torch.device, name: str) -> None:
+    try:
+        model.to(device)
+    except (RuntimeError, TypeError) as error:  # its memory, or a dtype that it does not have
+        raise ConfigurationError(
+            f"{name}: cannot be put on device '{device}'; choose dtype='bfloat16' or device='cpu' "
+            f"({one_line(error)})"
+        ) from error
 
 
 def _device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        place = torch.device(device)
-        torch.empty(1, device=place)
+        usable = torch.device(device)
+        torch.empty(1, device=usable)
     except Exception as error:  # every backend has an exception of its own
         raise ConfigurationError(
             f"device {device!r}: torch cannot use it on this machine ({one_line(error)})"
         ) from error
-    if place.type == "meta":
+    if usable.type == "meta":
         raise ConfigurationError(f"device {device!r} holds no weights; choose 'cpu' or 'cuda'")
-    return place
+    return usable
 
 
-def _dtype(dtype: str | torch.dtype, place: torch.device) -> str | torch.dtype:
+def _dtype(dtype: str | torch.dtype, device: torch.device) -> str | torch.dtype:
     if dtype == "auto":
-        return torch.float32 if place.type == "cpu" else "auto"
+        return torch.float32 if device.type == "cpu" else "auto"
     named = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(named, torch.dtype) or not named.is_floating_point:
         raise ConfigurationError(f"dtype {dtype!r}: choose float32, bfloat16 or float16")

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from llavit_lens.explorer import waiting
 from llavit_lens.explorer.waiting import Notes
-from llavit_lens.model.progress import READ
+from llavit_lens.steps import READ
 
 
 def test_notes_say_what_is_done_and_how_far(monkeypatch):

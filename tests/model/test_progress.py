@@ -1,4 +1,4 @@
-"""Who waits for a model hears how far its loading is, from the bars that there are anyway."""
+"""How far the loading of a model is, from the progress bars that there are anyway."""
 
 import io
 from threading import Thread
@@ -8,50 +8,51 @@ from tiny import tiny_llavit, tiny_processor
 from transformers.utils import logging
 
 from llavit_lens.model import progress
-from llavit_lens.model.progress import BUILD, DOWNLOAD, READ, download_bar, tell, watching
+from llavit_lens.model.progress import download_bar, report, watching
+from llavit_lens.steps import BUILD, DOWNLOAD, READ
 from llavit_lens.vlm.load import load
 
 
 @pytest.fixture
-def heard():
+def calls():
     return []
 
 
-def test_loading_tells_of_bytes_and_weights(tmp_path, heard, capfd):
+def test_loading_reports_bytes_and_weights(tmp_path, calls, capfd):
     model = tiny_llavit()
     model.save_pretrained(tmp_path)
     tiny_processor().save_pretrained(tmp_path)
-    with watching(lambda *said: heard.append(said)):
+    with watching(lambda *call: calls.append(call)):
         load(tmp_path)
-    steps = [step for step, _, _ in heard]
+    steps = [step for step, _, _ in calls]
     assert steps == sorted(steps, key=[READ, BUILD].index) and set(steps) == {READ, BUILD}
-    read = [said for said in heard if said[0] == READ]
+    read = [call for call in calls if call[0] == READ]
     assert read[0][1] == 0 and {total for _, _, total in read} == {
         sum(x.nbytes for x in model.state_dict().values())
     }
     done = [done for _, done, _ in read]
     assert done == sorted(done) and len(read) == len(model.state_dict())
-    assert heard[-1] == (BUILD, heard[-1][2], heard[-1][2])
+    assert calls[-1] == (BUILD, calls[-1][2], calls[-1][2])
     assert "Loading weights" not in capfd.readouterr().err
     assert logging._tqdm_hook is None
-    heard.clear()
+    calls.clear()
     load(tmp_path)
-    assert not heard
+    assert not calls
 
 
-def test_the_hook_is_given_back_after_an_error(heard):
-    with pytest.raises(KeyError), watching(lambda *said: None), progress.weights_bar():
+def test_the_hook_is_given_back_after_an_error(calls):
+    with pytest.raises(KeyError), watching(lambda *call: None), progress.weights_bar():
         assert logging._tqdm_hook is not None
         raise KeyError
     assert logging._tqdm_hook is None
-    tell(READ, 1, 2)
+    report(READ, 1, 2)
     assert download_bar() is None
 
 
-def test_downloads_tell_of_bytes_from_all_threads_and_not_of_files(heard, monkeypatch):
+def test_downloads_report_bytes_of_all_threads_and_no_files(calls, monkeypatch):
     written = io.StringIO()
     monkeypatch.setattr("sys.stderr", written)
-    with watching(lambda *said: heard.append(said)):
+    with watching(lambda *call: calls.append(call)):
         bar = download_bar()
     # as huggingface_hub's snapshot_download uses it
     files = bar(range(3), desc="Fetching 3 files", total=3)
@@ -67,6 +68,6 @@ def test_downloads_tell_of_bytes_from_all_threads_and_not_of_files(heard, monkey
         thread.start()
         thread.join()
     size.close()
-    assert {step for step, _, _ in heard} == {DOWNLOAD}
-    assert heard[-1] == (DOWNLOAD, 900, 900)
-    assert (DOWNLOAD, 300, 900) in heard and not written.getvalue()
+    assert {step for step, _, _ in calls} == {DOWNLOAD}
+    assert calls[-1] == (DOWNLOAD, 900, 900)
+    assert (DOWNLOAD, 300, 900) in calls and not written.getvalue()
