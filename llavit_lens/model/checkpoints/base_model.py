@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
-from llavit_lens.model.checkpoints import key_names as layouts
+from llavit_lens.model.checkpoints import key_names
 from llavit_lens.model.checkpoints.detect import is_llava, read_config
 from llavit_lens.model.checkpoints.hub import local_folder
 from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
@@ -55,7 +55,7 @@ def read_base_model(
         raise ConfigurationError(
             f"--base {base}: is a {family} model, but the decoder is a {text_config.model_type}"
         )
-    found, _ = layouts.rename_all(Reader().open(find_weight_files(folder)), layouts.BASE_MODEL)
+    found, _ = key_names.rename_all(Reader().open(find_weight_files(folder)), key_names.BASE_MODEL)
     for key, tensor in tensors.items():
         if not _TEXT_QKV.fullmatch(key):
             continue

@@ -20,8 +20,7 @@ from transformers import (
 )
 
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError
-from llavit_lens.model.checkpoints import key_names as layouts
-from llavit_lens.model.checkpoints import original
+from llavit_lens.model.checkpoints import key_names, original
 from llavit_lens.model.checkpoints.detect import (
     CheckpointFolder,
     Format,
@@ -29,7 +28,7 @@ from llavit_lens.model.checkpoints.detect import (
     is_original,
     read_config,
 )
-from llavit_lens.model.checkpoints.find_tower import find_tower
+from llavit_lens.model.checkpoints.find_tower import Tower, find_tower
 from llavit_lens.model.checkpoints.hub import local_folder
 from llavit_lens.model.checkpoints.image_token import TABLES, grow_table, place_image_token
 from llavit_lens.model.checkpoints.processors import (
@@ -121,7 +120,7 @@ def empty_model(config: Any) -> PreTrainedModel:
 
 def _hugging_face(found: CheckpointFolder) -> Source:
     name = str(found.path)
-    found_tensors = layouts.without_buffers(Reader().open(found.weight_files))
+    found_tensors = key_names.without_buffers(Reader().open(found.weight_files))
     check_sizes(name, found.fields, found_tensors)
     with _made_sense_of(name):
         config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
@@ -129,7 +128,7 @@ def _hugging_face(found: CheckpointFolder) -> Source:
     processor = read_processor(name, found.path)
     with _made_sense_of(name):
         complete_processor(processor, config)
-    tensors = layouts.fit(name, found_tensors, model, foreign=[])
+    tensors = key_names.fit(name, found_tensors, model, foreign=[])
     config.dtype = _dtype_of(tensors)
     return Source(
         found.path.name, found.format, config, processor, tensors, generation_file(found.path)
@@ -138,7 +137,7 @@ def _hugging_face(found: CheckpointFolder) -> Source:
 
 def _original(found: CheckpointFolder, vision_tower: str | Path | None) -> Source:
     reader = Reader()
-    tensors, foreign = layouts.rename_all(reader.open(found.weight_files), layouts.ORIGINAL)
+    tensors, foreign = key_names.rename_all(reader.open(found.weight_files), key_names.ORIGINAL)
     return _assemble(found, found.path, found.fields, tensors, foreign, vision_tower, reader)
 
 
@@ -157,8 +156,8 @@ def _projector(
     if not files:
         raise CheckpointError(f"{folder}: holds no weights of a language model")
     reader = Reader()
-    tensors, foreign = layouts.rename_all(reader.open(found.weight_files), layouts.PROJECTOR)
-    language_model, more = layouts.rename_all(reader.open(files), layouts.BASE_MODEL)
+    tensors, foreign = key_names.rename_all(reader.open(found.weight_files), key_names.PROJECTOR)
+    language_model, more = key_names.rename_all(reader.open(files), key_names.BASE_MODEL)
     # The base speaks for the language model, and the projector's folder only for LLaVA's own part.
     # Its `vocab_size` may well be another one.
     own = {key: value for key, value in found.fields.items() if original.is_llavas(key)}
@@ -183,7 +182,7 @@ def _assemble(
         found: the checkpoint.
         text_folder: where the tokenizer of the language model is.
         fields: LLaVA's and the language model's settings.
-        tensors: what the checkpoint holds, as `layouts.fit` takes it.
+        tensors: what the checkpoint holds, as `key_names.fit` takes it.
         foreign: keys of it that no layout knows.
         vision_tower: as in `open_source`.
         reader: of all weights.
@@ -192,14 +191,54 @@ def _assemble(
     own_tower = any(key.startswith("model.vision_tower.") for key in tensors)
     tower = find_tower(fields["mm_vision_tower"], found.path, vision_tower, own_tower)
     if tower.weight_files:
-        more, others = layouts.rename_all(reader.open(tower.weight_files), layouts.TOWER)
+        more, others = key_names.rename_all(reader.open(tower.weight_files), key_names.TOWER)
         tensors = {**tensors, **more}
-        foreign += [key for key in others if not layouts.is_listed(key, layouts.TOWER_EXTRAS)]
+        foreign += [key for key in others if not key_names.is_listed(key, key_names.TOWER_EXTRAS)]
     check_sizes(name, fields, tensors)
-    text = original.text_config(name, fields, _HEAD in tensors)
+    config, model = _config(name, fields, tower, _HEAD in tensors, own_tower)
+    # Against the table as it is; it grows afterwards.
+    tensors = key_names.fit(name, tensors, model, foreign)
+    config.dtype = _dtype_of(tensors)
+
+    text = config.get_text_config()
+    tokenizer = read_tokenizer(text_folder, text)
+    notes: tuple[str, ...] = ()
+    if own_tower and vision_tower is not None:
+        notes = (
+            "The weights of the vision tower are the checkpoint's own; --vision-tower only says "
+            "how it is built and how it takes its images.",
+        )
+    tensors, more_notes = _with_image_token(name, config, tokenizer, tensors)
+    processor = _CLASSES[original.merge_type(fields)][1](
+        image_processor=original.image_processor(name, fields, tower),
+        tokenizer=tokenizer,
+        patch_size=tower.config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=tower.class_tokens,
+        chat_template=chat_template(name, text.model_type, tokenizer),
+    )
+    if isinstance(processor, LlavitProcessor):
+        processor.mm_patch_merge_type = config.mm_patch_merge_type
+    generation = generation_file(text_folder)
+    return Source(
+        found.path.name,
+        found.format,
+        config,
+        processor,
+        tensors,
+        generation,
+        notes + more_notes,
+    )
+
+
+def _config(
+    name: str, fields: dict[str, Any], tower: Tower, has_head: bool, own_tower: bool
+) -> tuple[Any, PreTrainedModel]:
+    """The config of a checkpoint in LLaVA's own format, and the model of it without weights."""
+    text = original.text_config(name, fields, has_head)
     settings = original.feature_settings(name, fields, tower, own_tower)
     merge_type = original.merge_type(fields)
-    config_class, processor_class = _CLASSES[merge_type]
+    config_class, _ = _CLASSES[merge_type]
     if merge_type is not None:
         settings["image_grid_pinpoints"] = original.pinpoints(name, fields)
     if config_class is LlavitConfig:
@@ -212,21 +251,19 @@ def _assemble(
             image_seq_length=(tower.config.image_size // tower.config.patch_size) ** 2,
             **settings,
         )
-        model = empty_model(config)
-    # Against the table as it is; it grows afterwards.
-    tensors = layouts.fit(name, tensors, model, foreign)
-    config.dtype = _dtype_of(tensors)
+        return config, empty_model(config)
 
-    tokenizer = read_tokenizer(text_folder, text)
+
+def _with_image_token(
+    name: str, config: Any, tokenizer: Any, tensors: dict[str, LazyTensor]
+) -> tuple[dict[str, LazyTensor], tuple[str, ...]]:
+    """Give config and tokenizer an image token: weights with a row for it, and a note if it is
+    new."""
+    text = config.get_text_config()
     image_token_id, rows = place_image_token(tokenizer, text.vocab_size, name)
     notes: tuple[str, ...] = ()
-    if own_tower and vision_tower is not None:
-        notes = (
-            "The weights of the vision tower are the checkpoint's own; --vision-tower only says "
-            "how it is built and how it takes its pictures.",
-        )
     if rows > text.vocab_size:
-        notes += (
+        notes = (
             f"The image token {image_token_id} has no row in the source; here its row of the word "
             "embeddings, which is never used, and of the unembedding is the mean of all others.",
         )
@@ -234,20 +271,9 @@ def _assemble(
             key: grow_table(tensor, rows) if key in TABLES else tensor
             for key, tensor in tensors.items()
         }
-    config.get_text_config().vocab_size = rows
+    text.vocab_size = rows
     config.image_token_index = image_token_id
-    processor = processor_class(
-        image_processor=original.image_processor(name, fields, tower),
-        tokenizer=tokenizer,
-        patch_size=tower.config.patch_size,
-        vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=tower.class_tokens,
-        chat_template=chat_template(name, text.model_type, tokenizer),
-    )
-    if isinstance(processor, LlavitProcessor):
-        processor.mm_patch_merge_type = config.mm_patch_merge_type
-    generation = generation_file(text_folder)
-    return Source(found.path.name, found.format, config, processor, tensors, generation, notes)
+    return tensors, notes
 
 
 def _dtype_of(tensors: Mapping[str, LazyTensor]) -> torch.dtype:

@@ -49,7 +49,7 @@ def retarget(
     visual_attention: str | None = None,
     vision_feature_layer: int | list[int] | None = None,
 ) -> Target:
-    """Apply a row's switches, and those given besides, to a checkpoint.
+    """Apply to a checkpoint the switches of a row, or those that are given in their place.
 
     Visual QKV start as copies of the text ones (Sec. 3.1). More vision layers widen the projector
     by zeros: its output stays what it was, and training finds the rest.
@@ -63,32 +63,20 @@ def retarget(
         ConfigurationError: an unknown row or switch, a decoder family that is not served, or a
             change that the weights do not define.
     """
+    given = {
+        "separate_visual_qkv": separate_visual_qkv,
+        "visual_attention": visual_attention or None,
+        "vision_feature_layer": vision_feature_layer,
+    }
     if to == PLAIN:
-        if (separate_visual_qkv, visual_attention, vision_feature_layer) != (None, None, None):
+        if any(value is not None for value in given.values()):
             raise ConfigurationError(f"--to {PLAIN} has no switches; choose a row of LLaViT")
         return _plain(source)
     if to not in ROWS:
         raise ConfigurationError(f"--to {to}: there are {', '.join([*ROWS, PLAIN])}")
-    row = ROWS[to]
-    switches: dict[str, Any] = {
-        "separate_visual_qkv": row.separate_visual_qkv
-        if separate_visual_qkv is None
-        else separate_visual_qkv,
-        "visual_attention": visual_attention or row.visual_attention,
-        "vision_feature_layer": _layers(source, row, vision_feature_layer),
-    }
-    fields = {**_fields(source.config), **resolution_of(source.processor)}
-    config = LlavitConfig.from_dict({**fields, **switches})
-    family = config.get_text_config().model_type
-    if family not in DECODERS:
-        raise ConfigurationError(
-            f"{source.name}: the decoder family {family!r} is not served by LLaViT (there are: "
-            f"{', '.join(DECODERS)}); --to {PLAIN} converts its format"
-        )
-    config.dtype = source.config.dtype
-    tensors = dict(source.tensors)
-    notes = list(source.notes)
-    old, new = source.config.vision_feature_layer, switches["vision_feature_layer"]
+    config = _config(source, ROWS[to], given)
+    tensors, notes = dict(source.tensors), list(source.notes)
+    old, new = source.config.vision_feature_layer, config.vision_feature_layer
     if _indices(source.config, new) != _indices(source.config, old):
         tensors[_PROJECTOR] = _widened(tensors[_PROJECTOR], source, new)
         notes.append(
@@ -108,17 +96,33 @@ def retarget(
             f"{source.name}: has visual projections of its own, which would be lost; keep them "
             "(--separate-qkv)"
         )
-    if switches["visual_attention"] != getattr(source.config, "visual_attention", "causal"):
+    if config.visual_attention != getattr(source.config, "visual_attention", "causal"):
         notes.append(
-            f"Visual tokens attend otherwise (visual_attention={switches['visual_attention']}) "
-            "than when the weights were trained."
+            f"Visual tokens attend otherwise (visual_attention={config.visual_attention}) than "
+            "when the weights were trained."
         )
-    return Target(
-        config,
-        _processor(source, config),
-        {key: tensors[key] for key in wanted if key in tensors},
-        tuple(notes),
-    )
+    ordered = {key: tensors[key] for key in wanted if key in tensors}
+    return Target(config, _processor(source, config), ordered, tuple(notes))
+
+
+def _config(source: Source, row: Row, given: dict[str, Any]) -> LlavitConfig:
+    """The config of a row, with the switches that are given (not None) instead of the row's."""
+    switches: dict[str, Any] = {
+        "separate_visual_qkv": row.separate_visual_qkv,
+        "visual_attention": row.visual_attention,
+    }
+    switches |= {key: value for key, value in given.items() if value is not None}
+    switches["vision_feature_layer"] = _layers(source, row, given["vision_feature_layer"])
+    fields = {**_fields(source.config), **resolution_of(source.processor)}
+    config = LlavitConfig.from_dict({**fields, **switches})
+    family = config.get_text_config().model_type
+    if family not in DECODERS:
+        raise ConfigurationError(
+            f"{source.name}: the decoder family {family!r} is not served by LLaViT (there are: "
+            f"{', '.join(DECODERS)}); --to {PLAIN} converts its format"
+        )
+    config.dtype = source.config.dtype
+    return config
 
 
 def _plain(source: Source) -> Target:
@@ -161,7 +165,7 @@ def _layers(source: Source, row: Row, given: int | list[int] | None) -> int | li
         raise ConfigurationError(
             f"{source.name}: its projector was trained on vision layer "
             f"{', '.join(map(str, sorted(absent)))}, which vision_feature_layer={chosen} leaves "
-            "out; a projector without it would have to be trained anew. Choose a list with it"
+            "out; a projector without it would have to be trained again. Choose a list with it"
         )
     return chosen
 
