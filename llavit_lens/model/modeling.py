@@ -25,6 +25,7 @@ from llavit_lens.disk import new_file_mode
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.attention.plan import plan_attention
 from llavit_lens.model.attention.positions import (
+    VisualPositions,
     find_visual_positions,
     packed_samples,
     require_image_tokens,
@@ -123,18 +124,7 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
             **{name: value for name, value in kwargs.items() if name not in _OF_DECODER},
         }
         if not self.config.has_tiles:
-            if pixel_values.ndim != 4:
-                raise ConfigurationError(
-                    f"pixel_values of shape {list(pixel_values.shape)} are tiles, but "
-                    f"image_aspect_ratio={self.config.image_aspect_ratio!r} sees a picture whole; "
-                    "set it to 'anyres', or use the processor that belongs to the model."
-                )
-            if image_sizes is not None:
-                raise ConfigurationError(
-                    f"image_sizes tell which tiles a picture has, but image_aspect_ratio="
-                    f"{self.config.image_aspect_ratio!r} sees it whole; leave them out, or use the "
-                    "processor that belongs to the model."
-                )
+            self._check_whole_images(pixel_values, image_sizes)
             return super().get_image_features(pixel_values, **settings)
         if image_sizes is None:
             raise ConfigurationError("Any-Res needs image_sizes, which its processor returns.")
@@ -162,6 +152,21 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
             for features, size, grid in zip(features_TCD.split(counts), sizes, grids, strict=True)
         ]
         return outputs
+
+    def _check_whole_images(self, pixel_values: Tensor, image_sizes: Tensor | None) -> None:
+        """Raise ConfigurationError for tiles, where each image is seen whole."""
+        mode = self.config.image_aspect_ratio
+        if pixel_values.ndim != 4:
+            raise ConfigurationError(
+                f"pixel_values of shape {list(pixel_values.shape)} are tiles, but "
+                f"image_aspect_ratio={mode!r} sees an image whole; "
+                "set it to 'anyres', or use the processor that belongs to the model."
+            )
+        if image_sizes is not None:
+            raise ConfigurationError(
+                f"image_sizes tell which tiles an image has, but image_aspect_ratio={mode!r} sees "
+                "it whole; leave them out, or use the processor that belongs to the model."
+            )
 
     def _in_order(self, features_TCD: Tensor, order: Tensor) -> Tensor:
         """Features of one picture's patches -> its tokens [tokens, D], newlines among them."""
@@ -200,26 +205,10 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
                 kwargs.get("vision_feature_layer"),
                 kwargs.get("vision_feature_select_strategy"),
             )
-        if self.language_model.separate_visual_qkv != self.config.separate_visual_qkv:
-            raise ConfigurationError(
-                f"config.separate_visual_qkv was changed to {self.config.separate_visual_qkv}, but "
-                "the model was built with the other; reload it with from_pretrained(..., "
-                f"separate_visual_qkv={self.config.separate_visual_qkv})."
-            )
-        mode, attentive = self.config.visual_attention, None
-        if self.config.separate_visual_qkv or mode != "causal":
-            past = 0 if past_key_values is None else int(past_key_values.get_seq_length())
-            positions = find_visual_positions(
-                input_ids, inputs_embeds, mm_token_type_ids, past, self.config.image_token_id
-            )
-            told = pixel_values is not None and mm_token_type_ids is not None
-            if told and input_ids is not None:
-                require_image_tokens(positions.new_BL, input_ids, self.config.image_token_id)
-            # New text after cached tokens is causal and takes the text projections: plain LLaVA.
-            if past == 0 or positions.new_BL.any():
-                kwargs["visual_tokens"] = VisualTokens.from_mask(positions.new_BL)
-                kwargs["skip_visual_update"] = mode == "none"
-                attentive = positions if mode == "bidirectional" else None
+        positions, routing = self._route(
+            input_ids, inputs_embeds, mm_token_type_ids, past_key_values, pixel_values is not None
+        )
+        kwargs |= routing
         if packed_samples(attention_mask, past_key_values, position_ids) is not None:
             if kwargs.get("use_cache"):
                 raise ConfigurationError(
@@ -232,7 +221,7 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         if new is not None:
             attention = plan_attention(
                 self.language_model,
-                attentive,
+                positions,
                 attention_mask,
                 past_key_values,
                 position_ids,
@@ -247,6 +236,43 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
             **{CACHE: past_key_values},
             **kwargs,
         )
+
+    def _route(
+        self,
+        input_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        mm_token_type_ids: Tensor | None,
+        past_key_values: Cache | None,
+        has_images: bool,
+    ) -> tuple[VisualPositions | None, dict[str, Any]]:
+        """The visual tokens that attend to each other, None if none do; and arguments for the
+        decoder, none where it computes as plain LLaVA does.
+
+        Raises ConfigurationError as `forward`.
+        """
+        mode = self.config.visual_attention
+        if self.language_model.separate_visual_qkv != self.config.separate_visual_qkv:
+            raise ConfigurationError(
+                f"config.separate_visual_qkv was changed to {self.config.separate_visual_qkv}, but "
+                "the model was built with the other; reload it with from_pretrained(..., "
+                f"separate_visual_qkv={self.config.separate_visual_qkv})."
+            )
+        if not self.config.separate_visual_qkv and mode == "causal":
+            return None, {}
+        past = 0 if past_key_values is None else int(past_key_values.get_seq_length())
+        image_token_id = self.config.image_token_id
+        positions = find_visual_positions(
+            input_ids, inputs_embeds, mm_token_type_ids, past, image_token_id
+        )
+        if has_images and mm_token_type_ids is not None and input_ids is not None:
+            require_image_tokens(positions.new_BL, input_ids, image_token_id)
+        # New text after cached tokens is causal and takes the text projections: plain LLaVA.
+        if past > 0 and not positions.new_BL.any():
+            return None, {}
+        return positions if mode == "bidirectional" else None, {
+            "visual_tokens": VisualTokens.from_mask(positions.new_BL),
+            "skip_visual_update": mode == "none",
+        }
 
 
 def _tiles(pixel_values: Tensor, counts: list[int]) -> Tensor:
