@@ -19,11 +19,11 @@ from llavit_lens.model.tiles import are_pairs, tile_grid, token_order
 from llavit_lens.model.tower_rules import CLASS_TOKENS, check_layers, check_tile_features
 
 _MOST_TIMES_THE_TOWER = 64
-"""How many times the vision tower's square a processor may resize an image to."""
+"""An image may be resized to at most this many times the size of the vision tower's square."""
 _MOST_TIMES_THE_CROP = 2
-"""Published processors resize to at most 1.15 times what they crop."""
+"""Published processors resize to at most 1.15 times the size of the crop."""
 _LARGEST_PIXEL = 20.0
-"""Towers expect about -3 to 3; 255 comes of an image that was never rescaled."""
+"""Towers expect about -3 to 3; 255 means that the image was never rescaled."""
 
 
 def check_agreement(config: Any, processor: Any, name: str) -> None:
@@ -111,27 +111,27 @@ def _try_image(
 
 
 def _check_settings(config: Any, processor: Any, name: str) -> None:
-    """Refuse settings that would make the processor fill the memory, before it is tried."""
-    most = _MOST_TIMES_THE_TOWER * config.vision_config.image_size
-    made_by = processor.image_processor
+    """Refuse settings with which the processor would fill the memory, before it is tried."""
+    side, images = config.vision_config.image_size, processor.image_processor
     for key in ("size", "crop_size", "pad_size", "image_grid_pinpoints"):
-        if any(not _is_edge(edge, most) for edge in _edges(getattr(made_by, key, None))):
+        edges = _edges(getattr(images, key, None))
+        if any(not _is_edge(edge, _MOST_TIMES_THE_TOWER * side) for edge in edges):
             raise CheckpointError(
-                f"{name}: its processor's {key}={getattr(made_by, key)} does not fit a vision "
-                f"tower of {config.vision_config.image_size} pixels"
+                f"{name}: its processor's {key}={getattr(images, key)} does not fit a vision "
+                f"tower of {side} pixels"
             )
-    size, side = _named(getattr(made_by, "size", None)), config.vision_config.image_size
+    size = _named(getattr(images, "size", None))
     edge = size.get("shortest_edge") if isinstance(size, Mapping) else None
-    resizes = getattr(made_by, "do_resize", False) and not makes_tiles(made_by)
+    resizes = getattr(images, "do_resize", False) and not makes_tiles(images)
     if resizes and edge is not None and not side <= edge <= _MOST_TIMES_THE_CROP * side:
         raise CheckpointError(
             f"{name}: its processor resizes images to {edge} pixels on the shorter side, of which "
             f"the vision tower sees {side}: it would see black edges, or little of the image; is "
             "'size' missing or misspelled in processor_config.json or preprocessor_config.json?"
         )
-    if makes_tiles(made_by) and not are_pairs(made_by.image_grid_pinpoints):
+    if makes_tiles(images) and not are_pairs(images.image_grid_pinpoints):
         raise CheckpointError(
-            f"{name}: its processor's image_grid_pinpoints={made_by.image_grid_pinpoints!r} is no "
+            f"{name}: its processor's image_grid_pinpoints={images.image_grid_pinpoints!r} is no "
             "list of (height, width) in pixels"
         )
     patch = processor.patch_size
@@ -142,7 +142,7 @@ def _check_settings(config: Any, processor: Any, name: str) -> None:
 
 
 def _edges(size: Any) -> list[Any]:
-    """What a size holds, in the forms that transformers has had for it."""
+    """The numbers in a size, in all forms that transformers has had for it."""
     if isinstance(size, (list, tuple)):
         return [edge for part in size for edge in _edges(part)]
     named = _named(size)
@@ -160,7 +160,7 @@ def _is_edge(value: Any, most: int) -> bool:
 
 
 def _half_black_half_white(side: int) -> Image.Image:
-    """Neither square nor of the tower's size, so that steps that are left out show."""
+    """Neither square nor of the tower's size, so that a missing step shows."""
     image = Image.new("RGB", (2 * side + 2, side + 1))
     image.paste("white", (side, 0, *image.size))
     return image

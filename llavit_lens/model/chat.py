@@ -1,7 +1,7 @@
 """A question in the chat format of a checkpoint.
 
-A chat template is a program that comes with a checkpoint. transformers keeps it from reaching
-anything but its messages; here it gets an end too: of time and of length.
+A chat template is a program that comes with a checkpoint. transformers lets it reach nothing but
+its messages; here its time and the length of its text are limited, too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def chat_prompt(processor: Any, question: str, name: str) -> str | None:
             _refuse_large_numbers(template)
         with _time_limit():
             prompt = processor.apply_chat_template(messages, add_generation_prompt=True)
-    except Exception as error:  # a template raises whatever the operations in it may raise
+    except Exception as error:  # the operations in a template may raise anything
         raise CheckpointError(
             f"{name}: its chat template is broken ({type(error).__name__}: {one_line(error)}); "
             "compare chat_template.jinja, or chat_template in tokenizer_config.json, with the "
@@ -60,7 +60,7 @@ def chat_prompt(processor: Any, question: str, name: str) -> str | None:
 def _refuse_large_numbers(template: str) -> None:
     """`'x' * 10**10` fills the memory in one step, where no limit of time can stop it.
 
-    The template is cut into words and not parsed: transformers adds tags of its own.
+    The template is split into tokens and not parsed: transformers adds tags of its own.
     """
     for token in Environment().lexer.tokenize(template):
         value: Any = token.value

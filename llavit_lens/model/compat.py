@@ -1,6 +1,6 @@
-"""What differs between the releases of transformers that are allowed, asked of the installed one.
+"""What differs between the releases of transformers that are allowed.
 
-Everything here can go, piece by piece, as the oldest allowed release moves on.
+Each piece can go as soon as the oldest allowed release no longer needs it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from transformers import ProcessorMixin
 from transformers.cache_utils import Cache
 
-# Not from transformers itself, whose older releases (before 5.18) ask for torchvision first.
+# Not from transformers itself: its older releases (before 5.18) ask for torchvision first.
 from transformers.models.auto.image_processing_auto import AutoImageProcessor as AutoImageProcessor
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
 
@@ -27,7 +27,7 @@ CACHE = _NEW if _NEW in signature(Qwen2Attention.forward).parameters else _OLD
 
 
 def one_cache(past_key_values: Cache | None, cache: Cache | None) -> Cache | None:
-    """Whichever of the two was given; they are two names of one argument.
+    """The one of the two that is not None; they are two names of one argument.
 
     Raises:
         ConfigurationError: both were.
@@ -49,7 +49,7 @@ def cache_of(arguments: Mapping[str, Any]) -> Cache | None:
 def take_cache(arguments: dict[str, Any]) -> Cache | None:
     """As `cache_of`, for what a layer passes on to its attention; taken out of the arguments."""
     cache = arguments.pop(CACHE, None)
-    # What older releases call "cache" there is another thing, for attention functions alone.
+    # In older releases "cache" is something else here, for attention functions alone.
     return arguments.pop(_OLD, None) if cache is None else cache
 
 
@@ -65,15 +65,15 @@ def rename_cache(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 class WholePrompts:
-    """Beams of prompts with several pictures, mixed in before a model of the LLaVA family.
+    """Beams of prompts with several images, mixed in before a model of the LLaVA family.
 
-    A beam search repeats every prompt, but older releases (before 5.20) repeat every picture by
-    itself: the beams of a prompt with pictures 1 and 2 would see 1 and 1, or 2 and 2.
+    A beam search repeats every prompt, but older releases (before 5.20) repeat every image by
+    itself: the beams of a prompt with images 1 and 2 would see 1 and 1, or 2 and 2.
     """
 
     def _supports_mm_encoder_outputs(self) -> bool:
-        """No: 5.18 and 5.19 encode pictures before they repeat prompts, and mix up what comes of
-        them, too. So it is done here for every release."""
+        """No: 5.18 and 5.19 encode images before they repeat prompts, and mix up the features, too.
+        So it is done here for every release."""
         return False
 
     def _expand_inputs_for_generation(
@@ -83,18 +83,18 @@ class WholePrompts:
         pixels = model_kwargs.get("pixel_values")
         if expand_size > 1 and pixels is not None and input_ids is not None:
             names = [n for n in ("pixel_values", "image_sizes") if model_kwargs.get(n) is not None]
-            pictures = {name: model_kwargs.pop(name) for name in names}
-            features = model.get_image_features(**pictures).pooler_output
+            images = {name: model_kwargs.pop(name) for name in names}
+            features = model.get_image_features(**images).pooler_output
             ends = torch.tensor([len(feature) for feature in features]).cumsum(0)
             ids_BL = input_ids == model.config.image_token_id
-            # Prompts follow each other: the image tokens so far tell each image its prompt.
+            # Prompts follow each other, so an image belongs to the prompt of its last token.
             prompt_of = torch.searchsorted(ids_BL.sum(1).cumsum(0).cpu(), ends)
             order = [
-                picture
+                index
                 for prompt in range(len(ids_BL))
-                for picture in (prompt_of == prompt).nonzero().flatten().tolist() * expand_size
+                for index in (prompt_of == prompt).nonzero().flatten().tolist() * expand_size
             ]
-            expanded = {name: torch.as_tensor(pictures[name])[order] for name in names}
+            expanded = {name: torch.as_tensor(images[name])[order] for name in names}
         input_ids, model_kwargs = super()._expand_inputs_for_generation(  # type: ignore[misc]
             expand_size=expand_size, input_ids=input_ids, **model_kwargs
         )
@@ -102,15 +102,15 @@ class WholePrompts:
 
 
 def return_token_types(processor_class: type[ProcessorMixin]) -> type[ProcessorMixin]:
-    """A class decorator: the processor returns `mm_token_type_ids` unless it is told not to.
+    """A class decorator: the processor returns `mm_token_type_ids` by default.
 
     Newer releases (5.23) read that off the class's `return_mm_token_type_ids`.
     """
     if not hasattr(ProcessorMixin, "return_mm_token_type_ids"):
-        known: Any = processor_class.valid_processor_kwargs
-        text = {**known._defaults.get("text_kwargs", {}), "return_mm_token_type_ids": True}
-        defaults = {**known._defaults, "text_kwargs": text}
-        processor_class.valid_processor_kwargs = type(known)(
-            f"{processor_class.__name__}Kwargs", (known,), {"_defaults": defaults}
+        valid: Any = processor_class.valid_processor_kwargs
+        text = {**valid._defaults.get("text_kwargs", {}), "return_mm_token_type_ids": True}
+        defaults = {**valid._defaults, "text_kwargs": text}
+        processor_class.valid_processor_kwargs = type(valid)(
+            f"{processor_class.__name__}Kwargs", (valid,), {"_defaults": defaults}
         )
     return processor_class

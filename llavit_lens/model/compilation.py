@@ -1,5 +1,7 @@
-"""Code that torch compiled runs without the hooks that were set after it was compiled. So as long
-as anything is to act in a pass, compiled modules run as the plain Python they were made of.
+"""Compiled code runs without the hooks that were set after it was compiled.
+
+So, as long as hooks or interventions are to act, compiled modules run as the plain Python that they
+were compiled from.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from llavit_lens.errors import ConfigurationError
 
 _lock = Lock()
 _outer: list[Any] = []
-"""One for each `uncompiled` that is open; the first knows the stance that was there before."""
+"""One for each open `uncompiled`; the first restores the stance that torch had before."""
 
 
 @contextmanager
 def uncompiled() -> Iterator[None]:
-    """Inside, whatever torch compiled, or would compile, runs uncompiled, in all threads.
+    """Inside, all that torch compiled, or would compile, runs uncompiled, in all threads.
 
     Holds for `model.compile()`, `torch.compile(model)`, compiled layers, and the steps of a
     generation that transformers compiles by itself. May be left in any order.

@@ -1,7 +1,7 @@
 """The switches of LLaViT on top of transformers' LLaVA configuration.
 
 Every row of the paper's Tables 1 and 3 is one setting of three switches: `separate_visual_qkv`,
-`visual_attention` and LLaVA's own `vision_feature_layer`. How a picture becomes pixels and tokens
+`visual_attention` and LLaVA's own `vision_feature_layer`. How an image becomes pixels and tokens
 is set as in LLaVA: `image_aspect_ratio`, `mm_patch_merge_type` and `image_grid_pinpoints`.
 """
 
@@ -33,23 +33,23 @@ class LlavitConfig(LlavaConfig):
     visual_attention: what visual tokens attend to. "causal" is LLaVA; "bidirectional" lets all
         visual tokens see each other (Eq. 8); "none" leaves visual tokens out of the attention
         update, while text still attends to them (Eq. 5).
-    vision_feature_layer: one vision layer, or a list of layers whose features are concatenated
-        (the paper's local and global features).
-    image_aspect_ratio: how a picture meets the vision tower's square. "crop" keeps the middle
+    vision_feature_layer: one vision layer; or a list of layers, and their features are
+        concatenated (the paper's local and global features).
+    image_aspect_ratio: how an image is fitted to the vision tower's square. "crop" keeps the middle
         (LLaVA's "square"), "pad" adds bars in the color of the image mean, "stretch" distorts;
-        "anyres" adds to the stretched picture tiles of a larger version of it (LLaVA-NeXT). The
+        "anyres" adds to the stretched image tiles of a larger version of it (LLaVA-NeXT). The
         default is what transformers' LLaVA does; LLaVA-1.5's second stage pads; the paper's
         "resizing to a single image" is any of the three.
     mm_patch_merge_type: the order of the tokens of tiles (see `token_order`); used by "anyres"
         only. "flat" and "spatial" give at most 5 x 576 tokens, the paper's 2880, "spatial_unpad"
         (LLaVA-NeXT) as many as 2928, since it ends rows with the learned `image_newline`. "flat" is
-        LLaVA's own default. Newlines stand in the place of the image, so they count as visual
+        LLaVA's own default. Newlines stand among the image's tokens, so they count as visual
         tokens in Eq. 5, 6 and 8, as in transformers' `mm_token_type_ids`.
     image_grid_pinpoints: (height, width) of the resolutions that "anyres" chooses from; None is
         LLaVA-NeXT's five in tiles of the vision tower. The order is transformers', not LLaVA's.
 
     Where the paper says nothing about Any-Res, it is done as in LLaVA-NeXT: the base tile is
-    stretched, tiles are padded in black, and a small picture gets tiles too.
+    stretched, tiles are padded in black, and a small image gets tiles too.
 
     Raises ConfigurationError for an unknown choice, a `separate_visual_qkv` that is not a bool or
     pinpoints that are not pairs, also on later assignment.
@@ -65,7 +65,7 @@ class LlavitConfig(LlavaConfig):
 
     @property
     def tile_size(self) -> int:
-        """Pixels on each side of what the vision tower sees at once: a picture, or a tile."""
+        """Pixels on each side of what the vision tower sees at once: an image, or a tile."""
         vision: Any = self.vision_config
         return vision.image_size
 
@@ -77,7 +77,7 @@ class LlavitConfig(LlavaConfig):
 
     @property
     def has_tiles(self) -> bool:
-        """Whether a picture is seen in several tiles (Any-Res)."""
+        """Whether an image is seen in several tiles (Any-Res)."""
         return self.image_aspect_ratio == "anyres"
 
     @property

@@ -1,4 +1,4 @@
-"""Named places in the decoder where a hook can read an activation or put another in its stead.
+"""Named places in the decoder where a hook can read an activation or replace it.
 
 A hook point is a module without parameters that returns what it is given, so torch hooks,
 TransformerLens and nnsight all reach it, and no state dict knows of it. Names and shapes are
@@ -17,11 +17,11 @@ from typing import Any
 from torch import Tensor, nn
 
 TEXT_HOOKS = ("hook_q_text", "hook_k_text", "hook_v_text")
-"""[T, H or K, E], what the text projections made of their rows: of all rows where there are no
-others."""
+"""[T, H or K, E], the text projections of their rows: of all rows, if there are no visual
+projections."""
 
 VISUAL_HOOKS = ("hook_q_visual", "hook_k_visual", "hook_v_visual")
-"""[V, H or K, E], what the visual projections (Eq. 6) made of theirs; only where there are any."""
+"""[V, H or K, E], the visual projections (Eq. 6) of their rows; only where there are any."""
 
 MERGED_HOOKS = ("hook_q", "hook_k", "hook_v")
 """[B, L, H or K, E], every token in its place, before norms of heads and rotary positions."""
@@ -54,7 +54,7 @@ ATTENTION_HOOKS = (
     *PATTERN_HOOKS,
     *RESULT_HOOKS,
 )
-"""All that an attention module may have."""
+"""All hook points that an attention module may have."""
 
 
 class HookPoint(nn.Module):
@@ -65,7 +65,7 @@ class HookPoint(nn.Module):
 
 
 def has_hooks(point: Any) -> bool:
-    """Whether there are hooks at a hook point (ours, or what another library put in its place)."""
+    """Whether a hook point has hooks; it may be another library's module instead of ours."""
     return bool(
         point._forward_hooks
         or point._forward_pre_hooks
@@ -89,10 +89,10 @@ class Hooked(nn.Module):
         return has_hooks(point) or "forward" in point.__dict__
 
     def hook(self, name: str, activation: Tensor, axes: tuple[int, int] | None = None) -> Tensor:
-        """The activation, or what hooks at this point made of it.
+        """The activation, or what the hooks at this point return instead.
 
-        It is shown with two `axes` swapped, if given. Without hooks nothing is called: small
-        models on fast devices wait for Python.
+        Hooks see it with the two `axes` swapped, if given. Without hooks nothing is called: for
+        small models on fast devices, Python is the slow part.
         """
         if not self.in_use(name):
             return activation

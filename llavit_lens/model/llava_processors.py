@@ -24,7 +24,7 @@ def merge_type_of(processor: Any) -> str | None:
 
 
 def complete_processor(processor: Any, config: Any) -> None:
-    """Tell a LLaVA processor, in place, what those that transformers saved before 4.45 do not say.
+    """Set, in place, what LLaVA processors that transformers saved before 4.45 do not say.
 
     Args:
         processor: of any kind; one that is not LLaVA's, or says it all, stays as it is.
@@ -35,14 +35,14 @@ def complete_processor(processor: Any, config: Any) -> None:
     vision = config.vision_config
     if processor.patch_size is None:
         processor.patch_size = vision.patch_size
-    if not processor.num_additional_image_tokens:  # 0 is also what transformers takes for nothing
+    if not processor.num_additional_image_tokens:  # 0 where the file does not say it
         processor.num_additional_image_tokens = CLASS_TOKENS.get(vision.model_type, 0)
     if processor.vision_feature_select_strategy is None:
         processor.vision_feature_select_strategy = config.vision_feature_select_strategy
 
 
 def resolution_of(processor: Any) -> dict[str, Any]:
-    """The fields of LlavitConfig that say how a processor of the LLaVA family takes pictures.
+    """The fields of LlavitConfig that say how a processor of the LLaVA family prepares images.
 
     `image_processor_for` is the way back.
     """
@@ -77,14 +77,14 @@ def check_tile_agreement(config: Any, processor: Any, name: str) -> None:
         tiles, pinpoints, merge_type = True, config.image_grid_pinpoints, "spatial_unpad"
     else:
         return
-    wanted = {
+    expected = {
         "image_aspect_ratio": "anyres",
         "mm_patch_merge_type": merge_type,
         "image_grid_pinpoints": [list(pinpoint) for pinpoint in pinpoints],
     }
-    made = resolution_of(processor)
-    if made != wanted if tiles else made["image_aspect_ratio"] == "anyres":
+    actual = resolution_of(processor)
+    if actual != expected if tiles else actual["image_aspect_ratio"] == "anyres":
         raise CheckpointError(
             f"{name}: model and processor do not belong together: the model wants "
-            f"{wanted if tiles else 'no tiles'}, and the processor makes {made}"
+            f"{expected if tiles else 'no tiles'}, and the processor makes {actual}"
         )

@@ -37,15 +37,15 @@ from llavit_lens.model.decoders import MaskKeeping, build_decoder
 from llavit_lens.model.tiles import check_pinpoints, tile_grid, token_order
 from llavit_lens.model.tower_rules import check_tower
 
-# What a checkpoint holds too much for a model that ends no rows of tiles.
+# A checkpoint may hold it, though the model does not end rows of tiles.
 _NEWLINE = r"^model\.image_newline$"
-# What a LLaViT checkpoint holds too much for a model with separate_visual_qkv=False.
+# A LLaViT checkpoint may hold them, though the model has separate_visual_qkv=False.
 _VISUAL_QKV = r"^model\.language_model\.layers\.\d+\.self_attn\.[qkv]+_proj_visual\.(weight|bias)$"
 
-# What a pass tells the decoder alone, though newer releases of transformers tell the tower, too.
+# Arguments for the decoder alone; newer releases of transformers pass them to the tower, too.
 _OF_DECODER = ("visual_tokens", "skip_visual_update", "attention_runs")
 
-# What makes transformers generate with an assistant, besides an `assistant_model`.
+# Settings, other than `assistant_model`, that make transformers generate with an assistant.
 _ASSISTANCE = ("prompt_lookup_num_tokens", "assistant_early_exit")
 
 
@@ -109,11 +109,11 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         image_sizes: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        """As LLaVA's; `pooler_output` is one [tokens, D] for each picture.
+        """As LLaVA's; `pooler_output` is one [tokens, D] for each image.
 
-        With Any-Res, `pixel_values` are [images, tiles, 3, height, width] (pictures of fewer tiles
-        filled up) or all tiles in a row, and `image_sizes` [images, 2] the pictures' (height,
-        width) in pixels, as transformers' LLaVA-NeXT image processor returns them.
+        With Any-Res, `pixel_values` are [images, tiles, 3, height, width] (images of fewer tiles
+        filled up) or all tiles in a row, and `image_sizes` [images, 2] are (height, width) in
+        pixels, as transformers' LLaVA-NeXT image processor returns them.
 
         Raises ConfigurationError for pixels that are not as `image_aspect_ratio` wants them.
         """
@@ -130,8 +130,8 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
             raise ConfigurationError("Any-Res needs image_sizes, which its processor returns.")
         if self.config.has_newline and self.image_newline is None:
             raise ConfigurationError(
-                "The config was changed to tiles whose rows end with image_newline, but the model "
-                "was built without one; reload it with from_pretrained(..., "
+                "The config was changed to rows of tiles that end with image_newline, but the "
+                "model was built without one; reload it with from_pretrained(..., "
                 "image_aspect_ratio='anyres', mm_patch_merge_type='spatial_unpad')."
             )
         sizes = torch.as_tensor(image_sizes).tolist()
@@ -164,12 +164,12 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
             )
         if image_sizes is not None:
             raise ConfigurationError(
-                f"image_sizes tell which tiles an image has, but image_aspect_ratio={mode!r} sees "
+                f"image_sizes say which tiles an image has, but image_aspect_ratio={mode!r} sees "
                 "it whole; leave them out, or use the processor that belongs to the model."
             )
 
     def _in_order(self, features_TCD: Tensor, order: Tensor) -> Tensor:
-        """Features of one picture's patches -> its tokens [tokens, D], newlines among them."""
+        """Features of one image's patches -> its tokens [tokens, D], newlines among them."""
         rows_ND = features_TCD.flatten(0, 1)
         if self.image_newline is not None:  # the last row, which is index -1
             rows_ND = torch.cat([rows_ND, self.image_newline[None].to(rows_ND)])
@@ -212,7 +212,7 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
         if packed_samples(attention_mask, past_key_values, position_ids) is not None:
             if kwargs.get("use_cache"):
                 raise ConfigurationError(
-                    "position_ids start anew within a row, so it holds several samples, and those "
+                    "position_ids start again within a row, so it holds several samples, and those "
                     "cannot be cached together; pass use_cache=False, or one sample per row."
                 )
             # With a cache, or a mask even without padding, transformers would not keep them apart.
@@ -276,11 +276,11 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
 
 
 def _tiles(pixel_values: Tensor, counts: list[int]) -> Tensor:
-    """All tiles of all pictures in a row, without what filled a batch up: [tiles, 3, H, W]."""
+    """All tiles of all images in a row, without those that fill the batch up: [tiles, 3, H, W]."""
     if pixel_values.ndim == 5 and len(pixel_values) == len(counts):
         if pixel_values.shape[1] >= max(counts):
-            pictures = zip(pixel_values, counts, strict=True)
-            return torch.cat([tiles[:count] for tiles, count in pictures])
+            images = zip(pixel_values, counts, strict=True)
+            return torch.cat([tiles[:count] for tiles, count in images])
     elif pixel_values.ndim == 4 and len(pixel_values) == sum(counts):
         return pixel_values
     raise ConfigurationError(
@@ -355,18 +355,18 @@ class LlavitForConditionalGeneration(  # type: ignore[misc]
         """As in transformers. Visual tokens are those of the prompt, whatever is then generated.
 
         Raises ConfigurationError for `prefill_chunk_size`: Eq. 8 does not stop at a chunk; and for
-        assisted generation, whose steps are not told which tokens are visual.
+        assisted generation, because its steps do not know which tokens are visual.
         """
         kwargs = rename_cache(kwargs)
         settings = generation_config or self.generation_config
         assistant = {"assistant_model": assistant_model} | {
             name: kwargs.get(name, getattr(settings, name, None)) for name in _ASSISTANCE
         }
-        asked = [name for name, value in assistant.items() if value is not None]
-        if asked:
+        assisted = [name for name, value in assistant.items() if value is not None]
+        if assisted:
             raise ConfigurationError(
-                f"{asked[0]} asks for assisted generation, which does not tell the steps of LLaViT "
-                "which tokens are visual; generate without it."
+                f"{assisted[0]} asks for assisted generation, where the steps of LLaViT do not "
+                "know which tokens are visual; generate without it."
             )
         if kwargs.get("prefill_chunk_size", settings.prefill_chunk_size) is not None:
             raise ConfigurationError(
@@ -374,8 +374,8 @@ class LlavitForConditionalGeneration(  # type: ignore[misc]
                 "of a later chunk (Eq. 8); generate without it."
             )
         prompt_ids = inputs if inputs is not None else kwargs.get("input_ids")
-        told = kwargs.get("mm_token_type_ids") is not None
-        if prompt_ids is not None and kwargs.get("inputs_embeds") is None and not told:
+        has_types = kwargs.get("mm_token_type_ids") is not None
+        if prompt_ids is not None and kwargs.get("inputs_embeds") is None and not has_types:
             kwargs["mm_token_type_ids"] = (prompt_ids == self.config.image_token_id).long()
         return super().generate(  # type: ignore[misc]
             inputs,
@@ -397,7 +397,7 @@ class LlavitForConditionalGeneration(  # type: ignore[misc]
         mm_token_type_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """As in transformers, but a first step is also told what the cached tokens are."""
+        """As in transformers, but a first step also gets the kinds of the cached tokens."""
         model_inputs = super().prepare_inputs_for_generation(  # type: ignore[misc]
             input_ids,  # type: ignore[arg-type]
             inputs_embeds=inputs_embeds,

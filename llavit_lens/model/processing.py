@@ -1,4 +1,4 @@
-"""Pictures and text into what LLaViT takes: pixels, placeholders, and which tokens are visual.
+"""Images and text into the inputs of LLaViT: pixels, placeholders, and which tokens are visual.
 
 Pixels are made by transformers' own image processors: CLIP's (crop, stretch), LLaVA's (pad) and
 LLaVA-NeXT's (Any-Res).
@@ -21,7 +21,7 @@ from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.llava_processors import makes_tiles
 from llavit_lens.model.tiles import check_pinpoints, tile_grid, token_order
 
-# What a vision tower expects of its pixels, whatever part of a picture they show.
+# How a vision tower expects its pixels, for any part of an image.
 _PIXEL_SETTINGS = (
     "do_rescale",
     "rescale_factor",
@@ -36,12 +36,12 @@ def image_processor_for(config: LlavitConfig, like: Any = None) -> Any:
     """The image processor that `config.image_aspect_ratio` asks for.
 
     Args:
-        config: of the model; its vision tower's `image_size` is the size of a picture or tile.
-        like: an image processor whose pixel values (mean, deviation, resampling) to keep; default:
-            CLIP's.
+        config: of the model; its vision tower's `image_size` is the size of an image or tile.
+        like: an image processor; its settings of pixel values (mean, deviation, resampling) are
+            kept. Default: CLIP's.
 
     Raises:
-        ConfigurationError: the pinpoints of Any-Res are not made of tiles.
+        ConfigurationError: the pinpoints of Any-Res are no multiples of the tile size.
     """
     size = config.tile_size
     settings = {key: getattr(like, key) for key in _PIXEL_SETTINGS if hasattr(like, key)}
@@ -62,7 +62,7 @@ class LlavitProcessor(LlavaProcessor):
     """LlavaProcessor that knows tiles and returns `mm_token_type_ids` (1 = visual) by default.
 
     With LLaVA-NeXT's image processor (Any-Res) it returns `image_sizes` [images, 2] too, the
-    pictures' (height, width), which the model needs; `mm_patch_merge_type` has to be the model's.
+    images' (height, width), which the model needs; `mm_patch_merge_type` has to be the model's.
     """
 
     return_mm_token_type_ids = True
@@ -93,7 +93,7 @@ class LlavitProcessor(LlavaProcessor):
         )
 
     def set_resolution(self, config: LlavitConfig) -> None:
-        """Take pictures as `config` says, with pixel values as they are.
+        """Prepare images as `config` says, with pixel values as they are.
 
         Raises:
             ConfigurationError: as `image_processor_for`.
@@ -102,7 +102,7 @@ class LlavitProcessor(LlavaProcessor):
         self.mm_patch_merge_type = config.mm_patch_merge_type
 
     def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
-        """As many image tokens as the model makes of this picture.
+        """As many image tokens as the model makes of this image.
 
         Raises:
             ConfigurationError: tiles with a class token, which has no place among their patches.
@@ -114,7 +114,7 @@ class LlavitProcessor(LlavaProcessor):
         return self.image_token * self._tiled_tokens(image_size, tile_size)
 
     def _tiled_tokens(self, image_size: list[int], tile_size: int) -> int:
-        """Tokens of a picture of (height, width)."""
+        """Number of tokens of an image of (height, width)."""
         dropped = 1 if self.vision_feature_select_strategy == "default" else 0
         if self.num_additional_image_tokens != dropped:
             raise ConfigurationError(

@@ -1,8 +1,8 @@
 """Does LLaViT compute right with a release of transformers that is newer than the tested ones?
 
-LLaViT stands on the inside of transformers' models, which may change with any release: then a model
-can go wrong without an error. So with a release newer than `NEWEST_TESTED` tiny models of the same
-decoder family have to agree first, each computed in two ways.
+LLaViT uses the inside of transformers' models, which may change with any release: then a model can
+go wrong without an error. So, with a release newer than `NEWEST_TESTED`, tiny models of the same
+decoder family are computed in two ways first, and the results have to agree.
 
 Shape letters: B batch, L prompt, M new tokens, W words of the vocabulary.
 """
@@ -42,12 +42,11 @@ _TOLERANCE = 1e-3
 def check_release(family: str) -> None:
     """Compute with tiny models if the installed transformers is newer than any tested release.
 
-    It takes part of a second, once for each release and decoder family: that it went well is
-    remembered in the Hub's folder for assets, where that can be written.
+    It takes part of a second, once for each release and decoder family: an empty file in the
+    Hub's folder for assets, where that can be written, remembers that it went well.
 
     Args:
-        family: `model_type` of the decoder to be used; for one that LLaViT is not built on, the
-            check is made with Qwen2.
+        family: `model_type` of the decoder; the check uses Qwen2 where LLaViT is not built on it.
 
     Raises:
         ConfigurationError: LLaViT computes something else with this release, or not at all.

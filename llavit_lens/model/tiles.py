@@ -1,12 +1,12 @@
-"""Any-Res (LLaVA-NeXT): which tiles a picture is cut into, and in which order their patches stand.
+"""Any-Res (LLaVA-NeXT): which tiles an image is cut into, and in which order their patches stand.
 
-Tile 0, the base tile, is the whole picture, stretched to the vision tower's square. The picture is
+Tile 0, the base tile, is the whole image, stretched to the vision tower's square. The image is
 also resized to one of several resolutions ("pinpoints"), padded, and cut into tiles 1, 2, … in
 reading order. One function gives the order of tokens; processor, model and layout all follow it.
 
 Shape letters: C patches in a row of indices, Y and X rows and columns of patches.
 
-What is computed by transformers' own functions is so on purpose: LLaVA-NeXT is what they define.
+Some steps call transformers' own functions on purpose: they define LLaVA-NeXT.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from llavit_lens.errors import ConfigurationError
 MERGE_TYPES = ("flat", "spatial", "spatial_unpad")
 
 NEWLINE = -1
-"""What stands in an order for the learned token that ends a row of patches."""
+"""The entry of an order for the learned token that ends a row of patches."""
 
 # (rows, columns) of tiles: at 336 pixels a tile, the five resolutions of LLaVA-NeXT.
 _SHAPES = ((1, 2), (2, 1), (2, 2), (3, 1), (1, 3))
@@ -64,7 +64,7 @@ def check_pinpoints(pinpoints: Sequence[Sequence[int]], tile_size: int) -> None:
 def tile_grid(
     image_size: Sequence[int], pinpoints: Sequence[Sequence[int]], tile_size: int
 ) -> tuple[int, int]:
-    """(rows, columns) of the tiles besides the base tile, for a picture of (height, width)."""
+    """(rows, columns) of the tiles without the base tile, for an image of (height, width)."""
     check_pinpoints(pinpoints, tile_size)
     resolutions = [list(pinpoint) for pinpoint in pinpoints]
     return get_anyres_image_grid_shape(tuple(image_size), resolutions, tile_size)
@@ -73,7 +73,7 @@ def tile_grid(
 def token_order(
     image_size: Sequence[int], grid: tuple[int, int], side: int, merge_type: str
 ) -> Tensor:
-    """The visual tokens of one picture, as indices of patches: int64 [tokens].
+    """The visual tokens of one image, as indices of patches: int64 [tokens].
 
     Patches are counted tile by tile, each tile in reading order: tile t, row r, column c is
     (t * side + r) * side + c. The base tile's come first, in any case. Then, by `merge_type`:
@@ -83,7 +83,7 @@ def token_order(
             `unpad_image` rounds them, and NEWLINE at the end of each row.
 
     Args:
-        image_size: (height, width) of the picture.
+        image_size: (height, width) of the image.
         grid: (rows, columns) of tiles, as `tile_grid` gives it.
         side: patches on each side of a tile.
     """

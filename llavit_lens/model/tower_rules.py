@@ -1,7 +1,7 @@
-"""Vision towers: what their hidden states hold, and which of it are patches.
+"""Vision towers: what their hidden states hold, and which of them are patches.
 
-In each of the towers served, hidden state 0 is the input of the first layer and hidden state k the
-output of layer k, counted from 1, before any norm that follows the last layer.
+In all of the vision towers that are served, hidden state 0 is the input of the first layer, and
+hidden state k the output of layer k, counted from 1, before any norm after the last layer.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def check_tower(config: Any, layers: Any = None, strategy: str | None = None) ->
             "in the processor too."
         )
     check_tile_features(config, strategy)
-    chosen = config.vision_feature_layer if layers is None else layers
-    if chosen == 0:
+    layers = config.vision_feature_layer if layers is None else layers
+    if layers == 0:
         raise ConfigurationError(
             "vision_feature_layer=0 is taken for no layer at all by transformers; write [0]."
         )
-    check_layers(config, chosen)
+    check_layers(config, layers)
 
 
 def check_layers(config: Any, layers: Any) -> None:
@@ -77,7 +77,7 @@ def check_tile_features(config: Any, strategy: str) -> None:
 
 
 def token_settings(config: Any) -> dict[str, Any]:
-    """What a LlavitProcessor must be told to make as many visual tokens as the model has features.
+    """Settings of a LlavitProcessor: it makes as many visual tokens as the model has features.
 
     Raises ConfigurationError as `check_tower` does.
     """

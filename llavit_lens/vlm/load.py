@@ -1,7 +1,7 @@
 """Load a checkpoint by name, whole or not at all.
 
 LLaVA and LLaViT, in any format, are opened as conversion opens them, and refused for the same
-reasons. Models of other kinds are loaded by transformers, whose report on their keys is checked.
+reasons. transformers loads models of other kinds; what it reports about their keys is checked.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _settle(config: Any, processor: Any, overrides: dict[str, Any], name: str) -
 
 
 def _of_source(name: str, source: Source, options: dict[str, Any]) -> Any:
-    """The model of a checkpoint whose weights are known to be exactly those of its own config."""
+    """The model of a checkpoint; its weights are known to be exactly those of its own config."""
     model_class: Any = AutoModelForImageTextToText._model_mapping[type(source.config)]
     generation = _generation_config(name, source.generation)
     weights = _read(source)
@@ -234,7 +234,7 @@ def _of_transformers(name: str, folder: Path, config: Any, options: dict[str, An
 
 @contextmanager
 def _loading(name: str, folder: Path | None, part: str) -> Iterator[None]:
-    """Turns whatever transformers and the file formats may raise inside into one line."""
+    """Turns any error of transformers or of a file format inside into one line."""
     try:
         yield
     except LlavitLensError:
@@ -296,7 +296,7 @@ def _dtype(dtype: str | torch.dtype, device: torch.device) -> str | torch.dtype:
 
 
 def _damaged_file(folder: Path) -> str | None:
-    """The first weight file whose header and length do not agree."""
+    """The first weight file with a header that does not agree with its length."""
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt"):

@@ -95,7 +95,7 @@ def test_chunked_prefill_is_refused(
 def test_embeddings_without_visual_positions_are_refused(switches: dict[str, Any]) -> None:
     model = tiny_llavit(**switches)
     embeddings = torch.randn(1, 6, 48)
-    with pytest.raises(ValueError, match="inputs_embeds do not tell which tokens are visual"):
+    with pytest.raises(ValueError, match="inputs_embeds do not say which tokens are visual"):
         model(inputs_embeds=embeddings)
     with pytest.raises(LlavitLensError, match="pass mm_token_type_ids"):
         model.generate(inputs_embeds=embeddings, max_new_tokens=2)

@@ -73,7 +73,7 @@ def sdpa_kernel(module: nn.Module, dropout: float, scaling: float | None) -> Ker
 
 
 def flash_kernel(dropout: float, scaling: float | None) -> Kernel:
-    """All calls in one, by flash-attn 2 (whose causal mask aligns the last query since 2.1)."""
+    """All calls in one, by flash-attn 2: since 2.1 its causal mask aligns the last query."""
     from flash_attn import flash_attn_varlen_func
 
     def run(q_RHE: Tensor, k_MKE: Tensor, v_MKE: Tensor, calls: Calls, causal: bool) -> Tensor:
@@ -163,7 +163,7 @@ def _batch(rows: Tensor, count: int) -> Tensor:
 
 
 def _half(x: Tensor) -> Tensor:
-    """Rotary positions and norms leave float32 behind under autocast; undo that."""
+    """Back to half precision: under autocast, rotary positions and norms return float32."""
     if x.dtype == torch.float32 and torch.is_autocast_enabled(x.device.type):
         return x.to(torch.get_autocast_dtype(x.device.type))
     if x.dtype not in (torch.float16, torch.bfloat16):

@@ -25,8 +25,8 @@ def eager_attention(
 ) -> tuple[Tensor, Tensor]:
     """Results [B, L, H, E] and weights [B, H, L, S], as transformers' "eager" would have them.
 
-    A mask of floats is added to the scores, as in transformers. A mask of booleans says who is
-    attended to, and a query that attends to no key gets zero, as with sdpa.
+    A mask of floats is added to the scores, as in transformers. A mask of booleans says which
+    keys are attended to; a query that attends to no key gets zero, as with sdpa.
     """
     k_BHSE, v_BHSE = (repeat_kv(x, module.num_key_value_groups) for x in (key, value))
     scores_BHLS = torch.matmul(query, k_BHSE.transpose(2, 3)) * scaling

@@ -83,7 +83,8 @@ def bidirectional_mask(
 
     `attention_mask` is the padding mask [B, S] or None; `dtype` is that of an additive mask;
     `create_masks` is the decoder's own (see `VisualDecoder`).
-    Samples packed into one row (told by `position_ids` that start anew) do not see each other.
+    Samples packed into one row do not see each other; `position_ids` that start again show where
+    the next one begins.
 
     Raises ConfigurationError if the attention implementation is not known to apply masks, or in the
     cases of `check_bidirectional`.

@@ -40,17 +40,17 @@ def plan_attention(
     implementation = decoder.config._attn_implementation
     if implementation == FLASH_IN_RUNS and getattr(past_key_values, "is_compileable", False):
         raise ConfigurationError(
-            f"attn_implementation={FLASH_IN_RUNS!r} cannot tell what is filled of a static cache; "
+            f"attn_implementation={FLASH_IN_RUNS!r} cannot see how full a static cache is; "
             f"use a dynamic one, or {SDPA_IN_RUNS!r}."
         )
     sample_BL = packed_samples(attention_mask, past_key_values, position_ids)
-    # Without runs flash-attn would tell packed samples apart only in a batch of one row.
+    # Without runs flash-attn would separate packed samples only in a batch of one row.
     packed_flash = sample_BL is not None and implementation == FLASH_IN_RUNS
     if positions is None and not packed_flash:
         return {"attention_mask": attention_mask}
     if positions is None:
-        nothing_BL = torch.zeros(new_shape, dtype=torch.bool)
-        positions = VisualPositions(nothing_BL, nothing_BL[:, :0])
+        none_BL = torch.zeros(new_shape, dtype=torch.bool)
+        positions = VisualPositions(none_BL, none_BL[:, :0])
     past_BP = check_bidirectional(positions, attention_mask)
     length, window = past_BP.shape[1] + new_shape[1], decoder.window
     # A run of visual tokens sees one set of keys only if no window moves along with the tokens.

@@ -1,4 +1,4 @@
-"""Which tokens are visual, told from what a forward pass was given.
+"""Which tokens are visual, by the arguments of a forward pass.
 
 Shape letters: B batch, L new tokens, P cached tokens.
 """
@@ -22,7 +22,7 @@ class VisualPositions(NamedTuple):
 
     new_BL: Tensor
     past_BP: Tensor | None
-    """None if tokens are cached and nobody said what they are."""
+    """None if the kind of the cached tokens is unknown."""
 
 
 def find_visual_positions(
@@ -34,8 +34,8 @@ def find_visual_positions(
 ) -> VisualPositions:
     """The visual positions of L new tokens after `past` cached ones.
 
-    `mm_token_type_ids` is [B, L] or [B, past + L] and has the last word; without it, visual tokens
-    are those of `input_ids` [B, L] that are the image token.
+    `mm_token_type_ids` is [B, L] or [B, past + L] and decides; without it, visual tokens are
+    those of `input_ids` [B, L] that are the image token.
 
     Raises ConfigurationError for `inputs_embeds` alone, and for `mm_token_type_ids` of any other
     shape.
@@ -46,7 +46,7 @@ def find_visual_positions(
     if mm_token_type_ids is None:
         if input_ids is None:
             raise ConfigurationError(
-                "inputs_embeds do not tell which tokens are visual; "
+                "inputs_embeds do not say which tokens are visual; "
                 "pass mm_token_type_ids (1 = visual, 0 = text) too."
             )
         is_visual = input_ids == image_token_id
@@ -80,8 +80,9 @@ def packed_samples(
 ) -> Tensor | None:
     """[B, L], a number for each sample packed into a row, or None if rows are single samples.
 
-    Samples are told apart by positions that start anew, in rows without cache. A padding mask
-    [B, L] without padding says as much as none: who finds samples passes no mask on.
+    Positions that start again show where the next sample begins, in rows without cache. A padding
+    mask [B, L] without padding means the same as none: a caller that finds samples must not pass
+    it on.
 
     Raises ConfigurationError for samples packed into rows that are padded, too.
     """
@@ -90,22 +91,22 @@ def packed_samples(
     if attention_mask is None:
         return find_packed_sequence_indices(position_ids)
     if getattr(attention_mask, "ndim", None) != 2:
-        return None  # a ready-made mask, which keeps apart what it wants
+        return None  # a ready-made mask, which separates samples itself
     real_BL = attention_mask != 0
     if real_BL.all():
         return find_packed_sequence_indices(position_ids)
-    if real_BL.shape[1] == position_ids.shape[1] and _starts_anew(position_ids, real_BL):
+    if real_BL.shape[1] == position_ids.shape[1] and _start_again(position_ids, real_BL):
         raise ConfigurationError(
-            "position_ids start anew within a row, so it holds several samples, but attention_mask "
-            "marks padding, too, and a padding mask cannot keep samples apart; pack samples "
-            "without padding and attention_mask, or pass one sample per row."
+            "position_ids start again within a row, so it holds several samples, but "
+            "attention_mask marks padding, too, and a padding mask cannot keep samples apart; pack "
+            "samples without padding and attention_mask, or pass one sample per row."
         )
     return None
 
 
-def _starts_anew(position_ids: Tensor, real_BL: Tensor) -> bool:
+def _start_again(position_ids: Tensor, real_BL: Tensor) -> bool:
     """Whether the positions [B or 1, L] of real tokens ever fail to rise."""
-    # What padding has for positions is anyone's: it only repeats the last real one here.
+    # The positions of padding mean nothing: here it repeats the last real one.
     seen_BL = position_ids.expand(real_BL.shape).masked_fill(~real_BL, -1).cummax(dim=1).values
     rises_BL = position_ids[:, 1:] > seen_BL[:, :-1]
     return bool((real_BL[:, 1:] & ~rises_BL).any())

@@ -32,8 +32,8 @@ class Calls(NamedTuple):
     """How many of the query rows belong to each call."""
     key_lengths: tuple[int, ...]
     query_starts: Tensor
-    """[calls + 1] int32, where the rows of each call start, and the end: what kernels for calls of
-    different lengths are told."""
+    """[calls + 1] int32, where the rows of each call start, and the end: kernels for calls of
+    different lengths take them in this form."""
     key_starts: Tensor
 
 
@@ -56,10 +56,10 @@ def find_runs(
     attention_mask: Tensor | None,
     sample_BL: Tensor | None,
 ) -> Runs:
-    """The runs of L new tokens after P cached ones, of which none is visual.
+    """The runs of L new tokens after P cached ones; no cached token is visual.
 
-    `attention_mask` is the padding mask [B, P + L] or None; padding is in no run. `sample_BL`, for
-    rows without cache and padding, tells apart the samples that are packed into a row.
+    `attention_mask` is the padding mask [B, P + L] or None; padding is in no run. `sample_BL`
+    numbers the samples that are packed into a row, for rows without cache and padding.
 
     Raises ConfigurationError for a padding mask of another shape.
     """

@@ -93,7 +93,7 @@ class VisualAttention(Hooked):
         """Queries [B, L, H, E], keys and values [B, L, K, E], by visual or text weights.
 
         Every token is projected once. With `visual_tokens` the visual weights are used even on zero
-        rows: so they are in the graph of every process of a sharded training, whatever its batch.
+        rows: in sharded training they must be in the graph of every process, for any batch.
         """
         if visual_tokens is None or not self.separate_visual_qkv:
             merged = [
@@ -192,8 +192,8 @@ class VisualAttention(Hooked):
     ) -> tuple[Tensor, Tensor | None]:
         """The update [B, L, D] of text tokens; that of visual tokens is exactly zero (Eq. 5).
 
-        Where it can, it leaves out the queries of visual tokens: for one sample, whose text tokens
-        are one smaller call, and unless scores and weights are asked for in full.
+        The queries of visual tokens are left out where that is possible: in a batch of one sample
+        (its text tokens are one smaller call), with attention that returns no weights.
         """
         batch, implementation = (q_BHLE.shape[0], q_BHLE.shape[2]), self.config._attn_implementation
         if batch[0] == 1 and implementation in _LEAVES_OUT_QUERIES:
@@ -230,8 +230,8 @@ _LEAVES_OUT_QUERIES = ("sdpa", "llavit_sdpa")
 
 
 def _rows_of_mask(mask: Tensor | None, rows: Tensor, total: int) -> Tensor:
-    """The mask of some queries. None is causal from the first key on: that of a prompt, whose keys
-    may be followed by the empty ones of a static cache."""
+    """The mask of some queries. None is the causal mask of a prompt, from the first key on; empty
+    keys of a static cache may follow."""
     if mask is not None:
         return mask.index_select(2, rows)
     return (torch.arange(total, device=rows.device) <= rows[:, None])[None, None]

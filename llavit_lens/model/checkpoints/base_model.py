@@ -44,7 +44,7 @@ def read_base_model(
     Args:
         base: folder or Hub name.
         text_config: of the VLM's decoder.
-        tensors: the VLM's, whose text projections it has to have in the same shapes.
+        tensors: of the VLM; the text projections of both must have the same shapes.
 
     Raises:
         CheckpointError, ConfigurationError: as `base_folder`; or it is of another family or size.
@@ -55,15 +55,17 @@ def read_base_model(
         raise ConfigurationError(
             f"--base {base}: is a {family} model, but the decoder is a {text_config.model_type}"
         )
-    found, _ = key_names.rename_all(Reader().open(find_weight_files(folder)), key_names.BASE_MODEL)
+    weights, _ = key_names.rename_all(
+        Reader().open(find_weight_files(folder)), key_names.BASE_MODEL
+    )
     for key, tensor in tensors.items():
         if not _TEXT_QKV.fullmatch(key):
             continue
-        shape = found[key].shape if key in found else None
+        shape = weights[key].shape if key in weights else None
         if shape != tensor.shape:
             has = "lacks it" if shape is None else f"has {list(shape)}"
             raise ConfigurationError(
                 f"--base {base}: does not fit, the model's {key} is {list(tensor.shape)} and the "
                 f"base {has}; give the language model that it was trained from"
             )
-    return found
+    return weights

@@ -1,4 +1,4 @@
-"""What a checkpoint folder is, told from its files alone."""
+"""What kind of checkpoint a folder holds, by its files alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class CheckpointFolder:
-    """A folder whose format is known.
+    """A checkpoint folder and its format.
 
     Attributes:
         path: the folder.
@@ -51,9 +51,9 @@ class CheckpointFolder:
 
 
 def detect(folder: Path) -> CheckpointFolder:
-    """Tell the format of a checkpoint folder.
+    """The format of a checkpoint folder.
 
-    What LLaVA's own code wrote is known by `mm_vision_tower` in its configuration; `model_type` is
+    Folders of LLaVA's own code have `mm_vision_tower` in their configuration; `model_type` is
     "llava" in transformers' folders too.
 
     Raises:
@@ -90,7 +90,7 @@ def detect(folder: Path) -> CheckpointFolder:
 
 
 def is_llava(folder: Path) -> bool:
-    """Whether a folder is for `detect`, to be told or refused; False for models of other kinds."""
+    """Whether `detect` reads or refuses a folder; False for models of other kinds."""
     if not has_file(folder / "config.json", error=CheckpointError):
         return True
     fields = read_config(folder)

@@ -35,7 +35,7 @@ class Tower:
 
     Attributes:
         config: of the vision model alone.
-        image_processor: how it wants its pictures.
+        image_processor: prepares its images.
         weight_files: empty if only its configuration is known.
     """
 
@@ -49,30 +49,32 @@ class Tower:
         return 1 if self.config.model_type == "clip_vision_model" else 0
 
 
-def find_tower(name: str, checkpoint: Path, given: str | Path | None, has_weights: bool) -> Tower:
-    """The tower that a checkpoint names, or `given` in its place.
+def find_tower(
+    name: str, checkpoint: Path, replacement: str | Path | None, has_weights: bool
+) -> Tower:
+    """The tower that a checkpoint names, or `replacement` in its place.
 
     Args:
         name: `mm_vision_tower` of the checkpoint: a folder, in it or elsewhere, or a Hub name.
         checkpoint: its folder.
-        given: a folder or Hub name to take instead.
+        replacement: a folder or Hub name to take instead.
         has_weights: whether the checkpoint holds the tower's weights itself.
 
     Raises:
         CheckpointError: it cannot be found, is damaged, or is neither CLIP nor SigLIP.
-        ConfigurationError: `given` where nothing is missing: own weights of a known tower.
+        ConfigurationError: `replacement` where nothing is missing: own weights of a known tower.
     """
-    if given is not None and has_weights and name in _KNOWN:
+    if replacement is not None and has_weights and name in _KNOWN:
         raise ConfigurationError(
             f"{checkpoint}: holds its own vision tower; leave out --vision-tower"
         )
-    if given is None and not is_web_address(name):
-        beside = user_path(checkpoint / name, what="mm_vision_tower", error=CheckpointError)
-        given = beside if beside.is_dir() else None
-    if given is None and has_weights and name in _KNOWN:
+    if replacement is None and not is_web_address(name):
+        folder_in_it = user_path(checkpoint / name, what="mm_vision_tower", error=CheckpointError)
+        replacement = folder_in_it if folder_in_it.is_dir() else None
+    if replacement is None and has_weights and name in _KNOWN:
         return _clip_large(_KNOWN[name])
     folder = local_folder(
-        given if given is not None else name,
+        replacement if replacement is not None else name,
         f"the vision tower of {checkpoint.name}; give its folder (--vision-tower)",
     )
     files = () if has_weights else tuple(find_weight_files(folder))

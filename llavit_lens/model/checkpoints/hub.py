@@ -1,7 +1,6 @@
-"""Local folders of what a checkpoint is or names: a folder as it is, a Hub name as it was fetched.
+"""Local folders of checkpoints: a folder as it is, a Hub repository after it was fetched.
 
-Everything that is loaded or converted is a local folder first, so that the Hub is dealt with here
-and nowhere else.
+Everything that is loaded or converted is a local folder first, so no other file deals with the Hub.
 """
 
 from __future__ import annotations
@@ -41,8 +40,10 @@ def local_folder(name: str | Path, what: str) -> Path:
         listed = HfApi().model_info(str(name), timeout=_HUB_TIMEOUT_SECONDS).siblings or []
         has_safetensors = any(fnmatch(file.rfilename, *_SAFETENSORS) for file in listed)
         weights = _SAFETENSORS if has_safetensors else _BIN
-        wanted = [*_SMALL_FILES, *weights]
-        return Path(snapshot_download(str(name), allow_patterns=wanted, tqdm_class=download_bar()))
+        patterns = [*_SMALL_FILES, *weights]
+        return Path(
+            snapshot_download(str(name), allow_patterns=patterns, tqdm_class=download_bar())
+        )
     except GatedRepoError:
         reason = (
             "the Hugging Face Hub gives it only to those who accepted its terms; accept them on "
@@ -50,7 +51,7 @@ def local_folder(name: str | Path, what: str) -> Path:
         )
     except (RepositoryNotFoundError, HFValidationError):
         reason = "no such model on the Hugging Face Hub (a private one needs: hf auth login)"
-    except Exception as error:  # no connection, in one of many words; or a full disk
+    except Exception as error:  # no connection, in one of many classes; or a full disk
         cached = _from_cache(str(name))
         if cached is not None:
             return cached
@@ -67,5 +68,7 @@ def _from_cache(name: str) -> Path | None:
     except Exception:  # nothing of it is there
         return None
     indices = [f"{file}.index.json" for file in WEIGHT_FILES]
-    found = any((folder / file).is_file() for file in (*WEIGHT_FILES, *indices, PROJECTOR_FILE))
-    return folder if found else None
+    has_weights = any(
+        (folder / file).is_file() for file in (*WEIGHT_FILES, *indices, PROJECTOR_FILE)
+    )
+    return folder if has_weights else None

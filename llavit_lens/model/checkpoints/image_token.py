@@ -1,4 +1,4 @@
-"""The image token of checkpoints whose vocabulary has none.
+"""The image token, for checkpoints without one in their vocabulary.
 
 LLaVA's own code writes `<image>` as -200 and cuts it out before the embedding; transformers wants
 an id with a row in the word embeddings. Its own port of LLaVA-1.5 appends `<image>` (32000) and a
@@ -6,9 +6,9 @@ padding token, and fills up to 32064 rows with random ones. Here `<image>` takes
 next id. A table with rows to spare, such as Qwen2's, has one for it already and stays as it is;
 otherwise the table grows by what is needed, and all of its own rows stay equal bit for bit.
 
-A new row of the word embeddings is never used, for image features take its place. A new row of the
-unembedding has a logit, which enters every softmax: it is the mean of all others, so that the logit
-is the mean of all others too, and the image token is never the most likely one.
+A new row of the word embeddings is never used, because image features take its place. A new row of
+the unembedding has a logit, which enters every softmax: the row is the mean of all others, so the
+logit is the mean of all others too, and the image token is never the most likely one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def place_image_token(tokenizer: Any, rows: int, name: str) -> tuple[int, int]:
         CheckpointError: the tokenizer has other tokens without a row.
     """
     vocabulary = tokenizer.get_vocab()
-    # Ids that leave a hole before `<image>` would get mean rows too, under no token's name.
+    # Ids without a token before `<image>` would get mean rows too.
     highest = max(index for token, index in vocabulary.items() if token != IMAGE_TOKEN)
     if highest >= rows or vocabulary.get(IMAGE_TOKEN, rows) > rows:
         raise CheckpointError(

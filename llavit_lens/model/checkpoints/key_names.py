@@ -55,7 +55,7 @@ HARMLESS_BUFFERS: Layout = (
     (r"(?:.*\.)?rotary_emb\.inv_freq", "rotary frequencies: computed from the configuration"),
     (r"(?:.*\.)?embeddings\.position_ids", "the numbers 0, 1, 2, …"),
 )
-"""Keys that old versions of transformers saved and that say nothing: not read."""
+"""Keys that old versions of transformers saved and that hold nothing new: not read."""
 
 TOWER_EXTRAS: Layout = (
     (r"text_model\..+", "the text half of CLIP or SigLIP"),
@@ -80,7 +80,7 @@ def apply_layout(key: str, layout: Layout) -> str | None:
 def native_names(model: PreTrainedModel) -> Callable[[str], str]:
     """transformers' own renaming of keys, old or new, to those of `model` (on the meta device).
 
-    The function raises CheckpointError for a key whose tensor would have to be changed.
+    The function raises CheckpointError for a key if its tensor would have to be changed.
     """
     transforms = get_model_conversion_mapping(model)
     renamings = [step for step in transforms if isinstance(step, WeightRenaming)]
@@ -99,13 +99,13 @@ def native_names(model: PreTrainedModel) -> Callable[[str], str]:
 
 
 def fit(
-    name: str, found: Mapping[str, LazyTensor], model: PreTrainedModel, foreign: list[str]
+    name: str, weights: Mapping[str, LazyTensor], model: PreTrainedModel, foreign: list[str]
 ) -> dict[str, LazyTensor]:
     """Match weights with a model (on the meta device): each key used once, nothing missing.
 
     Args:
         name: of the checkpoint, for messages.
-        found: weights by the name that their layout gives them, without harmless ones.
+        weights: by the name that their layout gives them, without harmless ones.
         model: what they should be the weights of.
         foreign: keys that are known not to belong there.
 
@@ -117,26 +117,26 @@ def fit(
         CheckpointError: naming what is missing (as the model calls it), or foreign, doubled, of a
             wrong shape or no float (as the source calls it).
     """
-    wanted: dict[str, Tensor] = model.state_dict()
+    expected: dict[str, Tensor] = model.state_dict()
     rename = native_names(model)
     foreign = list(foreign)
     doubled: list[str] = []
     shapes: list[str] = []
     types: list[str] = []
     fitting: dict[str, LazyTensor] = {}
-    for name_here, tensor in found.items():
-        native = rename(name_here)
-        if native not in wanted:
+    for name_in_layout, tensor in weights.items():
+        native = rename(name_in_layout)
+        if native not in expected:
             foreign.append(tensor.key)
         elif native in fitting:
             doubled.append(f"{fitting[native].key} and {tensor.key}")
-        elif tensor.shape != tuple(wanted[native].shape):
-            there, here = list(tensor.shape), list(wanted[native].shape)
-            shapes.append(f"{tensor.key} ({there} instead of {here})")
+        elif tensor.shape != tuple(expected[native].shape):
+            shape, right = list(tensor.shape), list(expected[native].shape)
+            shapes.append(f"{tensor.key} ({shape} instead of {right})")
         elif not tensor.dtype.is_floating_point:
             types.append(f"{tensor.key} ({str(tensor.dtype).removeprefix('torch.')})")
         fitting[native] = tensor
-    missing = [key for key in wanted if key not in fitting]
+    missing = [key for key in expected if key not in fitting]
     tied = model.config.tie_word_embeddings
     if tied and "lm_head.weight" in missing:
         missing.remove("lm_head.weight")
@@ -150,7 +150,7 @@ def fit(
     refuse_faults(name, faults)
     if tied and "lm_head.weight" in fitting:
         _drop_tied_head(name, fitting, model.config)
-    return {key: fitting[key] for key in wanted if key in fitting}
+    return {key: fitting[key] for key in expected if key in fitting}
 
 
 def _drop_tied_head(name: str, fitting: dict[str, LazyTensor], config: PreTrainedConfig) -> None:
@@ -172,8 +172,8 @@ def refuse_faults(name: str, faults: Mapping[str, list[str]]) -> None:
 
 
 def _listed(keys: list[str], most: int = 5) -> str:
-    shown = ", ".join(sorted(keys)[:most])
-    return shown if len(keys) <= most else f"{shown} and {len(keys) - most} more"
+    first = ", ".join(sorted(keys)[:most])
+    return first if len(keys) <= most else f"{first} and {len(keys) - most} more"
 
 
 def rename_all(

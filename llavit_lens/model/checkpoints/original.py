@@ -72,9 +72,9 @@ def require_served(name: str, fields: dict[str, Any]) -> None:
         ),
         (
             bool(fields.get("mm_use_im_start_end")),
-            "it puts tokens around each picture (mm_use_im_start_end)",
+            "it puts tokens around each image (mm_use_im_start_end)",
         ),
-        (bool(fields.get("s2")), "it looks at pictures at several scales (s2)"),
+        (bool(fields.get("s2")), "it looks at images at several scales (s2)"),
         (
             fields.get("image_aspect_ratio") not in _ASPECT_RATIOS,
             f"image_aspect_ratio={fields.get('image_aspect_ratio')!r} is none of LLaVA-1.5's or "
@@ -111,9 +111,9 @@ def llava_type(name: str, family: str | None) -> str:
 
 
 def merge_type(fields: dict[str, Any]) -> str | None:
-    """How tiles of pictures are merged, None if there are no tiles.
+    """How tiles of images are merged, None if there are no tiles.
 
-    "spatial_unpad" is LLaVA-NeXT (1.6), "flat" what LLaVA's code does if nothing is said.
+    "spatial_unpad" is LLaVA-NeXT (1.6), "flat" the default of LLaVA's code.
     """
     if fields.get("image_aspect_ratio") != "anyres":
         return None
@@ -123,16 +123,16 @@ def merge_type(fields: dict[str, Any]) -> str | None:
 def text_config(name: str, fields: dict[str, Any], has_head: bool) -> PreTrainedConfig:
     """The language model's configuration, which stands among LLaVA's own fields.
 
-    Where nobody says whether the unembedding is tied to the word embeddings, it is if there is none
-    (`has_head`) in the checkpoint.
+    If no field says whether the unembedding is tied to the word embeddings, it is tied where the
+    checkpoint has none (`has_head`).
 
     Raises:
         CheckpointError: a decoder family that is unknown here.
     """
     kind = fields.get("model_type")
     if kind not in _FAMILY_BY_TYPE:
-        known = ", ".join(_FAMILY_BY_TYPE)
-        raise CheckpointError(f"{name}: model_type {kind!r} is not served; there are: {known}")
+        types = ", ".join(_FAMILY_BY_TYPE)
+        raise CheckpointError(f"{name}: model_type {kind!r} is not served; there are: {types}")
     kept = {key: value for key, value in fields.items() if not is_llavas(key)}
     kept.setdefault("tie_word_embeddings", not has_head)
     try:
@@ -168,7 +168,7 @@ def feature_settings(
     patches_only = fields.get("mm_vision_select_feature", "patch") == "patch"
     if not patches_only and merge_type(fields) is not None:
         raise CheckpointError(
-            f"{name}: every tile of a picture keeps its class token (mm_vision_select_feature="
+            f"{name}: every tile of an image keeps its class token (mm_vision_select_feature="
             f"{fields['mm_vision_select_feature']!r} with image_aspect_ratio='anyres'), which has "
             "no place among the patches; this is not served"
         )
@@ -181,18 +181,18 @@ def feature_settings(
 def pinpoints(name: str, fields: dict[str, Any]) -> list[list[int]]:
     """The resolutions of Any-Res as transformers has them, (height, width); LLaVA's are the other
     way around, and may be a string."""
-    found = fields.get("image_grid_pinpoints")
+    value = fields.get("image_grid_pinpoints")
     try:
-        pairs: Any = ast.literal_eval(found) if isinstance(found, str) else found
+        pairs: Any = ast.literal_eval(value) if isinstance(value, str) else value
         return [[int(height), int(width)] for width, height in pairs]
     except (ValueError, SyntaxError, TypeError) as error:
         raise CheckpointError(
-            f"{name}: image_grid_pinpoints={found!r} is no list of (width, height)"
+            f"{name}: image_grid_pinpoints={value!r} is no list of (width, height)"
         ) from error
 
 
 def image_processor(name: str, fields: dict[str, Any], tower: Tower) -> Any:
-    """The image processor for how the checkpoint wants its pictures, with the tower's pixels."""
+    """The image processor that prepares images as the checkpoint says, with the tower's pixels."""
     side = tower.config.image_size
     settings = {key: getattr(tower.image_processor, key) for key in _PIXELS} | {
         "size": {"shortest_edge": side},
@@ -204,4 +204,4 @@ def image_processor(name: str, fields: dict[str, Any], tower: Tower) -> Any:
         return LlavaImageProcessorPil(do_pad=True, **settings)
     if tower.class_tokens:
         return CLIPImageProcessorPil(**settings)
-    return tower.image_processor  # SigLIP's stretches pictures
+    return tower.image_processor  # SigLIP's stretches images

@@ -42,7 +42,7 @@ def read_processor(name: str, folder: Path) -> Any:
 
 
 def read_tokenizer(folder: Path, config: Any = None) -> Any:
-    """The tokenizer of a folder, whose config.json is not read if `config` is given."""
+    """The tokenizer of a folder; if `config` is given, its config.json is not read."""
     check_small_files(folder)
     require_tokenizer(folder)
     try:

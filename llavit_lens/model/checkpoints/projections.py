@@ -49,13 +49,13 @@ def read_projections(
     groups = getattr(text_config, "num_key_value_heads", None) or heads
     width = getattr(text_config, "head_dim", None) or text_config.hidden_size // heads
     rows = [heads * width, groups * width, groups * width]
-    place = f"model.language_model.layers.{layer}.self_attn."
+    prefix = f"model.language_model.layers.{layer}.self_attn."
 
     def parts(kind: str) -> list[Tensor] | None:
-        packed = f"{place}qkv_proj{branch}.{kind}"
-        if packed in tensors:  # Phi-3: one projection, whose rows are those of the three
+        packed = f"{prefix}qkv_proj{branch}.{kind}"
+        if packed in tensors:  # Phi-3: one projection has the rows of all three
             return list(_exact(tensors[packed]).split(rows))
-        names = [f"{place}{name}_proj{branch}.{kind}" for name in PROJECTIONS]
+        names = [f"{prefix}{name}_proj{branch}.{kind}" for name in PROJECTIONS]
         if kind == "bias" and not any(name in tensors for name in names):
             return None
         return [_exact(tensors[name]) for name in names]

@@ -2,7 +2,7 @@
 
 LLaVA picks a conversation by the name of the folder; here the decoder family decides, as in the
 released models: Vicuna for Llama, `mistral_instruct` for Mistral, ChatML for Qwen. Llama decoders
-differ in it (LLaVA-1.6-34B is ChatML, LLaVA-Llama-3 is Llama 3), and their tokenizers tell. The
+differ (LLaVA-1.6-34B uses ChatML, LLaVA-Llama-3 uses Llama 3), and their tokenizers show which. The
 images of a message go before its text, each followed by a newline.
 """
 
@@ -57,18 +57,18 @@ def chat_template(name: str, family: str, tokenizer: Any) -> str | None:
         tokenizer: of the language model; decides for a Llama.
 
     Raises:
-        CheckpointError: a Llama of another conversation, whose template holds no image.
+        CheckpointError: a Llama of another conversation, with a template that holds no image.
     """
     if family != "llama":
         return _BY_FAMILY.get(family)
     tokens = tokenizer.get_vocab()
     if "<|im_start|>" in tokens:
         return _CHATML
-    own = tokenizer.chat_template
-    if own is None and "<|start_header_id|>" not in tokens:
+    template = tokenizer.chat_template
+    if template is None and "<|start_header_id|>" not in tokens:
         return _VICUNA
-    if isinstance(own, str) and _holds_an_image(tokenizer):
-        return own
+    if isinstance(template, str) and _holds_an_image(tokenizer):
+        return template
     raise CheckpointError(
         f"{name}: its tokenizer is not Vicuna's, and has no chat template that holds an image; put "
         "one that writes <image> into its tokenizer_config.json (chat_template)"
@@ -82,7 +82,7 @@ def _holds_an_image(tokenizer: Any) -> bool:
         prompt = tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
-    except Exception:  # whatever a template may raise over contents that are no string
+    except Exception:  # a template may raise anything over contents that are no string
         return False
     # a template made for text alone writes the list itself
     return prompt.count(_IMAGE) == 1 and "'type'" not in prompt

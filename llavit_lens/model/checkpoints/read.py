@@ -1,4 +1,4 @@
-"""Weight files opened lazily: names, shapes and types at once, values when they are asked for."""
+"""Weight files opened lazily: names, shapes and types at once, values when they are needed."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Reader:
         handle = self._open(file)
         if isinstance(handle, dict):
             return {key: (tuple(value.shape), value.dtype) for key, value in handle.items()}
-        found = {}
+        contents = {}
         for key in handle.keys():  # noqa: SIM118 (a safetensors file is no mapping)
             entry = handle.get_slice(key)
             if entry.get_dtype() not in _SAFETENSORS_DTYPES:
@@ -127,8 +127,8 @@ class Reader:
                     f"{file.parent}: {key} is of type {entry.get_dtype()}; take the checkpoint in "
                     "float32, float16 or bfloat16, not a quantized one"
                 )
-            found[key] = (tuple(entry.get_shape()), _SAFETENSORS_DTYPES[entry.get_dtype()])
-        return found
+            contents[key] = (tuple(entry.get_shape()), _SAFETENSORS_DTYPES[entry.get_dtype()])
+        return contents
 
     def _tensor(self, file: Path, key: str) -> Tensor:
         handle = self._open(file)
@@ -141,7 +141,7 @@ class Reader:
 
     def _open(self, file: Path) -> Any:
         if self._file != file:
-            self._file, self._handle = None, None  # the old one goes before the new one comes
+            self._file, self._handle = None, None  # close the old file before the new one opens
             self._handle = _open_bin(file) if file.suffix == ".bin" else _open_safetensors(file)
             self._file = file
         return self._handle
@@ -178,8 +178,8 @@ def _open_bin(file: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error) or "unrecognized function" in str(error):
             raise CheckpointError(
-                f"{file.parent}: {file.name} holds code besides tensors, which is never run; take "
-                "a safetensors version"
+                f"{file.parent}: {file.name} holds code, which is never run, and not only tensors; "
+                "take a safetensors version"
             ) from error
         raise _damaged(file) from error
     except Exception as error:  # a cut file fails in torch, in zipfile or in pickle

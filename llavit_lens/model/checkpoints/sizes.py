@@ -1,4 +1,4 @@
-"""The sizes that a config.json claims, looked at before anything of such a size is built.
+"""The sizes in a config.json, checked before a model of such sizes is built.
 
 Names and shapes of all weights are compared with the model later, exactly. But a model of 10^9
 layers could not be built to compare them: even without memory for weights that takes hours.
@@ -24,7 +24,7 @@ def check_sizes(name: str, fields: Mapping[str, Any], weights: Collection[str] =
     Args:
         name: of the checkpoint, for messages.
         fields: of its config.json, with those of its parts in them.
-        weights: the names of its weights; none if they are not known here.
+        weights: the names of its weights; empty if they are unknown.
 
     Raises:
         CheckpointError: naming the field.
@@ -33,9 +33,9 @@ def check_sizes(name: str, fields: Mapping[str, Any], weights: Collection[str] =
     for path, value in _numbers(fields):
         key = path.rsplit(".", 1)[-1]
         if _LAYERS.fullmatch(key) and value > most_layers:
-            seen = f"its files hold {len(weights)} weights" if weights else "no model has as many"
+            reason = f"its files hold {len(weights)} weights" if weights else "no model has as many"
             raise CheckpointError(
-                f"{name}: its config.json says {path}={value}, but {seen}; correct config.json"
+                f"{name}: its config.json says {path}={value}, but {reason}; correct config.json"
             )
         counted = _LAYERS.fullmatch(key) or _SIZES.fullmatch(key)
         if counted and not 0 <= value <= _LARGEST_SIZE:

@@ -71,7 +71,7 @@ class Source:
         processor: its processor.
         tensors: every weight of the model, under the model's own key names and in its order.
         generation: its generation_config.json, if there is one.
-        notes: what in its weights is new, one sentence each.
+        notes: which of its weights are new, one sentence each.
     """
 
     name: str
@@ -99,17 +99,17 @@ def open_source(
             not exactly those of the model.
         ConfigurationError: `base` or `vision_tower` for a checkpoint that has its own.
     """
-    found = detect(folder)
-    if base is not None and found.format is not Format.PROJECTOR:
+    checkpoint = detect(folder)
+    if base is not None and checkpoint.format is not Format.PROJECTOR:
         raise ConfigurationError(f"{folder}: has its own language model; leave out --base")
-    if found.format is Format.HUGGING_FACE:
+    if checkpoint.format is Format.HUGGING_FACE:
         if vision_tower is not None:
             raise ConfigurationError(f"{folder}: has its own tower; leave out --vision-tower")
-        return _hugging_face(found)
-    original.require_served(str(folder), found.fields)
-    if found.format is Format.ORIGINAL:
-        return _original(found, vision_tower)
-    return _projector(found, base, vision_tower)
+        return _hugging_face(checkpoint)
+    original.require_served(str(folder), checkpoint.fields)
+    if checkpoint.format is Format.ORIGINAL:
+        return _original(checkpoint, vision_tower)
+    return _projector(checkpoint, base, vision_tower)
 
 
 def empty_model(config: Any) -> PreTrainedModel:
@@ -118,57 +118,68 @@ def empty_model(config: Any) -> PreTrainedModel:
         return AutoModelForImageTextToText.from_config(config)
 
 
-def _hugging_face(found: CheckpointFolder) -> Source:
-    name = str(found.path)
-    found_tensors = key_names.without_buffers(Reader().open(found.weight_files))
-    check_sizes(name, found.fields, found_tensors)
+def _hugging_face(checkpoint: CheckpointFolder) -> Source:
+    name = str(checkpoint.path)
+    weights = key_names.without_buffers(Reader().open(checkpoint.weight_files))
+    check_sizes(name, checkpoint.fields, weights)
     with _made_sense_of(name):
-        config = AutoConfig.from_pretrained(found.path, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(checkpoint.path, trust_remote_code=False)
         model = empty_model(config)
-    processor = read_processor(name, found.path)
+    processor = read_processor(name, checkpoint.path)
     with _made_sense_of(name):
         complete_processor(processor, config)
-    tensors = key_names.fit(name, found_tensors, model, foreign=[])
+    tensors = key_names.fit(name, weights, model, foreign=[])
     config.dtype = _dtype_of(tensors)
     return Source(
-        found.path.name, found.format, config, processor, tensors, generation_file(found.path)
+        checkpoint.path.name,
+        checkpoint.format,
+        config,
+        processor,
+        tensors,
+        generation_file(checkpoint.path),
     )
 
 
-def _original(found: CheckpointFolder, vision_tower: str | Path | None) -> Source:
+def _original(checkpoint: CheckpointFolder, vision_tower: str | Path | None) -> Source:
     reader = Reader()
-    tensors, foreign = key_names.rename_all(reader.open(found.weight_files), key_names.ORIGINAL)
-    return _assemble(found, found.path, found.fields, tensors, foreign, vision_tower, reader)
+    tensors, foreign = key_names.rename_all(
+        reader.open(checkpoint.weight_files), key_names.ORIGINAL
+    )
+    return _assemble(
+        checkpoint, checkpoint.path, checkpoint.fields, tensors, foreign, vision_tower, reader
+    )
 
 
 def _projector(
-    found: CheckpointFolder, base: str | Path | None, vision_tower: str | Path | None
+    checkpoint: CheckpointFolder, base: str | Path | None, vision_tower: str | Path | None
 ) -> Source:
-    name = str(found.path)
+    name = str(checkpoint.path)
     if base is None:
         raise CheckpointError(
             f"{name}: is a projector without its language model; give the folder of that (--base)"
         )
-    folder = local_folder(base, f"the language model under {found.path.name}")
+    folder = local_folder(base, f"the language model under {checkpoint.path.name}")
     if is_original(read_config(folder)):
         raise ConfigurationError(f"--base {base}: is a LLaVA; give its plain language model")
     files = find_weight_files(folder)
     if not files:
         raise CheckpointError(f"{folder}: holds no weights of a language model")
     reader = Reader()
-    tensors, foreign = key_names.rename_all(reader.open(found.weight_files), key_names.PROJECTOR)
+    tensors, foreign = key_names.rename_all(
+        reader.open(checkpoint.weight_files), key_names.PROJECTOR
+    )
     language_model, more = key_names.rename_all(reader.open(files), key_names.BASE_MODEL)
     # The base speaks for the language model, and the projector's folder only for LLaVA's own part.
     # Its `vocab_size` may well be another one.
-    own = {key: value for key, value in found.fields.items() if original.is_llavas(key)}
-    fields = {**read_config(folder), **own}
+    llavas = {key: value for key, value in checkpoint.fields.items() if original.is_llavas(key)}
+    fields = {**read_config(folder), **llavas}
     fields["model_type"] = original.llava_type(name, read_config(folder).get("model_type"))
     tensors |= language_model
-    return _assemble(found, folder, fields, tensors, foreign + more, vision_tower, reader)
+    return _assemble(checkpoint, folder, fields, tensors, foreign + more, vision_tower, reader)
 
 
 def _assemble(
-    found: CheckpointFolder,
+    checkpoint: CheckpointFolder,
     text_folder: Path,
     fields: dict[str, Any],
     tensors: dict[str, LazyTensor],
@@ -179,17 +190,17 @@ def _assemble(
     """Join language model, projector and tower.
 
     Args:
-        found: the checkpoint.
+        checkpoint: its folder and format.
         text_folder: where the tokenizer of the language model is.
         fields: LLaVA's and the language model's settings.
-        tensors: what the checkpoint holds, as `key_names.fit` takes it.
-        foreign: keys of it that no layout knows.
+        tensors: of the checkpoint, as `key_names.fit` takes them.
+        foreign: keys of it that are in no layout.
         vision_tower: as in `open_source`.
         reader: of all weights.
     """
-    name = str(found.path)
+    name = str(checkpoint.path)
     own_tower = any(key.startswith("model.vision_tower.") for key in tensors)
-    tower = find_tower(fields["mm_vision_tower"], found.path, vision_tower, own_tower)
+    tower = find_tower(fields["mm_vision_tower"], checkpoint.path, vision_tower, own_tower)
     if tower.weight_files:
         more, others = key_names.rename_all(reader.open(tower.weight_files), key_names.TOWER)
         tensors = {**tensors, **more}
@@ -221,8 +232,8 @@ def _assemble(
         processor.mm_patch_merge_type = config.mm_patch_merge_type
     generation = generation_file(text_folder)
     return Source(
-        found.path.name,
-        found.format,
+        checkpoint.path.name,
+        checkpoint.format,
         config,
         processor,
         tensors,
@@ -277,13 +288,13 @@ def _with_image_token(
 
 
 def _dtype_of(tensors: Mapping[str, LazyTensor]) -> torch.dtype:
-    """The type of the language model: what transformers loads everything in unless told."""
+    """The type of the language model: transformers loads all weights in it by default."""
     return next(tensor.dtype for key, tensor in tensors.items() if "embed_tokens" in key)
 
 
 @contextmanager
 def _made_sense_of(name: str) -> Iterator[None]:
-    """Turns whatever transformers raises over a checkpoint's settings into one line."""
+    """Turns any error of transformers over a checkpoint's settings into one line."""
     try:
         yield
     except LlavitLensError:

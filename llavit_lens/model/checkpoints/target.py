@@ -90,8 +90,8 @@ def retarget(
         notes.append(
             "The projections of visual tokens are copies of the text ones. They are to be trained."
         )
-    wanted = model.state_dict().keys()
-    if not tensors.keys() <= wanted:
+    keys = model.state_dict().keys()
+    if not tensors.keys() <= keys:
         raise ConfigurationError(
             f"{source.name}: has visual projections of its own, which would be lost; keep them "
             "(--separate-qkv)"
@@ -101,7 +101,7 @@ def retarget(
             f"Visual tokens attend otherwise (visual_attention={config.visual_attention}) than "
             "when the weights were trained."
         )
-    ordered = {key: tensors[key] for key in wanted if key in tensors}
+    ordered = {key: tensors[key] for key in keys if key in tensors}
     return Target(config, _processor(source, config), ordered, tuple(notes))
 
 
@@ -146,7 +146,7 @@ def _layers(source: Source, row: Row, given: int | list[int] | None) -> int | li
     several = isinstance(current, list) and len(current) > 1
     depth = source.config.vision_config.num_hidden_layers
     if given is not None:
-        chosen = given
+        layers = given
     elif row.local_and_global and not several:
         if depth != 24:
             raise ConfigurationError(
@@ -154,20 +154,20 @@ def _layers(source: Source, row: Row, given: int | list[int] | None) -> int | li
                 f"24 layers, and this one has {depth}; choose with --vision-feature-layer, for "
                 f"example {_scaled(depth, _indices(source.config, current)[0])}"
             )
-        chosen = list(LOCAL_AND_GLOBAL)
+        layers = list(LOCAL_AND_GLOBAL)
     else:
-        chosen = current
-    fault = layer_fault(source.config.vision_config, chosen)
+        layers = current
+    fault = layer_fault(source.config.vision_config, layers)
     if fault:
-        raise ConfigurationError(f"{source.name}: vision_feature_layer={chosen}{fault}")
-    absent = set(_indices(source.config, current)) - set(_indices(source.config, chosen))
+        raise ConfigurationError(f"{source.name}: vision_feature_layer={layers}{fault}")
+    absent = set(_indices(source.config, current)) - set(_indices(source.config, layers))
     if absent:
         raise ConfigurationError(
             f"{source.name}: its projector was trained on vision layer "
-            f"{', '.join(map(str, sorted(absent)))}, which vision_feature_layer={chosen} leaves "
+            f"{', '.join(map(str, sorted(absent)))}, which vision_feature_layer={layers} leaves "
             "out; a projector without it would have to be trained again. Choose a list with it"
         )
-    return chosen
+    return layers
 
 
 def _scaled(depth: int, last: int) -> str:

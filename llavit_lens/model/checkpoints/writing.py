@@ -113,8 +113,8 @@ def finish(part: Path, out: Path) -> None:
 
 
 def _is_of_a_conversion(entry: Path) -> bool:
-    known = _WRITTEN.fullmatch(entry.name) is not None or is_unfinished(entry)
-    return known and (entry.is_symlink() or entry.is_file())
+    is_ours = _WRITTEN.fullmatch(entry.name) is not None or is_unfinished(entry)
+    return is_ours and (entry.is_symlink() or entry.is_file())
 
 
 def _in_the_way(path: Path, why: str) -> ConfigurationError:

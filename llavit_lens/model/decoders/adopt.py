@@ -55,16 +55,16 @@ def _without_points(model: Any) -> tuple[list[Any], Any]:
     if layers is None or foreign is None or family is None:
         raise ConfigurationError(
             f"{type(model).__name__} has no hook points: they are known for LLaVA-like models "
-            f"(model.language_model.layers) whose decoder is one of {', '.join(DECODERS)}."
+            f"(model.language_model.layers) with one of these decoders: {', '.join(DECODERS)}."
         )
     (own_layer,) = set(family.layer_class.__bases__) - {HookedLayer}
     own_attention = family.attention_class.__bases__[-1]
     for index, layer in enumerate(layers):
         kinds = (type(layer), type(getattr(layer, "self_attn", None)))
         if foreign[index] and (kinds != (own_layer, own_attention) or not all(foreign)):
-            found = " with ".join(kind.__name__ for kind in kinds)
+            classes = " with ".join(kind.__name__ for kind in kinds)
             raise ConfigurationError(
-                f"Decoder layer {index} is a {found}, not transformers' own {own_layer.__name__}; "
+                f"Decoder layer {index} is a {classes}, not transformers' {own_layer.__name__}; "
                 "load the model without what replaced it to get hook points."
             )
     for module in (part for layer in layers for part in (layer, layer.self_attn)):
@@ -73,7 +73,7 @@ def _without_points(model: Any) -> tuple[list[Any], Any]:
 
 
 def _check_forward(module: nn.Module) -> None:
-    """Raise ConfigurationError for a forward of the instance's own, which would stay."""
+    """Raise ConfigurationError for a `forward` that was set on the instance: it would stay."""
     if "forward" in module.__dict__ and "_old_forward" not in module.__dict__:
         raise ConfigurationError(
             f"The forward of {type(module).__name__} was replaced on the instance; load the model "

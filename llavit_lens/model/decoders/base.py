@@ -1,5 +1,5 @@
-"""What every decoder family shares: attention of its own, masks kept, visual copies of the text
-projections.
+"""What all decoder families share: LLaViT's attention, masks that are kept, and visual copies of
+the text projections.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class VisualDecoder(MaskKeeping):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        # Called for weights that no checkpoint gave, after those it gave; `init` spares the latter.
+        # Called for weights that are not in the checkpoint; `init` leaves those that are.
         super()._init_weights(module)
         if isinstance(module, VisualLinear):
             if module.source.weight.is_meta and not module.weight.is_meta:

@@ -27,6 +27,6 @@ def build_decoder(text_config: PreTrainedConfig, separate_visual_qkv: bool) -> V
     if text_config.model_type not in DECODERS:
         raise ConfigurationError(
             f"The decoder family {text_config.model_type!r} is not served; "
-            f"use a checkpoint whose text model is one of: {', '.join(DECODERS)}."
+            f"use a checkpoint with one of these text models: {', '.join(DECODERS)}."
         )
     return DECODERS[text_config.model_type](text_config, separate_visual_qkv)

@@ -1,4 +1,4 @@
-"""A decoder layer with hook points, for every family: they differ in their parts alone.
+"""A decoder layer with hook points, for every family: only the parts differ.
 
 Shape letters: B batch, L new tokens, D model width.
 """

@@ -1,4 +1,4 @@
-"""Mistral, whose layers all have the same sliding window, or none."""
+"""Mistral: all layers have the same sliding window, or none."""
 
 from __future__ import annotations
 

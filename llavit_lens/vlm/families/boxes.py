@@ -1,8 +1,8 @@
 """From pixels that the vision tower sees back to pixels of the original image.
 
 An image processor resizes, pads and crops each axis on its own, so one `Axis` for the width and
-one for the height say all. Where it did something that is not known here, that is an error: a box
-is right or not given.
+one for the height describe it. Anything else that it does is an error: no box is given that may be
+wrong.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def whole_image(
         seen_size: (width, height) of the pixels made of it.
 
     Raises:
-        ConfigurationError: the image processor does something else besides.
+        ConfigurationError: the image processor does anything else.
     """
     name = type(image_processor).__name__
     padded = bool(getattr(image_processor, "do_pad", False))
@@ -101,7 +101,7 @@ def grid_of_tiles(image_size: tuple[int, int], grid_size: tuple[int, int]) -> tu
 
     Both are (width, height).
     """
-    # transformers' own rounding, told by a image of this size that holds nothing
+    # transformers' own rounding, for an image of this size that holds nothing
     nothing = np.broadcast_to(np.uint8(0), (3, *image_size[::-1]))
     resized = get_patch_output_size(nothing, grid_size[::-1], ChannelDimension.FIRST)[::-1]
     across, down = (

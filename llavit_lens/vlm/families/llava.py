@@ -1,4 +1,4 @@
-"""LLaVA, whose layout is `one_grid`, and LLaVA-NeXT, whose layout is `stitched`."""
+"""LLaVA (its layout is `one_grid`) and LLaVA-NeXT (its layout is `stitched`)."""
 
 from __future__ import annotations
 

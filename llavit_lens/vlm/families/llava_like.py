@@ -23,7 +23,7 @@ _STRATEGY = "vision_feature_select_strategy"
 def layout_of(
     inputs: Mapping[str, Any], processor: Any, config: Any, image_size: tuple[int, int]
 ) -> VisualLayout:
-    """The layout that the processor's kind and the shape of its pixels tell.
+    """The layout for the processor's kind and the shape of its pixels.
 
     Raises:
         ConfigurationError: neither is known here, or as `one_grid` and `stitched`.

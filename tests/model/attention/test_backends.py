@@ -40,7 +40,7 @@ NEW: dict[str, Any] = {
 
 
 def packed(processor: LlavitProcessor, prompts: tuple[str, ...] = PROMPTS) -> dict[str, Tensor]:
-    """The prompts in one row, told apart by positions that start anew."""
+    """The prompts in one row, separated by positions that start again."""
     alone = [
         tiny_inputs(processor, [prompt], first_image=index) for index, prompt in enumerate(prompts)
     ]

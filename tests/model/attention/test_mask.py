@@ -109,7 +109,7 @@ def test_sdpa_gets_the_same_mask(batch: tuple[list[list[bool]], list[list[bool]]
 
 
 def test_packed_samples_do_not_see_each_other() -> None:
-    """Two samples in one row, told apart by positions that start anew."""
+    """Two samples in one row, separated by positions that start again."""
     visual = [[False, True, True, False], [True, False, True, True, False]]
     ids = torch.where(torch.tensor(visual[0] + visual[1]), MODEL.config.image_token_id, TEXT_ID)[
         None
