@@ -5,7 +5,7 @@
         --relevant helmet,guitar,uniform --baseline llava-hf/llava-1.5-7b-hf --out figures
 
 After Figure 1 of the paper: of the top 3 words of each patch, the two that a stated rule chooses.
-Figure 4 has all three, with their values. Without models and pictures it draws example scenes
+Figure 4 has all three, with their values. Without models and images it draws example scenes
 with the demo models.
 """
 

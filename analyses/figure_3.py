@@ -6,8 +6,8 @@
         --baseline baseline-7b --model llavit-7b --out figures
 
 After Figure 3 of the paper: of the top 3 words of each patch, the two that a stated rule chooses;
-relevant words are bold. Each picture may have a pair of models of its own, as in the paper.
-Without models and pictures it draws example scenes with the demo models.
+relevant words are bold. Each image may have a pair of models of its own, as in the paper.
+Without models and images it draws example scenes with the demo models.
 """
 
 from __future__ import annotations

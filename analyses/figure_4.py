@@ -4,7 +4,7 @@
     python analyses/figure_4.py --image cat.jpg --patches '3,5 8,10 12,2' --relevant cat,tail \\
         --baseline llava-hf/llava-1.5-7b-hf --out figures
 
-After Figure 4 of the paper, the detailed version of Figure 1. Without models and pictures it
+After Figure 4 of the paper, the detailed version of Figure 1. Without models and images it
 draws example scenes with the demo models.
 """
 

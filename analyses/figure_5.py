@@ -5,7 +5,7 @@
         --baseline baseline-3b --model llavit-3b --out figures
 
 After Figure 5 of the paper, which shows models on Qwen2.5-3B; Figure 6 shows such on Qwen2.5-7B.
-Without models and pictures it draws example scenes with the demo models.
+Without models and images it draws example scenes with the demo models.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
 
 After Figure 6 of the paper, which shows models on Qwen2.5-7B where Figure 5 has Qwen2.5-3B. The
 demo has models of one size: the default shows them on two other scenes. Without models and
-pictures it draws example scenes with the demo models.
+images it draws example scenes with the demo models.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python analyses/table_1.py --out tables
     python analyses/table_1.py --train runs --seeds 0,1,2 --out tables
 
-After Table 1 of the paper. The first command compares our runs, whose results are in
-`analyses/results`; the second trains every model that is missing in the folder (hours), examines it
-and compares those. Training needs the font Noto Color Emoji.
+After Table 1 of the paper. The first command compares our runs, with results in
+`analyses/results`; the second trains every model that is missing in the folder (hours), evaluates
+it and compares those. Training needs the font Noto Color Emoji.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a VLM still knows without a picture, beside the LLM that it was trained from.
+"""What a VLM still knows without an image, beside the LLM that it was trained from.
 
     python analyses/text_only.py --out text
     python analyses/text_only.py --base runs/shared/llm --out text

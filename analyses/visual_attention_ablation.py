@@ -4,8 +4,8 @@
     python analyses/visual_attention_ablation.py --model llava-hf/llava-1.5-7b-hf --scenes 50
 
 After Section 3.1 and Table 1 of the paper, which trains a model without visual attention; here it
-is also taken from models that were trained with it. Asked and read on scenes of the miniature
-world, before and after; needs the font Noto Color Emoji to draw them.
+is also taken from models that were trained with it. Questions and patches are those of scenes
+of the miniature world; drawing these needs the font Noto Color Emoji.
 """
 
 from __future__ import annotations

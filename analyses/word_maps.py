@@ -3,8 +3,8 @@
     python analyses/word_maps.py --out maps
     python analyses/word_maps.py --model runs/llavit-seed0/model --base runs/shared/llm --out maps
 
-The exam of the miniature, once with the picture and once with a map of words in its place, by kind
-of question: what a language model brings along from text, and what is left to learn with pictures.
+The benchmark of the miniature, once with the image and once with a map of words in its place, by
+kind of question: what a language model knows from text, and what it has to learn with images.
 Drawing scenes needs the font Noto Color Emoji.
 """
 

@@ -49,7 +49,7 @@ def main(
 
 
 class _Decoder(VLM):
-    """What interventions need of a VLM; there is no picture and no processor."""
+    """What interventions need of a VLM; there is no image and no processor."""
 
     def __init__(self, model: Any) -> None:
         self.model, self.image_token_id = model, model.config.image_token_id

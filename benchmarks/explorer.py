@@ -93,7 +93,7 @@ def opening() -> float:
 
 
 def save_model(folder: Path, patches: int) -> None:
-    """A LLaViT of random weights that sees a picture in so many patches."""
+    """A LLaViT of random weights that sees an image in so many patches."""
     from tiny import tiny_llavit, tiny_processor, tiny_text_config, tiny_vision_config
 
     size = 168  # 24 x 24 patches of 7 pixels

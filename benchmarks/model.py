@@ -334,7 +334,7 @@ def verdict(variants: list[Variant], visual: int) -> str:
 
 
 def table(variants: list[Variant], title: str, visual: int) -> Table:
-    """Each LLaViT beside the LLaVA whose kernel it runs on."""
+    """Each LLaViT beside the LLaVA with the same kernel."""
     columns = ("GFLOP linear", "GFLOP attention", "forward", "generate", "peak MiB")
     result = Table("", *columns, title=f"{title}, {visual} visual tokens", box=SIMPLE)
     for variant in variants:

@@ -1,6 +1,6 @@
-"""The command `llavit-lens`, and what the scripts in `analyses/` share with it.
+"""The command `llavit-lens`: its commands and their options.
 
-Whatever needs PyTorch is imported inside the commands: help and usage errors answer at once.
+What needs PyTorch is imported inside the commands, so that help and usage errors come at once.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def main() -> None:
     run(app)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"llavit-lens {__version__}")
         raise typer.Exit
 

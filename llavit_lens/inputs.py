@@ -1,4 +1,4 @@
-"""What a person names on a command line, checked before anything slow is imported or loaded."""
+"""Names on a command line, checked before anything slow is imported or loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
 def check_model(name: str | Path) -> None:
-    """Refuse a model that cannot be there, without looking into its files or at the Hub.
+    """Refuse a name that no model can have, without looking into files or at the Hub.
 
     Raises:
         CheckpointError: as `demo_folder` and `local_model`.
@@ -34,7 +34,7 @@ def check_model(name: str | Path) -> None:
 
 
 def is_demo(name: str | Path) -> bool:
-    """Whether a name is one of the demo models', there or not."""
+    """Whether a name has the form of a demo model's; the model may be missing."""
     return str(name).startswith(DEMO_PREFIX)
 
 
@@ -51,10 +51,10 @@ def demo_folder(name: str | Path) -> Path:
     """
     folder = demo_folders().get(str(name).removeprefix(DEMO_PREFIX))
     if folder is None:
-        known = ", ".join(f"{DEMO_PREFIX}{one}" for one in sorted(demo_folders()))
+        names = ", ".join(f"{DEMO_PREFIX}{one}" for one in sorted(demo_folders()))
         raise CheckpointError(
             f"{shown(name)}: no such demo checkpoint; there are: "
-            f"{known or 'none in this installation'}"
+            f"{names or 'none in this installation'}"
         )
     return folder
 
@@ -69,7 +69,7 @@ def local_model(name: str | Path, what: str) -> Path | None:
     """The folder `name`; None if there is none and it is a name of the Hub (owner/name).
 
     Raises:
-        CheckpointError: it is neither; `what` says in the message what was looked for.
+        CheckpointError: it is neither; `what` says in the message what the name is for.
     """
     path = user_path(name, what=f"the name of {what}", error=CheckpointError)
     if path.is_dir():
@@ -107,10 +107,10 @@ def check_out(out: Path | None, suffixes: tuple[str, ...]) -> None:
         raise ConfigurationError(
             f"cannot write {name}: its name has to end in {', '.join(suffixes)}"
         )
-    place = check_target(out)
-    if not place.parent.is_dir():
+    target = check_target(out)
+    if not target.parent.is_dir():
         raise ConfigurationError(f"cannot write {name}: there is no folder {shown(out.parent)}")
-    _check_writable(place.parent, name)
+    _check_writable(target.parent, name)
 
 
 def check_new_folder(out: Path) -> None:
@@ -119,15 +119,15 @@ def check_new_folder(out: Path) -> None:
     Raises:
         ConfigurationError: it is, or there is no folder to make it in, or no permission.
     """
-    place = user_path(out, what="the folder to write").absolute()
+    target = user_path(out, what="the folder to write").absolute()
     name = shown(out)
-    if place.exists() or place.is_symlink():
-        empty = place.is_dir() and not place.is_symlink() and not any(place.iterdir())
+    if target.exists() or target.is_symlink():
+        empty = target.is_dir() and not target.is_symlink() and not any(target.iterdir())
         if not empty:
             raise ConfigurationError(f"{name}: is there already; choose another folder")
-    if not place.parent.is_dir():
-        raise ConfigurationError(f"{name}: there is no folder {shown(place.parent)}")
-    _check_writable(place.parent, name)
+    if not target.parent.is_dir():
+        raise ConfigurationError(f"{name}: there is no folder {shown(target.parent)}")
+    _check_writable(target.parent, name)
 
 
 def check_folder(folder: Path) -> None:
@@ -136,10 +136,10 @@ def check_folder(folder: Path) -> None:
     Raises:
         ConfigurationError: it is not, or is no folder.
     """
-    place = user_path(folder, what="the folder to read")
-    if not place.is_dir():
-        said = "is a file, not a folder" if place.exists() else "no such folder"
-        raise ConfigurationError(f"{shown(folder)}: {said}")
+    path = user_path(folder, what="the folder to read")
+    if not path.is_dir():
+        fault = "is a file, not a folder" if path.exists() else "no such folder"
+        raise ConfigurationError(f"{shown(folder)}: {fault}")
 
 
 def check_image_or_folder(path: Path) -> None:
@@ -160,14 +160,14 @@ def check_out_folder(out: Path | None) -> None:
     """
     if out is None:
         return
-    place = user_path(out, what="the folder to write")
-    top = Path(*place.parts[:1])
+    target = user_path(out, what="the folder to write")
+    top = Path(*target.parts[:1])
     if top.name.startswith("~") and not top.exists():
         raise ConfigurationError(
             f"cannot write to the folder {shown(out)}: there is no folder {shown(top)}; only ~/ "
             "stands for a home folder"
         )
-    for above in (place, *place.absolute().parents):
+    for above in (target, *target.absolute().parents):
         if above.exists() or above.is_symlink():
             if not above.is_dir():
                 raise ConfigurationError(
@@ -178,7 +178,7 @@ def check_out_folder(out: Path | None) -> None:
 
 
 def check_text(text: str | None, what: str) -> None:
-    """Refuse a text that is no text: bytes of the shell that are not UTF-8; None is none.
+    """Refuse a text with bytes that are not UTF-8, as a shell may pass them; None is none.
 
     Raises:
         ConfigurationError: it is not.
@@ -199,7 +199,7 @@ def _check_writable(folder: Path, name: str) -> None:
 
 
 def whole_number(value: Any, name: str) -> int:
-    """The number. Raises ConfigurationError for what is none: a text, a fraction, True, None."""
+    """The number. Raises ConfigurationError for anything else: a text, a fraction, True, None."""
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise ConfigurationError(f"{name}={value!r}: give a whole number")
     return index(value)

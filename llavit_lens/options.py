@@ -59,8 +59,8 @@ def path(text: str | Path) -> Path:
 def checked(check: Callable[[Any], object]) -> Callable[[Any], Any]:
     """A callback for an option: `check` looks at the value, or at each of several.
 
-    None and '' are left to the command. So errors of names come before anything slow is imported.
-    Paths come out with `~` replaced, so that all that follows means the same place.
+    So wrong names are refused before anything slow is imported. The command itself treats None and
+    ''. `~` is replaced in paths, so that all later steps mean the same file.
     """
 
     def one(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Where reports go: files that are there whole or not at all, often several under one name."""
+"""Files of reports: written whole or not at all, often several under one name."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def make_folder(out: Path | None) -> None:
 def write_files(contents: Mapping[Path, pd.DataFrame | Figure | str]) -> None:
     """Write tables, figures and texts in the formats of their suffixes.
 
-    All are written before the first takes its place, so that files of one report belong together.
+    All are written before the first gets its name, so that files of one report belong together.
 
     Raises:
-        ConfigurationError: one of them cannot be written; those that were there stay.
+        ConfigurationError: one of them cannot be written; older files then stay.
     """
     with ExitStack() as files:
         for target, content in contents.items():
@@ -52,7 +52,7 @@ def write_files(contents: Mapping[Path, pd.DataFrame | Figure | str]) -> None:
 def write_report(name: str, table: pd.DataFrame, figure: Figure, out: Path | None) -> None:
     """Write name.csv, .png and .pdf; None writes nothing.
 
-    Called before anything is printed: whoever reads that may leave, as `head` does.
+    Call it before anything is printed: the reader of the output may leave, as `head` does.
 
     Raises:
         ConfigurationError: the folder cannot be written to.
@@ -77,7 +77,7 @@ def print_file(out: Path | None) -> None:
 
 
 def write_figure(name: str, figure: Figure, data: dict[str, Any], out: Path) -> None:
-    """Write name.png, .pdf and .json, what the figure draws as data, and say where they are.
+    """Write name.png, .pdf and .json (the data of the figure), and print where they are.
 
     The same figure and data give the same bytes.
 
@@ -92,7 +92,7 @@ def write_figure(name: str, figure: Figure, data: dict[str, Any], out: Path) -> 
 
 
 def full_path(out: Path) -> Path:
-    """Where a file that was written is, from the root on."""
+    """The absolute path of a file that was written."""
     return user_path(out).resolve()
 
 

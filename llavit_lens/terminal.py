@@ -24,14 +24,14 @@ _NO_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 """Of errors that name no file: what printing can end with."""
 
 _NO_MEMORY = re.compile(r"(?i)(can(no|')t|unable to|tried to) allocate|out of memory")
-"""What torch, CUDA, numpy and the system say of it, under classes of many names."""
+"""How torch, CUDA, numpy and the system say that memory is short, under many class names."""
 
 
 def run(application: Callable[[], object]) -> None:
     """Run a typer application and leave the program.
 
     An error that is meant for the user becomes one line and the exit code 2. So does output that
-    cannot be written, but where its reader has left (`| head`) nothing is said. An
+    cannot be written; but if its reader has left (`| head`), nothing is printed. An
     unexpected error becomes one line that says how to report it.
 
     Raises:
@@ -43,7 +43,7 @@ def run(application: Callable[[], object]) -> None:
         raise SystemExit(REFUSED)
     try:
         code = _exit_code(application)
-        sys.stdout.flush()  # while an error can still be told
+        sys.stdout.flush()  # while an error can still be reported
     except BrokenPipeError:
         _drop_output()
         code = BROKEN_PIPE
@@ -52,7 +52,7 @@ def run(application: Callable[[], object]) -> None:
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        code = _tell(error)
+        code = _report(error)
     if code == INTERRUPTED:
         _say("interrupted")
     raise SystemExit(code)
@@ -68,7 +68,7 @@ def _exit_code(application: Callable[[], object]) -> int:
     return 0
 
 
-def _tell(error: Exception) -> int:
+def _report(error: Exception) -> int:
     """Print one line on an error; returns the exit code."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()  # what was printed before it
@@ -98,7 +98,7 @@ def _say(text: str) -> None:
 
 
 def _mend_streams() -> None:
-    """Closed streams lead nowhere, and no character is one that cannot be printed."""
+    """Open closed streams on the null device, and print what has no encoding as escapes."""
     for number in (0, 2):
         try:
             os.fstat(number)

@@ -58,13 +58,13 @@ def readability_report(
 
     Args:
         models: as `load` takes them.
-        scenes: how many pictures are read: of the miniature world, or of `coco`.
+        scenes: how many images are read: of the miniature world, or of `coco`.
         seed: which scenes; the order of `coco`.
-        coco, images: annotations in COCO's format, and the folder of their pictures.
+        coco, images: annotations in COCO's format, and the folder of their images.
         words: JSON of more true words of categories, {"person": ["man", "woman"]}.
-        probe: how many other pictures the linear probe is trained on; 0 for no probe.
+        probe: how many other images the linear probe is trained on; 0 for no probe.
         floor: also read each architecture with untrained weights.
-        out: tables and pictures to write, in the formats of their suffixes.
+        out: tables and figures to write, in the formats of their suffixes.
         orientation: the pixels that annotations of `coco` refer to (see `coco_images`).
 
     Raises:
@@ -114,7 +114,7 @@ def _pictures(
     probe: int,
     orientation: Orientation | None,
 ) -> tuple[LazyPictures, LazyPictures, str]:
-    """Pictures to read, pictures to train the probe on, and what they are."""
+    """Images to read, images to train the probe on, and what they are."""
     if coco is None:
         if images is not None or words is not None or orientation is not None:
             raise ConfigurationError(
@@ -148,7 +148,7 @@ def _watched(pictures: LazyPictures, doing: str) -> Iterable[LabelledImage]:
     if not len(pictures):
         return ()
     steps = progress(range(len(pictures)), doing)
-    return map(pictures.__getitem__, steps)  # goes on after a picture that cannot be read
+    return map(pictures.__getitem__, steps)  # goes on after an image that cannot be read
 
 
 def _print(table: pd.DataFrame, what: str) -> None:

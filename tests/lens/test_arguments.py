@@ -18,7 +18,7 @@ from llavit_lens.lens.attention import attention_patterns
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.topk import topk_unembed
-from llavit_lens.studies.attention_distance.distances import attention_distances
+from llavit_lens.studies.attention_distance.measure import attention_distances
 from llavit_lens.vlm.answers import answer_log_prob
 from llavit_lens.vlm.trace import Trace
 

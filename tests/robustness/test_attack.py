@@ -27,7 +27,7 @@ import llavit_lens as ll
 from llavit_lens import cli
 from llavit_lens.evaluation.labelled.images import LazyPictures
 from llavit_lens.images.open import open_image
-from llavit_lens.studies.tables.run_file import Run, load_run
+from llavit_lens.studies.tables.run_result import RunResult, load_result
 
 pytestmark = pytest.mark.slow
 
@@ -241,12 +241,14 @@ def test_results(tmp_path: Path) -> None:
         else:
             done, data = damaged_bytes(whole.read_bytes(), random)
             path.write_bytes(data)
-        return Case(f"{part}: {done}", lambda: load_run(path), lambda run: _is_sound(run, content))
+        return Case(
+            f"{part}: {done}", lambda: load_result(path), lambda run: _is_sound(run, content)
+        )
 
     attack("results", repeated(60, make))
 
 
-def _is_sound(run: Run, content: dict[str, Any]) -> bool:
+def _is_sound(run: RunResult, content: dict[str, Any]) -> bool:
     """Counts are those of the file, or at least counts: whole numbers that add up."""
     read, patches = np.array(run.read), np.array(run.patches)
     return bool(

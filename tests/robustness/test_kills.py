@@ -29,7 +29,7 @@ from llavit_lens.model.checkpoints.convert import convert
 from llavit_lens.model.checkpoints.source import open_source
 from llavit_lens.output import write_files
 from llavit_lens.results.words import Words
-from llavit_lens.studies.tables.run_file import Run, load_run, save_run
+from llavit_lens.studies.tables.run_result import RunResult, load_result, save_result
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -123,15 +123,15 @@ def test_tables_and_figures(tmp_path: Path, kills: int) -> None:
 def test_results_of_runs(tmp_path: Path, kills: int) -> None:
     categories = ("vision_centric", "knowledge", "general", "ocr_chart")
     scenes = 5_000
-    run = Run(
+    run = RunResult(
         "llavit", 0, "w", {}, 7, {f"{name}, x": [scenes, 4 * scenes] for name in categories},
         dict.fromkeys(categories, [1] * scenes), dict.fromkeys(categories, [4] * scenes),
         [[1, 2, 3]] * scenes, [3] * scenes,
     )  # fmt: skip
     other = replace(run, read=[[0, 0, 0]] * scenes)
-    versions = [lambda: save_run(run, tmp_path), lambda: save_run(other, tmp_path)]
+    versions = [lambda: save_result(run, tmp_path), lambda: save_result(other, tmp_path)]
     check_old_or_new(tmp_path, versions, ["llavit-seed0.json"], kills, 0.2)
-    assert load_run(tmp_path / "llavit-seed0.json") == run
+    assert load_result(tmp_path / "llavit-seed0.json") == run
 
 
 @pytest.mark.parametrize("kills", KILLS)
@@ -193,7 +193,7 @@ def test_a_disk_that_is_full_leaves_the_old_file(what: str, tmp_path: Path) -> N
         if what == "words":
             words.save(tmp_path / "w.parquet")
         elif what == "run":
-            save_run(Run("v", 0, "w" * 10_000, {}, 0, {}, {}, {}, [], []), tmp_path)
+            save_result(RunResult("v", 0, "w" * 10_000, {}, 0, {}, {}, {}, [], []), tmp_path)
         else:
             write_files(dict([contents[what]]))
 

@@ -14,7 +14,7 @@ from torch import nn
 
 import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.studies.attention_distance.distances import attention_distances
+from llavit_lens.studies.attention_distance.measure import attention_distances
 from llavit_lens.vlm.vlm import VLM
 
 

@@ -17,7 +17,8 @@ from llavit_lens.figures.charts import (
     new_chart,
 )
 from llavit_lens.figures.style import MUTED, model_colors
-from llavit_lens.studies.ablation.measure import AS_TRAINED, NO_UPDATE, SELF_ONLY, WINDOW
+from llavit_lens.studies.ablation.measure import NO_UPDATE, SELF_ONLY, WINDOW
+from llavit_lens.studies.conditions import AS_TRAINED
 
 if TYPE_CHECKING:
     import pandas as pd

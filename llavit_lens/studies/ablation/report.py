@@ -12,8 +12,9 @@ from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.miniature.benchmark.evaluate import exams
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress, with_interval
-from llavit_lens.studies.ablation import measure as ablation
 from llavit_lens.studies.ablation.figure import draw_ablation
+from llavit_lens.studies.ablation.measure import conditions
+from llavit_lens.studies.conditions import AS_TRAINED, condition_table, evaluate_under
 from llavit_lens.vlm.load import load
 
 
@@ -43,17 +44,15 @@ def ablation_report(
     if scenes < 2:
         raise ConfigurationError(f"--scenes {scenes}: intervals need at least 2 scenes")
     vlms = {name: load(name) for name in (*models, *([trained_without] if trained_without else []))}
-    planned = {
-        name: ablation.conditions(vlm.decoder.n_layers, window) for name, vlm in vlms.items()
-    }
+    planned = {name: conditions(vlm.decoder.n_layers, window) for name, vlm in vlms.items()}
     if trained_without:
         planned[trained_without] = planned[trained_without][:1]
-    asked, bootstrap = exams(scenes, seed), Bootstrap(scenes)
+    benchmark, bootstrap = exams(scenes, seed), Bootstrap(scenes)
     tables = []
     for name, vlm in vlms.items():
         steps = progress(planned[name], f"asking {name}")
-        results = [(condition, ablation.run(vlm, asked, condition)) for condition in steps]
-        tables.append(ablation.table(name, results, bootstrap))
+        results = [(condition, evaluate_under(condition, vlm, benchmark)) for condition in steps]
+        tables.append(condition_table(name, results, bootstrap))
     table = pd.concat(tables, ignore_index=True)
     write_report("visual_attention_ablation", table, draw_ablation(table, scenes), out)
     _print(table, scenes)
@@ -64,9 +63,7 @@ def _print(table: pd.DataFrame, scenes: int) -> None:
     """A table for each model: accuracies, and words at its best state as trained."""
     print_notes(f"Visual attention taken away, {scenes} scenes (± half a 95 % interval)")
     for model, of_model in table.groupby("model", sort=False):
-        words = of_model[
-            of_model["measure"].eq("hit3") & of_model["condition"].eq(ablation.AS_TRAINED)
-        ]
+        words = of_model[of_model["measure"].eq("hit3") & of_model["condition"].eq(AS_TRAINED)]
         best = int(words.sort_values("value", ascending=False)["state"].iloc[0])
         categories = list(dict.fromkeys(of_model["category"].dropna()))
         headings = [*(name.replace("_", " ") for name in categories), f"hit@3, state {best}"]

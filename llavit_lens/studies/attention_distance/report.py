@@ -1,4 +1,4 @@
-"""What `analyses/attention_distance.py` does: run models over pictures, print, draw, save."""
+"""What `analyses/attention_distance.py` does: run models over images, print, draw, save."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from llavit_lens.miniature.world.render import render
 from llavit_lens.miniature.world.scenes import sample_scene
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_remark, print_table, progress, with_interval
-from llavit_lens.studies.attention_distance.distances import attention_distances
 from llavit_lens.studies.attention_distance.figure import draw_attention_distance
-from llavit_lens.studies.attention_distance.measure import distance_table
+from llavit_lens.studies.attention_distance.measure import attention_distances
+from llavit_lens.studies.attention_distance.table import distance_table
 from llavit_lens.vlm.load import load
 
 _Opener = Callable[[], Image.Image]
@@ -30,33 +30,35 @@ def attention_distance_report(
 ) -> None:
     """How far the visual tokens of each model look, layer by layer and head by head.
 
-    Pictures are opened one by one and not kept. One that cannot be read is named and left out.
+    Images are opened one by one and not kept. One that cannot be read is named and left out.
 
     Args:
         models: as `load` takes them; at most 3, one after the other in memory.
-        images: pictures, or folders of them; none for scenes of the miniature world.
+        images: files, or folders of them; none for scenes of the miniature world.
         scenes: how many of these.
         seed: which set of them.
         out: folder for attention_distance.csv, .png and .pdf.
 
     Raises:
         LlavitLensError: a model that cannot be read or has no visual attention, fewer than 2
-            pictures, or a folder that cannot be written to.
+            images, or a folder that cannot be written to.
     """
     make_folder(out)
-    pictures = _files(images) if images else _scenes(scenes, seed)
-    if len(pictures) < 2:
-        raise ConfigurationError(f"{len(pictures)} picture: intervals need at least 2")
+    openers = _files(images) if images else _scenes(scenes, seed)
+    if len(openers) < 2:
+        raise ConfigurationError(f"{len(openers)} picture: intervals need at least 2")
     tables = []
     for number, name in enumerate(models):
         vlm = load(name)
-        steps = progress(pictures, f"reading {name}")
-        found = [attention_distances(vlm, one) for one in _opened(steps, say=number == 0)]
-        if len(found) < 2:
+        steps = progress(openers, f"reading {name}")
+        distances = [
+            attention_distances(vlm, image) for image in _opened(steps, report=number == 0)
+        ]
+        if len(distances) < 2:
             raise ConfigurationError(
-                f"{len(found)} of {len(pictures)} pictures could be read: intervals need 2"
+                f"{len(distances)} of {len(openers)} pictures could be read: intervals need 2"
             )
-        tables.append(distance_table(name, found))
+        tables.append(distance_table(name, distances))
     table = pd.concat(tables, ignore_index=True)
     write_report("attention_distance", table, draw_attention_distance(table), out)
     _print(table)
@@ -64,7 +66,7 @@ def attention_distance_report(
 
 
 def _files(images: Sequence[Path]) -> list[_Opener]:
-    """Every file given, and those in folders given that are called pictures, sorted."""
+    """Every file given, and the files with an image's suffix in every folder given, sorted."""
     paths: list[Path] = []
     for path in images:
         inside = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -81,12 +83,12 @@ def _draw(seed: int) -> Image.Image:
     return render(sample_scene(seed))[0]
 
 
-def _opened(openers: Iterable[_Opener], say: bool) -> Iterator[Image.Image]:
+def _opened(openers: Iterable[_Opener], report: bool) -> Iterator[Image.Image]:
     for opener in openers:
         try:
             yield opener()
         except ImageError as error:
-            if say:
+            if report:
                 print_remark(f"left out: {error}")
 
 

@@ -1,7 +1,7 @@
 """How far projections have moved from others, and in how many directions.
 
-W^vis of LLaViT (Eq. 6) starts as a copy of W^text, so what lies between them is what training has
-done; where the base LLM is at hand, both are compared with their common start.
+W^vis of LLaViT (Eq. 6) starts as a copy of W^text, so the difference is the work of training. If
+the base LLM is given, both are compared with their common start.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from llavit_lens.model.checkpoints.projections import Projection
 
 @dataclass(frozen=True)
 class Drift:
-    """Of a projection, or one head of it, against where it is measured from.
+    """The distance of a projection, or of one head of it, from its start.
 
     Attributes:
         relative: ||W - W0|| / ||W0||, Frobenius norms.
@@ -46,7 +46,7 @@ class Spectrum:
 
 
 def drift(moved: Projection, start: Projection, head: int | None = None) -> Drift:
-    """Of one head, or of all as one matrix."""
+    """The drift of one head, or of all heads as one matrix."""
     which = slice(None) if head is None else head
     new, old = moved.weight[which], start.weight[which]
     bias = float("nan")
@@ -57,13 +57,13 @@ def drift(moved: Projection, start: Projection, head: int | None = None) -> Drif
 
 
 def spectrum(moved: Projection, start: Projection, top: int) -> Spectrum:
-    """Of all heads as one matrix; `top` is how many singular values count as the largest."""
+    """The spectrum of all heads as one matrix; `top`: how many singular values are the largest."""
     return _spectrum((moved.weight - start.weight).flatten(0, 1), top)
 
 
 @cache
 def noise_spectrum(rows: int, columns: int, top: int) -> Spectrum:
-    """Of independent normal numbers in this shape: a change without any structure."""
+    """The spectrum of independent normal numbers: a change without any structure."""
     generator = torch.Generator().manual_seed(0)
     return _spectrum(torch.randn(rows, columns, generator=generator, dtype=torch.float64), top)
 

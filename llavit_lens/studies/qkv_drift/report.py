@@ -38,7 +38,7 @@ def qkv_drift_report(model: str, base: str | None, directions: int, out: Path | 
     Args:
         model: a LLaViT with visual QKV, as `load` takes it.
         base: folder or Hub name of the language model that it was trained from.
-        directions: singular directions whose share of the change is told; at least 1.
+        directions: how many singular directions count as the top ones; at least 1.
         out: folder for visual_qkv_drift.csv, .png and .pdf.
 
     Raises:
@@ -77,7 +77,7 @@ def _layer(
     layer: int,
     directions: int,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of a decoder layer: each pair, projection and head, head none for all together.
+    """Rows of a decoder layer, one for each pair, projection and head; head is none for all heads.
 
     Columns: pair ("visual - text": of visual from text weights, and so on), layer, projection,
     head, relative, cosine, bias (see `Drift`), effective_rank, top, full_rank (see `Spectrum`; of

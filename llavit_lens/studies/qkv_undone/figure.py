@@ -18,7 +18,7 @@ from llavit_lens.figures.charts import (
     new_chart,
 )
 from llavit_lens.figures.style import COLORS, LITERAL, MUTED, model_colors
-from llavit_lens.studies.ablation.measure import AS_TRAINED
+from llavit_lens.studies.conditions import AS_TRAINED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,12 @@ from llavit_lens.interventions.projections import text_projections
 from llavit_lens.miniature.benchmark.evaluate import exams
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress, with_interval
-from llavit_lens.studies.ablation.measure import TRAINED, Condition, run, table
+from llavit_lens.studies.conditions import (
+    TRAINED,
+    Condition,
+    condition_table,
+    evaluate_under,
+)
 from llavit_lens.studies.qkv_undone.figure import draw_undone
 from llavit_lens.vlm.load import load
 
@@ -45,18 +50,20 @@ def qkv_undone_report(
     for first in reversed(range(layers)):
         undo = partial(text_projections, layers=range(first, layers), projections=projections)
         planned.append(Condition(f"text {projections.upper()}", first, layers - 1, undo))
-    asked, bootstrap = exams(scenes, seed), Bootstrap(scenes)
+    benchmark, bootstrap = exams(scenes, seed), Bootstrap(scenes)
     steps = progress(planned, f"asking {model}")
-    tables = [table(model, [(how, run(vlm, asked, how)) for how in steps], bootstrap)]
+    results = [(condition, evaluate_under(condition, vlm, benchmark)) for condition in steps]
+    tables = [condition_table(model, results, bootstrap)]
     if other is not None:
-        tables.append(table(baseline, [(TRAINED, run(other, asked, TRAINED))], bootstrap))
-    found = pd.concat(tables, ignore_index=True)
-    write_report("visual_qkv_undone", found, draw_undone(found, model, scenes), out)
-    _print(found, scenes)
+        as_trained = [(TRAINED, evaluate_under(TRAINED, other, benchmark))]
+        tables.append(condition_table(baseline, as_trained, bootstrap))
+    table = pd.concat(tables, ignore_index=True)
+    write_report("visual_qkv_undone", table, draw_undone(table, model, scenes), out)
+    _print(table, scenes)
     print_report_files("visual_qkv_undone", out)
 
 
-def _print(found: pd.DataFrame, scenes: int) -> None:
+def _print(table: pd.DataFrame, scenes: int) -> None:
     """Words by state and answers, a row for each condition."""
     print_notes(
         f"W^text for W^vis in the last decoder layers, {scenes} scenes: by state, patches of "
@@ -64,10 +71,10 @@ def _print(found: pd.DataFrame, scenes: int) -> None:
         "points (± half a 95 % interval)."
     )
     for title, column in (("words, by state", "state"), ("answers", "category")):
-        names = list(dict.fromkeys(found[column].dropna()))
+        names = list(dict.fromkeys(table[column].dropna()))
         lines = []
         keys = ["model", "condition", "first_layer", "last_layer"]
-        for (model, how, first, last), group in found.groupby(keys, sort=False, dropna=False):
+        for (model, how, first, last), group in table.groupby(keys, sort=False, dropna=False):
             undone = how != TRAINED.name
             where = last if undone and first == last else f"{first}-{last}"
             rows = [group[group[column].eq(name)].iloc[0] for name in names]

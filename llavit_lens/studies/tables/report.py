@@ -1,4 +1,4 @@
-"""What `analyses/table_1.py` and `table_3.py` do: train what is missing, examine, compare."""
+"""What `analyses/table_1.py` and `table_3.py` do: train what is missing, evaluate, compare."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from llavit_lens.studies.tables.figure import draw_study, over_what
 from llavit_lens.studies.tables.kinds import by_kind
 from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, draw_kinds
 from llavit_lens.studies.tables.paper_accuracy import BASE_LLMS, CATEGORIES
-from llavit_lens.studies.tables.run_file import Run, load_run, save_run
-from llavit_lens.studies.tables.runs import examine_run, guessed, load_runs
+from llavit_lens.studies.tables.run_result import RunResult, load_result, save_result
+from llavit_lens.studies.tables.runs import evaluate_run, guessed, load_results
 from llavit_lens.vlm.load import load
 
 SCENES, SCENE_SET = 500, 12345
-FEW = 10  # runs, of which a correlation tells nothing
+FEW = 10  # runs: too few for a correlation
 KINDS_TITLE = "What each variant has learned to answer"
 KINDS_NOTE = f"Guessing is from the question's words. {{}}{HALF_INTERVAL}"
-# What a run's result keeps of how it was made.
+# What a result keeps of the training record.
 MADE = ("preset", "minutes", "losses", "machine", "precision", "versions")
 
 
@@ -65,8 +65,8 @@ def table_report(
     results = user_path(results, what="the folder of the results")
     if train is not None:
         make_folder(results)
-        _train_and_examine(list(paper), results, train, seeds, preset, scenes)
-    runs = load_runs(results, list(paper))
+        _train_and_evaluate(list(paper), results, train, seeds, preset, scenes)
+    runs = load_results(results, list(paper))
     table = compare(runs, paper)
     guess = guessed(runs["baseline"][0])
     write_report(name, table, draw_study(table, guess, len(runs["baseline"][0].patches)), out)
@@ -82,7 +82,7 @@ def table_report(
     print_report_files(f"{name}_kinds", out)
 
 
-def _train_and_examine(
+def _train_and_evaluate(
     variants: Sequence[str],
     results: Path,
     train: Path,
@@ -90,24 +90,24 @@ def _train_and_examine(
     preset: str,
     scenes: int,
 ) -> None:
-    asked: list[Exam] = []
+    questions: list[Exam] = []
     for seed, variant in product(seeds, variants):
-        done = results / f"{variant}-seed{seed}.json"
-        if done.is_file():
-            known = load_run(done).made.get("preset")
-            if known != preset:
+        path = results / f"{variant}-seed{seed}.json"
+        if path.is_file():
+            preset_of_run = load_result(path).made.get("preset")
+            if preset_of_run != preset:
                 raise ConfigurationError(
-                    f"{done} is a run of the preset {known}, not {preset}; name another folder "
-                    "with --results"
+                    f"{path} is a run of the preset {preset_of_run}, not {preset}; name another "
+                    "folder with --results"
                 )
             continue
         folder = train_demo(variant, seed, train, preset)
         record, recipe = _table(folder / "scores.json"), _table(folder.parent / "recipe.json")
         made = {key: record[key] for key in MADE if key in record}
         made |= {key: recipe[key] for key in ("tower", "llm") if key in recipe}
-        asked = asked or exams(scenes, SCENE_SET)
-        steps = progress(asked, f"examining {folder.parent.name}")
-        save_run(examine_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
+        questions = questions or exams(scenes, SCENE_SET)
+        steps = progress(questions, f"examining {folder.parent.name}")
+        save_result(evaluate_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
 
 
 def _table(path: Path) -> dict[str, Any]:
@@ -118,10 +118,13 @@ def _table(path: Path) -> dict[str, Any]:
 
 
 def _print(
-    name: str, table: pd.DataFrame, guess: Mapping[str, float], runs: Mapping[str, Sequence[Run]]
+    name: str,
+    table: pd.DataFrame,
+    guess: Mapping[str, float],
+    runs: Mapping[str, Sequence[RunResult]],
 ) -> None:
     run = next(iter(runs.values()))[0]
-    numbers = sorted({len(own) for own in runs.values()})
+    numbers = sorted({len(results) for results in runs.values()})
     seeds = f"{' to '.join(map(str, numbers))} seed{'s' if numbers[-1] > 1 else ''}"
     over = over_what(numbers)
     print_notes(
@@ -148,61 +151,63 @@ def _print(
     print_table(["", *map(str, states)], lines, title)
 
 
-def _print_orderings(runs: Mapping[str, Sequence[Run]], paper: PaperTable) -> None:
+def _print_orderings(runs: Mapping[str, Sequence[RunResult]], paper: PaperTable) -> None:
     """How many pairs of the paper's rows come out in the same order, and which do not."""
-    found = orderings(runs, paper)
-    verdicts = Counter(ordering.verdict for ordering in found)
-    alike = sum(ordering.change > 0 for ordering in found)
-    said = (
-        f"Of {len(found)} orderings that the paper has for both of its base LLMs (two rows, a "
+    pairs = orderings(runs, paper)
+    verdicts = Counter(ordering.verdict for ordering in pairs)
+    alike = sum(ordering.change > 0 for ordering in pairs)
+    text = (
+        f"Of {len(pairs)} orderings that the paper has for both of its base LLMs (two rows, a "
         f"category), {alike} have its direction here."
     )
-    decidable = sum(ordering.seeds > 1 for ordering in found)
+    decidable = sum(ordering.seeds > 1 for ordering in pairs)
     if decidable:
-        said += (
+        text += (
             f" {decidable} rest on several seeds: by their intervals {verdicts['same']} are the "
             f"same, {verdicts['opposite']} the opposite; by chance alone, about "
             f"{0.05 * decidable:.0f} would be called the one or the other."
         )
-    if decidable < len(found):
-        said += (
-            f" {len(found) - decidable} rest on one seed, which decides none: it tells nothing of "
+    if decidable < len(pairs):
+        text += (
+            f" {len(pairs) - decidable} rest on one seed, which decides none: it tells nothing of "
             "what another would give."
         )
-    print_notes(said)
+    print_notes(text)
     for category in CATEGORIES:
-        of_it = [o for o in found if o.category == category]
-        own, alike = Counter(o.verdict for o in of_it), sum(o.change > 0 for o in of_it)
+        in_category = [pair for pair in pairs if pair.category == category]
+        verdicts = Counter(pair.verdict for pair in in_category)
+        alike = sum(pair.change > 0 for pair in in_category)
         print_notes(
-            f"  {category.replace('_', '-')}: {alike} of {len(of_it)} in its direction; "
-            f"{own['same']} same, {own['opposite']} opposite, {own['undecided']} undecided"
+            f"  {category.replace('_', '-')}: {alike} of {len(in_category)} in its direction; "
+            f"{verdicts['same']} same, {verdicts['opposite']} opposite, "
+            f"{verdicts['undecided']} undecided"
         )
-    for o in found:
-        if o.verdict == "opposite":
+    for pair in pairs:
+        if pair.verdict == "opposite":
             print_notes(
-                f"  opposite: {o.category.replace('_', '-')}: the paper has {o.higher} "
-                f"above {o.lower}, here it is {100 * o.change:+.1f} points "
-                f"({100 * o.low:+.1f} to {100 * o.high:+.1f})"
+                f"  opposite: {pair.category.replace('_', '-')}: the paper has {pair.higher} "
+                f"above {pair.lower}, here it is {100 * pair.change:+.1f} points "
+                f"({100 * pair.low:+.1f} to {100 * pair.high:+.1f})"
             )
 
 
-def _print_losses(found: pd.DataFrame) -> None:
+def _print_losses(runs: pd.DataFrame) -> None:
     """How far the training of each variant has come, and how closely answers go with that."""
-    if found.empty:  # of runs whose losses are on record
+    if runs.empty:  # of runs whose losses are on record
         return
-    means = found.groupby("variant", sort=False)["loss"].mean()
+    means = runs.groupby("variant", sort=False)["loss"].mean()
     print_notes(
         "Training loss in the last fifth of stage 2: "
         + ", ".join(f"{variant} {loss:.4f}" for variant, loss in means.items())
         + "."
     )
-    if len(found) < FEW:
+    if len(runs) < FEW:
         return
-    numbers = found[["loss", *CATEGORIES]]
-    apart = numbers - numbers.groupby(found["variant"]).transform("mean")
+    numbers = runs[["loss", *CATEGORIES]]
+    apart = numbers - numbers.groupby(runs["variant"]).transform("mean")
     related = apart.corr()["loss"]
     print_notes(
-        f"Seeds apart from their variant's mean, {len(found)} runs: correlation of that loss with "
+        f"Seeds apart from their variant's mean, {len(runs)} runs: correlation of that loss with "
         "right answers: "
         + ", ".join(f"{c.replace('_', '-')} {related[c]:+.2f}" for c in CATEGORIES)
         + "."

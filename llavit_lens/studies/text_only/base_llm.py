@@ -1,4 +1,4 @@
-"""The language model that a VLM was trained from, asked in the VLM's chat format."""
+"""The language model that a VLM was trained from, with the VLM's chat format."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from llavit_lens.disk import has_file
 from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
 from llavit_lens.model.checkpoints.base_model import base_folder
 from llavit_lens.model.quiet import quiet_transformers
-from llavit_lens.studies.text_only.measure import TextModel
+from llavit_lens.studies.text_only.text_model import TextModel
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 def load_base(base: str, like: TextModel) -> TextModel:
-    """With the tokenizer of `like`, unless its own has other tokens; on its device, in its dtype.
+    """Load it in the dtype and on the device of `like`.
+
+    The tokenizer is that of `like` too, unless the model has a tokenizer with other tokens.
 
     Raises:
         CheckpointError, ConfigurationError: it cannot be read whole, is a VLM, or has no tokenizer
@@ -28,8 +30,8 @@ def load_base(base: str, like: TextModel) -> TextModel:
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=like.model.dtype, trust_remote_code=False, output_loading_info=True
             )
-            has_own = any(has_file(folder / name) for name in _TOKENIZER_FILES)
-            tokenizer = AutoTokenizer.from_pretrained(folder) if has_own else like.tokenizer
+            has_tokenizer = any(has_file(folder / name) for name in _TOKENIZER_FILES)
+            tokenizer = AutoTokenizer.from_pretrained(folder) if has_tokenizer else like.tokenizer
     except Exception as error:  # whatever transformers may raise
         raise CheckpointError(f"--base {base}: cannot be loaded ({one_line(error)})") from error
     model, report = loaded
@@ -38,11 +40,11 @@ def load_base(base: str, like: TextModel) -> TextModel:
         raise CheckpointError(
             f"--base {base}: lacks {len(missing)} weights, such as {missing[0]}; fetch it again"
         )
-    own, wanted = model.config.vocab_size, like.model.config.get_text_config().vocab_size
-    if not has_own and own != wanted:
+    size, expected = model.config.vocab_size, like.model.config.get_text_config().vocab_size
+    if not has_tokenizer and size != expected:
         raise ConfigurationError(
-            f"--base {base}: has no tokenizer, and its vocabulary of {own} is not the model's of "
-            f"{wanted}; put its tokenizer into the folder"
+            f"--base {base}: has no tokenizer, and its vocabulary of {size} is not the model's of "
+            f"{expected}; put its tokenizer into the folder"
         )
     if tokenizer.get_vocab().items() <= like.tokenizer.get_vocab().items():
         # the same tokens, and read as the VLM reads them: AutoTokenizer goes by the model's type

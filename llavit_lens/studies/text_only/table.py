@@ -1,4 +1,4 @@
-"""Answers without a picture, of several models, as one table with intervals."""
+"""Answers without an image, of several models, as one table with intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from llavit_lens.evaluation.bootstrap import Bootstrap
-from llavit_lens.studies.text_only.measure import TextQuestion, TextResult
+from llavit_lens.studies.text_only.measure import TextResult
+from llavit_lens.studies.text_only.questions import TextQuestion
 
 ALL = "all"
 
@@ -26,8 +27,8 @@ def text_table(
     groups = int(group.max()) + 1
     bootstrap = Bootstrap(groups)
     categories = np.array([one.category for one in questions])
-    chosen = {ALL: np.full(len(questions), True)}
-    chosen |= {name: categories == name for name in dict.fromkeys(categories.tolist())}
+    masks = {ALL: np.full(len(questions), True)}
+    masks |= {name: categories == name for name in dict.fromkeys(categories.tolist())}
     rows = []
     first: dict[tuple[str, str], np.ndarray] = {}
     for model, results in answered.items():
@@ -35,10 +36,10 @@ def text_table(
             "accuracy": np.array([one.right for one in results], dtype=np.float64),
             "nll": np.array([one.nll for one in results]),
         }
-        for category, mine in chosen.items():
-            count = np.bincount(group[mine], minlength=groups)
+        for category, mask in masks.items():
+            count = np.bincount(group[mask], minlength=groups)
             for measure, value in values.items():
-                total = np.bincount(group[mine], value[mine], minlength=groups)
+                total = np.bincount(group[mask], value[mask], minlength=groups)
                 before = first.setdefault((category, measure), total)
                 change = bootstrap.change((before, count), (total, count))
                 estimate = bootstrap.share if measure == "accuracy" else bootstrap.mean

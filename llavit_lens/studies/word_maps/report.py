@@ -1,4 +1,4 @@
-"""What `analyses/word_maps.py` does: ask about scenes with true words in place of the picture."""
+"""What `analyses/word_maps.py` does: ask about scenes with true words in place of the image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from llavit_lens.printing import print_notes, print_table, progress
 from llavit_lens.studies.tables.kinds import Kind, kinds_table, share_right
 from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, draw_kinds
 from llavit_lens.studies.text_only.base_llm import load_base
-from llavit_lens.studies.text_only.measure import plain_decoder, text_model
+from llavit_lens.studies.text_only.text_model import plain_decoder, text_model
 from llavit_lens.studies.word_maps.measure import answers_from_words, check_words
 from llavit_lens.vlm.load import load
 
@@ -35,11 +35,11 @@ BASE = "language model"
 def word_maps_report(
     models: Sequence[str], base: str | None, scenes: int, seed: int, out: Path | None
 ) -> None:
-    """Right answers by kind of question, from maps of words and from pictures.
+    """Right answers by kind of question, from maps of words and from images.
 
     Args:
         models: VLMs of the miniature, as `load` takes them; at most 2. Each is asked about the
-            picture, and its language model alone about the map.
+            image, and its language model alone about the map.
         base: folder of the language model that they were trained from, which is asked about the
             map; None for that of the demo models.
         scenes: held-out scenes of the miniature world.
@@ -60,16 +60,19 @@ def word_maps_report(
         check_words(text)
     before = load_base(base or str(SHIPPED / "llm"), alone[-1])
     check_words(before)
-    asked = exams(scenes, seed)
+    benchmark = exams(scenes, seed)
     ways = {(BASE, WORDS): partial(answers_from_words, before)}
     for vlm, text in zip(vlms, alone, strict=True):
         ways[vlm.name, WORDS] = partial(answers_from_words, text)
         ways[vlm.name, PICTURES] = partial(answers, vlm)
-    shares = {f"{name} on {what}": [_ask(name, how, asked)] for (name, what), how in ways.items()}
-    found = kinds_table([question for exam in asked for question in exam.asked], shares)
-    figure = draw_kinds(found, TITLE, NOTE.format(scenes=scenes))
+    shares = {
+        f"{name} on {what}": [_ask(name, answer, benchmark)]
+        for (name, what), answer in ways.items()
+    }
+    by_variant = kinds_table([question for exam in benchmark for question in exam.asked], shares)
+    figure = draw_kinds(by_variant, TITLE, NOTE.format(scenes=scenes))
     names = pd.DataFrame(list(ways), columns=["model", "asked_on"], index=list(shares))
-    table = found.join(names, on="variant")[
+    table = by_variant.join(names, on="variant")[
         ["category", "kind", "example", "asked", "guess", "model", "asked_on", "value"]
     ]
     write_report("word_maps", table, figure, out)
@@ -77,8 +80,10 @@ def word_maps_report(
     print_report_files("word_maps", out)
 
 
-def _ask(name: str, answer: Callable[[Exam], list[str]], asked: list[Exam]) -> dict[Kind, float]:
-    steps = progress(asked, f"asking {name}")
+def _ask(
+    name: str, answer: Callable[[Exam], list[str]], benchmark: list[Exam]
+) -> dict[Kind, float]:
+    steps = progress(benchmark, f"asking {name}")
     return share_right(
         pair for exam in steps for pair in zip(exam.asked, answer(exam), strict=True)
     )

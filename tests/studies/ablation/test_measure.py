@@ -18,6 +18,7 @@ from llavit_lens.miniature.world.questions import questions
 from llavit_lens.miniature.world.scenes import example_names, example_path, example_truth
 from llavit_lens.studies.ablation import measure as ablation
 from llavit_lens.studies.ablation.figure import draw_ablation
+from llavit_lens.studies.conditions import AS_TRAINED, condition_table, evaluate_under
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.vlm import VLM
 
@@ -40,9 +41,10 @@ def exams() -> list[Exam]:
 @pytest.fixture(scope="module")
 def table(vlm: VLM, exams: list[Exam]) -> pd.DataFrame:
     results = [
-        (condition, ablation.run(vlm, exams, condition)) for condition in ablation.conditions(6, 3)
+        (condition, evaluate_under(condition, vlm, exams))
+        for condition in ablation.conditions(6, 3)
     ]
-    return ablation.table("demo:llavit", results, Bootstrap(len(exams)))
+    return condition_table("demo:llavit", results, Bootstrap(len(exams)))
 
 
 def test_what_is_read_is_what_the_lens_reads(vlm: VLM, exams: list[Exam]) -> None:
@@ -108,7 +110,7 @@ def test_the_intervention_is_in_force(table: pd.DataFrame) -> None:
     """State 0 comes before all attention; a window of layers cannot change what comes before it."""
     read = table[table["measure"].eq("hit3")].set_index(["condition", "first_layer", "state"])
     values = read["value"]
-    trained = table[table["condition"].eq(ablation.AS_TRAINED) & table["measure"].eq("hit3")]
+    trained = table[table["condition"].eq(AS_TRAINED) & table["measure"].eq("hit3")]
     before = trained.set_index("state")["value"]
     for first in range(4):
         for state in range(first + 1):
@@ -117,7 +119,7 @@ def test_the_intervention_is_in_force(table: pd.DataFrame) -> None:
     assert (values.loc[ablation.NO_UPDATE].to_numpy() != before.to_numpy()).any()
     after = [values[ablation.WINDOW, 0, state] for state in before.index]
     assert after != before.tolist()
-    rows = table[table["condition"].eq(ablation.AS_TRAINED)]
+    rows = table[table["condition"].eq(AS_TRAINED)]
     assert (rows["change"] == 0).all()
     assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
 
@@ -131,7 +133,7 @@ def test_the_figure_is_drawn(table: pd.DataFrame) -> None:
     assert np.allclose(lines[0], swept["change"]) and np.allclose(lines[1], -0.25)
     by_state = table[table["measure"].eq("hit3")].set_index("condition")["value"]
     drawn = [line.get_ydata() for line in words.lines]
-    assert np.allclose(drawn[0], by_state[ablation.AS_TRAINED])
+    assert np.allclose(drawn[0], by_state[AS_TRAINED])
     assert np.allclose(drawn[1], by_state[ablation.NO_UPDATE]) and len(drawn) == 4
     names = [label.get_text() for label in answers.get_xticklabels()]
     assert "vision-centric" in names

@@ -11,8 +11,8 @@ from fonts import needs_font
 from tiny import tiny_image
 from tiny_vlm import tiny_vlm
 
-from llavit_lens.studies.attention_distance.distances import MEASURES, attention_distances
-from llavit_lens.studies.attention_distance.measure import distance_table
+from llavit_lens.studies.attention_distance.measure import MEASURES, attention_distances
+from llavit_lens.studies.attention_distance.table import distance_table
 
 SCRIPT = "attention_distance.py"
 Script = Callable[..., tuple[int, str, str]]

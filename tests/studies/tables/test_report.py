@@ -14,7 +14,7 @@ from fonts import needs_font
 
 from llavit_lens.miniature.world.fingerprint import world_fingerprint
 from llavit_lens.studies.tables.paper_accuracy import CATEGORIES, TABLE_3
-from llavit_lens.studies.tables.run_file import Run, save_run
+from llavit_lens.studies.tables.run_result import RunResult, save_result
 
 ANALYSES = Path(__file__).parents[3] / "analyses"
 KINDS = dict(zip(CATEGORIES, ("at", "read_relation", "exist_trait", "exist_kind"), strict=True))
@@ -53,11 +53,11 @@ def test_results_that_are_there_are_compared_without_training(
             loss = 1 - np.mean(right["vision_centric"]) / 4
             made = {"losses": {"stage 2": [9.0, 9.0, 9.0, loss]}}
             kinds = {f"{name}, {KINDS[name]}": [sum(right[name]), 120] for name in CATEGORIES}
-            run = Run(
+            run = RunResult(
                 variant, seed, world_fingerprint(), made, 7, kinds, right,
                 dict.fromkeys(CATEGORIES, [4] * 30), rng.integers(0, 9, (30, 3)).tolist(), [9] * 30,
             )  # fmt: skip
-            save_run(run, tmp_path)
+            save_result(run, tmp_path)
     arguments = ["--results", str(tmp_path), "--out", str(tmp_path / "out")]
     assert run_script("table_3.py", arguments, monkeypatch) == 0
     printed = " ".join(capsys.readouterr().out.split())

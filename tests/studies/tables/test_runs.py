@@ -32,14 +32,14 @@ from llavit_lens.studies.tables.figure import draw_study
 from llavit_lens.studies.tables.kinds import by_kind
 from llavit_lens.studies.tables.kinds_figure import draw_kinds
 from llavit_lens.studies.tables.paper_accuracy import CATEGORIES, TABLE_1, TABLE_3
-from llavit_lens.studies.tables.run_file import Run, load_run, save_run
+from llavit_lens.studies.tables.run_result import RunResult, load_result, save_result
 from llavit_lens.studies.tables.runs import (
-    asked_in,
-    counts,
-    examine_run,
+    answer_counts,
+    evaluate_run,
     guessed,
-    load_runs,
-    reading,
+    load_results,
+    patch_counts,
+    questions_of,
 )
 from llavit_lens.vlm.load import load
 
@@ -48,7 +48,7 @@ RESULTS = Path(__file__).parents[3] / "analyses" / "results"
 KINDS = dict(zip(CATEGORIES, ("at", "read_relation", "exist_trait", "exist_kind"), strict=True))
 
 
-def made_up(variant: str, seed: int, share: float, category: str = "vision_centric") -> Run:
+def made_up(variant: str, seed: int, share: float, category: str = "vision_centric") -> RunResult:
     """A run that answers `share` of one category, and half of the others."""
     rng = np.random.default_rng([seed, len(variant)])
     asked = dict.fromkeys(CATEGORIES_OF_QUESTIONS, [4] * SCENES)
@@ -56,7 +56,7 @@ def made_up(variant: str, seed: int, share: float, category: str = "vision_centr
         name: rng.binomial(4, share if name == category else 0.5, SCENES).tolist() for name in asked
     }
     kinds = {f"{name}, {KINDS[name]}": [sum(right[name]), sum(asked[name])] for name in asked}
-    return Run(
+    return RunResult(
         variant, seed, world_fingerprint(), {"minutes": 1.0}, 7, kinds, right, asked,
         rng.integers(0, 10, (SCENES, 3)).tolist(), [10] * SCENES,
     )  # fmt: skip
@@ -68,9 +68,9 @@ def test_a_run_holds_what_was_right_and_comes_back_equal(tmp_path: Path) -> None
         truth = example_truth(name)
         picture = Image.open(example_path(name)).convert("RGB")
         exams.append(Exam(picture, truth, asked_of(truth.scene)))
-    run = examine_run(load("demo:baseline"), "baseline", 3, {"preset": "cpu"}, exams, 12)
-    assert save_run(run, tmp_path).name == "baseline-seed3.json"
-    assert load_runs(tmp_path, ["baseline"]) == {"baseline": [run]}
+    run = evaluate_run(load("demo:baseline"), "baseline", 3, {"preset": "cpu"}, exams, 12)
+    assert save_result(run, tmp_path).name == "baseline-seed3.json"
+    assert load_results(tmp_path, ["baseline"]) == {"baseline": [run]}
     right, asked = (np.array([*run.kinds.values()])[:, i].sum() for i in (0, 1))
     assert asked == sum(len(exam.asked) for exam in exams) == np.sum([*run.asked.values()])
     assert 0 < right == np.sum([*run.right.values()])
@@ -101,12 +101,14 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     alike = [made_up("llavit", 0, 0.5)] * 3
     unlike = [made_up("llavit", seed, share) for seed, share in enumerate((0.2, 0.5, 0.8))]
     bootstrap = Bootstrap(SCENES)
-    narrow, wide = (bootstrap.runs(*counts(runs, "vision_centric")) for runs in (alike, unlike))
+    narrow, wide = (
+        bootstrap.runs(*answer_counts(runs, "vision_centric")) for runs in (alike, unlike)
+    )
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
     shares = np.array([np.sum(run.right["vision_centric"]) / (4 * SCENES) for run in unlike])
     reach = 4.303 * shares.std(ddof=1) / 3**0.5
     assert wide.low <= shares.mean() - reach and wide.high >= shares.mean() + reach
-    one = bootstrap.share(*(part[0] for part in counts(alike, "vision_centric")))
+    one = bootstrap.share(*(part[0] for part in answer_counts(alike, "vision_centric")))
     assert narrow == pytest.approx(one)  # three times the same run is one run
 
 
@@ -150,7 +152,7 @@ def test_guessing_is_scored_on_the_questions_that_were_asked() -> None:
     assert guessed(run)["general"] == np.mean(hits)
 
 
-def _asked_less(run: Run) -> Run:
+def _asked_less(run: RunResult) -> RunResult:
     fewer = run.asked | {"general": [4] * (SCENES - 1) + [3]}
     kind = f"general, {KINDS['general']}"
     return replace(
@@ -160,9 +162,9 @@ def _asked_less(run: Run) -> Run:
 
 def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no result of baseline; train it with --train"):
-        load_runs(tmp_path, ["baseline"])
+        load_results(tmp_path, ["baseline"])
     run = made_up("baseline", 0, 0.5)
-    save_run(run, tmp_path)
+    save_result(run, tmp_path)
     for wrong, what in (
         (replace(run, seed=1, scene_set=8), "another set of scenes"),
         (replace(run, seed=1, made={"preset": "smoke"}), "another preset"),
@@ -171,29 +173,29 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
         (_asked_less(run), "another exam"),
         (replace(run, seed=1, world="0" * 16), "another world"),
     ):
-        save_run(wrong, tmp_path)
+        save_result(wrong, tmp_path)
         with pytest.raises(ConfigurationError, match=what):
-            load_runs(tmp_path, ["baseline"])
-    save_run(replace(run, seed=1), tmp_path)
-    assert len(load_runs(tmp_path, ["baseline"])["baseline"]) == 2
+            load_results(tmp_path, ["baseline"])
+    save_result(replace(run, seed=1), tmp_path)
+    assert len(load_results(tmp_path, ["baseline"])["baseline"]) == 2
     copy = tmp_path / "baseline-seed0 copy.json"
     copy.write_text((tmp_path / "baseline-seed0.json").read_text())
     with pytest.raises(ConfigurationError, match="name it so, or remove it"):
-        load_runs(tmp_path, ["baseline"])
+        load_results(tmp_path, ["baseline"])
     copy.unlink()
     for seed in (0, 1):
-        save_run(replace(run, seed=seed, world="0" * 16), tmp_path)
+        save_result(replace(run, seed=seed, world="0" * 16), tmp_path)
     with pytest.raises(ConfigurationError, match="train and examine the runs anew"):
-        load_runs(tmp_path, ["baseline"])
-    save_run(replace(run, right=run.right | {"general": [4] * SCENES}), tmp_path)
+        load_results(tmp_path, ["baseline"])
+    save_result(replace(run, right=run.right | {"general": [4] * SCENES}), tmp_path)
     with pytest.raises(ConfigurationError, match="counts differ between kinds"):
-        load_runs(tmp_path, ["baseline"])
-    save_run(replace(run, right={}), tmp_path)
+        load_results(tmp_path, ["baseline"])
+    save_result(replace(run, right={}), tmp_path)
     with pytest.raises(ConfigurationError, match=r"baseline-seed0\.json is no result"):
-        load_runs(tmp_path, ["baseline"])
+        load_results(tmp_path, ["baseline"])
     (tmp_path / "baseline-seed0.json").write_text(json.dumps({"variant": "baseline"}))
     with pytest.raises(ConfigurationError, match=r"baseline-seed0\.json is no result"):
-        load_runs(tmp_path, ["baseline"])
+        load_results(tmp_path, ["baseline"])
 
 
 def set_at(value: Any, *keys: Any) -> Callable[[Any], Any]:
@@ -261,13 +263,13 @@ WRONG_RESULTS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("wrong", WRONG_RESULTS)
 def test_results_that_cannot_be_are_refused(wrong: str, tmp_path: Path) -> None:
-    path = save_run(made_up("baseline", 0, 0.5), tmp_path)
-    assert load_run(path) == made_up("baseline", 0, 0.5)
+    path = save_result(made_up("baseline", 0, 0.5), tmp_path)
+    assert load_result(path) == made_up("baseline", 0, 0.5)
     content = json.loads(path.read_text())
     replaced = WRONG_RESULTS[wrong](content)
     path.write_text(json.dumps(content if replaced is None and wrong != "null" else replaced))
     with pytest.raises(ConfigurationError, match=r"baseline-seed0\.json is no result") as error:
-        load_runs(tmp_path, ["baseline"])
+        load_results(tmp_path, ["baseline"])
     assert "\n" not in str(error.value) and len(str(error.value)) < 500
 
 
@@ -275,7 +277,7 @@ def test_results_that_are_no_files_of_json_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "baseline-seed9.json"
     os.mkfifo(path)
     with pytest.raises(ConfigurationError, match="not a regular file"):
-        load_runs(tmp_path, ["baseline"])
+        load_results(tmp_path, ["baseline"])
     path.unlink()
     for content, fault in (
         (b"[" * 100_000, "nested too deeply"),
@@ -285,19 +287,19 @@ def test_results_that_are_no_files_of_json_are_refused(tmp_path: Path) -> None:
     ):
         path.write_bytes(content)
         with pytest.raises(ConfigurationError, match=fault):
-            load_runs(tmp_path, ["baseline"])
+            load_results(tmp_path, ["baseline"])
     path.unlink()
     path.mkdir()
     with pytest.raises(ConfigurationError, match="is a folder"):
-        load_runs(tmp_path, ["baseline"])
+        load_results(tmp_path, ["baseline"])
 
 
 def test_runs_of_other_depths_cannot_be_compared(tmp_path: Path) -> None:
     run = made_up("baseline", 0, 0.5)
-    save_run(run, tmp_path)
-    save_run(replace(run, seed=1, read=[states[:2] for states in run.read]), tmp_path)
+    save_result(run, tmp_path)
+    save_result(replace(run, seed=1, read=[states[:2] for states in run.read]), tmp_path)
     with pytest.raises(ConfigurationError, match="another depth"):
-        load_runs(tmp_path, ["baseline"])
+        load_results(tmp_path, ["baseline"])
 
 
 def test_the_figure_shows_every_variant(tmp_path: Path) -> None:
@@ -341,9 +343,9 @@ def test_kinds_of_questions_have_an_example_and_their_own_guess(tmp_path: Path) 
 
 
 def test_kinds_are_those_of_the_exam_that_ships() -> None:
-    runs = load_runs(RESULTS, ["baseline"])
+    runs = load_results(RESULTS, ["baseline"])
     table = by_kind(runs)
-    asked = Counter((q.category, q.kind) for q in asked_in(runs["baseline"][0]))
+    asked = Counter((q.category, q.kind) for q in questions_of(runs["baseline"][0]))
     assert asked == {(row["category"], row["kind"]): row["asked"] for _, row in table.iterrows()}
 
 
@@ -358,6 +360,6 @@ def test_losses_are_those_of_the_last_fifth_of_stage_2() -> None:
 
 def test_states_are_counted_from_the_projector() -> None:
     run = made_up("baseline", 0, 0.5)
-    read, patches = reading([run], 2)
+    read, patches = patch_counts([run], 2)
     assert read.tolist() == [[scene[2] for scene in run.read]]
     assert patches.tolist() == [run.patches]

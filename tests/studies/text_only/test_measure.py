@@ -9,15 +9,11 @@ from tiny import DECODER_FAMILIES, tiny_llavit, tiny_processor, tiny_text_config
 from tiny_vlm import tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.studies.text_only.measure import (
-    TextQuestion,
-    TextResult,
-    ask,
-    difference_from_plain_decoder,
-    is_right,
-    text_model,
-)
+from llavit_lens.studies.text_only.measure import TextResult, ask, difference_from_plain_decoder
+from llavit_lens.studies.text_only.questions import TextQuestion
+from llavit_lens.studies.text_only.right import is_right
 from llavit_lens.studies.text_only.table import text_table
+from llavit_lens.studies.text_only.text_model import text_model
 from llavit_lens.vlm.vlm import VLM
 
 QUESTIONS = [
@@ -48,7 +44,7 @@ def test_answers_equal_a_loop(family: str) -> None:
             logits = vlm.model(input_ids=torch.tensor([said])).logits[0, -1]
             said.append(int(logits.argmax()))
         text = vlm.tokenizer.decode(said[len(ids) :], skip_special_tokens=True)
-        assert result.said == text and result.right == is_right(text, one.answer)
+        assert result.text == text and result.right == is_right(text, one.answer)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from llavit_lens.miniature.recipe.pretrain_llm import llm_config
 from llavit_lens.miniature.world.questions import Question
 from llavit_lens.miniature.world.scenes import GRID, PATCH, SIZE, example_names, example_truth
 from llavit_lens.miniature.world.word_maps import PLACE_WEIGHT, word_map
-from llavit_lens.studies.text_only.measure import TextModel, text_model
+from llavit_lens.studies.text_only.text_model import TextModel, text_model
 from llavit_lens.studies.word_maps.measure import answers_from_words
 
 

@@ -16,7 +16,7 @@ from tiny_vlm import LAYERS, tiled_vlm, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.attention import attention_patterns
-from llavit_lens.studies.attention_distance.distances import (
+from llavit_lens.studies.attention_distance.measure import (
     MEASURES,
     attention_distances,
     patch_distances,

@@ -19,16 +19,16 @@ from llavit_lens.miniature.world.questions import CATEGORIES_OF_QUESTIONS
 from llavit_lens.miniature.world.scenes import GRID
 
 _MOST_QUESTIONS = 10**6
-"""In one scene, or of one kind: far more than any exam asks."""
+"""In one scene, or of one kind: far more than the benchmark asks."""
 
 
 @dataclass(frozen=True)
-class Run:
+class RunResult:
     """What one trained model read and answered.
 
     Attributes:
-        variant, seed: which run of `llavit-lens demo train`.
-        world: fingerprint of the world it was trained and examined in.
+        variant, seed: the run of `llavit-lens demo train`.
+        world: fingerprint of the world it was trained and evaluated in.
         made: how it was trained: preset, minutes, losses of each stage over equal parts of it,
             machine, precision, versions; hashes of the tower and language model that it began with.
         scene_set: number of the held-out set.
@@ -51,7 +51,7 @@ class Run:
     patches: list[int]
 
 
-def save_run(run: Run, folder: Path) -> Path:
+def save_result(run: RunResult, folder: Path) -> Path:
     """Write `<variant>-seed<N>.json`, one line for each field; returns its path.
 
     Raises:
@@ -63,19 +63,19 @@ def save_run(run: Run, folder: Path) -> Path:
     return path
 
 
-def load_run(path: Path) -> Run:
-    """One run's result.
+def load_result(path: Path) -> RunResult:
+    """Read the result of one run.
 
     Raises:
-        ConfigurationError: a file that is none, or has another name; counts that cannot be.
+        ConfigurationError: a file that is no result or has another name, or impossible counts.
     """
     content = read_json(path)
-    names = {field.name for field in fields(Run)}
+    names = {field.name for field in fields(RunResult)}
     if not isinstance(content, dict) or {*content} != names:
         raise ConfigurationError(
             f"{shown(path)} is no result of a run: it needs the fields {', '.join(sorted(names))}"
         )
-    run = Run(**content)
+    run = RunResult(**content)
     fault = next(_faults(run), None)
     if fault is not None:
         raise ConfigurationError(f"{shown(path)} is no result of a run: {fault}")
@@ -87,8 +87,8 @@ def load_run(path: Path) -> Run:
     return run
 
 
-def _faults(run: Run) -> Iterator[str]:
-    """What is wrong with a run, whatever types its file gave it. Only the first is reported."""
+def _faults(run: RunResult) -> Iterator[str]:
+    """What is wrong with a run; its fields may have any type. Only the first fault is reported."""
     for name in ("variant", "world"):
         if not isinstance(getattr(run, name), str):
             yield f"{name} is no text"
@@ -103,9 +103,9 @@ def _faults(run: Run) -> Iterator[str]:
         counts = getattr(run, name)
         if not isinstance(counts, dict) or {*counts} != {*CATEGORIES_OF_QUESTIONS}:
             yield f"{name} does not have the categories {', '.join(CATEGORIES_OF_QUESTIONS)}"
-        if not all(_are_counts(own, _MOST_QUESTIONS) for own in counts.values()):
+        if not all(_are_counts(values, _MOST_QUESTIONS) for values in counts.values()):
             yield f"{name} does not hold counts"
-        if any(len(own) != scenes for own in counts.values()):
+        if any(len(values) != scenes for values in counts.values()):
             yield "its counts differ in length"
     for category in CATEGORIES_OF_QUESTIONS:
         if any(r > a for r, a in zip(run.right[category], run.asked[category], strict=True)):
@@ -132,12 +132,12 @@ def _faults_of_making(made: Any) -> Iterator[str]:
         yield "made: minutes are no number from 0 on"
     losses = made.get("losses", {})
     if not isinstance(losses, dict) or not all(
-        isinstance(own, list) and all(map(_is_measure, own)) for own in losses.values()
+        isinstance(parts, list) and all(map(_is_measure, parts)) for parts in losses.values()
     ):
         yield "made: losses are not lists of numbers from 0 on"
 
 
-def _faults_of_kinds(run: Run) -> Iterator[str]:
+def _faults_of_kinds(run: RunResult) -> Iterator[str]:
     """Whether the counts of kinds add up to those of scenes."""
     if not isinstance(run.kinds, dict):
         yield "kinds is no table"
