@@ -76,7 +76,7 @@ def test_results_that_are_there_are_compared_without_training(
 
 
 @needs_font
-def test_what_is_missing_is_trained_and_examined_once(
+def test_what_is_missing_is_trained_and_evaluated_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [

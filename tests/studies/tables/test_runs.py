@@ -185,7 +185,7 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     copy.unlink()
     for seed in (0, 1):
         save_result(replace(run, seed=seed, world="0" * 16), tmp_path)
-    with pytest.raises(ConfigurationError, match="train and examine the runs anew"):
+    with pytest.raises(ConfigurationError, match="train and evaluate the runs again"):
         load_results(tmp_path, ["baseline"])
     save_result(replace(run, right=run.right | {"general": [4] * SCENES}), tmp_path)
     with pytest.raises(ConfigurationError, match="counts differ between kinds"):
