@@ -27,7 +27,7 @@ _MLP = {"gate": "gate_proj", "in": "up_proj", "gate_in": "gate_up_proj", "out": 
 
 
 class LlavitArchitectureAdapter(ArchitectureAdapter):
-    """A LLaVA-like model whose decoder layers have our hook points."""
+    """A LLaVA-like model with our hook points in its decoder layers."""
 
     # Folding norms into weights would leave out those of visual tokens.
     supports_compatibility_mode = False

@@ -27,8 +27,8 @@ def to_transformer_lens(vlm: VLM) -> TransformerBridge:
 
     The bridge is built on a copy of the model that shares its weights: `vlm` stays as it is, hooks
     on one do not act on the other, and weights changed in place change in both. Its decoder attends
-    by "eager". Works for LLaViT and for LLaVA-like models of transformers whose decoder is of a
-    family that LLaViT is built on.
+    by "eager". Works for LLaViT, and for LLaVA-like models of transformers with a decoder
+    that LLaViT can have.
 
     Raises:
         ConfigurationError: TransformerLens is not installed, `vlm` is none, there are hooks or
@@ -58,7 +58,7 @@ def to_transformer_lens(vlm: VLM) -> TransformerBridge:
     bridge = builder.build_bridge_from_module(
         model, _ARCHITECTURE, hf_config=model.config, model_name=vlm.name
     )
-    # Not through the builder, which would load the tokenizer anew, with other settings.
+    # Not through the builder, which would load the tokenizer again, with other settings.
     bridge.tokenizer = vlm.tokenizer
     prepends, appends = builder.detect_tokenizer_bos_eos(vlm.tokenizer)
     bridge.cfg.tokenizer_prepends_bos, bridge.cfg.tokenizer_appends_eos = prepends, appends

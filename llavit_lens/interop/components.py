@@ -1,7 +1,7 @@
 """Our decoder layers as parts of a TransformerLens bridge.
 
 A part of a bridge takes the place of one of the model's own modules and calls it. Ours compute
-nothing: attention, routing and all else stay in `llavit_lens.model`, whose hook points are replaced
+nothing: attention, routing and all else stay in `llavit_lens.model`. Its hook points are replaced
 by TransformerLens's, so that both sides know them by the same names and in the same shapes.
 """
 

@@ -38,10 +38,10 @@ def ablate_visual_attention(
             points.
     """
     require_vlm(vlm)
-    chosen, some = layer_indices(vlm.decoder, layers), head_indices(vlm.decoder, heads)
-    if some is None:
-        return changed(AttentionChange(vlm, chosen, causal=True, updates=False))
-    return _silenced(vlm, chosen, some)
+    numbers, some_heads = layer_indices(vlm.decoder, layers), head_indices(vlm.decoder, heads)
+    if some_heads is None:
+        return changed(AttentionChange(vlm, numbers, causal=True, updates=False))
+    return _silenced(vlm, numbers, some_heads)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ However many interventions are open, in whatever order they were opened, a layer
 
     (its own mask, or the causal one, and edges that are added) without edges that are cut
 
-and visual tokens get no update (Eq. 5) where anybody asks for that.
+and visual tokens get no update (Eq. 5) where any intervention says so.
 
 Shape letters: B batch, H heads (or 1), L new tokens, S cached and new tokens, M keys of a layer.
 """
@@ -36,7 +36,7 @@ from llavit_lens.vlm.vlm import VLM
 
 @dataclass(frozen=True, eq=False)
 class AttentionChange:
-    """What one intervention asks of some layers.
+    """What one intervention changes in some layers.
 
     Attributes:
         vlm: the model.
@@ -149,12 +149,12 @@ class _Changes:
         self._without_update: set[int] = set()
         self._was_bidirectional = False
         self._causal: Any = None
-        self._known: dict[Any, tuple[Any, Any, Tensor | None]] = {}
+        self._edited_masks: dict[Any, tuple[Any, Any, Tensor | None]] = {}
 
     def _before_pass(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         """Build the mask that a causal model would have, before any layer fills the cache.
 
-        Raises ConfigurationError where attention was set to what ignores masks meanwhile.
+        Raises ConfigurationError where attention was set, in between, to one that ignores masks.
         """
         check_attention(self._decoder)
         self._stop_verifying()  # a pass that failed may have left some of it
@@ -220,9 +220,9 @@ class _Changes:
             added = None  # by Eq. 5 those queries are left out
         # Where nothing changes there is nothing to verify; once in a prompt, once in a step.
         kind = (index, kwargs["hidden_states"].shape[1] > 1)
-        wanted = any(change.verify for change in here) and kind not in self._verified
-        if wanted and mask is not kwargs["attention_mask"]:
-            # What padding attends to is nobody's concern, and differs between kinds of masks.
+        must_verify = any(change.verify for change in here) and kind not in self._verified
+        if must_verify and mask is not kwargs["attention_mask"]:
+            # What padding attends to does not matter, and differs between kinds of masks.
             real_BL = current.is_real[:, current.past :].to(kwargs["hidden_states"].device)
             closed = ~self._allowed(index, mask, kwargs) & real_BL[:, None, :, None]
             expected = Expected(index, closed, added, current.visual_tokens.text)
@@ -252,34 +252,34 @@ class _Changes:
         its edges were added, if any."""
         length = kwargs["hidden_states"].shape[1]
         keys = Keys.of(cache_of(kwargs), index, length)
-        # The same for all layers with the same mask and changes. The mask is kept beside it, so
-        # that its id is not given to another one in the meantime.
+        # The same for all layers with the same mask and changes. The mask is kept with it, so that
+        # no other mask gets its id.
         device = kwargs["hidden_states"].device  # layers may stand on several
-        asked = (id(mask), device, keys, tuple(map(id, here)))
-        if asked not in self._known:
-            own = self._allowed(index, mask, kwargs)
-            opened = own
+        key = (id(mask), device, keys, tuple(map(id, here)))
+        if key not in self._edited_masks:
+            given = self._allowed(index, mask, kwargs)
+            opened = given
             for change in here:
                 for edges in change.add:
-                    opened = opened | self._columns(edges, change, keys, own)
+                    opened = opened | self._columns(edges, change, keys, given)
             allowed = opened
             for change in here:
                 for edges in change.cut:
-                    closed = self._columns(edges, change, keys, own)
+                    closed = self._columns(edges, change, keys, given)
                     if change.updates is None and not bool((closed & opened).any()):
                         self._warn(edges, index)
                     if change.heads is not None:
-                        chosen_H = own.new_zeros(self._decoder.config.num_attention_heads)
+                        chosen_H = given.new_zeros(self._decoder.config.num_attention_heads)
                         chosen_H[list(change.heads)] = True
                         closed = closed & chosen_H[:, None, None]
                     allowed = allowed & ~closed
-            added = allowed & ~own
-            edited = mask if bool((allowed == own).all()) else allowed
-            self._known[asked] = (mask, edited, added if bool(added.any()) else None)
-        return self._known[asked][1:]
+            added = allowed & ~given
+            edited = mask if bool((allowed == given).all()) else allowed
+            self._edited_masks[key] = (mask, edited, added if bool(added.any()) else None)
+        return self._edited_masks[key][1:]
 
     def _warn(self, edges: Edges, layer: int) -> None:
-        """Say that a knockout does nothing to a prompt with a picture. Steps of a generation and
+        """Warn that a knockout does nothing to a prompt with an image. Steps of a generation and
         text alone often lack an edge."""
         if self._passes.current.past == 0 and bool(self._passes.current.is_visual.any()):
             warnings.warn(

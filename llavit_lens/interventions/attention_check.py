@@ -45,7 +45,7 @@ class VisualAttentionReport:
         implementation: what the decoder attends by, such as "sdpa".
         visual_attention: what visual tokens should attend to: "causal", "bidirectional" (Eq. 8),
             "self" or "none" (Eq. 5).
-        by_config: whether it is the config that says so, and not who called.
+        by_config: whether the config says so, and not the caller.
         n_layers, n_heads, n_tokens, n_visual: what was looked at: every pair of tokens, in every
             head of every layer.
         failures: one line for each layer and kind of pair that is wrong, empty if all is right.
@@ -73,7 +73,7 @@ class VisualAttentionReport:
         """
         if self.failures:
             more = len(self.failures) - 1
-            source = "its config says" if self.by_config else "asked"
+            source = "its config says" if self.by_config else "it should"
             raise ConfigurationError(
                 f"{self.model} does not attend as {source} (visual_attention="
                 f"{self.visual_attention!r}) by {self.implementation!r}: {self.failures[0]}"
@@ -101,15 +101,15 @@ def check_visual_attention(
     mode: Mode | None = None,
     raise_on_failure: bool = True,
 ) -> VisualAttentionReport:
-    """Verify who attends to whom: Eq. 8 exactly on the visual tokens, nothing from later text.
+    """Verify which token attends to which: Eq. 8 exactly on the visual tokens, no later text.
 
     Three tests, which need no attention weights and so work with every backend:
 
     - every pair of tokens in every head: attention is made uniform, and the result of a token then
       holds exactly zero of those that it does not attend to (see `attention_probes`);
     - with "eager" attention, the pattern says the same;
-    - the embedding of one token is changed (of the last visual one, of text before and behind the
-      picture), and no state that must not depend on it changes by a bit. This finds leaks outside
+    - the embedding of one token is changed (of the last visual one, of text before and after the
+      image), and no state that must not depend on it changes by a bit. This finds leaks outside
       of attention, too.
 
     Whatever is set on the model when this is called, such as a knockout, is checked with it:
@@ -128,17 +128,17 @@ def check_visual_attention(
         raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join(get_args(Mode))}.")
     require_vlm(vlm)
     prepared = vlm.prepare(image, prompt)
-    wanted: Mode = vlm.visual_attention if mode is None else mode
+    expected: Mode = vlm.visual_attention if mode is None else mode
     is_visual = visual_mask(prepared)
-    wrong = _WrongPairs(is_visual, wanted, sliding_windows(vlm.decoder))
+    wrong = _WrongPairs(is_visual, expected, sliding_windows(vlm.decoder))
     look_at_attention(vlm, prepared, wrong.look)
     failures = wrong.lines()
     for token in _changed_tokens(is_visual):
-        failures += _leaks(changed_states(vlm, prepared, token), token, is_visual, wanted)
+        failures += _leaks(changed_states(vlm, prepared, token), token, is_visual, expected)
     report = VisualAttentionReport(
         model=vlm.name,
         implementation=vlm.decoder.attn_implementation,
-        visual_attention=wanted,
+        visual_attention=expected,
         by_config=mode is None,
         n_layers=len(wrong.windows),
         n_heads=wrong.n_heads,
@@ -162,18 +162,18 @@ class _WrongPairs:
     def look(self, seen: AttendedPairs) -> None:
         """Compare with what should be."""
         self.n_heads = len(seen.pairs)
-        found_HLW, keys = seen.pairs, slice(seen.first, seen.first + seen.pairs.shape[-1])
-        wanted_LW = expected_mask(self.is_visual, self.mode, self.windows[seen.layer])[:, keys]
+        attends_HLW, keys = seen.pairs, slice(seen.first, seen.first + seen.pairs.shape[-1])
+        expected_LW = expected_mask(self.is_visual, self.mode, self.windows[seen.layer])[:, keys]
         if seen.by_pattern and self.mode == "none":
             # the pattern of tokens without update is made and not used
-            found_HLW = found_HLW & ~self.is_visual[:, None]
-        wrong_HLW = found_HLW != wanted_LW
+            attends_HLW = attends_HLW & ~self.is_visual[:, None]
+        wrong_HLW = attends_HLW != expected_LW
         if not bool(wrong_HLW.any()):
             return
         for wanted, visual_query, visual_key in product((False, True), repeat=3):
             kind = _Kind(seen.layer, seen.by_pattern, wanted, visual_query, visual_key)
             of_kind_LW = (
-                (wanted_LW == wanted)
+                (expected_LW == wanted)
                 & (self.is_visual[:, None] == visual_query)
                 & (self.is_visual[keys] == visual_key)
             )
@@ -200,11 +200,11 @@ class _WrongPairs:
 
 
 def _changed_tokens(is_visual: Tensor) -> list[int]:
-    """The last visual token, and text: the first, the first behind the picture and the last."""
+    """The last visual token, and text: the first, the first after the image and the last."""
     visual = is_visual.nonzero().squeeze(1).tolist()
     text = (~is_visual).nonzero().squeeze(1).tolist()
-    behind = [token for token in text if token > visual[-1]]
-    return sorted({visual[-1], *text[:1], *behind[:1], *text[-1:]})
+    after = [token for token in text if token > visual[-1]]
+    return sorted({visual[-1], *text[:1], *after[:1], *text[-1:]})
 
 
 def _leaks(changed: Tensor, token: int, is_visual: Tensor, mode: Mode) -> list[str]:

@@ -1,4 +1,4 @@
-"""Who attends to whom, read from what attention does and not from weights: any backend will do.
+"""Which token attends to which, read off the results of attention: any backend will do.
 
 With all queries zero a token attends alike to every key that its mask leaves it, and to no other.
 If in addition the value of key j is 1 in one channel of its own and 0 in all others, the result
@@ -21,11 +21,11 @@ from llavit_lens.vlm.vlm import VLM
 
 
 class AttendedPairs(NamedTuple):
-    """Who attends to some of the keys, in one layer."""
+    """Which queries attend to some of the keys, in one layer."""
 
     layer: int
     by_pattern: bool
-    """Told by the pattern, of all keys; else by the results."""
+    """Read off the pattern, for all keys; otherwise off the results."""
     first: int
     """The first of the W keys."""
     pairs: Tensor
@@ -40,7 +40,7 @@ def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[AttendedPairs], 
     All pairs of all layers at once could be more than memory holds.
 
     Raises:
-        ConfigurationError: a layer whose hook points are passed by.
+        ConfigurationError: a layer that does not call its hook points.
     """
     first_layer: Any = vlm.decoder.layers[0]
     length, width = prompt.length, first_layer.self_attn.head_dim
@@ -71,7 +71,7 @@ def look_at_attention(vlm: VLM, prompt: Prompt, look: Callable[[AttendedPairs], 
 
 @torch.no_grad()
 def changed_states(vlm: VLM, prompt: Prompt, token: int) -> Tensor:
-    """bool [layers, L]: whose states, after each layer, change with the embedding of one token.
+    """bool [layers, L]: which tokens' states, after each layer, change with one token's embedding.
 
     The same pass runs twice, once with that token's embedding negated: same shapes, same kernels,
     so a state that does not depend on the token is bit for bit the same.

@@ -18,18 +18,18 @@ from llavit_lens.images.regions import Box, Mask, area_of
 from llavit_lens.interventions.passes import Pass
 
 Name = Literal["visual", "text", "last", "all"]
-"""`visual`: the tokens I_v of all pictures, those that end rows of tiles among them; `text`: all
-others; `last`: the last token of the prompt and each one behind it, those that write an answer,
-be it generated or given; `all`: all of them.
+"""`visual`: the tokens I_v of all images, with those that end rows of tiles; `text`: all others;
+`last`: the last token of the prompt and each one after it, which write an answer that is generated
+or given; `all`: all of them.
 
-`last` needs to know how long the prompt is, as in all passes that go through the VLM. Where nobody
-told (see `VLM.reading`), it is the last token of each pass."""
+`last` needs the prompt length, which all passes through the VLM know. Where it is unknown (see
+`VLM.reading`), `last` is the last token of each pass."""
 
 End = Name | Box | Mask | tuple[float, float, float, float] | Sequence[int] | np.ndarray | Tensor
-"""Tokens by name; by a part of the picture, a `Box` or a tuple (left, top, right, bottom) or
+"""Tokens by name; by a part of the image, a `Box` or a tuple (left, top, right, bottom) or
 `Mask` or a bool mask [height, width], which hold the patches that they cover by half unless they
 say otherwise; or by a list or tensor of their places in the sequence of the prompt (padding
-included); negative ones count from the prompt's end, whose last token is -1. A list of four numbers
+included); negative ones count from the prompt's end: its last token is -1. A list of four numbers
 is refused: it could be a box. Padding belongs to no end."""
 
 Which = Literal["any", "earlier", "later"]
@@ -55,7 +55,7 @@ class Edges:
         """bool [B, L, S], True on these edges.
 
         Raises:
-            ConfigurationError: a region without a layout that fits, or a place beyond the sequence.
+            ConfigurationError: a region without a layout that fits, or a token after the last one.
         """
         queries_BS, keys_BS = (_tokens(end, current) for end in (self.queries, self.keys))
         queries_BL = queries_BS[:, current.past :]
@@ -103,7 +103,7 @@ def _end(end: Any) -> TokenSet:
         if end not in get_args(Name):
             raise ConfigurationError(
                 f"there are no tokens named {end!r}; there are {', '.join(get_args(Name))}, "
-                "regions of the picture and places in the sequence."
+                "regions of the image and places in the sequence."
             )
         return cast(Name, end)
     if isinstance(end, list) and len(end) == 4:
@@ -127,7 +127,7 @@ def _end(end: Any) -> TokenSet:
         )
     if places.dtype == torch.bool:
         raise ConfigurationError(
-            "places in the sequence are whole numbers, not a mask; for a mask of the picture pass "
+            "places in the sequence are whole numbers, not a mask; for a mask of the image pass "
             "Mask(mask)."
         )
     return places.long()
@@ -163,7 +163,7 @@ def _from_the_end(places: Tensor, current: Pass) -> Tensor:
     for place in places.tolist():
         if length_B1 is None:
             raise ConfigurationError(
-                f"{place} counts from the end of the prompt, and nobody told how long that is; run "
+                f"{place} counts from the end of the prompt, but the prompt length is unknown; run "
                 "the model through vlm (vlm.run, vlm.generate, vlm.trace), or inside of "
                 "vlm.reading(layout, length=...)."
             )
@@ -175,7 +175,7 @@ def _from_the_end(places: Tensor, current: Pass) -> Tensor:
 
 
 def _last(current: Pass) -> Tensor:
-    """bool [B, S]: the prompt's last token and those behind it, or the last one of the pass."""
+    """bool [B, S]: the prompt's last token and those after it, or the last one of the pass."""
     real_BS, length_B1 = current.is_real, _lengths(current)
     if length_B1 is not None:
         return real_BS & (real_BS.cumsum(1) >= length_B1)
@@ -194,7 +194,7 @@ def _lengths(current: Pass) -> Tensor | None:
 
 def _in_region(region: Box | Mask, current: Pass) -> Tensor:
     is_visual_BS = current.is_visual
-    found_BS = torch.zeros_like(is_visual_BS)
+    in_region_BS = torch.zeros_like(is_visual_BS)
     layouts = current.reading.layouts_of(len(is_visual_BS), str(region))
     for row, layout in enumerate(layouts):
         places = layout.all_positions
@@ -206,5 +206,5 @@ def _in_region(region: Box | Mask, current: Pass) -> Tensor:
                 f"and {len(places)} tokens); pass the layouts of the batch's own samples to "
                 "vlm.reading, in its order."
             )
-        found_BS[row, torch.from_numpy(region.positions(layout) + padding)] = True
-    return found_BS
+        in_region_BS[row, torch.from_numpy(region.positions(layout) + padding)] = True
+    return in_region_BS

@@ -7,7 +7,7 @@ token that is left without any key gets no update from attention.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import replace
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions.ablation import ablate_visual_attention
@@ -50,7 +50,7 @@ def knock_out(
 
     Raises:
         ConfigurationError: there is no such edge, layer or head, or `vlm` is none; later, in the
-            pass, a region that no layout tells how to find, or weights that are not zero.
+            pass, a region where the layout is unknown, or weights that are not zero.
     """
     require_vlm(vlm)
     change = AttentionChange(
@@ -69,7 +69,7 @@ def visual_attention(
     """Inside, visual tokens attend to each other as in a model configured so.
 
     `causal` undoes Eq. 8 in a LLaViT, `bidirectional` gives it to a baseline; `self` cuts only
-    attention across patches; `none` is `ablate_visual_attention`. Text attends as ever. Where
+    attention across patches; `none` is `ablate_visual_attention`. Text attends as before. Where
     several are open, what one cuts is cut. For `bidirectional` and `self`, attention by anything
     but "eager" and "sdpa" is switched to "sdpa" inside.
 
@@ -83,13 +83,12 @@ def visual_attention(
         return ablate_visual_attention(vlm, layers)
     among = read_edges("visual->visual", keep_self=True)
     later = read_edges("visual->visual", which="later")
-    own: dict[str, dict[str, Any]] = {
-        "causal": {"causal": True, "cut": later},
-        "bidirectional": {"add": among},
-        "self": {"cut": among},
+    change = AttentionChange(vlm, layer_indices(vlm.decoder, layers), updates=True, verify=verify)
+    changes = {
+        "causal": replace(change, causal=True, cut=later),
+        "bidirectional": replace(change, add=among),
+        "self": replace(change, cut=among),
     }
-    if mode not in own:
-        raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join([*own, 'none'])}.")
-    index = layer_indices(vlm.decoder, layers)
-    change = AttentionChange(vlm, index, updates=True, verify=verify, **own[mode])
-    return changed(change)
+    if mode not in changes:
+        raise ConfigurationError(f"mode={mode!r}: pass one of {', '.join([*changes, 'none'])}.")
+    return changed(changes[mode])

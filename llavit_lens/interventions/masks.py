@@ -1,7 +1,7 @@
 """Attention masks in one convention: bool, True where a query attends to a key.
 
 Shape letters: B batch (or 1), H heads (or 1), L new tokens, S cached and new tokens, M keys that a
-layer has in its cache: more than S in a static cache, fewer behind a sliding window.
+layer has in its cache: more than S in a static cache, fewer with a sliding window.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Pass:
         is_visual: bool [B, S], image tokens among the cached and the new tokens.
         is_real: bool [B, S], False at padding.
         past: how many of the S tokens were cached before.
-        visual_tokens: the new tokens, as attention is told of them.
+        visual_tokens: the new tokens, as attention is given them.
         reading: layouts and prompt lengths of its samples, as far as known.
     """
 
@@ -72,7 +72,7 @@ class Passes:
         past = 0 if cache is None else int(cache.get_seq_length())
         if packed_samples(mask, cache, arguments.get("position_ids")) is not None:
             raise ConfigurationError(
-                "position_ids start anew within a row, so it holds several samples; interventions "
+                "position_ids start again within a row, so it holds several samples; interventions "
                 "take one sample per row."
             )
         ids, embeddings = arguments.get("input_ids"), arguments.get("inputs_embeds")
@@ -93,8 +93,8 @@ class Passes:
         self._is_new = True
 
     def reach_decoder(self, *_: Any) -> None:
-        """Raise ConfigurationError if the decoder runs without the model around it, of whose
-        arguments `begin` takes note."""
+        """Raise ConfigurationError if the decoder runs without the model around it: `begin` reads
+        the model's arguments."""
         if not self._is_new:
             raise ConfigurationError(
                 "the decoder runs without the model around it, so it is not known which of its "
@@ -105,16 +105,16 @@ class Passes:
     def _cached(self, cache: Cache | None, new_BL: Tensor, past: int) -> Tensor:
         if cache is None or past == 0:
             return new_BL[:, :0]
-        known = self._in_cache.get(cache)
+        is_visual = self._in_cache.get(cache)
         last = None if self._last is None else self._last.is_visual
-        if known is None and last is not None and last.shape[1] == past:
-            known = last  # a pass that was given no cache has made this one
-        if known is None or len(known) != len(new_BL) or known.shape[1] < past:
+        if is_visual is None and last is not None and last.shape[1] == past:
+            is_visual = last  # a pass that was given no cache has made this one
+        if is_visual is None or len(is_visual) != len(new_BL) or is_visual.shape[1] < past:
             raise ConfigurationError(
-                f"{past} tokens were cached before it was known which of them are visual; start "
-                "from the prompt, inside of the intervention."
+                f"it is unknown which of the {past} cached tokens are visual; start from the "
+                "prompt, inside of the intervention."
             )
-        return known[:, :past]
+        return is_visual[:, :past]
 
 
 @contextmanager
@@ -144,7 +144,7 @@ def _real(mask: Any, is_visual_BS: Tensor, past: int, cache: Cache | None) -> Te
         mask = mask["full_attention"]
     else:
         mask = next(iter(mask.values())) if isinstance(mask, dict) else mask
-        if cache is not None:  # behind a sliding window it starts later in the sequence
+        if cache is not None:  # with a sliding window it starts later in the sequence
             offset = int(cache.get_mask_sizes(new, 0)[1])
     real = torch.ones_like(is_visual_BS)
     if mask is None:
@@ -152,12 +152,12 @@ def _real(mask: Any, is_visual_BS: Tensor, past: int, cache: Cache | None) -> Te
     if getattr(mask, "ndim", 0) == 2:
         return mask.bool()
     if getattr(mask, "ndim", 0) == 4:
-        own = torch.arange(past, is_visual_BS.shape[1], device=mask.device)
-        diagonal_BL = mask[:, 0, own - past, own - offset]
+        queries = torch.arange(past, is_visual_BS.shape[1], device=mask.device)
+        diagonal_BL = mask[:, 0, queries - past, queries - offset]
         is_open = diagonal_BL if mask.dtype == torch.bool else diagonal_BL == 0
         real[:, past:] = is_open
         return real
     raise ConfigurationError(
-        f"the attention mask is a {type(mask).__name__}, from which it cannot be told what is "
+        f"the attention mask is a {type(mask).__name__}, which does not show what is "
         "padding; use attn_implementation 'eager' or 'sdpa'."
     )

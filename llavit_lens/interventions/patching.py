@@ -1,4 +1,4 @@
-"""Patching: activations of one picture in the place of another's."""
+"""Activation patching: activations of one image in the place of another's."""
 
 from __future__ import annotations
 
@@ -39,71 +39,73 @@ def patch(
     from_region: Region | None = None,
     to_region: Region | None = None,
 ) -> AbstractContextManager[None]:
-    """Inside, prompts are read with activations that another picture and prompt left.
+    """Inside, prompts are read with activations of another image and prompt.
 
     with ll.patch(vlm, ("dog.jpg", question), from_region=(10, 10, 120, 90)):
-        vlm.generate("cat.jpg", question)  # the cat's picture with the dog's patches
+        vlm.generate("cat.jpg", question)  # the cat's image with the dog's patches
 
     The source runs once, on entry, with whatever hooks are set then. A generation is patched in the
-    prompt's pass alone; what later steps see of it is what that pass cached. An answer behind the
-    prompt is left alone too.
+    prompt's pass alone; later steps see what that pass cached. An answer after the prompt is left
+    as it is, too.
 
     Args:
-        source: picture, or picture and prompt.
+        source: image, or image and prompt.
         names: of hook points, all patched with what the source had at the same one. Rows of scores
             and patterns are those of the token that attends, so both prompts must be equally long.
             Queries and keys at hook_rot_q and hook_rot_k are rotated for the place that they had in
             the source, and keep it wherever they are put; those at hook_q and hook_k get their new
-            place's.
+            tokens's.
         positions: tokens of both prompts; default: all visual tokens, unless regions are given.
             Negative numbers count from the end.
         from_region: patches of the source, as cells, or as a box or mask, which hold those that
             they cover by half (see `Region`).
-        to_region: the patches whose place they take, as many; default: those of the same region.
+        to_region: the patches that they replace, as many; default: those of the same region.
             Boxes have to hold patches in the same arrangement; cells are taken in their order.
 
     Raises:
         ImageError, ConfigurationError: as `VLM.trace`; `vlm` is none; positions together with
             regions; regions or tokens that are not there, are not as many, or have no rows at a
-            hook point; a pass that is not told which picture it reads, or rotated queries and keys
-            in one with padding before a prompt (raised in the pass).
+            hook point. In the pass: its images are unknown (see `VLM.reading`), or queries and keys
+            are rotated and there is padding before a prompt.
     """
     require_vlm(vlm)
     if isinstance(source, tuple) and len(source) != 2:
         raise ConfigurationError(
             f"the source is an image, or (image, prompt), not a tuple of {len(source)}"
         )
-    picture, prompt = source if isinstance(source, tuple) else (source, DEFAULT_PROMPT)
-    prepared = vlm.prepare(picture, prompt)
-    place = _PatchedTokens(prepared.layout, positions, from_region, to_region)
-    chosen = select(names, vlm.hook_names)
-    if not chosen:
+    image, prompt = source if isinstance(source, tuple) else (source, DEFAULT_PROMPT)
+    prepared = vlm.prepare(image, prompt)
+    tokens = _PatchedTokens(prepared.layout, positions, from_region, to_region)
+    points = select(names, vlm.hook_names)
+    if not points:
         raise ConfigurationError("names holds no hook point: nothing would be patched")
-    return _patched(vlm, prepared, place, chosen)
+    return _patched(vlm, prepared, tokens, points)
 
 
 @contextmanager
-def _patched(vlm: VLM, source: Prompt, place: _PatchedTokens, chosen: list[str]) -> Iterator[None]:
+def _patched(
+    vlm: VLM, source: Prompt, patched: _PatchedTokens, points: list[str]
+) -> Iterator[None]:
     taken: dict[str, Tensor] = {}
     with follow_passes(vlm.model, vlm.image_token_id) as passes:
 
         def take(activation: Tensor, hook: NamedHook) -> None:
-            tokens = BatchTokens.of_samples([place.in_source(passes.current)])
+            tokens = BatchTokens.of_samples([patched.in_source(passes.current)])
             taken[hook.name] = read_tokens(hook, activation, tokens, passes.current).detach()
 
-        vlm.forward(source, logits_to_keep=1, fwd_hooks=[(chosen, take)])
+        vlm.forward(source, logits_to_keep=1, fwd_hooks=[(points, take)])
 
         def put(activation: Tensor, hook: NamedHook) -> Tensor | None:
             current = passes.current
             if current.past:  # a step of a generation
                 return None
-            per_row = place.in_target(current)
+            per_row = patched.in_target(current)
             tokens = BatchTokens.of_samples(per_row)
             new = taken[hook.name]
             if any(len(row) != len(new) for row in per_row):
                 raise ConfigurationError(
-                    f"{len(new)} tokens of the source cannot take the place of "
-                    f"{len(per_row[0])}: give regions of as many patches"
+                    f"{len(new)} tokens of the source cannot replace {len(per_row[0])}: give "
+                    "regions of as many patches"
                 )
             if hook.kind in PATTERN_HOOKS:
                 _check_keys(hook.name, source.length, current)
@@ -112,7 +114,7 @@ def _patched(vlm: VLM, source: Prompt, place: _PatchedTokens, chosen: list[str])
             repeated = new.repeat(len(per_row), *[1] * (new.ndim - 1))
             return write_tokens(hook, activation, tokens, current, repeated)
 
-        with vlm.hooks([(chosen, put)]):
+        with vlm.hooks([(points, put)]):
             yield
 
 
@@ -170,14 +172,12 @@ class _PatchedTokens:
             )
         places = torch.from_numpy(layout.positions[put]) + _padding_before(current, row)
         if not bool(current.is_visual[row, places.to(current.is_visual.device)].all()):
-            raise ConfigurationError(
-                "the tokens of this pass are not those of its picture's layout"
-            )
+            raise ConfigurationError("the tokens of this pass are not those of its image's layout")
         return places
 
 
 def _tokens_of_row(positions: Positions, current: Pass, row: int, length: int) -> Tensor:
-    """int64 [M], tokens of one sample, whose prompt has `length` tokens without padding."""
+    """int64 [M], tokens of one sample. Its prompt has `length` tokens without padding."""
     before = _padding_before(current, row)
     if isinstance(positions, str):
         if positions == "visual":

@@ -25,7 +25,8 @@ def text_projections(
             words = ll.logit_lens(vlm.trace("dog.jpg"))
 
     What W^vis has learned in these layers is missing; everything else stays, the attention among
-    visual tokens too. The model is the one whose visual weights are copies of the text ones there.
+    visual tokens too. The model is then one that has copies of the text weights as visual ones
+    there.
     The hook points hook_q_visual, hook_k_visual and hook_v_visual show what is used instead; hooks
     of your own on a text projection see the rows of visual tokens too.
 
@@ -38,22 +39,22 @@ def text_projections(
             projection, or `vlm` is none.
     """
     require_vlm(vlm)
-    chosen = layer_indices(vlm.decoder, layers)
-    wanted = set(projections) if isinstance(projections, str) else set()
-    if not wanted or not wanted <= set("qkv"):
+    numbers = layer_indices(vlm.decoder, layers)
+    parts = set(projections) if isinstance(projections, str) else set()
+    if not parts or not parts <= set("qkv"):
         raise ConfigurationError(f"projections={projections!r}: name one or more of 'qkv'.")
     if not getattr(vlm.model.config, "separate_visual_qkv", False):
         raise ConfigurationError(
             f"{vlm.name} has no projections of its own for visual tokens, so there is nothing to "
             "undo; load a LLaViT."
         )
-    return _undone(vlm, chosen, wanted)
+    return _undone(vlm, numbers, parts)
 
 
 @contextmanager
 def _undone(vlm: VLM, layers: tuple[int, ...], wanted: set[str]) -> Iterator[None]:
-    # a change that asks nothing of attention, but is known as one: no bridge is made inside, and no
-    # prompt goes on that was cached outside
+    # this change does nothing to attention, but counts as one: inside, no bridge is made, and no
+    # prompt is continued that was cached outside
     with changed(AttentionChange(vlm, layers)), acting(vlm.model) as actor:
         for layer in layers:
             attention: Any = vlm.decoder.layers[layer].self_attn
@@ -75,13 +76,13 @@ def _columns(attention: Any, name: str, wanted: set[str]) -> Tensor | None:
         return None
     config = attention.config
     heads = {"q": config.num_attention_heads}
-    own = [
+    of_parts = [
         torch.full(
             (heads.get(part, config.num_key_value_heads) * attention.head_dim,), flag, device="cpu"
         )
         for part, flag in ((part, part in wanted) for part in parts)
     ]
-    return torch.cat(own)
+    return torch.cat(of_parts)
 
 
 def _instead(

@@ -31,7 +31,7 @@ from llavit_lens.vlm.turns import turn
 from llavit_lens.vlm.vlm import VLM, require_vlm
 
 LEAST_DIFFERENCE = 0.01
-"""Nats that the answer must be likelier on the clean picture: below, a share of them is noise."""
+"""Nats by which the answer must be likelier on the clean image: a share of less is noise."""
 
 _WITHOUT_TOKENS = (*TEXT_HOOKS, *VISUAL_HOOKS, *PATTERN_HOOKS)
 
@@ -60,7 +60,7 @@ def restore_map(
     batch_size passes, and two for the images themselves.
 
     Args:
-        clean: the picture that has the answer.
+        clean: the image that has the answer.
         corrupted: one that has not, of the same width and height.
         prompt, answer: as for `answer_log_prob`.
         point: the hook point whose activation is restored, such as "resid_pre", "resid_post",
@@ -74,7 +74,7 @@ def restore_map(
         progress: show on stderr how many passes there are and how far they are.
 
     Raises:
-        ImageError, ConfigurationError: as `answer_log_prob` and `places_of`; pictures of different
+        ImageError, ConfigurationError: as `answer_log_prob` and `places_of`; images of different
             sizes; an answer that is not likelier on the clean one by `LEAST_DIFFERENCE`.
     """
     require_vlm(vlm)
@@ -171,8 +171,8 @@ def _restored(
 def _check_difference(clean: float, corrupted: float) -> None:
     if clean - corrupted < LEAST_DIFFERENCE:
         raise ConfigurationError(
-            f"there is nothing to restore: log p(answer) is {clean:.3f} on the clean picture and "
-            f"{corrupted:.3f} on the corrupted one; choose an answer that the clean picture makes "
+            f"there is nothing to restore: log p(answer) is {clean:.3f} on the clean image and "
+            f"{corrupted:.3f} on the corrupted one; choose an answer that the clean image makes "
             "likelier"
         )
 
@@ -180,8 +180,8 @@ def _check_difference(clean: float, corrupted: float) -> None:
 def _check_alike(clean: Prompt, corrupted: Prompt) -> None:
     if clean.length != corrupted.length or clean.layout != corrupted.layout:
         raise ConfigurationError(
-            f"the pictures are of {_size(clean)} and {_size(corrupted)} pixels, so their patches "
-            "are not the same; give two pictures of the same width and height"
+            f"the images are of {_size(clean)} and {_size(corrupted)} pixels, so their patches "
+            "are not the same; give two images of the same width and height"
         )
 
 

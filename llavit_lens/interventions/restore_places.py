@@ -17,7 +17,7 @@ from llavit_lens.vlm.vlm import VLM
 
 PlaceKind = Literal["patches", "rows", "visual", "last", "text"]
 """Each patch (or the window around it), each row of patches, all visual tokens, the last token of
-the prompt, each text token from the picture on."""
+the prompt, each text token from the image on."""
 
 
 def places_of(
@@ -29,7 +29,7 @@ def places_of(
 ) -> list[Place]:
     """The places in the order of `kinds`, then the objects.
 
-    Text before the picture is left out: it cannot have seen the picture.
+    Text before the image is left out: it cannot have seen the image.
 
     Raises:
         ConfigurationError: a kind that is not known, an even window, none at all, or regions as in
@@ -42,29 +42,29 @@ def places_of(
         )
     if window < 1 or window % 2 == 0:
         raise ConfigurationError(f"window={window}: give 1, 3, 5, … patches on each side")
-    layout, found = prompt.layout, []
+    layout, groups = prompt.layout, []
     for kind in kinds:
         if kind == "patches":
-            found += [
+            groups += [
                 _patch(layout, cell, window) for cell in np.flatnonzero(layout.on_image).tolist()
             ]
         elif kind == "rows":
-            found += _rows(layout)
+            groups += _rows(layout)
         elif kind == "visual":
-            found.append(Place("visual", "whole picture", layout.all_positions, -1))
+            groups.append(Place("visual", "whole picture", layout.all_positions, -1))
         elif kind == "last":
-            found.append(Place("last", "last token", np.array([prompt.length - 1]), -1))
+            groups.append(Place("last", "last token", np.array([prompt.length - 1]), -1))
         else:
-            found += [
+            groups += [
                 Place("text", token.text, np.array([token.position]), -1)
                 for token in text_tokens(vlm, prompt)
                 if token.position > layout.positions.min()
             ]
     for name, region in (objects or {}).items():
-        found.append(Place("object", name, layout.positions[cells_of(layout, region)], -1))
-    if not found:
+        groups.append(Place("object", name, layout.positions[cells_of(layout, region)], -1))
+    if not groups:
         raise ConfigurationError("there is nothing to restore: give places or objects")
-    return found
+    return groups
 
 
 def _patch(layout: VisualLayout, cell: int, window: int) -> Place:
@@ -83,9 +83,9 @@ def _rows(layout: VisualLayout) -> list[Place]:
     rows = dict.fromkeys(zip(layout.tile.tolist(), layout.row.tolist(), strict=True))
     places = []
     for tile, row in rows:
-        own = np.flatnonzero((layout.tile == tile) & (layout.row == row))
-        name = f"row {row}{_of_tile(layout, own[0])}"
-        places.append(Place("row", name, layout.positions[own], -1))
+        cells = np.flatnonzero((layout.tile == tile) & (layout.row == row))
+        name = f"row {row}{_of_tile(layout, cells[0])}"
+        places.append(Place("row", name, layout.positions[cells], -1))
     return places
 
 

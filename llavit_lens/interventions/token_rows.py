@@ -1,4 +1,4 @@
-"""What belongs to some tokens in the activation at a hook point: read, or written anew.
+"""The part of an activation that belongs to some tokens: how to read it and how to replace it.
 
 Shape letters: B batch, L new tokens, S cached and new tokens, N = B * L rows of the flattened
 batch, H heads; M chosen tokens, of any samples.
@@ -59,8 +59,8 @@ def write_tokens(
 ) -> Tensor:
     """The activation with `new` [M, ...] at the tokens; the given one stays as it is.
 
-    A row of scores or of a pattern may be shorter than there: keys behind it, those of an answer
-    behind the prompt, keep what they have, which is nothing for a token that comes before them.
+    A row of scores or of a pattern may be shorter than there: later keys, those of an answer after
+    the prompt, keep what they have, which is nothing for a token that comes before them.
 
     Raises:
         ConfigurationError: as `read_tokens`; `new` has another shape than what is there.
@@ -94,10 +94,10 @@ def _by_token(
     rows_M = sample * length + place
     if len(activation) == batch * length:  # there are no branches
         return activation, (rows_M,)
-    own = current.visual_tokens.visual if point in VISUAL_HOOKS else current.visual_tokens.text
-    own = own.to(activation.device)
-    index_M = torch.searchsorted(own, rows_M).clamp(max=len(own) - 1)
-    missing = own[index_M] != rows_M
+    branch = current.visual_tokens.visual if point in VISUAL_HOOKS else current.visual_tokens.text
+    branch = branch.to(activation.device)
+    index_M = torch.searchsorted(branch, rows_M).clamp(max=len(branch) - 1)
+    missing = branch[index_M] != rows_M
     if bool(missing.any()):
         kind, other = ("visual", "text") if point in VISUAL_HOOKS else ("text", "visual")
         token = int(place[missing][0])

@@ -1,6 +1,6 @@
-"""Whether attention left out the edges that it was told to: read off the attention itself.
+"""Whether attention left out the edges that are closed, read off the attention itself.
 
-Kernels such as torch's do not return weights, but they can be made to tell them: the result for
+Kernels such as torch's do not return weights, but they can be made to show them: the result for
 values that are 1 for one key and 0 for all others is the weight of that key. So one more call for
 every E keys, with the same queries, keys, mask and kernel, gives every weight as it was used; a
 weight on a closed edge has to be exactly zero.
@@ -20,11 +20,11 @@ from llavit_lens.errors import ConfigurationError
 
 
 class Expected(NamedTuple):
-    """What a layer shall attend to in one pass."""
+    """What a layer should attend to in one pass."""
 
     layer: int
     closed: Tensor
-    """bool [B, H, L, M], edges whose weight has to be zero."""
+    """bool [B, H, L, M], edges that must have weight zero."""
     added: Tensor | None
     """bool [B, H, L, M], edges that were opened; attention has to take at least one of them."""
     text: Tensor
@@ -53,7 +53,7 @@ def verify_next_call(attention: Any, expected: Expected, then: Callable[[], None
 
 
 def stop_verifying(attention: Any) -> None:
-    """Undo a `verify_next_call` whose call never came."""
+    """Undo a `verify_next_call` if its call never came."""
     module = getattr(attention, "_orig_mod", attention)  # what torch compiled it from
     module.__dict__.pop("attend", None)
 

@@ -1,4 +1,4 @@
-"""Attention onto the picture: how much chosen tokens attend to every patch, by layer and head.
+"""Attention onto the image: how much chosen tokens attend to every patch, by layer and head.
 
 Shape letters: B batch, H heads, L tokens that attend, S tokens attended to.
 """
@@ -31,7 +31,7 @@ def attention_patterns(
 ) -> AttentionPatterns:
     """How much chosen tokens attend to every patch, at every layer and head: one forward pass.
 
-    The decoder attends by "eager", which alone makes weights. Only what is asked for is kept:
+    The decoder attends by "eager", which alone makes weights. Only the chosen ones are kept:
     layers * heads * queries * n numbers.
 
     Args:
@@ -82,30 +82,30 @@ def attention_patterns(
     )
 
 
-def _query_token(vlm: VLM, prompt: Prompt, asked: Query) -> QueryToken:
+def _query_token(vlm: VLM, prompt: Prompt, query: Query) -> QueryToken:
     layout = prompt.layout
-    if isinstance(asked, tuple):
-        cell = layout.index(*asked)
+    if isinstance(query, tuple):
+        cell = layout.index(*query)
         position = int(layout.positions[cell])
-    elif isinstance(asked, str):
+    elif isinstance(query, str):
         tokens = text_tokens(vlm, prompt)
-        position = prompt.length - 1 if asked == "last" else find_text(tokens, asked).position
+        position = prompt.length - 1 if query == "last" else find_text(tokens, query).position
     else:
-        position = check_position(asked, prompt.length)
-    said = {token.position: token.text for token in text_tokens(vlm, prompt)}
-    if position in said:
+        position = check_position(query, prompt.length)
+    texts = {token.position: token.text for token in text_tokens(vlm, prompt)}
+    if position in texts:
         kind = "last token" if position == prompt.length - 1 else f"token {position}"
-        return QueryToken(asked, position, kind, said[position], -1)
+        return QueryToken(query, position, kind, texts[position], -1)
     if vlm.visual_attention == "none":
         raise ConfigurationError(
             f"{vlm.name} has no visual attention (Eq. 5): its visual tokens attend to nothing, so "
-            f"{asked!r} has no pattern; ask for text tokens"
+            f"{query!r} has no pattern; ask for text tokens"
         )
-    found = np.flatnonzero(layout.positions == position)
-    if not len(found):
-        return QueryToken(asked, position, f"token {position}, off the picture", "", -1)
-    cell = int(found[0])
+    cells = np.flatnonzero(layout.positions == position)
+    if not len(cells):
+        return QueryToken(query, position, f"token {position}, off the picture", "", -1)
+    cell = int(cells[0])
     kind = f"patch at row {layout.row[cell]}, column {layout.col[cell]}"
     if len(layout.grid) > 1:
         kind += f" of tile {layout.tile[cell]}"
-    return QueryToken(asked, position, kind, "", cell)
+    return QueryToken(query, position, kind, "", cell)

@@ -1,4 +1,4 @@
-"""Where two models, or one model before and after a change, read a picture differently."""
+"""Where two models, or one model before and after a change, read an image differently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llavit_lens.vlm.trace import Trace
 
 
 def difference(a: Words, b: Words, trace_a: Trace, trace_b: Trace) -> np.ndarray:
-    """How far two readings of the same picture disagree, at each layer and patch of `a`.
+    """How far two readings of the same image disagree, at each layer and patch of `a`.
 
     With w_a and w_b the top words of a patch: half of (s_a(w_a) - s_b(w_a)) + (s_b(w_b) -
     s_a(w_b)), how much more each makes of its own word than the other does; s is the probability
@@ -48,10 +48,10 @@ def difference(a: Words, b: Words, trace_a: Trace, trace_b: Trace) -> np.ndarray
             )
     depth_a, depth_b = len(a.layers) - 1, len(b.layers) - 1
     index = np.arange(depth_a + 1)
-    own = _Side(a, trace_a, index, np.arange(len(a.layout)))
+    this = _Side(a, trace_a, index, np.arange(len(a.layout)))
     matched = matched_layer(index, depth_a, depth_b)
     other = _Side(b, trace_b, matched, partners(a.layout, b.layout))
-    apart = own.top() - other.shares_of(own) + other.top() - own.shares_of(other)
+    apart = this.top() - other.shares_of(this) + other.top() - this.shares_of(other)
     return np.clip(apart / 2, 0, 1).astype(np.float32)
 
 
@@ -59,7 +59,7 @@ Layer = TypeVar("Layer", int, np.ndarray)
 
 
 def matched_layer(layer: Layer, depth: int, other: int) -> Layer:
-    """The layer at the same share of the depth in another model; of two equally near the later.
+    """The layer at the same share of the depth in another model; ties go to the later layer.
 
     Args:
         layer: a layer, or an array of layers, from 0 to `depth`.
@@ -70,17 +70,17 @@ def matched_layer(layer: Layer, depth: int, other: int) -> Layer:
 
 
 def partners(a: VisualLayout, b: VisualLayout) -> np.ndarray:
-    """int64 [n of a]: for each patch of `a` the one of `b` that is nearest to it on the picture:
+    """int64 [n of a]: for each patch of `a` the one of `b` that is nearest to it on the image:
     of the same kind of tile (base or detail; base, where `b` has no other) and not padding."""
-    found = np.zeros(len(a), np.int64)
+    nearest = np.zeros(len(a), np.int64)
     kinds = (b.on_image & (b.tile == 0), b.on_image & (b.tile > 0))
-    for kind, own in enumerate((a.tile == 0, a.tile > 0)):
+    for kind, is_kind in enumerate((a.tile == 0, a.tile > 0)):
         candidates = np.flatnonzero(kinds[kind] if kinds[kind].any() else kinds[0])
         centers = _centers(b.boxes[candidates])
-        for chunk in np.array_split(np.flatnonzero(own), max(1, own.sum() // 512)):
+        for chunk in np.array_split(np.flatnonzero(is_kind), max(1, is_kind.sum() // 512)):
             apart = _centers(a.boxes[chunk])[:, None] - centers[None]
-            found[chunk] = candidates[(apart**2).sum(2).argmin(1)] if len(chunk) else 0
-    return found
+            nearest[chunk] = candidates[(apart**2).sum(2).argmin(1)] if len(chunk) else 0
+    return nearest
 
 
 def _centers(boxes: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ def _centers(boxes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One reading, seen at L layers and m patches that another one asks for.
+    """One reading, at L layers and m patches that fit another one.
 
     Attributes:
         words, trace: the reading.
@@ -131,8 +131,8 @@ class _Side:
         if own_table is not table and own_table != table:
             places = {text: token for token, text in reversed(list(enumerate(own_table)))}
             unique, index = np.unique(ids, return_inverse=True)
-            known = [places.get(table[t], -1) if t < len(table) else -1 for t in unique.tolist()]
-            ids = np.array(known, np.int64)[index].reshape(ids.shape)
+            own_ids = [places.get(table[t], -1) if t < len(table) else -1 for t in unique.tolist()]
+            ids = np.array(own_ids, np.int64)[index].reshape(ids.shape)
         # matrices may be padded beyond the vocabulary, to one length or another
         logits = self.words.kind == "logit_lens"
         rows = self.trace.readout.unembedding if logits else self.trace.readout.embedding

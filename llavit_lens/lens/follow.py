@@ -21,7 +21,7 @@ from llavit_lens.vlm.unembedding import logits_of
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens that stand for a word somebody typed."""
+    """The tokens that stand for a word."""
 
     word: str
     ids: tuple[int, ...]
@@ -84,13 +84,13 @@ def log_probabilities(
     shape = tuple(trace.hidden.shape[:2])
     if words.logsumexp is None or words.logsumexp.shape != shape:
         raise ConfigurationError("these words are not the logit lens of all layers of this trace")
-    chosen = slice(None) if patches is None else list(patches)
+    rows = slice(None) if patches is None else list(patches)
     rows_TD, bias_T = _rows(trace, ids)
     logits = []
     for state_ND in trace.hidden:  # a layer at a time: memory does not grow with depth
-        normed = trace.readout.normed(state_ND[chosen])
+        normed = trace.readout.normed(state_ND[rows])
         logits.append(logits_of(normed, rows_TD, bias_T).cpu().numpy())
-    return np.minimum(np.stack(logits) - words.logsumexp[:, chosen, None], 0.0)
+    return np.minimum(np.stack(logits) - words.logsumexp[:, rows, None], 0.0)
 
 
 @torch.no_grad()
@@ -98,7 +98,7 @@ def log_probabilities(
 def own_log_probabilities(
     trace: Trace, words: Words, ids: np.ndarray, layers: Sequence[int], patches: Sequence[int]
 ) -> np.ndarray:
-    """The log-probability of one token of its own for every layer and patch asked for.
+    """The log-probability of one token for each layer and patch, another one for each.
 
     Args:
         trace, words: as `log_probabilities`.
@@ -110,14 +110,14 @@ def own_log_probabilities(
         float32 [L, m], in nats.
     """
     assert words.logsumexp is not None
-    chosen = torch.as_tensor(patches, dtype=torch.long, device=trace.hidden.device)
-    found = np.empty(ids.shape, np.float32)
+    index = torch.as_tensor(patches, dtype=torch.long, device=trace.hidden.device)
+    values = np.empty(ids.shape, np.float32)
     for row, layer in enumerate(layers):
-        normed = trace.readout.normed(trace.hidden[layer].index_select(0, chosen)).float()
+        normed = trace.readout.normed(trace.hidden[layer].index_select(0, index)).float()
         rows_MD, bias_M = _rows(trace, np.maximum(ids[row], 0).tolist())
         logits = ((normed * rows_MD).sum(1) + bias_M).cpu().numpy()
-        found[row] = np.minimum(logits - words.logsumexp[layer, list(patches)], 0.0)
-    return np.where(ids < 0, -np.inf, found).astype(np.float32)
+        values[row] = np.minimum(logits - words.logsumexp[layer, list(patches)], 0.0)
+    return np.where(ids < 0, -np.inf, values).astype(np.float32)
 
 
 @torch.no_grad()

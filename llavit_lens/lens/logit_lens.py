@@ -33,7 +33,7 @@ def logit_lens(
         k: words per patch and layer.
         layers: one or several; 0 = projector output, l = output of decoder layer l, negative =
             from the last. All by default.
-        tracked: list of words to follow besides, each one token. The token of exactly this text is
+        tracked: list of further words to follow, each one token. The token of exactly this text is
             followed and, only if there is none, the one with a space before it. Many vocabularies
             have both: ask for ' dog' to follow the form inside a sentence. `Words.tracked.words`
             says which it is.

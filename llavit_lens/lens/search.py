@@ -30,14 +30,14 @@ class Found:
 
     @property
     def best(self) -> tuple[int, int]:
-        """(layer, patch) where on the picture the word is likeliest; of equals the first."""
-        seen = np.where(self.on_image, self.values, -np.inf)
-        layer, patch = np.unravel_index(int(seen.argmax()), seen.shape)
+        """(layer, patch) on the image where the word is likeliest; of equals the first."""
+        values = np.where(self.on_image, self.values, -np.inf)
+        layer, patch = np.unravel_index(int(values.argmax()), values.shape)
         return int(layer), int(patch)
 
 
 def search(word: str, trace: Trace, words: Words) -> Found:
-    """Follow a word that somebody typed through all layers and patches.
+    """Follow a word through all layers and patches.
 
     Args:
         word: any text; see `tokens_of` for the tokens that stand for it.

@@ -41,13 +41,13 @@ def find_text(tokens: list[TextToken], wanted: str) -> TextToken:
     """
     ends: list[TextToken] = []
     for start in range(len(tokens)):
-        said = ""
+        text_so_far = ""
         for token in tokens[start:]:
-            said += token.text
-            if said.strip() == wanted.strip() != "":
+            text_so_far += token.text
+            if text_so_far.strip() == wanted.strip() != "":
                 ends.append(token)
                 break
-            if not wanted.strip().startswith(said.strip()):
+            if not wanted.strip().startswith(text_so_far.strip()):
                 break
     places = sorted({token.position for token in ends})
     if len(places) != 1:

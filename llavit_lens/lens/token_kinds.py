@@ -26,8 +26,8 @@ def newline_tokens(tokenizer: Any, size: int) -> np.ndarray:
 
 
 def _kinds(tokenizer: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
-    known = _KINDS.setdefault(tokenizer, {})
-    if size not in known:
+    by_size = _KINDS.setdefault(tokenizer, {})
+    if size not in by_size:
         special = {
             *tokenizer.all_special_ids,
             *(i for i, token in tokenizer.added_tokens_decoder.items() if token.special),
@@ -37,5 +37,5 @@ def _kinds(tokenizer: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
             hole = text == f"<id {i}>"
             is_word[i] = i not in special and not hole and any(map(str.isalnum, text))
             is_newline[i] = "\n" in text and not text.strip()
-        known[size] = is_word, is_newline
-    return known[size]
+        by_size[size] = is_word, is_newline
+    return by_size[size]

@@ -6,8 +6,8 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 _TABLES: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()
-# Decoders treat the first piece of a text specially (they strip its space); every token is
-# therefore decoded behind this one.
+# Decoders treat the first piece of a text specially (they strip its space), so every token is
+# decoded after this one.
 _BEFORE = "a"
 
 

@@ -61,7 +61,7 @@ def topk_unembed(
         k: how many to keep, 1..V.
         bias: [V].
         scale: [V], one factor per vocabulary entry.
-        tracked: ids whose logit and rank are wanted besides.
+        tracked: ids of which logit and rank are returned, too.
         budget_bytes: bound of the tile buffers, the only memory that grows with N x V.
 
     Raises:

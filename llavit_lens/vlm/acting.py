@@ -65,8 +65,8 @@ class Acting:
         self._acted.add(name)
 
     def visual_rows(self) -> bool:
-        """Whether attention was told which tokens of this pass are visual: in steps of a
-        generation, nothing goes through the branch of visual tokens."""
+        """Whether attention knows which tokens of this pass are visual. In steps of a generation
+        it does not, and nothing goes through the branch of visual tokens."""
         return self._has_branches
 
     def hook(
@@ -84,13 +84,12 @@ class Acting:
 
         Args:
             module: where.
-            name: of what does not act if it is not called, as in an error's text; None: it need not
-                be called.
+            name: of the hook, for the error if it is not called; None: it need not be called.
             function: is given module, arguments, and the result, or, `before`, named arguments.
             before: call it before the module's own forward.
             first: call it before hooks that were set earlier.
-            shared: other threads call the module outside of passes; that is no concern of the hook.
-            needed: asked at the end of a pass.
+            shared: other threads may call the module outside of passes; the hook leaves that alone.
+            needed: called at the end of a pass: whether the hook has to act in it.
         """
         if name is not None:
             self.expect(name, needed)

@@ -1,4 +1,4 @@
-"""How likely an answer is: its tokens' log-probabilities behind a prompt."""
+"""How likely an answer is: the log-probabilities of its tokens after a prompt."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Answer = str | Sequence[int]
 def answer_log_prob(vlm: VLM, image: ImageSource, prompt: str, answer: Answer) -> float:
     """log p(answer | image, prompt) in nats, summed over the answer's tokens (teacher forced).
 
-    The tokens are those that the tokenizer makes of prompt and answer together, behind those that
-    it makes of the prompt (see `answer_tokens`). A text does not include the end of the answer:
-    give ids that end with the end token to have it counted.
+    The tokens are those that the tokenizer makes of prompt and answer together, without those of
+    the prompt (see `answer_tokens`). A text does not include the end of the answer: to count it,
+    give ids that end with the end token.
 
     Raises:
         ImageError, ConfigurationError: as `VLM.trace` and `answer_tokens`.
@@ -36,12 +36,12 @@ def answer_log_prob(vlm: VLM, image: ImageSource, prompt: str, answer: Answer) -
 def answer_tokens(vlm: VLM, prompt: Prompt, answer: Answer) -> Tensor:
     """Ids [A] of an answer: the tokens of prompt + answer without the prompt's, int64.
 
-    So ' dog' behind 'ASSISTANT:' is what the model would say there, and 'dog' behind a chat
-    template that ends with a newline. Ids are taken as they are.
+    So the answer after 'ASSISTANT:' is ' dog', and after a chat template that ends with a newline
+    it is 'dog'. Ids are taken as they are.
 
     Raises:
-        ConfigurationError: an empty answer; one that holds the image token; or one whose start
-            melts into one token with the prompt's end.
+        ConfigurationError: an empty answer; one that holds the image token; or one that
+            begins within the prompt's last token.
     """
     if not isinstance(answer, str):
         ids = torch.as_tensor(answer, dtype=torch.long, device="cpu").flatten()
@@ -53,7 +53,7 @@ def answer_tokens(vlm: VLM, prompt: Prompt, answer: Answer) -> Tensor:
         )
         if both[: len(before)] != before:
             raise ConfigurationError(
-                f"{answer!r} melts into one token with the end of the prompt, "
+                f"{answer!r} merges into one token with the end of the prompt, "
                 f"{prompt.text[-12:]!r}: move spaces from the prompt's end to the answer's start"
             )
         ids = torch.tensor(both[len(before) :], dtype=torch.long, device="cpu")

@@ -34,7 +34,7 @@ class _Choice:
     def update(self, model: Any) -> None:
         """Set what everything that is open can do with; the user's, where it is among it."""
         current = implementation_of(model)
-        if current != self.ours:  # a user has chosen another one meanwhile
+        if current != self.ours:  # the user has chosen another one since
             self.users = current
         fitting = self.fitting() if self.needs else [self.users]
         self.ours = self.users if self.users in fitting else fitting[0]
@@ -53,8 +53,8 @@ def attention_by(model: Any, *kinds: str) -> Iterator[None]:
     them, else by the first that everything else that is open can do with, too.
 
     Whatever the order in which several are left, the last one gives back the user's choice: the one
-    from before, or what was set by `model.set_attn_implementation` meanwhile. Every caller
-    accepts "eager".
+    from before, or what `model.set_attn_implementation` has set since. Every caller accepts
+    "eager".
     """
     decoder = decoder_of(model)
     choice = _choices.setdefault(decoder, _Choice(implementation_of(model)))

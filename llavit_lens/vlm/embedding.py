@@ -1,7 +1,7 @@
 """The matrix of word embeddings that the model is given.
 
 As with a head, a module's `weight` may hold codes, lie on a disk, or lack an adapter's share; but
-its rows can be asked for.
+the module itself gives its rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from llavit_lens.vlm.float32 import full_float32, unit_roundoff
 from llavit_lens.vlm.unembedding import is_matrix, is_plain
 
 _ROWS = 8192
-"""How many rows are asked for at once."""
+"""Rows that are computed at once."""
 
 
 @torch.no_grad()
@@ -36,19 +36,19 @@ def embedding_of(module: Any, size: int, device: torch.device) -> Tensor:
     with full_float32():
         if is_matrix(weight) and len(weight) == len(ids) and _shows(module, weight, ids):
             return weight.detach()  # not to hold it twice
-        return torch.cat([module.forward(some[None])[0] for some in ids.split(_ROWS)])
+        return torch.cat([module.forward(chunk[None])[0] for chunk in ids.split(_ROWS)])
 
 
 def _shows(module: Any, weight: Tensor, ids: Tensor) -> bool:
     """Whether the rows that the module gives are those of its weight, times one factor."""
     factor: Tensor | None = None
-    for some in ids.split(_ROWS):
-        shown = module.forward(some[None])[0].float()
-        own = weight[some.to(weight.device)].to(shown.device, torch.float32)
+    for chunk in ids.split(_ROWS):
+        computed = module.forward(chunk[None])[0].float()
+        stored = weight[chunk.to(weight.device)].to(computed.device, torch.float32)
         if factor is None:
-            longest = own.square().sum(1).argmax()
-            factor = (shown[longest] @ own[longest]) / own[longest].square().sum()
-        budget = 4 * unit_roundoff(weight.dtype) * shown.abs()
-        if not bool(((shown - factor * own).abs() <= budget).all()) or not bool(factor > 0):
+            longest = stored.square().sum(1).argmax()
+            factor = (computed[longest] @ stored[longest]) / stored[longest].square().sum()
+        budget = 4 * unit_roundoff(weight.dtype) * computed.abs()
+        if not bool(((computed - factor * stored).abs() <= budget).all()) or not bool(factor > 0):
             return False
     return True

@@ -36,8 +36,8 @@ SHORT_NAMES = tuple(name.removeprefix("hook_") for name in (*ATTENTION_HOOKS, *B
 """Kinds of hook points, such as `q` and `resid_post`."""
 
 Hook = Callable[[Tensor, "NamedHook"], Tensor | None]
-"""Is called with an activation and where it is from; what it returns, if anything, takes the
-activation's place."""
+"""Is called with an activation and its name; what it returns, if anything, replaces the
+activation."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ def _point_name(short: str) -> str:
 
 
 def did_you_mean(wanted: object, names: Iterable[str], also: Iterable[str] = ()) -> str:
-    """Which names (or `also` others) are like one that is not there; if none is, which kinds of
-    names there are."""
-    known = list(names)
-    near = difflib.get_close_matches(str(wanted), [*also, *known], n=3)
+    """A hint for a name that does not exist: the names, or others in `also`, that are like it; if
+    none is, the kinds of names that exist."""
+    existing = list(names)
+    near = difflib.get_close_matches(str(wanted), [*also, *existing], n=3)
     if near:
         return f"did you mean {' or '.join(near)}?"
-    kinds = dict.fromkeys(re.sub(r"\.\d+\.", ".*.", name) for name in known)
+    kinds = dict.fromkeys(re.sub(r"\.\d+\.", ".*.", name) for name in existing)
     return f"there are {', '.join(kinds) or 'none'}"
 
 
@@ -146,20 +146,20 @@ def _places(model: Any) -> Iterator[_Place]:
             yield _Place(NamedHook(f"blocks.{index}.{name}"), layer)
 
 
-def select(names: Names, known: Sequence[str]) -> list[str]:
+def select(names: Names, names_of_model: Sequence[str]) -> list[str]:
     """Those of the hook points that are named, in their own order.
 
     Raises:
         ConfigurationError: a name, pattern or function that fits none of them.
     """
     if names is None:
-        return list(known)
+        return list(names_of_model)
     if callable(names):
-        selection = [name for name in known if names(name)]
+        selection = [name for name in names_of_model if names(name)]
         if not selection:
             raise ConfigurationError(
-                "the function given as names of hook points chooses none of them; it is asked "
-                f"about names as they are in full, and {did_you_mean('', known)}"
+                "the function given as names of hook points chooses none of them; it is "
+                f"called with full names, and {did_you_mean('', names_of_model)}"
             )
         return selection
     if not isinstance(names, str | Iterable):
@@ -169,16 +169,16 @@ def select(names: Names, known: Sequence[str]) -> list[str]:
         )
     fitting: set[str] = set()
     for wanted in [names] if isinstance(names, str) else names:
-        more = {name for name in known if _fits(name, wanted)}
+        more = {name for name in names_of_model if _fits(name, wanted)}
         if not more:
-            hint = did_you_mean(wanted, known, SHORT_NAMES)
+            hint = did_you_mean(wanted, names_of_model, SHORT_NAMES)
             raise ConfigurationError(f"the model has no hook point {wanted!r}; {hint}")
         fitting |= more
-    return [name for name in known if name in fitting]
+    return [name for name in names_of_model if name in fitting]
 
 
 def _fits(name: str, wanted: object) -> bool:
-    """Whether a full name is what a full name, a pattern or a short name asks for."""
+    """Whether a full name fits another full name, a pattern or a short name."""
     if not isinstance(wanted, str):
         return False
     return fnmatchcase(name, wanted) or NamedHook(name).kind == _point_name(wanted)
@@ -188,8 +188,8 @@ def _fits(name: str, wanted: object) -> bool:
 def hooks(model: Any, fwd_hooks: Sequence[tuple[Names, Hook]]) -> Iterator[None]:
     """Inside, the hooks are called in every forward pass of the model.
 
-    Where scores or patterns are asked for, the decoder attends by "eager" inside, which alone makes
-    them.
+    If a hook is on scores or patterns, the decoder attends by "eager" inside: no other attention
+    makes them.
 
     Raises:
         ConfigurationError: a name that fits no hook point; no list of pairs of names and a

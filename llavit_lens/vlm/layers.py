@@ -39,22 +39,22 @@ def head_indices(decoder: Decoder, heads: Heads) -> tuple[int, ...] | None:
     return _chosen("head", heads, decoder.n_heads)
 
 
-def _chosen(what: str, wanted: Any, count: int) -> tuple[int, ...]:
-    if isinstance(wanted, str):
-        if wanted != "all":
+def _chosen(what: str, choice: Any, count: int) -> tuple[int, ...]:
+    if isinstance(choice, str):
+        if choice != "all":
             raise ConfigurationError(
-                f"{what}s={wanted!r} says nothing; pass 'all', a number, a range, a slice or a "
+                f"{what}s={choice!r} is not valid; pass 'all', a number, a range, a slice or a "
                 "list."
             )
-        wanted = range(count)
-    if isinstance(wanted, Mapping):
+        choice = range(count)
+    if isinstance(choice, Mapping):
         raise ConfigurationError(
-            f"{what}s={wanted!r}: the chosen heads are the same in all chosen layers, so a mapping "
-            "says nothing here; open one intervention for each layer, such as layers=2, heads=[0]."
+            f"{what}s={choice!r}: the chosen heads are the same in all chosen layers, so a mapping "
+            "is not valid here; open one intervention for each layer, such as layers=2, heads=[0]."
         )
-    if isinstance(wanted, slice):
-        wanted = range(count)[wanted]
-    several = list(wanted) if isinstance(wanted, Iterable) else [wanted]
+    if isinstance(choice, slice):
+        choice = range(count)[choice]
+    several = list(choice) if isinstance(choice, Iterable) else [choice]
     for one in several:
         if isinstance(one, bool) or not isinstance(one, SupportsIndex):
             raise ConfigurationError(f"a {what} is a whole number, not {one!r}.")

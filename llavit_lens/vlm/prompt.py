@@ -23,7 +23,7 @@ class Prompt:
 
     Attributes:
         text: the question in the model's chat format.
-        image: the picture, RGB.
+        image: RGB, turned upright.
         inputs: what the processor made of both, on the model's device.
         layout: where the visual tokens lie.
     """

@@ -67,10 +67,10 @@ class ReadoutCache:
             ConfigurationError: as `unembedding_of`.
         """
         latest = self._latest
-        known = None
+        earlier = None
         if latest is not None:
-            known = Unembedding(latest.unembedding, latest.unembedding_bias)
-        weight, bias = unembedding_of(decoder, state, logits, known, name)
+            earlier = Unembedding(latest.unembedding, latest.unembedding_bias)
+        weight, bias = unembedding_of(decoder, state, logits, earlier, name)
         embedding = embedding_of(decoder.embedding, len(logits), device)
         if latest is not None:
             weight = _reused(weight, latest.unembedding)

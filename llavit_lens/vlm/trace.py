@@ -28,7 +28,7 @@ class Trace:
         layout: where the n visual tokens lie.
         input_ids: int64 [seq], the whole prompt with its placeholders.
         prompt: the text the model was given, formatted.
-        image: the original picture, RGB.
+        image: the original one, RGB.
         readout: the parts of the model that turn states into words; the same object in all traces
             of one model. Its parts are attributes of the trace too.
         provenance: model, revision, n_layers, prompt, image_sha256 (see `pixel_sha256`), versions.
@@ -93,11 +93,11 @@ def record_residual_stream(
 ) -> Iterator[list[Tensor]]:
     """Inside, a forward pass fills the list: layers + 1 states [len(positions), d_model].
 
-    State l is taken where it is consumed: at the entry of layer l + 1 (behind its hook point, where
-    it has one), the last at the entry of the final norm. So whatever other hooks, set before,
-    change on the output of one layer or the input of the next is in it; it is before the final
-    norm by construction; and it does not matter whether a layer returns a tensor or a tuple. Only
-    the chosen rows are kept.
+    State l is taken where it is consumed: at the entry of layer l + 1 (after its hook point, where
+    it has one), the last at the entry of the final norm. So it holds what earlier hooks change on
+    the output of one layer or the input of the next; it is before the final norm by construction;
+    and it does not matter whether a layer returns a tensor or a tuple. Only the chosen rows are
+    kept.
     """
     states: list[Tensor] = []
 

@@ -22,7 +22,7 @@ from llavit_lens.vlm.float32 import full_float32, product_roundoff, unit_roundof
 _CHUNK = 256
 """Unit vectors that a head is given at once."""
 _SAMPLE = 64
-"""Unit vectors that tell whether a head's weight is its matrix."""
+"""Unit vectors that show whether a head's weight is its matrix."""
 _ROWS = 8192
 """Rows of the matrix that are float32 at once."""
 
@@ -66,7 +66,7 @@ def final_norm(norm: nn.Module, states: Tensor) -> Tensor:
 
 
 def unembedding_of(
-    decoder: Decoder, state: Tensor, logits: Tensor, known: Unembedding | None, name: str
+    decoder: Decoder, state: Tensor, logits: Tensor, earlier: Unembedding | None, name: str
 ) -> Unembedding:
     """The matrix with which the lens gets the model's own logits.
 
@@ -76,7 +76,7 @@ def unembedding_of(
     Args:
         state: [D], the last state of a token, before the final norm.
         logits: [V], what the model made of it.
-        known: the matrix of an earlier pass, to be tried before columns are read.
+        earlier: the matrix of an earlier pass, to be tried before columns are read.
 
     Raises:
         ConfigurationError: no matrix gives these logits within the model's own rounding.
@@ -85,7 +85,7 @@ def unembedding_of(
     difference: float | None = None
     with torch.no_grad(), full_float32():
         normed = final_norm(decoder.norm, state[None])
-        for unembedding in _candidates(decoder.head, normed, len(logits), known):
+        for unembedding in _candidates(decoder.head, normed, len(logits), earlier):
             difference, fits = _compare(unembedding, normed, logits, roundoff)
             if fits:
                 return unembedding
@@ -118,30 +118,32 @@ def is_matrix(weight: Any) -> bool:
 
 
 def _candidates(
-    head: Any, normed_1D: Tensor, size: int, known: Unembedding | None
+    head: Any, normed_1D: Tensor, size: int, earlier: Unembedding | None
 ) -> Iterator[Unembedding]:
     weight: Any = getattr(head, "weight", None)
     bias: Any = getattr(head, "bias", None)
     if is_matrix(weight) and weight.shape == (size, normed_1D.shape[1]):
-        own = Unembedding(weight.detach(), None if bias is None else bias.detach())
-        if is_plain(head, nn.Linear) or _shows(head, own, normed_1D):
-            yield own
+        stored = Unembedding(weight.detach(), None if bias is None else bias.detach())
+        if is_plain(head, nn.Linear) or _shows(head, stored, normed_1D):
+            yield stored
             return
-    if known is not None:
-        yield known
+    if earlier is not None:
+        yield earlier
     yield _read_columns(head, normed_1D)
 
 
-def _shows(head: nn.Module, own: Unembedding, normed_1D: Tensor) -> bool:
+def _shows(head: nn.Module, stored: Unembedding, normed_1D: Tensor) -> bool:
     """Whether some columns that the head makes are those of its weight."""
     width = normed_1D.shape[1]
     columns = torch.linspace(0, width - 1, min(width, _SAMPLE), device=normed_1D.device).long()
-    shown_CV = _columns(head, columns, normed_1D)
-    own_CV = own.weight[:, columns.to(own.weight.device)].T.to(shown_CV.device, torch.float32)
-    if own.bias is not None:
-        own_CV = own_CV + own.bias.to(shown_CV.device).float()
-    budget_CV = 2 * unit_roundoff(shown_CV.dtype) * own_CV.abs()
-    return bool(((shown_CV.float() - own_CV).abs() <= budget_CV).all())
+    computed_CV = _columns(head, columns, normed_1D)
+    stored_CV = stored.weight[:, columns.to(stored.weight.device)].T.to(
+        computed_CV.device, torch.float32
+    )
+    if stored.bias is not None:
+        stored_CV = stored_CV + stored.bias.to(computed_CV.device).float()
+    budget_CV = 2 * unit_roundoff(computed_CV.dtype) * stored_CV.abs()
+    return bool(((computed_CV.float() - stored_CV).abs() <= budget_CV).all())
 
 
 def _read_columns(head: nn.Module, normed_1D: Tensor) -> Unembedding:
@@ -149,8 +151,8 @@ def _read_columns(head: nn.Module, normed_1D: Tensor) -> Unembedding:
     width = normed_1D.shape[1]
     weight_VD = bias_V.new_empty(len(bias_V), width)
     for columns in torch.arange(width, device=normed_1D.device).split(_CHUNK):
-        shown_CV = _columns(head, columns, normed_1D)
-        weight_VD[:, columns.to(weight_VD.device)] = (shown_CV - bias_V).T
+        columns_CV = _columns(head, columns, normed_1D)
+        weight_VD[:, columns.to(weight_VD.device)] = (columns_CV - bias_V).T
     return Unembedding(weight_VD, bias_V if bool(bias_V.any()) else None)
 
 
@@ -177,16 +179,16 @@ def _compare(
         return None, False
     normed_1D = normed_1D.to(weight.device, torch.float32)
     logits_V = logits_V.to(weight.device, torch.float32)
-    own, squares = [], []
+    lens, squares = [], []
     for start in range(0, len(weight), _ROWS):
         rows = slice(start, start + _ROWS)
         tile_VD = weight[rows].float()
-        own.append(logits_of(normed_1D, tile_VD, None if bias is None else bias[rows])[0])
+        lens.append(logits_of(normed_1D, tile_VD, None if bias is None else bias[rows])[0])
         squares.append(normed_1D[0].square() @ tile_VD.square().T)
-    own_V, squares_V = torch.cat(own), torch.cat(squares)
+    lens_V, squares_V = torch.cat(lens), torch.cat(squares)
     sums_V = 64 * unit_roundoff(torch.float32) ** 2 * weight.shape[1] * squares_V
     budget_V = roundoff**2 * (logits_V.square() + squares_V) + sums_V
-    off_V = (own_V - logits_V).square()
+    off_V = (lens_V - logits_V).square()
     fits = (off_V <= 16 * budget_V) & budget_V.isfinite()  # what overflows has no budget
     return float(off_V.max().sqrt()), bool(fits.all()) and bool(off_V.mean() <= budget_V.mean())
 

@@ -252,7 +252,7 @@ class VLM:
         with vlm.hooks([("blocks.3.hook_attn_out", lambda out, hook: 0 * out)]):
             vlm.generate("dog.jpg")
 
-        They act in the thread that sets them; others may not run the model meanwhile. Compiled
+        They act in the thread that sets them; no other thread may run the model inside. Compiled
         models run uncompiled inside.
         """
         return hooks(self.model, fwd_hooks)
@@ -277,7 +277,7 @@ class VLM:
     ) -> tuple[Tensor, ActivationCache]:
         """Logits [1, seq, vocab] of a prompt, and the activations at the named hook points.
 
-        All of them, which is the default, are much: patterns alone take heads * seq^2 numbers for
+        The default is all of them. That is a lot: patterns alone take heads * seq^2 numbers for
         each layer.
 
         Raises:

@@ -144,7 +144,7 @@ def test_the_check_of_attention_confirms_it(mode: Any, implementation: str) -> N
         report = ll.check_visual_attention(vlm, image, mode=mode)
         assert report.passed and report.visual_attention == mode
         for other in {"causal", "bidirectional", "self", "none"} - {mode}:
-            with pytest.raises(ll.ConfigurationError, match=f"as asked .*{other}"):
+            with pytest.raises(ll.ConfigurationError, match=f"as it should .*{other}"):
                 ll.check_visual_attention(vlm, image, mode=other)
     with pytest.raises(ll.ConfigurationError, match="mode='both': pass one of"):
         ll.check_visual_attention(vlm, image, mode="both")

@@ -286,7 +286,7 @@ def test_mistakes_are_named_and_leave_nothing_behind(options: dict, message: str
 def test_what_does_not_fit_is_refused() -> None:
     vlm = tiled_vlm("flat")
     with (
-        pytest.raises(ConfigurationError, match="cannot take the place of"),
+        pytest.raises(ConfigurationError, match="of the source cannot replace"),
         patch(vlm, (tiny_image(0, 60, 30), PROMPT)),
     ):
         vlm.run(tiny_image(0, 30, 30), PROMPT)

@@ -184,7 +184,7 @@ def test_says_how_much_there_is_to_do(capsys: pytest.CaptureFixture[str]) -> Non
     [
         ({"corrupted": CLEAN}, "nothing to restore"),
         ({"layers": [3]}, "numbered 0 to 2"),
-        ({"layers": "most"}, "says nothing"),
+        ({"layers": "most"}, "is not valid"),
         ({"point": "q_visual"}, "cannot be restored token by token"),
         ({"point": "pattern"}, "cannot be restored token by token"),
         ({"point": "residual"}, "there is no hook point 'residual'"),

@@ -80,7 +80,7 @@ def test_probabilities_of_all_next_tokens_sum_to_one() -> None:
         (PROMPT, "", "answer is empty"),
         (PROMPT, [], "answer is empty"),
         (PROMPT, " <image>", "holds the image token"),
-        (PROMPT.replace("ASSISTANT:", "ASSIST"), "ANT:", "melts into one token"),
+        (PROMPT.replace("ASSISTANT:", "ASSIST"), "ANT:", "merges into one token"),
     ],
 )
 def test_answers_that_mean_nothing_are_refused(prompt: str, answer: object, message: str) -> None:
