@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.images.layout import VisualLayout
 from llavit_lens.lens.follow import cosines, own_log_probabilities
+from llavit_lens.lens.matching import matched_layer, partners
 from llavit_lens.lens.token_strings import token_strings
 from llavit_lens.results.words import Words
 from llavit_lens.vlm.trace import Trace
+
+__all__ = ["difference", "matched_layer", "partners"]
 
 
 def difference(a: Words, b: Words, trace_a: Trace, trace_b: Trace) -> np.ndarray:
@@ -53,38 +54,6 @@ def difference(a: Words, b: Words, trace_a: Trace, trace_b: Trace) -> np.ndarray
     other = _Side(b, trace_b, matched, partners(a.layout, b.layout))
     apart = this.top() - other.shares_of(this) + other.top() - this.shares_of(other)
     return np.clip(apart / 2, 0, 1).astype(np.float32)
-
-
-Layer = TypeVar("Layer", int, np.ndarray)
-
-
-def matched_layer(layer: Layer, depth: int, other: int) -> Layer:
-    """The layer at the same share of the depth in another model; ties go to the later layer.
-
-    Args:
-        layer: a layer, or an array of layers, from 0 to `depth`.
-        depth, other: last layers of the model and of the other one.
-    """
-    depth = max(1, depth)
-    return (2 * layer * other + depth) // (2 * depth)  # floor(x + 1/2), as in static/linked.js
-
-
-def partners(a: VisualLayout, b: VisualLayout) -> np.ndarray:
-    """int64 [n of a]: for each patch of `a` the one of `b` that is nearest to it on the image:
-    of the same kind of tile (base or detail; base, where `b` has no other) and not padding."""
-    nearest = np.zeros(len(a), np.int64)
-    kinds = (b.on_image & (b.tile == 0), b.on_image & (b.tile > 0))
-    for kind, is_kind in enumerate((a.tile == 0, a.tile > 0)):
-        candidates = np.flatnonzero(kinds[kind] if kinds[kind].any() else kinds[0])
-        centers = _centers(b.boxes[candidates])
-        for chunk in np.array_split(np.flatnonzero(is_kind), max(1, is_kind.sum() // 512)):
-            apart = _centers(a.boxes[chunk])[:, None] - centers[None]
-            nearest[chunk] = candidates[(apart**2).sum(2).argmin(1)] if len(chunk) else 0
-    return nearest
-
-
-def _centers(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -325,11 +325,12 @@ class VLM:
         Raises:
             ImageError, ConfigurationError: as `trace`.
         """
-        picture, orientation = open_oriented(image)
-        (text,), inputs = self.process([picture], [prompt])
-        layout = self.family.layout(inputs, self.processor, self.model.config, picture.size)
+        upright, orientation = open_oriented(image)
+        text = self.format_prompt(prompt)
+        inputs = self._process(upright, text)
+        layout = self.family.layout(inputs, self.processor, self.model.config, upright.size)
         layout = replace(layout, orientation=orientation)
-        return Prompt(text=text, image=picture, inputs=inputs, layout=layout)
+        return Prompt(text=text, image=upright, inputs=inputs, layout=layout)
 
     @contextmanager
     def reading(
@@ -367,33 +368,27 @@ class VLM:
     ) -> dict[str, Tensor]:
         return collate(prompts, self.tokenizer.pad_token_id or 0, answer, copies)
 
-    def process(
-        self, pictures: Sequence[Image.Image], prompts: Sequence[str]
-    ) -> tuple[list[str], Any]:
-        """Prompts in the model's chat format, and a batch of them, padded on the left.
+    def _process(self, image: Image.Image, text: str) -> Any:
+        """The model's arguments for a prompt in its chat format.
 
         Raises:
-            ConfigurationError: a prompt that is no text, has no place for one image, or is longer
-                than the model has positions for.
+            ConfigurationError: the prompt has no place for one image, or is longer than the model
+                has positions for.
         """
-        texts = [self.format_prompt(prompt) for prompt in prompts]
-        for text in texts:
-            check_characters(self.model.config, text)
-            found = text.count(self.processor.image_token)
-            if found != 1:
-                raise ConfigurationError(
-                    f"the prompt must hold {self.processor.image_token} once, but has it {found} "
-                    "times"
-                )
+        check_characters(self.model.config, text)
+        count = text.count(self.processor.image_token)
+        if count != 1:
+            raise ConfigurationError(
+                f"the prompt must hold {self.processor.image_token} once, but has it {count} times"
+            )
         # a chat template may have written the start token already
         start = self.tokenizer.bos_token
         with torch.device("cpu"):  # not torch's default device, which users may set
             inputs = self.processor(
-                images=list(pictures),
-                text=texts,
+                images=[image],
+                text=[text],
                 return_tensors="pt",
-                add_special_tokens=not (start and texts[0].startswith(start)),
-                **({"padding": True, "padding_side": "left"} if len(texts) > 1 else {}),
+                add_special_tokens=not (start and text.startswith(start)),
             )
         check_length(self.model.config, inputs["input_ids"].shape[1])
         inputs = inputs.to(self.device, dtype=self.model.dtype)
@@ -403,7 +398,7 @@ class VLM:
                     f"{self.name}: its processor makes {key} that hold NaN or infinity; look at "
                     "image_mean, image_std and rescale_factor in its preprocessor_config.json"
                 )
-        return texts, inputs
+        return inputs
 
 
 def require_vlm(vlm: Any) -> None:

@@ -130,7 +130,7 @@ def test_projections_wrapped_inside_are_found() -> None:
 
 def test_a_prompt_cached_outside_is_refused_inside() -> None:
     vlm = trained("qwen2")
-    _, inputs = vlm.process([tiny_image()], ["What is it?"])
+    inputs = vlm.prepare(tiny_image(), "What is it?").inputs
     with torch.no_grad():
         cached = vlm.model(**inputs, use_cache=True).past_key_values
     with (

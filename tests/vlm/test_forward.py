@@ -32,7 +32,14 @@ def some_prompts(vlm: VLM) -> list[Prompt]:
 def test_a_batch_is_the_one_that_the_processor_makes(kind: str) -> None:
     vlm = a_vlm(kind)
     prompts = some_prompts(vlm)
-    _, expected = vlm.process([one.image for one in prompts], QUESTIONS)
+    expected = vlm.processor(
+        images=[one.image for one in prompts],
+        text=[one.text for one in prompts],
+        return_tensors="pt",
+        padding=True,
+        padding_side="left",
+        add_special_tokens=not prompts[0].text.startswith(vlm.tokenizer.bos_token or "<none>"),
+    )
     inputs = collate(prompts, vlm.tokenizer.pad_token_id)
     assert set(inputs) == set(expected)
     for name, value in expected.items():
