@@ -34,7 +34,7 @@ BUDGET = 1e-5
 
 
 def batch(merge_type: str, **options: Any) -> BatchFeature:
-    """Two prompts, three pictures of 3, 5 and 4 tiles."""
+    """Two prompts, three images of 3, 5 and 4 tiles."""
     processor = tiny_tile_processor(merge_type)
     images = [tiny_image(0, 60, 30), tiny_image(1, 70, 66), tiny_image(2, 20, 90)]
     return processor(
@@ -101,7 +101,7 @@ def test_other_orders_by_loops(merge_type: str) -> None:
         images = model.get_image_features(
             inputs["pixel_values"], image_sizes=inputs["image_sizes"]
         ).pooler_output
-        tower = tiny_llavit()  # the same weights, for whole pictures
+        tower = tiny_llavit()  # the same weights, for whole images
         tower.load_state_dict(model.state_dict())
         for pixels, tokens, (rows, cols) in zip(
             inputs["pixel_values"], images, [(1, 2), (2, 2), (3, 1)], strict=True
@@ -225,9 +225,9 @@ def test_pixels_that_do_not_fit_are_refused() -> None:
         tiled(**plain, image_sizes=torch.tensor([[30, 60]]))
     with pytest.raises(ConfigurationError, match="keeps the class token of every tile"):
         tiled(**inputs, vision_feature_select_strategy="full")
-    pictures = {key: inputs[key] for key in ("pixel_values", "image_sizes")}
+    images = {key: inputs[key] for key in ("pixel_values", "image_sizes")}
     with pytest.raises(ConfigurationError, match=f"gives {PATCHES + 1} features of each"):
-        tiled.model.get_image_features(**pictures, vision_feature_select_strategy="full")
+        tiled.model.get_image_features(**images, vision_feature_select_strategy="full")
     flatter = inputs["image_sizes"].clone()
     flatter[1, 0] = 60  # as many tiles, fewer rows of patches
     with pytest.raises(ValueError, match="do not match"):  # transformers' own

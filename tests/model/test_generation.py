@@ -64,17 +64,17 @@ def test_prompts_without_token_types_are_understood(
     llavit: LlavitForConditionalGeneration, processor: LlavitProcessor
 ) -> None:
     inputs = tiny_inputs(processor)
-    told = llavit.generate(**inputs, **NEW)
+    by_types = llavit.generate(**inputs, **NEW)
     ids = inputs.pop("input_ids")
     del inputs["mm_token_type_ids"]
-    assert torch.equal(told, llavit.generate(input_ids=ids, **inputs, **NEW))
-    assert torch.equal(told, llavit.generate(ids, **inputs, **NEW))
+    assert torch.equal(by_types, llavit.generate(input_ids=ids, **inputs, **NEW))
+    assert torch.equal(by_types, llavit.generate(ids, **inputs, **NEW))
 
 
 def test_a_generated_image_token_is_text(
     llavit: LlavitForConditionalGeneration, processor: LlavitProcessor
 ) -> None:
-    """With any cache: what the model writes is not a picture, even if it writes the image token."""
+    """With any cache: what the model writes is not an image, even if it writes the image token."""
     inputs = tiny_inputs(processor, [PROMPT])
     del inputs["mm_token_type_ids"]
     length = inputs["input_ids"].shape[1]
@@ -85,7 +85,7 @@ def test_a_generated_image_token_is_text(
 
     settings: dict[str, Any] = {**NEW, "output_logits": True, "return_dict_in_generate": True}
     settings["prefix_allowed_tokens_fn"] = image_token_second
-    # Without a cache transformers hands over the picture again, and counts image tokens anew:
+    # Without a cache transformers hands over the image again, and counts image tokens again:
     # the reference is the decoder on ready embeddings.
     got = llavit.generate(**inputs, **settings)
     assert got.sequences[0, length + 1] == llavit.config.image_token_id
@@ -119,11 +119,11 @@ def test_embeddings_with_token_types_generate_the_same(
 
 
 def conversation(processor: LlavitProcessor, prompts: list[str]) -> dict[str, Tensor]:
-    """One row, several turns; pictures are numbered through the turns."""
-    turns, picture = [], 0
+    """One row, several turns; images are numbered through the turns."""
+    turns, image = [], 0
     for prompt in prompts:
-        turns.append(tiny_inputs(processor, [prompt], first_image=picture))
-        picture += prompt.count("<image>")
+        turns.append(tiny_inputs(processor, [prompt], first_image=image))
+        image += prompt.count("<image>")
     pixels = [turn["pixel_values"] for turn in turns if "pixel_values" in turn]
     ids = [turn["input_ids"] for turn in turns]
     return {"input_ids": torch.cat(ids, 1), "pixel_values": torch.cat(pixels)}
@@ -184,10 +184,10 @@ def test_generate_continues_a_cache_of_text_with_an_image(
     assert torch.equal(expected, llavit.generate(**inputs, **NEW, past_key_values=cache))
 
 
-@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("with_types", [False, True])
 @torch.no_grad()
 def test_a_new_image_after_a_cached_one_is_refused_only_if_bidirectional(
-    told: bool, processor: LlavitProcessor
+    with_types: bool, processor: LlavitProcessor
 ) -> None:
     first = conversation(processor, [PROMPT])
     whole = conversation(processor, [PROMPT, SHORT_PROMPT])
@@ -201,7 +201,7 @@ def test_a_new_image_after_a_cached_one_is_refused_only_if_bidirectional(
             "input_ids": whole["input_ids"][:, length:],
             "pixel_values": whole["pixel_values"][1:],
             "past_key_values": cache,
-            "mm_token_type_ids": types if told else None,
+            "mm_token_type_ids": types if with_types else None,
         }
         if mode == "bidirectional":
             with pytest.raises(ConfigurationError, match="start again without the cache"):

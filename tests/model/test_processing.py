@@ -77,7 +77,7 @@ def by_hand(image: Image.Image, mode: str) -> Image.Image:
 
 @given(sizes, st.sampled_from(sorted(WHOLE)))
 def test_whole_pictures(size: tuple[int, int], mode: str) -> None:
-    # sizes whose long edge is a whole number after the resize, so that all roundings agree
+    # the long edge is a whole number after the resize, so that all roundings agree
     short = min(size)
     size = (size[0] // short * short, size[1] // short * short)
     image = tiny_image(0, *size)
@@ -92,7 +92,7 @@ def test_whole_pictures(size: tuple[int, int], mode: str) -> None:
 @settings(max_examples=60)
 @given(st.lists(sizes, min_size=1, max_size=2), st.integers(0, 1))
 def test_tiles_are_llava_nexts(images: list[tuple[int, int]], pinpoints: int) -> None:
-    """Pixel for pixel and token for token, for single pictures and for several in a prompt."""
+    """Pixel for pixel and token for token, for single images and for several in a prompt."""
     pictures = [tiny_image(i, *size) for i, size in enumerate(images)]
     text = "USER:" + " <image>" * len(pictures)
     ours, theirs = (

@@ -165,11 +165,11 @@ def test_image_sizes_without_tiles_are_refused(
 def test_assisted_generation_is_refused(
     name: str, llavit: LlavitForConditionalGeneration, processor: LlavitProcessor
 ) -> None:
-    asked: dict[str, Any] = {name: llavit if name == "assistant_model" else 2}
+    options: dict[str, Any] = {name: llavit if name == "assistant_model" else 2}
     with pytest.raises(ConfigurationError, match=f"{name} asks for assisted generation"):
-        llavit.generate(**tiny_inputs(processor), max_new_tokens=2, **asked)
+        llavit.generate(**tiny_inputs(processor), max_new_tokens=2, **options)
     if name != "assistant_model":
-        settings = GenerationConfig(**asked, max_new_tokens=2)
+        settings = GenerationConfig(**options, max_new_tokens=2)
         with pytest.raises(ConfigurationError, match=f"{name} asks for assisted generation"):
             llavit.generate(**tiny_inputs(processor), generation_config=settings)
 

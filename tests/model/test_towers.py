@@ -1,4 +1,4 @@
-"""Vision towers: each feature is that of its patch, at the layer that was asked for."""
+"""Vision towers: each feature is that of its patch, at the layer that is configured."""
 
 from __future__ import annotations
 

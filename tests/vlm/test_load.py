@@ -370,15 +370,15 @@ def test_unreachable_hub_fails_at_once() -> None:
 
 
 def test_a_failed_connection_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
 
     def no_route(self: Any, name: str, **_: Any) -> None:
-        asked.append(name)
+        requests.append(name)
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(places.HfApi, "model_info", no_route)
     assert "Hub cannot be reached" in fails("nobody/no-such-model")
-    assert asked == ["nobody/no-such-model"]
+    assert requests == ["nobody/no-such-model"]
 
 
 def test_errors_are_of_the_promised_kinds(tmp_path: Path, llavit_folder: Path) -> None:

@@ -157,7 +157,7 @@ def test_damaged_files_are_named(copy: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", ""])
 def test_files_without_permission_are_not_to_be_fetched_again(name: str, copy: Path) -> None:
-    load(copy)  # whatever is imported is, before nobody has to read it
+    load(copy)  # import all modules first: the user nobody may not read them
     for folder in (copy, *copy.parents[:-2]):
         folder.chmod(0o755)
     (copy / name).chmod(0o700 if name == "" else 0o600)

@@ -1,4 +1,4 @@
-"""A family that no other test builds, from end to end: VipLlava, whose projector reads five layers
+"""A family that no other test builds, from end to end: VipLlava; its projector reads five layers
 of its vision tower."""
 
 from __future__ import annotations

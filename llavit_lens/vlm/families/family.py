@@ -22,6 +22,8 @@ LayoutFunction = Callable[[Mapping[str, Any], Any, Any, tuple[int, int]], Visual
     config: of the model.
     image_size: (width, height) of the original image.
 
+Tile 0 is the whole image wherever in the sequence its tokens stand, if the model sees it whole.
+
 Raises ConfigurationError where the tokens are not those of such an image.
 """
 

@@ -218,7 +218,7 @@ def test_padding_around_packed_samples_is_refused(
 def test_nothing_leaks_between_samples(
     mode: str, implementation: str, layout: str, processor: LlavitProcessor
 ) -> None:
-    """Other words or another picture in one sample change no bit of the others."""
+    """Other words or another image in one sample change no bit of the others."""
     model = tiny_llavit(visual_attention=mode, attn_implementation=implementation)
     prompts = (SHORT_PROMPT, PROMPT, TWO_IMAGES_PROMPT)
     if layout == "packed":
@@ -230,14 +230,14 @@ def test_nothing_leaks_between_samples(
         sample = torch.arange(3)[:, None].expand_as(inputs["input_ids"])
         real = inputs["attention_mask"].bool()
     before = model(**inputs).logits
-    for changed, picture in ((0, 0), (1, 1), (2, 2)):
+    for changed, image in ((0, 0), (1, 1), (2, 2)):
         own = sample == changed
         ids = inputs["input_ids"]
         words = own & real & (ids != model.config.image_token_id)
         others = real & ~own
         new_words = {**inputs, "input_ids": torch.where(words, (ids + 7) % 250 + 5, ids)}
         pixels = inputs["pixel_values"].clone()
-        pixels[picture] = pixels[picture].flip(-1) + 1.0
+        pixels[image] = pixels[image].flip(-1) + 1.0
         for altered in (new_words, {**inputs, "pixel_values": pixels}):
             after = model(**altered).logits
             assert torch.equal(after[others], before[others])
@@ -253,7 +253,7 @@ def test_a_cache_of_packed_samples_is_refused(processor: LlavitProcessor) -> Non
 @pytest.mark.parametrize("family", ["qwen2", "mistral-window"])
 @torch.no_grad()
 def test_flex_attention_agrees_on_packed_samples(family: str, processor: LlavitProcessor) -> None:
-    """Packed, with several pictures, and within a window where there is one; nothing leaks."""
+    """Packed, with several images, and within a window where there is one; nothing leaks."""
     model = tiny_llavit(text_config=tiny_text_config(family))
     inputs = packed(processor)
     expected = model(**inputs).logits
@@ -264,7 +264,7 @@ def test_flex_attention_agrees_on_packed_samples(family: str, processor: LlavitP
     ids = inputs["input_ids"]
     words = second & (ids != model.config.image_token_id)
     pixels = inputs["pixel_values"].clone()
-    pixels[1:] += 1.0  # both pictures of the second sample
+    pixels[1:] += 1.0  # both images of the second sample
     altered = {"input_ids": torch.where(words, (ids + 7) % 250 + 5, ids), "pixel_values": pixels}
     after = model(**{**inputs, **altered}).logits
     assert torch.equal(after[~second], got[~second])
@@ -327,7 +327,7 @@ def test_flash_attention_trains_under_autocast(
     processor: LlavitProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flash_attn_stub.install(monkeypatch)
-    model = tiny_llavit(text_config=tiny_text_config("qwen3"))  # norms leave float32 behind
+    model = tiny_llavit(text_config=tiny_text_config("qwen3"))  # norms return float32
     inputs = tiny_inputs(processor, PROMPTS)
     losses = []
     for implementation in ("sdpa", "llavit_fa2"):

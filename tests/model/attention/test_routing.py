@@ -122,7 +122,7 @@ def test_gradients_reach_visual_weights_through_visual_rows_only(
 
 
 def test_visual_weights_stay_in_the_graph_without_visual_rows(processor: LlavitProcessor) -> None:
-    """A process whose batch is all text must still call them, or sharded training hangs."""
+    """A process with a batch of text alone must still call them, or sharded training hangs."""
     model = tiny_llavit().train()
     inputs = tiny_inputs(processor, ["What is in the image?"])
     model(**inputs, labels=inputs["input_ids"]).loss.backward()

@@ -153,12 +153,12 @@ def test_the_folder_tells_nothing_of_the_machine(folder: Path, tmp_path: Path) -
 
 
 def test_a_padded_picture_is_traced(folder: Path, tmp_path: Path) -> None:
-    """From an original that pads, to boxes on the picture."""
+    """From an original that pads, to boxes on the image."""
     convert(folder, tmp_path / "out", "llavit", vision_feature_layer=[1, 2])
     trace = load(tmp_path / "out").trace(tiny_image(0, width=80, height=40), "What?")
     layout = trace.layout
     assert layout.grid == ((4, 4),) and layout.image_size == (80, 40)
-    # A patch is 20 pixels of the square, whose bars of 20 pixels are the first and last rows.
+    # A patch is 20 pixels of the square; its bars of 20 pixels are the first and last rows.
     for row in range(4):
         top, bottom = ((0, 0), (0, 20), (20, 40), (40, 40))[row]
         for col in range(4):

@@ -117,7 +117,7 @@ def test_tied_embeddings_need_no_head(says: bool | None, tmp_path: Path) -> None
 
 
 def test_a_spare_row_becomes_the_image_token(tmp_path: Path) -> None:
-    """As in Qwen2, whose table is larger than its vocabulary."""
+    """As in Qwen2: the table is larger than the vocabulary."""
     model = reference(spare_rows=9)
     folder = write_original(tmp_path / "x", model, rows=TOKENS + 9)
     vlm = load(folder)
@@ -234,7 +234,7 @@ def test_half_precision_is_kept(tmp_path: Path) -> None:
     assert vlm.model.config.dtype == torch.float16
     for key, value in vlm.model.state_dict().items():
         theirs = model.state_dict()[key.replace("_visual", "")]
-        assert torch.equal(value[:TOKENS], theirs[:TOKENS]), key  # behind them is a mean of halves
+        assert torch.equal(value[:TOKENS], theirs[:TOKENS]), key  # after them is a mean of halves
 
 
 @pytest.mark.parametrize(

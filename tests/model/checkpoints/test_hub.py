@@ -16,17 +16,17 @@ from llavit_lens.model.checkpoints.hub import local_folder
 
 
 def hub(monkeypatch: pytest.MonkeyPatch, files: list[str], folder: Path) -> list[Any]:
-    """A Hub that has one repository; returns what is asked of it."""
-    asked: list[Any] = []
+    """A Hub that has one repository; returns the requests it gets."""
+    requests: list[Any] = []
 
     def snapshot_download(name: str, allow_patterns: Any = None, **_: Any) -> str:
-        asked.append((name, allow_patterns))
+        requests.append((name, allow_patterns))
         return str(folder)
 
     listed = SimpleNamespace(siblings=[SimpleNamespace(rfilename=file) for file in files])
     monkeypatch.setattr(places.HfApi, "model_info", lambda self, name, timeout: listed)
     monkeypatch.setattr(places, "snapshot_download", snapshot_download)
-    return asked
+    return requests
 
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:
@@ -46,9 +46,9 @@ def test_a_folder_is_itself(tmp_path: Path) -> None:
 def test_weights_are_fetched_once(
     files: list[str], kept: str, left: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked = hub(monkeypatch, files, tmp_path)
+    requests = hub(monkeypatch, files, tmp_path)
     assert local_folder("owner/name", "x") == tmp_path
-    [(name, patterns)] = asked
+    [(name, patterns)] = requests
 
     def fetched(file: str) -> bool:
         return any(fnmatch(file, pattern) for pattern in patterns)

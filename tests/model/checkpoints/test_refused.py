@@ -377,7 +377,7 @@ def test_tiles_of_another_processor(to: str, tmp_path: Path) -> None:
 
 
 def test_a_class_token_in_every_tile(tmp_path: Path) -> None:
-    """As in the original format: found at once, and not with the first picture."""
+    """As in the original format: found at once, and not with the first image."""
     folder = write_hugging_face(
         tmp_path / "x", reference("llama", next_=True), "new", "safetensors", 1
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +13,11 @@ from tiny import PROMPT, tiny_image, tiny_processor
 from tiny_vlm import TILED, plain_processor, tiled_vlm, tiny_vlm
 from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
+from llavit_lens.images.layout import VisualLayout
 from llavit_lens.model import VISUAL_ATTENTION_MODES
+from llavit_lens.vlm import families
 from llavit_lens.vlm.families import family_of
+from llavit_lens.vlm.families.family import Family
 from llavit_lens.vlm.families.llava import LLAVA
 from llavit_lens.vlm.families.llava_like import LLAVA_LIKE, layout_of
 from llavit_lens.vlm.families.llavit import LLAVIT
@@ -56,6 +60,32 @@ def test_visual_tokens_are_those_that_the_config_names() -> None:
     processor.image_token_id = 3
     layout = layout_of(inputs, processor, config, (40, 30))
     assert layout.positions.tolist() == visual
+
+
+def test_a_family_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tokens may stand in another order, and its prompt may have another form."""
+
+    def backwards(*read: Any) -> VisualLayout:
+        layout = layout_of(*read)
+        return replace(layout, positions=layout.positions[::-1])
+
+    family = Family(
+        model_types=("llava",),
+        layout=backwards,
+        validate=lambda config, processor, name: None,
+        plain_prompt="{image}{question}",
+        visual_attention=lambda config: "bidirectional",
+    )
+    monkeypatch.setitem(families._FAMILIES, "llava", family)
+    model, processor = tiny_vlm("llava").model, plain_processor()
+    processor.chat_template = None
+    vlm = VLM(model, processor, "x")
+    prompt = vlm.prepare(tiny_image(), "Why?")
+    assert prompt.text == "<image>Why?"
+    positions = (prompt.inputs["input_ids"][0] == model.config.image_token_id).nonzero()[:, 0]
+    assert prompt.layout.positions.tolist() == positions.tolist()[::-1]
+    assert vlm.visual_attention == "bidirectional"
+    assert vlm.trace(tiny_image(), "Why?").hidden.isfinite().all()
 
 
 def test_a_model_is_validated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_painting_a_pixel_changes_the_patch_whose_box_holds_it(
     assert change[patch] > 0
 
     # and no patch that is further away than the bicubic filter reaches (2 pixels of the smaller of
-    # the two pictures, and one for rounding)
+    # the two images, and one for rounding)
     scale = np.array([(right - left), (bottom - top)]) / PATCH_SIZE
     reach = 2 * np.maximum(scale, 1) + 1
     gap_x = np.maximum(layout.boxes[:, 0] - (x + 1), x - layout.boxes[:, 2])

@@ -1,6 +1,6 @@
-"""Where visual tokens lie on pictures that are padded or cut into tiles, checked on real pixels.
+"""Where visual tokens lie on images that are padded or cut into tiles, checked on real pixels.
 
-A pixel of the original is painted. The patches whose box holds it must change in what the vision
+A pixel of the original is painted. The patches with a box around it must change in what the vision
 tower is given; patches further away than the resampling filter reaches must not.
 """
 
@@ -79,7 +79,7 @@ def ends_rows(name: str) -> bool:
 
 
 def see(processor: Any, image: Image.Image) -> tuple[VisualLayout, np.ndarray]:
-    """Layout, and what each of its tokens holds of the processed picture: [n, values]."""
+    """Layout, and what each of its tokens holds of the processed image: [n, values]."""
     inputs = processor(images=image, text=PROMPT, return_tensors="pt")
     layout = layout_of(inputs, processor, config_of(processor), image.size)
     pixels = inputs["pixel_values"][0].numpy()[..., :IMAGE_SIZE, :IMAGE_SIZE]
@@ -90,7 +90,7 @@ def see(processor: Any, image: Image.Image) -> tuple[VisualLayout, np.ndarray]:
 def pixels_per_pixel(layout: VisualLayout, size: tuple[int, int]) -> np.ndarray:
     """[n, 2]: an upper bound of how many original pixels make one that the tower sees, each axis.
 
-    A whole picture is stretched at most; tiles keep its shape, and the smallest grid is one tile.
+    A whole image is stretched at most; tiles keep its shape, and the smallest grid is one tile.
     """
     of_base = np.array(size) / IMAGE_SIZE
     of_tiles = np.full(2, max(size) / IMAGE_SIZE)
@@ -104,7 +104,7 @@ def held_and_far(
     """Which boxes hold the middle of pixel (x, y), and which are out of reach of its change."""
     left, top, right, bottom = layout.boxes.T
     held = (left < x + 0.5) & (x + 0.5 < right) & (top < y + 0.5) & (y + 0.5 < bottom)
-    # bicubic: 2 pixels of the coarser of the two pictures, and one for rounding
+    # bicubic: 2 pixels of the coarser of the two images, and one for rounding
     reach = 2 * np.maximum(pixels_per_pixel(layout, size), 1) + 1
     gap_x = np.maximum(left - (x + 1), x - right)
     gap_y = np.maximum(top - (y + 1), y - bottom)
@@ -120,7 +120,7 @@ def test_painting_a_pixel_changes_the_tokens_whose_boxes_hold_it(
     color: Any = "black"
     if name == "pad":
         # The color of its bars, for beside others the filter undershoots and the clipping at black
-        # hides a pixel; and no so large picture that the lesser contrast is rounded away.
+        # hides a pixel; and no so large image that the lesser contrast is rounded away.
         assume(max(size) <= 200)
         color = tuple(int(255 * mean) for mean in PROCESSORS[name].image_processor.image_mean)
     image = Image.new("RGB", size, color)
@@ -131,7 +131,7 @@ def test_painting_a_pixel_changes_the_tokens_whose_boxes_hold_it(
     held, far = held_and_far(layout, size, x, y)
     assert changed[held].all()
     assert not changed[far].any()
-    if name in CUT:  # once in the whole picture, once in a tile; else padding is cut off
+    if name in CUT:  # once in the whole image, once in a tile; else padding is cut off
         on_an_edge = np.isin([x + 0.5, y + 0.5], layout.boxes).any()
         assert on_an_edge or held.sum() == 2
 
@@ -177,7 +177,7 @@ def test_boxes_lie_within_the_picture_and_cells_of_a_tile_do_not_overlap(
             edge = {int(cell[i]): (low[i], high[i]) for i in own}
             assert all((low[i], high[i]) == edge[int(cell[i])] for i in own)
             assert all(edge[c][1] == edge[c + 1][0] for c in edge if c + 1 in edge)
-    # and together they are the picture, base tile and tiles each (a crop shows less)
+    # and together they are the image, base tile and tiles each (a crop shows less)
     areas = (right - left) * (bottom - top)
     if name == "crop" or ends_rows(name):
         assert areas[layout.tile > 0].sum() <= size[0] * size[1] * (1 + 1e-9)
@@ -235,7 +235,7 @@ def test_boxes_by_hand() -> None:
 def test_tokens_of_the_model_are_those_that_the_layout_names(
     kind: str, size: tuple[int, int]
 ) -> None:
-    """End to end: with patch embeddings as features (no attention), layer 0 shows who saw it."""
+    """End to end: patch embeddings are the features (no attention); layer 0 shows what saw it."""
     vlm = tiled_vlm(kind, vision_feature_layer=[0])
     image = tiny_image(0, *size)
     before = vlm.trace(image)
@@ -251,7 +251,7 @@ def test_tokens_of_the_model_are_those_that_the_layout_names(
 
 
 def test_two_pictures_of_different_sizes_are_told_apart_by_the_model() -> None:
-    """Tokens of the second picture do not depend on the first, nor on how far a batch is filled."""
+    """Tokens of the second image do not depend on the first, nor on how far a batch is filled."""
     vlm = tiled_vlm("spatial_unpad", vision_feature_layer=[0], visual_attention="causal")
     small, large = tiny_image(1, 60, 30), tiny_image(2, 64, 60)
     alone = vlm.trace(large)
@@ -277,12 +277,12 @@ def spoil(change: Callable[[dict[str, Any], Any], None]) -> tuple[dict[str, Any]
 
 
 SPOILED: dict[str, Callable[[dict[str, Any], Any], Any]] = {
-    "another picture": lambda inputs, _: inputs["image_sizes"].fill_(59),
+    "another image": lambda inputs, _: inputs["image_sizes"].fill_(59),
     "a tile too few": lambda inputs, _: inputs.update(pixel_values=inputs["pixel_values"][:, 1:]),
-    "two pictures": lambda inputs, _: inputs.update(
+    "two images": lambda inputs, _: inputs.update(
         pixel_values=inputs["pixel_values"].expand(2, -1, -1, -1, -1)
     ),
-    "one picture": lambda inputs, _: inputs.update(pixel_values=inputs["pixel_values"][:, 0]),
+    "one image": lambda inputs, _: inputs.update(pixel_values=inputs["pixel_values"][:, 0]),
     "other merge type": lambda _, processor: setattr(processor, "mm_patch_merge_type", "flat"),
     "other pinpoints": lambda _, processor: setattr(
         processor.image_processor, "image_grid_pinpoints", [[28, 56]]
@@ -301,7 +301,7 @@ SPOILED: dict[str, Callable[[dict[str, Any], Any], Any]] = {
 @pytest.mark.parametrize("fault", SPOILED)
 def test_a_layout_that_does_not_fit_is_one_error(fault: str) -> None:
     inputs, processor = spoil(SPOILED[fault])
-    if fault == "a token too few":  # of the picture's own
+    if fault == "a token too few":  # of the image's own
         visual = (inputs["input_ids"][0] == processor.image_token_id).nonzero()[-1]
         inputs["input_ids"][0, visual] = 0
     with pytest.raises(ConfigurationError):
@@ -337,7 +337,7 @@ def test_json_keeps_newlines_and_older_files_have_none() -> None:
 
 
 def test_padding_that_torchvision_puts_elsewhere_is_refused() -> None:
-    """Where a picture smaller than the crop is padded by an odd number of pixels."""
+    """Where an image smaller than the crop is padded by an odd number of pixels."""
     processor = whole("crop")
     processor.image_processor.size = {"shortest_edge": 17}
     assert len(see(processor, tiny_image())[0]) == PATCHES
