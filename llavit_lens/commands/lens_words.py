@@ -62,7 +62,7 @@ def write_words(named_words: Sequence[tuple[str, Words]], out: Path) -> None:
     """Write a table with one row for each model, lens, layer, patch and rank."""
     tables = []
     for name, words in named_words:
-        table = words.to_pandas()
+        table = words.to_pandas().drop(columns=["image", "model", "prompt"])
         table.insert(0, "model", name)
         table.insert(1, "lens", words.kind)
         tables.append(table)

@@ -60,7 +60,7 @@ def table(panes: Panes) -> pd.DataFrame:
     parts = []
     for title, reading in panes:
         for words in (reading.similarity, reading.words):
-            part = words.to_pandas()
+            part = words.to_pandas().drop(columns=["image", "model", "prompt"])
             part.insert(0, "model", title)
             part.insert(1, "lens", words.kind)
             parts.append(part)

@@ -15,8 +15,10 @@ from llavit_lens.figures.page import Page
 from llavit_lens.figures.patch_grid import draw_image
 from llavit_lens.figures.patch_values import draw_color_scale, draw_values, outline, tiles_of
 from llavit_lens.figures.style import MUTED
+from llavit_lens.results.result import image_of
 
 if TYPE_CHECKING:
+    from llavit_lens.images.open import ImageSource
     from llavit_lens.results.attention_patterns import AttentionPatterns, Head, Query
 
 # Inches.
@@ -31,6 +33,7 @@ def draw_attention(
     query: Query | None = None,
     layer: int = -1,
     head: Head = "mean",
+    image: ImageSource | None = None,
 ) -> Figure:
     """Draw the picture, and it again in gray, each patch tinted by the weight it gets.
 
@@ -39,14 +42,17 @@ def draw_attention(
 
     Args:
         query, layer, head: as in `AttentionPatterns.at`.
+        image: as in `Words.plot`.
 
     Raises:
-        ConfigurationError: as `AttentionPatterns.at`.
+        ConfigurationError: as `AttentionPatterns.at`; or there is no image, or it is another one.
+        ImageError: the image cannot be read.
     """
     weights = patterns.at(query, layer, head)
     share = patterns.share(query, layer, head)
     token, number = patterns.query(query), patterns.layer_number(layer)
-    layout, picture = patterns.layout, patterns.image
+    layout, digest = patterns.layout, patterns.provenance.get("image_sha256")
+    picture = image_of(image, patterns.image, layout, digest)
     panels = tiles_of(layout)
 
     width, height = _PANEL, _PANEL * picture.height / picture.width

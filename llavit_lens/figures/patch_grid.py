@@ -16,7 +16,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.fit import fit_words
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.style import DARK, LIGHT, LITERAL, NEUTRAL, PALETTE, RIGHT, ink
-from llavit_lens.images.open import open_image, pixel_sha256
+from llavit_lens.results.result import image_of
 
 if TYPE_CHECKING:
     from llavit_lens.images.layout import Tile, VisualLayout
@@ -46,15 +46,7 @@ def picture_of(every: Sequence[Words], image: ImageSource | None) -> Image.Image
     digests = {words.provenance.get("image_sha256") for words in every} - {None}
     if len(digests) > 1:
         raise ConfigurationError("these words were read from different images; draw them apart")
-    if image is None:
-        if every[0].image is None:
-            raise ConfigurationError("the image is not saved with its words; pass it as image=")
-        return every[0].image
-    picture = open_image(image)
-    same_size = picture.size == every[0].layout.image_size
-    if same_size and digests and pixel_sha256(picture) not in digests:
-        raise _other_image("of the same size, but with other pixels")
-    return picture
+    return image_of(image, every[0].image, every[0].layout, next(iter(digests), None))
 
 
 def draw_image(ax: Axes, image: Image.Image, layout: VisualLayout) -> None:

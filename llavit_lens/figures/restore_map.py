@@ -20,6 +20,7 @@ from llavit_lens.figures.patch_values import draw_color_scale, draw_values, tile
 from llavit_lens.figures.style import LITERAL, MUTED, ink
 
 if TYPE_CHECKING:
+    from llavit_lens.images.open import ImageSource
     from llavit_lens.results.restore_map import RestoreMap
 
 # Blue took the answer further away, white did nothing, red brought it back: apart for people with
@@ -44,6 +45,8 @@ _POINTS = {
 def draw_restore_map(
     found: RestoreMap,
     layers: Sequence[int] | None = None,
+    clean_image: ImageSource | None = None,
+    corrupted_image: ImageSource | None = None,
 ) -> Figure:
     """Draw the two pictures, each patch's effect at some layers, and layers x all other places.
 
@@ -53,10 +56,13 @@ def draw_restore_map(
     Args:
         layers: those drawn on the picture, from 0; default: at most 6, evenly spread.
 
+        clean_image, corrupted_image: each as `image` in `Words.plot`.
+
     Raises:
-        ConfigurationError: a layer that was not computed.
+        ConfigurationError: a layer that was not computed; there is no image, or it is another one.
+        ImageError: an image cannot be read.
     """
-    clean, corrupted = found.clean_image, found.corrupted_image
+    clean, corrupted = found.images(clean_image, corrupted_image)
     patches = [i for i, place in enumerate(found.places) if place.cell >= 0]
     others = [i for i, place in enumerate(found.places) if place.cell < 0]
     others.sort(key=lambda i: found.places[i].kind in ("text", "last"))  # the picture's come first

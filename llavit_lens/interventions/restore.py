@@ -16,7 +16,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.images.open import ImageSource
+from llavit_lens.images.open import ImageSource, pixel_sha256
 from llavit_lens.images.regions import Region
 from llavit_lens.interventions.passes import follow_passes
 from llavit_lens.interventions.restore_places import Place, PlaceKind, places_of
@@ -27,6 +27,7 @@ from llavit_lens.vlm.answers import Answer, answer_tokens, log_prob_of_tokens
 from llavit_lens.vlm.hooks import NamedHook, full_name
 from llavit_lens.vlm.layers import Layers, layer_indices
 from llavit_lens.vlm.prompt import Prompt
+from llavit_lens.vlm.provenance import provenance_of
 from llavit_lens.vlm.turns import turn
 from llavit_lens.vlm.vlm import VLM, require_vlm
 
@@ -105,6 +106,10 @@ def restore_map(
         model=vlm.name,
         clean_image=clean_prompt.image,
         corrupted_image=corrupted_prompt.image,
+        provenance={
+            **provenance_of(vlm, clean_prompt),
+            "corrupted_image_sha256": pixel_sha256(corrupted_prompt.image),
+        },
     )
 
 

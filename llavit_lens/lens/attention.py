@@ -17,6 +17,7 @@ from llavit_lens.results.attention_patterns import AttentionPatterns, Query, Que
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.prompt import Prompt
+from llavit_lens.vlm.provenance import provenance_of
 from llavit_lens.vlm.vlm import VLM, require_vlm
 
 
@@ -79,6 +80,7 @@ def attention_patterns(
         image=prepared.image,
         model=vlm.name,
         prompt=prompt,
+        provenance=provenance_of(vlm, prepared),
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,9 +11,13 @@ from PIL import Image
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
+from llavit_lens.results.plotting import draw
+from llavit_lens.results.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from llavit_lens.images.open import ImageSource
 
 Query = str | int | tuple[int, int] | tuple[int, int, int]
 """Who attends: "last", the prompt's last token; a text that the prompt has once; a token's number;
@@ -45,7 +48,7 @@ class QueryToken(NamedTuple):
 
 
 @dataclass(eq=False)
-class AttentionPatterns:
+class AttentionPatterns(Result):
     """Attention weights of some tokens on the n visual tokens.
 
     Attributes:
@@ -59,8 +62,9 @@ class AttentionPatterns:
         layout: where the n visual tokens lie.
         n_layers: how many layers the model has.
         n_tokens: length of the prompt.
-        image: the picture.
-        model, prompt: the model's name, and what it was asked.
+        image: the original image; not saved, None after `load`.
+        model, prompt: the model's name, and the question.
+        provenance: as `Words.provenance`.
     """
 
     layers: list[int]
@@ -71,9 +75,10 @@ class AttentionPatterns:
     layout: VisualLayout
     n_layers: int
     n_tokens: int
-    image: Image.Image
+    image: Image.Image | None
     model: str
     prompt: str
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     def at(self, query: Query | None = None, layer: int = -1, head: Head = "mean") -> np.ndarray:
         """float32 [n], weights on each patch, of a query that was kept; None is the first of them.
@@ -123,21 +128,47 @@ class AttentionPatterns:
             columns[name] = getattr(self.layout, name)[each[3]]
         columns["weight"] = self.weights.ravel()
         columns["share_on_visual"] = np.repeat(self.share_on_visual.ravel(), n)
-        return pd.DataFrame(columns)
+        return self._with_origin(pd.DataFrame(columns))
 
     def plot(
-        self, query: Query | None = None, layer: int = -1, head: Head = "mean", **options: Any
+        self,
+        query: Query | None = None,
+        layer: int = -1,
+        head: Head = "mean",
+        image: ImageSource | None = None,
+        **options: Any,
     ) -> Figure:
-        """The picture with each patch colored by its weight, for a query (the first, if None).
+        """The image with each patch colored by its weight, for a query (the first, if None).
 
-        Options are those of `llavit_lens.figures.attention_map.draw_attention`.
+        Args:
+            query, layer, head: as in `at`.
+            image: as in `Words.plot`.
+            options: of `llavit_lens.figures.attention_map.draw_attention`.
 
         Raises:
-            ConfigurationError: as `at`.
+            ConfigurationError: as `at`; or there is no image, or it is another one.
+            ImageError: it cannot be read.
         """
-        # figures stands above the lens and knows it, not the other way round
-        figures = import_module("llavit_lens.figures.attention_map")
-        return figures.draw_attention(self, query, layer, head, **options)
+        return draw(self, query, layer, head, image=image, **options)
+
+    def to_bytes(self) -> bytes:
+        from llavit_lens.results.attention_patterns_file import encode
+
+        return encode(self)
+
+    @classmethod
+    def _from_bytes(cls, data: bytes, name: str) -> AttentionPatterns:
+        from llavit_lens.results.attention_patterns_file import decode
+
+        return decode(data, name)
+
+    def __repr__(self) -> str:
+        n_queries = len(self.queries)
+        return (
+            f"AttentionPatterns({self._model}, {len(self.layers)} layers x {len(self.heads)} heads "
+            f"x {n_queries} {'query' if n_queries == 1 else 'queries'}, {len(self.layout)} visual "
+            "tokens)"
+        )
 
     def layer_number(self, layer: int) -> int:
         """The layer from 0, for one that may count from the model's last.

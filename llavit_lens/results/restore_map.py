@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
+from llavit_lens.errors import printable
 from llavit_lens.images.layout import VisualLayout
+from llavit_lens.results.plotting import draw
+from llavit_lens.results.result import Result, image_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from llavit_lens.images.open import ImageSource
 
 
 class Place(NamedTuple):
@@ -30,7 +34,7 @@ class Place(NamedTuple):
 
 
 @dataclass(eq=False)
-class RestoreMap:
+class RestoreMap(Result):
     """Log-probabilities of an answer, in nats, with one state restored at a time.
 
     Attributes:
@@ -45,8 +49,12 @@ class RestoreMap:
         question, answer: the prompt and the text whose log-probability it is.
         last_token: position of the prompt's last token.
         model: its name.
-        clean_image, corrupted_image: the pictures.
+        clean_image, corrupted_image: the images; not saved, None after `load`.
+        provenance: as `Words.provenance`, its image_sha256 of the clean image; and
+            corrupted_image_sha256.
     """
+
+    _images: ClassVar[tuple[str, ...]] = ("clean_image", "corrupted_image")
 
     point: str
     layers: list[int]
@@ -61,8 +69,9 @@ class RestoreMap:
     answer: str
     last_token: int
     model: str
-    clean_image: Image.Image
-    corrupted_image: Image.Image
+    clean_image: Image.Image | None
+    corrupted_image: Image.Image | None
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
     def effect(self) -> np.ndarray:
@@ -72,6 +81,26 @@ class RestoreMap:
         1 likelier than the clean picture does.
         """
         return (self.restored - self.corrupted) / (self.clean - self.corrupted)
+
+    def images(
+        self, clean: ImageSource | None = None, corrupted: ImageSource | None = None
+    ) -> tuple[Image.Image, Image.Image]:
+        """The clean and the corrupted image to draw: those given, else those that are kept.
+
+        Raises:
+            ConfigurationError, ImageError: as `plot`.
+        """
+        layout, digest = self.layout, self.provenance.get
+        return (
+            image_of(clean, self.clean_image, layout, digest("image_sha256"), "clean_image"),
+            image_of(
+                corrupted,
+                self.corrupted_image,
+                layout,
+                digest("corrupted_image_sha256"),
+                "corrupted_image",
+            ),
+        )
 
     def to_pandas(self) -> pd.DataFrame:
         """Tidy: one row per (layer, place), with tile, row and column for patches (else -1)."""
@@ -90,13 +119,44 @@ class RestoreMap:
         columns["effect"] = self.effect.ravel()
         columns["clean_log_prob"] = self.clean
         columns["corrupted_log_prob"] = self.corrupted
-        return pd.DataFrame(columns)
+        digest = self.provenance.get("corrupted_image_sha256")
+        columns["corrupted_image"] = digest and digest[:12]
+        return self._with_origin(pd.DataFrame(columns))
 
-    def plot(self, **options: Any) -> Figure:
-        """Both pictures, the effect of every patch at some layers, and layers x other places.
+    def plot(
+        self,
+        *,
+        clean_image: ImageSource | None = None,
+        corrupted_image: ImageSource | None = None,
+        **options: Any,
+    ) -> Figure:
+        """Both images, the effect of every patch at some layers, and layers x other places.
 
-        Options are those of `llavit_lens.figures.restore_map.draw_restore_map`.
+        Args:
+            clean_image, corrupted_image: each as `image` in `Words.plot`.
+            options: of `llavit_lens.figures.restore_map.draw_restore_map`.
+
+        Raises:
+            ConfigurationError: there is no image, or it is another one; or a wrong option.
+            ImageError: an image cannot be read.
         """
-        # figures stands above interventions and knows it, not the other way round
-        figures = import_module("llavit_lens.figures.restore_map")
-        return figures.draw_restore_map(self, **options)
+        images = {"clean_image": clean_image, "corrupted_image": corrupted_image}
+        return draw(self, **images, **options)
+
+    def to_bytes(self) -> bytes:
+        from llavit_lens.results.restore_map_file import encode
+
+        return encode(self)
+
+    @classmethod
+    def _from_bytes(cls, data: bytes, name: str) -> RestoreMap:
+        from llavit_lens.results.restore_map_file import decode
+
+        return decode(data, name)
+
+    def __repr__(self) -> str:
+        return (
+            f"RestoreMap({printable(self.point)} of {self._model}, "
+            f"answer '{printable(self.answer, 60)}', "
+            f"{len(self.layers)} layers x {len(self.places)} places)"
+        )

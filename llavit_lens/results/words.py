@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from llavit_lens.disk import read_bytes, shown, write_atomically
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.inputs import whole_number
+from llavit_lens.results.plotting import draw
+from llavit_lens.results.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +51,7 @@ class Tracked(NamedTuple):
 
 
 @dataclass(eq=False)
-class Words:
+class Words(Result):
     """The k best words of every visual token at every layer asked for.
 
     Attributes:
@@ -145,7 +144,7 @@ class Words:
         if self.entropy is not None:
             columns["probability"] = np.exp(self.values.ravel())
             columns["entropy"] = np.repeat(self.entropy.ravel(), k)
-        return pd.DataFrame(columns)
+        return self._with_origin(pd.DataFrame(columns))
 
     def plot(self, layer: int = -1, image: ImageSource | None = None, **options: Any) -> Figure:
         """The image with the best word on each patch.
@@ -160,66 +159,22 @@ class Words:
             ConfigurationError: there is no image, or it is another one.
             ImageError: it cannot be read.
         """
-        # figures stands above the lens and knows it, not the other way round
-        figures = import_module("llavit_lens.figures.patch_words")
-        return figures.draw_patch_words(self, image, layer=layer, **options)
+        return draw(self, image, layer=layer, **options)
 
     def to_bytes(self) -> bytes:
-        """The contents of the file that `save` writes.
-
-        Raises:
-            ConfigurationError: parts of the words do not fit together, or cannot be saved.
-        """
         from llavit_lens.results.words_file import encode
 
         return encode(self)
 
-    def save(self, path: str | Path) -> None:
-        """One Parquet file, one row per (layer, patch); `load` gives back an equal object.
-
-        Raises:
-            ConfigurationError: as `to_bytes`; or the file cannot be written.
-        """
-        contents = self.to_bytes()
-        with write_atomically(path) as unfinished:
-            unfinished.write_bytes(contents)
-
     @classmethod
-    def load(cls, source: str | Path | bytes | bytearray | memoryview) -> Words:
-        """Reads what `save` wrote, or the bytes of it.
+    def _from_bytes(cls, data: bytes, name: str) -> Words:
+        from llavit_lens.results.words_file import decode
 
-        Raises:
-            ConfigurationError: no such file, not one of ours, or one that was damaged or changed.
-        """
-        from llavit_lens.results.words_file import MAX_BYTES, decode
+        return decode(data, name)
 
-        if isinstance(source, (bytes, bytearray, memoryview)):
-            contents = bytes(source)
-            return decode(contents, f"the {len(contents)} bytes given")
-        return decode(read_bytes(source, max_bytes=MAX_BYTES), shown(source))
-
-    def __eq__(self, other: object) -> bool:
-        """All but the picture, which is not part of the result."""
-        if not isinstance(other, Words):
-            return NotImplemented
-        plain = ("kind", "layers", "strings", "layout", "provenance")
-        arrays = ("ids", "values", "logsumexp", "entropy")
+    def __repr__(self) -> str:
+        followed = f", {len(self.tracked.words)} tracked words" if self.tracked else ""
         return (
-            all(getattr(self, name) == getattr(other, name) for name in plain)
-            and all(_same(getattr(self, name), getattr(other, name)) for name in arrays)
-            and _same_tracked(self.tracked, other.tracked)
+            f"Words({self.kind} of {self._model}, {len(self.layers)} layers x {len(self.layout)} "
+            f"visual tokens, k={self.k}{followed})"
         )
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return a.dtype == b.dtype and np.array_equal(a, b)
-
-
-def _same_tracked(a: Tracked | None, b: Tracked | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return a.words == b.words and all(_same(x, y) for x, y in zip(a[1:], b[1:], strict=True))

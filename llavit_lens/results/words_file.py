@@ -1,45 +1,55 @@
-"""Words as a Parquet file: one row per (layer, patch), everything else as JSON in the schema.
+"""The file of `Words`: one row per (layer, patch), everything else in the description.
 
-The file is sealed with a SHA-256 of all its bytes, which stands in the schema too. Nothing of it is
-parsed before it fits: some damage ends Arrow, and Python with it. Some columns (layer, tile, row,
-col, word) are there for other readers; what they say has to be what the JSON says.
+Some columns (layer, tile, row, col, word) are there for other readers; what they say has to be what
+the description says.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from llavit_lens.disk import MAX_TEXT_BYTES
-from llavit_lens.errors import ConfigurationError, one_line
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
+from llavit_lens.results.sealed import (
+    DAMAGED,
+    Columns,
+    SealedFormat,
+    all_of,
+    check_description,
+    layout_from,
+    saving,
+)
 from llavit_lens.results.words import Tracked, Words
 from llavit_lens.results.words_check import check_words
 
-MAX_BYTES = 2**30
 MAX_WORDS = 2**27
 """Layers x patches x (k + tracked words) of one file: 134 million, some gigabytes of memory."""
 
-_KEY, _SEAL = b"llavit_lens.words", b"llavit_lens.words.sha256"
-_UNSEALED = b"0" * 64
-_FORMAT = 2
-_PLACES = ("layer", "tile", "row", "col")
-_DAMAGED = "the file was damaged or changed; save the words again"
+FORMAT = SealedFormat(
+    name="Words",
+    key="llavit_lens.words",
+    number=2,
+    types={
+        "kind": (str,),
+        "layers": (list,),
+        "k": (int,),
+        "strings": (dict,),
+        "layout": (dict,),
+        "provenance": (dict,),
+        "tracked": (list, type(None)),
+    },
+    dictionaries=("word.list.element",),
+)
 
 
 def encode(words: Words) -> bytes:
     """See `Words.to_bytes`."""
     check_words(words)
     _check_size(words.ids.size + (words.tracked.ranks.size if words.tracked else 0))
-    about = {
-        "format": _FORMAT,
+    description = {
         "kind": words.kind,
         "layers": words.layers,
         "k": words.k,
@@ -48,224 +58,110 @@ def encode(words: Words) -> bytes:
         "provenance": words.provenance,
         "tracked": words.tracked and [words.tracked.words, words.tracked.ids.tolist()],
     }
-    numbers = _numbers(words)
-    try:
-        text = json.dumps(about, allow_nan=False).encode()
-        if json.loads(text)["provenance"] != words.provenance:
-            raise ValueError("provenance holds a tuple, or a key that is no text")
+    with saving():
         columns: dict[str, pa.Array] = {
-            name: pa.array(place) for name, place in _places(words.layers, words.layout).items()
+            name: pa.array(cells) for name, cells in _cells(words.layers, words.layout).items()
         }
         "".join(words.strings.values()).encode()  # older pyarrow takes half of a surrogate pair
-        tokens = [words.strings[token] for token in words.ids.ravel().tolist()]
-        columns["word"] = pa.FixedSizeListArray.from_arrays(pa.array(tokens, pa.string()), words.k)
-    except (TypeError, ValueError) as error:  # ValueError: half of a surrogate pair
-        raise ConfigurationError(f"these words cannot be saved: {one_line(error)}") from error
-    for name, array in numbers.items():
-        flat = pa.array(array.ravel())
-        columns[name] = (
-            flat if array.ndim == 2 else pa.FixedSizeListArray.from_arrays(flat, array.shape[2])
-        )
-    table = pa.table(columns).replace_schema_metadata({_KEY: text, _SEAL: _UNSEALED})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    return seal(sink.getvalue().to_pybytes())
+        texts = [words.strings[token] for token in words.ids.ravel().tolist()]
+        columns["word"] = pa.FixedSizeListArray.from_arrays(pa.array(texts, pa.string()), words.k)
+        for name, array in _numbers(words).items():
+            flat = pa.array(array.ravel())
+            columns[name] = (
+                flat if array.ndim == 2 else pa.FixedSizeListArray.from_arrays(flat, array.shape[2])
+            )
+        return FORMAT.encode(description, columns)
 
 
 def decode(data: bytes, name: str) -> Words:
     """See `Words.load`; `name` is what messages call the file."""
-    try:
-        if data != seal(data):
-            raise ConfigurationError(f"its contents do not have its checksum: {_DAMAGED}")
-        words = _decoded(_open(data))
-        check_words(words)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{name}: {error}") from error
-    except (OSError, pa.ArrowException, ValueError, IndexError, OverflowError) as error:
-        raise ConfigurationError(f"{name}: {_DAMAGED} ({one_line(error)})") from error
-    return words
+    return FORMAT.decode(data, name, _decoded)
 
 
-def seal(contents: bytes) -> bytes:
-    """The contents of a file with the checksum of all the rest of it in its place.
-
-    Raises:
-        ConfigurationError: there is no place for it.
-    """
-    found = re.match(rb"..([0-9a-f]{64})", contents[contents.rfind(_SEAL) + len(_SEAL) :], re.S)
-    if contents[:4] != b"PAR1":
-        raise ConfigurationError("not a Parquet file")
-    if _SEAL not in contents or found is None:
-        raise ConfigurationError(
-            "not a file that this version's Words.save wrote (an earlier one saved no checksum: "
-            "read the words again)"
-        )
-    before = contents[: contents.rfind(_SEAL) + len(_SEAL) + 2]
-    after = contents[len(before) + len(_UNSEALED) :]
-    digest = hashlib.sha256(before)
-    digest.update(_UNSEALED)
-    digest.update(after)
-    return before + digest.hexdigest().encode() + after
-
-
-def _open(data: bytes) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(
-            pa.BufferReader(data),
-            # a text that stands in many rows is in memory once
-            read_dictionary=["word.list.element"],
-            page_checksum_verification=True,
-        )
-    except KeyError as error:
-        raise ConfigurationError(f"it has no column of words: {_DAMAGED}") from error
-
-
-def _decoded(file: pq.ParquetFile) -> Words:
-    metadata = file.schema_arrow.metadata or {}
-    about = _about(metadata.get(_KEY, b"{}"))
-    layout = _layout(about["layout"])
-    layers, k, tracked = about["layers"], about["k"], about["tracked"]
-    rows = len(layers) * len(layout)
-    followed = len(tracked[0]) if tracked else 0
-    _check_size(rows * (k + followed))
-    _check_columns(file, about["kind"], rows, k, followed)
-
-    parts = [file.read_row_group(number) for number in range(file.num_row_groups)]
+def _decoded(description: dict[str, Any], columns: Columns) -> Words:
+    _check_parts(description)
+    layout, layers = layout_from(description["layout"]), description["layers"]
+    k, tracked = description["k"], description["tracked"]
     shape = len(layers), len(layout)
-
-    def column(name: str, *width: int) -> np.ndarray:
-        chunks = [chunk for part in parts for chunk in part[name].chunks]
-        if width:
-            chunks = [chunk.flatten() for chunk in chunks]
-        array = np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in chunks])
-        if array.size != rows * (width[0] if width else 1):
-            raise ConfigurationError(f"empty cells: {_DAMAGED}")
-        return array.reshape(*shape, *width)
-
-    lens = about["kind"] == "logit_lens"
+    followed = len(tracked[0]) if tracked else 0
+    is_lens = description["kind"] == "logit_lens"
+    _check_size(shape[0] * shape[1] * (k + followed))
+    columns.check(_types(is_lens, k, followed), shape[0] * shape[1])
+    for name, cells in _cells(layers, layout).items():
+        columns.check_copy(name, cells)
     words = Words(
-        kind=about["kind"],
+        kind=description["kind"],
         layers=layers,
-        ids=column("id", k),
-        values=column("value", k),
-        logsumexp=column("logsumexp") if lens else None,
-        entropy=column("entropy") if lens else None,
-        strings={int(token): text for token, text in about["strings"].items()},
+        ids=columns.array("id", *shape, k),
+        values=columns.array("value", *shape, k),
+        logsumexp=columns.array("logsumexp", *shape) if is_lens else None,
+        entropy=columns.array("entropy", *shape) if is_lens else None,
+        strings={int(token): text for token, text in description["strings"].items()},
         layout=layout,
-        provenance=about["provenance"],
-        tracked=None
-        if tracked is None
-        else Tracked(
-            words=tracked[0],
-            ids=np.array(tracked[1], np.int64),
-            values=column("tracked_value", followed)
-            if followed
-            else np.empty((*shape, 0), np.float32),
-            ranks=column("tracked_rank", followed) if followed else np.empty((*shape, 0), np.int64),
-        ),
+        provenance=description["provenance"],
+        tracked=None if tracked is None else _tracked(tracked, columns, shape),
     )
-    for name, place in _places(layers, layout).items():
-        if not np.array_equal(column(name).ravel(), place):
-            raise ConfigurationError(f"its rows are not those of its patches: {_DAMAGED}")
-    _check_texts(words, [chunk.flatten() for part in parts for chunk in part["word"].chunks])
+    _check_words_of_ids(words, columns)
+    check_words(words)
     return words
 
 
-def _about(text: bytes) -> dict[str, Any]:
-    """The JSON of the schema, its parts of the right types."""
-    if len(text) > MAX_TEXT_BYTES:
-        raise ConfigurationError(f"its description is larger than {MAX_TEXT_BYTES} bytes")
-    try:
-        about = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"its description is no JSON: {_DAMAGED}") from error
-    if not isinstance(about, dict) or "format" not in about:
-        raise ConfigurationError("not a file that Words.save wrote")
-    if about["format"] != _FORMAT:
-        raise ConfigurationError("not of the format that this version reads; a newer one may be")
-    types: Mapping[str, tuple[type, ...]] = {
-        "format": (int,),
-        "kind": (str,),
-        "layers": (list,),
-        "k": (int,),
-        "strings": (dict,),
-        "layout": (dict,),
-        "provenance": (dict,),
-        "tracked": (list, type(None)),
-    }
-    fits = {*about} == {*types} and all(type(about[name]) in types[name] for name in types)
-    if fits:
-        layers, tracked, strings = about["layers"], about["tracked"] or [[], []], about["strings"]
-        fits = (
-            about["k"] > 0
-            and len(layers) > 0
-            and [type(part) for part in tracked] == [list, list]
-            and len(tracked[0]) == len(tracked[1])
-            and all(type(number) is int for number in (*layers, *tracked[1]))
-            and all(type(text) is str for text in (*strings.values(), *tracked[0]))
-            and all(token.isdecimal() and str(int(token)) == token for token in strings)
-        )
-    if not fits:
-        raise ConfigurationError(f"its description has wrong parts: {_DAMAGED}")
-    return about
+def _tracked(tracked: list[list[Any]], columns: Columns, shape: tuple[int, int]) -> Tracked:
+    words, ids = tracked
+    full = (*shape, len(words))
+    return Tracked(
+        words=words,
+        ids=np.array(ids, np.int64),
+        values=columns.array("tracked_value", *full) if words else np.empty(full, np.float32),
+        ranks=columns.array("tracked_rank", *full) if words else np.empty(full, np.int64),
+    )
 
 
-def _layout(fields: dict[str, Any]) -> VisualLayout:
-    try:
-        layout = VisualLayout.from_dict(fields)
-        exact = layout.to_dict() == fields
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ConfigurationError(f"its layout has wrong parts: {_DAMAGED}") from error
-    if not exact or not len(layout):
-        raise ConfigurationError(f"its layout has wrong parts: {_DAMAGED}")
-    return layout
+def _check_parts(description: dict[str, Any]) -> None:
+    """Whether lists and tables in a description hold what they should."""
+    layers, strings = description["layers"], description["strings"]
+    tracked = [[], []] if description["tracked"] is None else description["tracked"]
+    check_description(
+        description["k"] > 0
+        and len(layers) > 0
+        and all_of(layers, int)
+        and all_of([*strings.values()], str)
+        and all(token.isdecimal() and str(int(token)) == token for token in strings)
+        and [type(part) for part in tracked] == [list, list]
+        and len(tracked[0]) == len(tracked[1])
+        and all_of(tracked[0], str)
+        and all_of(tracked[1], int)
+    )
 
 
-def _check_columns(file: pq.ParquetFile, kind: str, rows: int, k: int, followed: int) -> None:
-    """Whether columns have the types and lengths of such words, before they are unpacked."""
-    types = {name: pa.int64() for name in _PLACES}
+def _check_words_of_ids(words: Words, columns: Columns) -> None:
+    """Whether the column of texts says what `strings` says of the ids."""
+    tokens = np.array(sorted(words.strings), np.int64)
+    if not np.isin(words.ids, tokens).all():
+        raise ConfigurationError(f"its texts are not those of its ids: {DAMAGED}")
+    texts = [words.strings[token] for token in tokens.tolist()]
+    columns.check_texts("word", texts, np.searchsorted(tokens, words.ids))
+
+
+def _types(is_lens: bool, k: int, followed: int) -> dict[str, pa.DataType]:
+    """The columns of such words, in their order."""
+    types = {name: pa.int64() for name in ("layer", "tile", "row", "col")}
     types["word"] = pa.list_(pa.dictionary(pa.int32(), pa.string()), k)
     types |= {"id": pa.list_(pa.int64(), k), "value": pa.list_(pa.float32(), k)}
-    if kind == "logit_lens":
+    if is_lens:
         types |= {"logsumexp": pa.float32(), "entropy": pa.float32()}
     if followed:
         types["tracked_value"] = pa.list_(pa.float32(), followed)
         types["tracked_rank"] = pa.list_(pa.int64(), followed)
-    schema, metadata = file.schema_arrow, file.metadata
-    if schema.names != [*types] or schema.types != [*types.values()]:
-        raise ConfigurationError(f"its columns are not those of such words: {_DAMAGED}")
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    for number, each in enumerate(types.values()):
-        width = each.list_size if isinstance(each, pa.FixedSizeListType) else 1
-        values = sum(group.column(number).num_values for group in groups)
-        if metadata.num_rows != rows or values != rows * width:
-            raise ConfigurationError(f"it has not one row for each layer and patch: {_DAMAGED}")
+    return types
 
 
-def _check_texts(words: Words, texts: list[pa.DictionaryArray]) -> None:
-    """Whether the column of texts says what `strings` says of the ids."""
-    codes: dict[str, int] = {}
-    tokens = np.array(sorted(words.strings), np.int64)
-    expected = np.array(
-        [codes.setdefault(words.strings[token], len(codes)) for token in tokens.tolist()]
-    )
-    given = [
-        np.array([codes.get(text, -1) for text in chunk.dictionary.to_pylist()], np.int64)[
-            chunk.indices.to_numpy(zero_copy_only=False)
-        ]
-        for chunk in texts
-    ]
-    ids = words.ids.ravel()
-    if not np.isin(ids, tokens).all() or not np.array_equal(
-        np.concatenate(given), expected[np.searchsorted(tokens, ids)]
-    ):
-        raise ConfigurationError(f"its texts are not those of its ids: {_DAMAGED}")
-
-
-def _places(layers: list[int], layout: VisualLayout) -> dict[str, np.ndarray]:
-    """int64 [layers x n] each: of every row the layer, and the cell."""
-    places = {"layer": np.repeat(np.array(layers, np.int64), len(layout))}
-    return places | {name: np.tile(getattr(layout, name), len(layers)) for name in _PLACES[1:]}
+def _cells(layers: list[int], layout: VisualLayout) -> dict[str, np.ndarray]:
+    """int64 [layers x n] each: the layer of every row, and the cell."""
+    cells = {"layer": np.repeat(np.array(layers, np.int64), len(layout))}
+    for name in ("tile", "row", "col"):
+        cells[name] = np.tile(getattr(layout, name), len(layers))
+    return cells
 
 
 def _numbers(words: Words) -> dict[str, np.ndarray]:

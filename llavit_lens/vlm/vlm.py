@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -14,10 +13,9 @@ from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
-from llavit_lens.images.open import ImageSource, open_oriented, pixel_sha256
+from llavit_lens.images.open import ImageSource, open_oriented
 from llavit_lens.inputs import DEFAULT_PROMPT, check_text
 from llavit_lens.rows import VisualAttention
-from llavit_lens.version import __version__
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.decoder import Decoder, decoder_of
@@ -28,6 +26,7 @@ from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
 from llavit_lens.vlm.length import check_characters, check_length
 from llavit_lens.vlm.prompt import Prompt, collate
+from llavit_lens.vlm.provenance import provenance_of
 from llavit_lens.vlm.reading import Reading
 from llavit_lens.vlm.readout import ReadoutCache
 from llavit_lens.vlm.trace import Trace, record_residual_stream, what
@@ -166,18 +165,7 @@ class VLM:
             readout=self._readouts.of(
                 decoder, hidden[-1, -1], logits[0, -1], self.tokenizer, self.device, self.name
             ),
-            provenance={
-                "model": self.name,
-                "revision": self.revision,
-                "n_layers": decoder.n_layers,
-                "prompt": prepared.text,
-                "image_sha256": pixel_sha256(prepared.image),
-                "versions": {
-                    "llavit_lens": __version__,
-                    "torch": str(torch.__version__),
-                    "transformers": version("transformers"),
-                },
-            },
+            provenance=provenance_of(self, prepared),
         )
 
     @torch.no_grad()

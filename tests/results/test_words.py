@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,6 +75,8 @@ def made_words(
             "model": "m",
             "revision": None,
             "n_layers": max(layers),
+            "prompt": "What is in the picture?",
+            "image_sha256": "0123456789ab" + "0" * 52,
             "versions": {"torch": "2"},
         },
         tracked=tracked,
@@ -154,8 +153,25 @@ def test_to_pandas_is_tidy_and_says_what_at_says(grids: tuple[tuple[int, int], .
 
 def test_to_pandas_of_cosines_has_no_empty_columns() -> None:
     table = made_words("input_similarity", layers=(0,)).to_pandas()
-    assert list(table.columns) == ["layer", "tile", "row", "col", "rank", "word", "id", "value"]
+    own = ["layer", "tile", "row", "col", "rank", "word", "id", "value"]
+    assert list(table.columns) == [*own, "image", "model", "prompt"]
     assert not table.isna().any(axis=None)
+
+
+def test_to_pandas_says_where_the_words_come_from() -> None:
+    table = made_words().to_pandas()
+    assert set(table["image"]) == {"0123456789ab"} and set(table["model"]) == {"m"}
+    assert set(table["prompt"]) == {"What is in the picture?"}
+    nothing = replace(made_words(), provenance={}).to_pandas()
+    assert nothing[["image", "model", "prompt"]].isna().all(axis=None)
+
+
+def test_one_line_says_what_they_are() -> None:
+    words = made_words(n_tracked=1)
+    line = "Words(logit_lens of m, 3 layers x 6 visual tokens, k=2"
+    assert repr(words) == f"{line}, 1 tracked words)"
+    assert repr(replace(words, tracked=None)) == f"{line})"
+    assert "\n" not in repr(replace(words, provenance={"model": "a\nb"}))
 
 
 def test_round_trip_of_real_results(trace: Trace, tmp_path: Path) -> None:
@@ -257,13 +273,3 @@ def test_cut_off_file(tmp_path: Path) -> None:
 def test_place_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot write"):
         made_words().save(tmp_path / "no" / "folder" / "w.parquet")
-
-
-def test_plot_hands_over_to_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[Any] = []
-    figures = types.ModuleType("llavit_lens.figures.patch_words")
-    figures.draw_patch_words = lambda *args, **options: calls.append((args, options)) or "figure"  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "llavit_lens.figures.patch_words", figures)
-    words, image = made_words(), tiny_image()
-    assert words.plot(layer=2, image=image, title="t") == "figure"
-    assert calls == [((words, image), {"layer": 2, "title": "t"})]

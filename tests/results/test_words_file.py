@@ -22,8 +22,9 @@ from tiny_vlm import tiny_vlm
 from llavit_lens.errors import ConfigurationError, ImageError
 from llavit_lens.figures import draw_patch_words, draw_selected_patches, draw_word_panels
 from llavit_lens.lens.logit_lens import logit_lens
-from llavit_lens.results import words_file
+from llavit_lens.results.result import MAX_BYTES
 from llavit_lens.results.words import Words
+from llavit_lens.results.words_file import FORMAT
 
 ABOUT, SEAL = b"llavit_lens.words", b"llavit_lens.words.sha256"
 
@@ -92,7 +93,7 @@ def with_table(
     table = change(pq.read_table(pa.BufferReader(contents)))
     file = io.BytesIO()
     pq.write_table(table, file)
-    return words_file.seal(file.getvalue()) if sealed else file.getvalue()
+    return FORMAT.seal(file.getvalue()) if sealed else file.getvalue()
 
 
 def permuted(table: pa.Table, order: Any) -> pa.Table:
@@ -283,7 +284,7 @@ def test_files_without_a_checksum_are_refused(contents: bytes) -> None:
 def test_what_is_no_file_of_words(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "huge").touch()
-    os.truncate(tmp_path / "huge", words_file.MAX_BYTES + 1)
+    os.truncate(tmp_path / "huge", MAX_BYTES + 1)
     for path, fault in {
         "": "no file name",
         tmp_path: "is a folder",
@@ -302,7 +303,7 @@ def test_a_small_file_does_not_fill_memory(words: Words, contents: bytes) -> Non
     def many_rows(table: pa.Table) -> pa.Table:
         return pa.concat_tables([table] * 5000)
 
-    with pytest.raises(ConfigurationError, match="one row for each"):
+    with pytest.raises(ConfigurationError, match="one row for each entry"):
         Words.load(with_table(contents, many_rows))
 
     def long_text(table: pa.Table) -> pa.Table:

@@ -1,0 +1,28 @@
+"""Which figure draws which result: the one table of imports by name, as figures know results.
+
+`figures` stands above `results` and imports it, so a result cannot import its figure by itself.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES = {
+    "AttentionPatterns": "llavit_lens.figures.attention_map:draw_attention",
+    "RestoreMap": "llavit_lens.figures.restore_map:draw_restore_map",
+    "Words": "llavit_lens.figures.patch_words:draw_patch_words",
+}
+"""By the name of the result's class: module, colon, function; the function takes the result
+first."""
+
+
+def draw(result: object, *arguments: Any, **options: Any) -> Figure:
+    """The figure of a result; arguments and options are those of its function in `FIGURES`."""
+    name = next(kind.__name__ for kind in type(result).__mro__ if kind.__name__ in FIGURES)
+    module, function = FIGURES[name].split(":")
+    figure: Figure = getattr(import_module(module), function)(result, *arguments, **options)
+    return figure
