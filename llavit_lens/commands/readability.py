@@ -24,6 +24,7 @@ from llavit_lens.inputs import FIGURES, TABLES, check_out, check_text, is_figure
 from llavit_lens.miniature.benchmark.labelled import demo_pictures
 from llavit_lens.output import print_file, write_files
 from llavit_lens.printing import print_notes, print_remark, progress
+from llavit_lens.results.readability import Readability
 from llavit_lens.vlm.load import load
 
 _PROBE_SCENES = 500_000  # scenes of the probe start here, far from those that are read
@@ -73,25 +74,29 @@ def readability_report(
     for path in out:
         check_out(path, TABLES + FIGURES)
     read, trained, what = _pictures(scenes, seed, coco, images, words, probe, orientation)
-    tables, trained_models = [], {}
+    results: list[Readability] = []
+    trained_models: list[Readability] = []
     for name in models:  # one model is in memory at a time
         vlm = load(name)
         learned = _watched(trained, f"training the probe on {name}")
-        tables.append(readability(vlm, _watched(read, f"reading {name}"), name=name, probe=learned))
-        trained_models[name] = tables[-1]
+        watched = _watched(read, f"reading {name}")
+        results.append(readability(vlm, watched, name=name, probe=learned))
+        trained_models.append(results[-1])
         if floor:
             vlm = untrained(vlm)
-            tables.append(readability(vlm, _watched(read, f"reading {name}, untrained")))
+            results.append(readability(vlm, _watched(read, f"reading {name}, untrained")))
         del vlm
-    what = f"{tables[0].attrs['pictures']} {what}"
-    table = pd.concat(tables, ignore_index=True)
-    write_files({path: draw_readability(table, what) if is_figure(path) else table for path in out})
-    _print_left_out(dict.fromkeys(why for one in tables for why in one.attrs["unreadable"]))
+    what = f"{results[0].n_images} {what}"
+    table = pd.concat([result.table for result in results], ignore_index=True)
+    write_files(
+        {path: draw_readability(*results, what=what) if is_figure(path) else table for path in out}
+    )
+    _print_left_out(dict.fromkeys(why for result in results for why in result.unreadable))
     read.report.update(trained.report)
     for line in read.report.lines:
         print_remark(f"labels: {line}")
-    for name, table_of_model in trained_models.items():
-        _print_left_out_words(name, table_of_model)
+    for result in trained_models:
+        _print_left_out_words(result)
     _print(table, what)
     for path in out:
         print_file(path)
@@ -178,11 +183,11 @@ def _cell(row: pd.Series) -> str:
     return f"{row['value']:.2f} ±{arm:.2f}"
 
 
-def _print_left_out_words(name: str, table: pd.DataFrame) -> None:
+def _print_left_out_words(result: Readability) -> None:
     """Words that count for less than they seem to."""
-    for key, meaning in (
-        ("left_out", "cannot be said by this model and are left out"),
-        ("by_first_piece", "are several tokens and are looked for by their first"),
+    for words, meaning in (
+        (result.left_out, "cannot be said by this model and are left out"),
+        (result.by_first_piece, "are several tokens and are looked for by their first"),
     ):
-        if words := table.attrs[key]:
-            print_notes(f"{name}: {len(words)} words {meaning}: {', '.join(words)}")
+        if words:
+            print_notes(f"{result.name}: {len(words)} words {meaning}: {', '.join(words)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -12,8 +13,9 @@ from llavit_lens.figures.charts import DASHED, DOTTED, Key, name_panel, name_sta
 from llavit_lens.figures.style import MUTED, model_colors
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
+
+    from llavit_lens.results.readability import Readability
 
 _COLUMNS, _ROW = 3, 3.0  # panels beside each other; inches of a row of them
 _FLOOR: dict[str, Any] = {"linestyle": DASHED, "linewidth": 1.1}
@@ -60,14 +62,16 @@ _PANELS = (
 )
 
 
-def draw_readability(table: pd.DataFrame, what: str) -> Figure:
-    """Draw the tables of `evaluation.readability` of one model or several, one below the other.
+def draw_readability(result: Readability, *others: Readability, what: str | None = None) -> Figure:
+    """Draw the readability of one model or several.
 
     Args:
-        table: its columns; an untrained model is drawn as the floor of the one it was made of, the
-            linear probe as the ceiling of names.
-        what: what was read, such as `60 scenes of the miniature world`.
+        result, others: of each model; an untrained model is drawn as the floor of the one it was
+            made of, the linear probe as the ceiling of names.
+        what: what was read, such as `60 scenes of the miniature world`; default: how many images.
     """
+    table = pd.concat([result.table, *(other.table for other in others)], ignore_index=True)
+    what = what or f"{result.n_images} images"
     panels = [panel for panel in _PANELS if table["measure"].eq(panel.measure).any()]
     colors = model_colors(name.removesuffix(UNTRAINED) for name in table["model"])
     rows = -(-len(panels) // _COLUMNS)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FIGURES = {
     "AttentionPatterns": "llavit_lens.figures.attention_map:draw_attention",
+    "Readability": "llavit_lens.figures.readability:draw_readability",
     "RestoreMap": "llavit_lens.figures.restore_map:draw_restore_map",
     "Words": "llavit_lens.figures.patch_words:draw_patch_words",
 }

@@ -75,6 +75,19 @@ class Columns:
             raise ConfigurationError(f"empty cells: {DAMAGED}")
         return values.reshape(shape)
 
+    def values(self, name: str) -> list[Any]:
+        """A column in which cells may be empty: None."""
+        return [value for chunk in self.chunks(name) for value in chunk.to_pylist()]
+
+    def texts(self, name: str) -> list[str]:
+        """A column of `SealedFormat.dictionaries`; equal texts are one object."""
+        return [
+            texts[code]
+            for chunk in self.chunks(name)
+            for texts in [chunk.dictionary.to_pylist()]
+            for code in chunk.indices.to_pylist()
+        ]
+
     def check_copy(self, name: str, values: np.ndarray) -> None:
         """Whether a column of numbers that is there for other readers holds these values.
 
@@ -155,7 +168,14 @@ class SealedFormat:
             return build(self._description(file), Columns(file))
         except ConfigurationError as error:
             raise ConfigurationError(f"{name}: {error}") from error
-        except (OSError, pa.ArrowException, ValueError, IndexError, OverflowError) as error:
+        except (
+            OSError,
+            pa.ArrowException,
+            ValueError,
+            TypeError,
+            IndexError,
+            OverflowError,
+        ) as error:
             raise ConfigurationError(f"{name}: {DAMAGED} ({one_line(error)})") from error
 
     def seal(self, contents: bytes) -> bytes:

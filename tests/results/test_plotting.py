@@ -11,13 +11,17 @@ import pytest
 
 from llavit_lens.results import plotting
 from llavit_lens.results.attention_patterns import AttentionPatterns
+from llavit_lens.results.readability import Readability
 from llavit_lens.results.restore_map import RestoreMap
 from llavit_lens.results.result import Result
 from llavit_lens.results.words import Words
 
 RESULTS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (AttentionPatterns, RestoreMap, Words)
+    kind.__name__: kind for kind in (AttentionPatterns, Readability, RestoreMap, Words)
 }
+
+
+_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def test_the_table_holds_all_results() -> None:
@@ -37,7 +41,7 @@ def test_the_figure_takes_what_plot_passes_on(name: str, monkeypatch: pytest.Mon
     options = {
         parameter.name: object()
         for parameter in inspect.signature(RESULTS[name].plot).parameters.values()
-        if parameter.name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        if parameter.name != "self" and parameter.kind not in _VARIABLE
     }
     result.plot(**options)
     bound = inspect.signature(drawn).bind(*spy.call_args.args, **spy.call_args.kwargs).arguments

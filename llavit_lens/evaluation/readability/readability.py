@@ -11,8 +11,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
-
-import pandas as pd
+from typing import Any
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.labelled.images import LabelledImage, owners_of, readable
@@ -30,6 +29,7 @@ from llavit_lens.inputs import DEFAULT_PROMPT, whole_number
 from llavit_lens.lens.follow import log_probabilities
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.token_kinds import newline_tokens, word_tokens
+from llavit_lens.results.readability import Readability
 from llavit_lens.vlm.vlm import VLM
 
 WINDOW = 16
@@ -44,7 +44,7 @@ def readability(
     prompt: str = DEFAULT_PROMPT,
     ks: Sequence[int] = (1, 3, 5),
     probe: Iterable[LabelledImage] = (),
-) -> pd.DataFrame:
+) -> Readability:
     """How well words name what is where, for each state of the residual stream.
 
     Whose a visual token is, and what is background: `labelled.owners_of`. Which tokens say a word:
@@ -77,10 +77,7 @@ def readability(
         probe: pictures to train the linear probe on, other ones than `pictures`; none: no probe.
 
     Returns:
-        Columns model, measure, layer (0: the projector's output), k, value, low, high (95 %, by
-        drawing pictures again), chance, n (questions). `attrs`: `pictures`, how many were read;
-        `unreadable`, what is wrong with others; `left_out`, words that the model cannot say;
-        `by_first_piece`, words of several tokens.
+        The table (intervals are of drawing pictures again), and what was left out of it.
 
     Raises:
         ConfigurationError: fewer than two pictures that can be read, no visual token on any object,
@@ -114,13 +111,14 @@ def readability(
             "the model can say a word; is anything labelled?"
         )
     reader.probes.add_chance(tallies)
-    table = tally_table(name or vlm.name, tallies, reader.states)
-    vocabulary = reader.vocabulary
-    table.attrs["pictures"] = len(tallies)
-    table.attrs["unreadable"] = list(unreadable)
-    table.attrs["left_out"] = sorted(vocabulary.left_out)
-    table.attrs["by_first_piece"] = sorted(vocabulary.by_first_piece)
-    return table
+    return Readability(
+        table=tally_table(name or vlm.name, tallies, reader.states),
+        n_images=len(tallies),
+        unreadable=list(unreadable),
+        left_out=sorted(reader.vocabulary.left_out),
+        by_first_piece=sorted(reader.vocabulary.by_first_piece),
+        provenance=reader.provenance,
+    )
 
 
 class _Reader:
@@ -130,12 +128,15 @@ class _Reader:
         self.vlm, self.prompt, self.ks, self.probes = vlm, prompt, ks, probes
         self.vocabulary = Vocabulary(vlm.tokenizer)
         self.states = 0
+        self.provenance: dict[str, Any] = {}
 
     def read(self, picture: LabelledImage) -> Reading:
         """Everything but chance that other pictures have to give."""
         with tower_features(self.vlm) as features:
             trace = self.vlm.trace(picture.image, self.prompt)
         words = logit_lens(trace, k=max(self.ks))
+        self.provenance = {**trace.provenance}
+        self.provenance.pop("image_sha256", None)  # of this image alone
         owners = owners_of(trace.layout, picture)
         spoken = [self.vocabulary.spoken(thing) for thing in picture.objects]
         reading = Reading(words.ids, owners, spoken, self.ks)

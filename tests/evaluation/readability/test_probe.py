@@ -14,6 +14,7 @@ from llavit_lens.evaluation.labelled.images import LabelledImage, LabelledObject
 from llavit_lens.evaluation.readability.probe import Probe
 from llavit_lens.evaluation.readability.readability import readability
 from llavit_lens.evaluation.readability.untrained import untrained
+from llavit_lens.vlm.vlm import DEFAULT_PROMPT
 
 
 def drawn(n: int, seed: int, spread: float) -> tuple[torch.Tensor, list[str]]:
@@ -106,7 +107,11 @@ def pictures(count: int, seed: int) -> list[LabelledImage]:
 
 
 def test_probes_read_states_and_tower_on_other_pictures() -> None:
-    table = readability(tiny_vlm("llavit"), pictures(6, 0), probe=pictures(10, 1))
+    result = readability(tiny_vlm("llavit"), pictures(6, 0), probe=pictures(10, 1))
+    assert result.provenance["model"] == result.name == "tiny-llavit"
+    assert DEFAULT_PROMPT in result.provenance["prompt"]
+    assert "image_sha256" not in result.provenance  # of many images
+    table = result.table
     states = table[table["measure"].eq("probe")]
     tower = table[table["measure"].eq("probe_tower")]
     assert states["layer"].tolist() == list(range(LAYERS + 1))
@@ -117,7 +122,7 @@ def test_probes_read_states_and_tower_on_other_pictures() -> None:
 
 
 def test_tiles_have_no_probe_of_the_tower() -> None:
-    table = readability(tiled_vlm("spatial"), pictures(3, 0), probe=pictures(4, 1))
+    table = readability(tiled_vlm("spatial"), pictures(3, 0), probe=pictures(4, 1)).table
     assert "probe" in set(table["measure"]) and "probe_tower" not in set(table["measure"])
 
 

@@ -19,6 +19,7 @@ from llavit_lens.evaluation.labelled.images import LabelledImage, LazyPictures
 from llavit_lens.evaluation.readability.measures import chance_of_average_precision
 from llavit_lens.evaluation.readability.readability import readability
 from llavit_lens.evaluation.readability.spoken import Vocabulary
+from llavit_lens.results.readability import Readability
 
 KS = (1, 2, 3)
 
@@ -39,6 +40,10 @@ def scrambled(pixels: np.ndarray) -> np.ndarray:
 
 
 def measured(write: Write, pictures: Iterable[LabelledImage], **options: Any) -> pd.DataFrame:
+    return result_of(write, pictures, **options).table
+
+
+def result_of(write: Write, pictures: Iterable[LabelledImage], **options: Any) -> Readability:
     """Readability of an oracle, which is no `VLM` but has what is asked of one."""
     vlm: Any = Oracle(write)
     return readability(vlm, pictures, **options)
@@ -251,13 +256,9 @@ def test_words_that_cannot_be_said_are_on_record() -> None:
     pictures = world(3)
     odd = picture(("dog", "red", (0, 0, 2, 2)))
     object.__setattr__(odd.objects[0], "words", frozenset({"dog", "giraffe"}))
-    table = measured(knows, [*pictures, odd], ks=(1,))
-    assert table.attrs == {
-        "pictures": 4,
-        "unreadable": [],
-        "left_out": ["giraffe"],
-        "by_first_piece": [],
-    }
+    result = result_of(knows, [*pictures, odd], ks=(1,))
+    assert result.n_images == 4 and result.unreadable == []
+    assert result.left_out == ["giraffe"] and result.by_first_piece == []
 
 
 def test_words_are_said_in_any_of_three_cases() -> None:
@@ -280,10 +281,10 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_on_record() -> None:
             raise ImageError("one.png: is broken")
         return pictures[number]
 
-    found = measured(knows, LazyPictures(range(4), make), ks=KS)
-    assert found.attrs["pictures"] == 3 and found.attrs["unreadable"] == ["one.png: is broken"]
+    found = result_of(knows, LazyPictures(range(4), make), ks=KS)
+    assert found.n_images == 3 and found.unreadable == ["one.png: is broken"]
     expected = measured(knows, pictures[:1] + pictures[2:], ks=KS)
-    pd.testing.assert_frame_equal(found, expected)
+    pd.testing.assert_frame_equal(found.table, expected)
     with pytest.raises(ConfigurationError, match=r"not 1: .*; left out: one\.png"):
         measured(knows, LazyPictures(range(2), make))
     with pytest.raises(ImageError):  # a generator ends with its first error

@@ -58,7 +58,7 @@ def test_changes_are_of_the_thing_alone() -> None:
 
 def test_the_demo_reads_far_above_chance() -> None:
     vlm = load("demo:baseline")
-    table = readability(vlm, demo_pictures(6, seed=3))
+    table = readability(vlm, demo_pictures(6, seed=3)).table
     read, true = [], []  # by the words' texts, as `demo score` counts
     for number in range(6):
         scene = sample_scene(held_out_seed(3, number))
