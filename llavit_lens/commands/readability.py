@@ -15,13 +15,13 @@ from rich.table import Table
 from llavit_lens.disk import read_json, shown
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.labelled.coco import coco_images, with_color_changes
-from llavit_lens.evaluation.labelled.images import LabelledImage, LazyPictures
+from llavit_lens.evaluation.labelled.images import LabelledImage, LazyImages
 from llavit_lens.evaluation.readability.readability import readability
 from llavit_lens.evaluation.readability.untrained import untrained
 from llavit_lens.figures.readability import draw_readability
 from llavit_lens.images.orientation import Orientation
 from llavit_lens.inputs import FIGURES, TABLES, check_out, check_text, is_figure
-from llavit_lens.miniature.benchmark.labelled import demo_pictures
+from llavit_lens.miniature.benchmark.labelled import demo_images
 from llavit_lens.output import print_file, write_files
 from llavit_lens.printing import print_notes, print_remark, progress
 from llavit_lens.results.readability import Readability
@@ -118,15 +118,15 @@ def _pictures(
     words: Path | None,
     probe: int,
     orientation: Orientation | None,
-) -> tuple[LazyPictures, LazyPictures, str]:
+) -> tuple[LazyImages, LazyImages, str]:
     """Images to read, images to train the probe on, and what they are."""
     if coco is None:
         if images is not None or words is not None or orientation is not None:
             raise ConfigurationError(
                 "--images, --words and --orientation belong to --coco annotations.json"
             )
-        others = demo_pictures(probe, seed, _PROBE_SCENES, changes=False)
-        return demo_pictures(scenes, seed), others, "scenes of the miniature world"
+        others = demo_images(probe, seed, _PROBE_SCENES, changes=False)
+        return demo_images(scenes, seed), others, "scenes of the miniature world"
     if images is None:
         raise ConfigurationError("--coco needs --images, the folder of its pictures")
     more = None if words is None else _words(words)
@@ -149,7 +149,7 @@ def _words(path: Path) -> dict[str, list[str]]:
     return content
 
 
-def _watched(pictures: LazyPictures, doing: str) -> Iterable[LabelledImage]:
+def _watched(pictures: LazyImages, doing: str) -> Iterable[LabelledImage]:
     if not len(pictures):
         return ()
     steps = progress(range(len(pictures)), doing)

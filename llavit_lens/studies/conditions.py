@@ -11,7 +11,12 @@ import numpy as np
 import pandas as pd
 
 from llavit_lens.evaluation.bootstrap import Bootstrap
-from llavit_lens.miniature.benchmark.evaluate import Exam, Result, examine, of_category
+from llavit_lens.miniature.benchmark.evaluate import (
+    BenchmarkScene,
+    SceneCounts,
+    evaluate,
+    of_category,
+)
 from llavit_lens.vlm.vlm import VLM
 
 AS_TRAINED = "as trained"
@@ -36,14 +41,16 @@ class Condition:
 TRAINED = Condition(AS_TRAINED, None, None, lambda vlm: nullcontext())
 
 
-def evaluate_under(condition: Condition, vlm: VLM, exams: Sequence[Exam]) -> list[Result]:
+def evaluate_under(
+    condition: Condition, vlm: VLM, scenes: Sequence[BenchmarkScene]
+) -> list[SceneCounts]:
     """What a model reads and answers under a condition."""
     with condition.apply(vlm):
-        return [examine(vlm, exam) for exam in exams]
+        return [evaluate(vlm, scene) for scene in scenes]
 
 
 def condition_table(
-    model: str, results: Sequence[tuple[Condition, list[Result]]], bootstrap: Bootstrap
+    model: str, results: Sequence[tuple[Condition, list[SceneCounts]]], bootstrap: Bootstrap
 ) -> pd.DataFrame:
     """One row for each condition and measure; the first condition is `TRAINED`.
 
@@ -80,7 +87,7 @@ def condition_table(
 _Measure = tuple[str, str | None, int | None]
 
 
-def _counts(results: list[Result]) -> dict[_Measure, tuple[np.ndarray, np.ndarray]]:
+def _counts(results: list[SceneCounts]) -> dict[_Measure, tuple[np.ndarray, np.ndarray]]:
     """(right, asked) of each image, by measure, category and state."""
     counts: dict[_Measure, tuple[np.ndarray, np.ndarray]] = {}
     for category in sorted({name for result in results for name, _ in result.asked}):

@@ -25,7 +25,7 @@ from tiny import tiny_image, tiny_llavit, tiny_processor
 
 import llavit_lens as ll
 from llavit_lens import cli
-from llavit_lens.evaluation.labelled.images import LazyPictures
+from llavit_lens.evaluation.labelled.images import LazyImages
 from llavit_lens.images.open import open_image
 from llavit_lens.studies.tables.run_result import RunResult, load_result
 
@@ -146,7 +146,7 @@ def _corners(box: list[float]) -> list[float]:
     return [x, y, x + width, y, x + width, y + height, x, y + height]
 
 
-def _objects(pictures: LazyPictures) -> set[tuple[bytes, str, bytes]]:
+def _objects(pictures: LazyImages) -> set[tuple[bytes, str, bytes]]:
     """Image, name and mask of every object that can be read."""
     objects = set()
     for number in range(len(pictures)):

@@ -30,7 +30,7 @@ from llavit_lens.evaluation.labelled.coco_file import (
     read_coco,
 )
 from llavit_lens.evaluation.labelled.coco_masks import box_of, shape_of
-from llavit_lens.evaluation.labelled.images import LabelledImage, LabelledObject, LazyPictures
+from llavit_lens.evaluation.labelled.images import LabelledImage, LabelledObject, LazyImages
 from llavit_lens.evaluation.labelled.recolour import recolouring
 from llavit_lens.evaluation.labelled.report import LabelReport
 from llavit_lens.images.open import open_oriented
@@ -51,7 +51,7 @@ def coco_images(
     seed: int = 0,
     changes: bool = True,
     orientation: Orientation | None = None,
-) -> LazyPictures:
+) -> LazyImages:
     """The images of which an object is labelled, shuffled; each is read when its turn comes.
 
     Args:
@@ -96,18 +96,18 @@ def coco_images(
         reasons = "".join(f"; {line}" for line in report.lines)
         raise ConfigurationError(f"{shown(path)}: labels no object in any image{reasons}")
     random.Random(seed).shuffle(records)
-    pictures = LazyPictures(records, lambda entry: _picture(entry, source, report), report)
+    pictures = LazyImages(records, lambda entry: _picture(entry, source, report), report)
     return with_color_changes(pictures) if changes else pictures
 
 
-def with_color_changes(pictures: LazyPictures) -> LazyPictures:
+def with_color_changes(pictures: LazyImages) -> LazyImages:
     """The same images and report; images also recoloured where the color of an object is known."""
 
     def make(image: LabelledImage) -> LabelledImage:
         change = recolouring(image)
         return image if change is None else replace(image, changes=(change,))
 
-    return LazyPictures(pictures, make, pictures.report)
+    return LazyImages(pictures, make, pictures.report)
 
 
 def _checked_words(words: Any) -> dict[str, Collection[str]]:

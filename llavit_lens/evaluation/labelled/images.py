@@ -1,7 +1,7 @@
-"""Pictures with labels: which thing is where, and which visual tokens show it.
+"""Images with labels: which object is where.
 
 This is all that the readability measures know of a data set: the demo world and COCO-style files
-are made into it, and anything else can be.
+are made into it, and anything else can be. Which visual tokens show an object: see `patch_labels`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from PIL import Image
 
 from llavit_lens.errors import ConfigurationError, ImageError
 from llavit_lens.evaluation.labelled.report import LabelReport
-from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import open_image, open_oriented
 from llavit_lens.images.orientation import (
     Orientation,
@@ -24,24 +23,15 @@ from llavit_lens.images.orientation import (
     labels_orientation,
     upright_mask,
 )
-from llavit_lens.images.regions import Mask
-
-OBJECT_COVER = 0.25
-"""A visual token belongs to the object that covers the most of its box, and at least this share."""
-
-BACKGROUND, MIXED = -1, -2
-"""Owners of visual tokens that are no object's."""
-
-_ROUNDING = 1e-9  # a smaller share of a box is rounding of its edges
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledObject:
-    """One thing in a picture.
+    """One object in an image.
 
     Attributes:
-        mask: bool [height, width] of the original picture.
-        name: what it is called; None for a thing that has no name of its own.
+        mask: bool [height, width] of the original image.
+        name: what it is called; None for an object without a name of its own.
         words: every word that is true of it; the name and the attributes are added.
         attributes: words of named kinds, such as {"color": "red"}.
     """
@@ -53,18 +43,18 @@ class LabelledObject:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mask", np.asarray(self.mask))
-        own = {*self.attributes.values(), *([self.name] if self.name is not None else [])}
-        object.__setattr__(self, "words", frozenset(self.words) | own)
+        more = {*self.attributes.values(), *([self.name] if self.name is not None else [])}
+        object.__setattr__(self, "words", frozenset(self.words) | more)
 
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """The same picture with one thing changed, and the word that should change with it.
+    """The same image with one object changed, and the word that should change with it.
 
     Attributes:
         kind: `recolour` or `replace`, or another name for the measures of such changes.
-        image: the changed picture, as large as the original.
-        mask: bool [height, width], pixels that show the thing before and after.
+        image: the changed image, as large as the original.
+        mask: bool [height, width], pixels that show the object before and after.
         old, new: what is true at these pixels before and after.
     """
 
@@ -80,11 +70,11 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class LabelledImage:
-    """A picture and what is known of it.
+    """An image, and where its objects are.
 
     Attributes:
-        image: the picture, upright and RGB. It may be given as `open_image` takes it, so a Pillow
-            image as `Image.open` gave it is turned by its EXIF orientation.
+        image: upright and RGB. It may be given as `open_image` takes it, so a Pillow image as
+            `Image.open` gave it is turned by its EXIF orientation.
         objects: what is in it; what no object covers is background.
         unknown: bool [height, width], pixels that are neither object nor background; or None.
         changes: counterfactuals of it.
@@ -96,7 +86,7 @@ class LabelledImage:
 
     Raises:
         ImageError: an image that cannot be read.
-        ConfigurationError: a mask that is not as large as the picture.
+        ConfigurationError: a mask that is not as large as the image.
     """
 
     image: Image.Image
@@ -109,7 +99,7 @@ class LabelledImage:
         check_orientation(orientation)
         image, tag = open_oriented(self.image)
         object.__setattr__(self, "image", image)
-        changes = tuple(replace(own, image=open_image(own.image)) for own in self.changes)
+        changes = tuple(replace(change, image=open_image(change.image)) for change in self.changes)
         object.__setattr__(self, "changes", changes)
         if self.unknown is not None:
             object.__setattr__(self, "unknown", np.asarray(self.unknown))
@@ -126,8 +116,8 @@ class LabelledImage:
         return masks if self.unknown is None else [*masks, self.unknown]
 
     def _turn_masks(self, tag: int) -> None:
-        objects = (replace(own, mask=upright_mask(own.mask, tag)) for own in self.objects)
-        changes = (replace(own, mask=upright_mask(own.mask, tag)) for own in self.changes)
+        objects = (replace(thing, mask=upright_mask(thing.mask, tag)) for thing in self.objects)
+        changes = (replace(change, mask=upright_mask(change.mask, tag)) for change in self.changes)
         object.__setattr__(self, "objects", tuple(objects))
         object.__setattr__(self, "changes", tuple(changes))
         if self.unknown is not None:
@@ -138,91 +128,44 @@ class LabelledImage:
         for mask in self._masks():
             if mask.shape != (height, width) or mask.dtype != np.bool_:
                 raise ConfigurationError(
-                    f"a mask is {mask.dtype} {list(mask.shape)}, but the picture has {height} x "
+                    f"a mask is {mask.dtype} {list(mask.shape)}, but the image has {height} x "
                     f"{width} pixels (height x width); masks are bool, one value for each pixel"
                 )
         for change in self.changes:
             if change.image.size != self.image.size:
                 raise ConfigurationError(
-                    f"a changed picture is {change.image.size}, the picture {self.image.size} "
+                    f"a changed image is {change.image.size}, the image {self.image.size} "
                     "(width, height); they have to be of one size"
                 )
 
 
-def covered(layout: VisualLayout, mask: np.ndarray) -> np.ndarray:
-    """float64 [n], the share of each visual token's box that a mask covers; 0 in padding.
-
-    Args:
-        mask: bool [height, width] of the original picture.
-    """
-    left, top, right, bottom = layout.boxes.T
-    whole = (right - left) * (bottom - top)
-    area = Mask(mask, orientation="upright").area(layout)
-    share = np.divide(area, whole, out=np.zeros_like(area), where=layout.on_image)
-    return np.where(share < _ROUNDING, 0.0, share)
-
-
-@dataclass(frozen=True, eq=False)
-class Owners:
-    """Whose the n visual tokens of a picture are.
-
-    Attributes:
-        owner: int64 [n], index of an object, BACKGROUND or MIXED.
-        share: float64 [objects, n], how much of each token's box an object covers.
-    """
-
-    owner: np.ndarray
-    share: np.ndarray
-
-
-def owners_of(layout: VisualLayout, picture: LabelledImage) -> Owners:
-    """A token is the object's that covers the most of it, if that is OBJECT_COVER of it or more.
-
-    It is background where nothing that is labelled touches it, and MIXED in all other places: edges
-    of objects, pixels of which nothing is known, padding. Holds for any grid and any tiles, as it
-    goes by the boxes of the layout alone.
-    """
-    share = np.zeros((len(picture.objects), len(layout)))
-    for i, thing in enumerate(picture.objects):
-        share[i] = covered(layout, thing.mask)
-    touched = share.sum(0)
-    if picture.unknown is not None:
-        touched += covered(layout, picture.unknown)
-    owner = np.where(layout.on_image & (touched == 0), BACKGROUND, MIXED)
-    if len(share):
-        enough = share.max(0) >= OBJECT_COVER - _ROUNDING
-        owner = np.where(enough, share.argmax(0), owner)
-    return Owners(owner.astype(np.int64), share)
-
-
 def readable(
-    pictures: Iterable[LabelledImage], unreadable: dict[str, None]
+    images: Iterable[LabelledImage], unreadable: dict[str, None]
 ) -> Iterator[LabelledImage]:
-    """The pictures that can be read; what is wrong with the others is added to `unreadable`.
+    """The images that can be read; what is wrong with the others is added to `unreadable`.
 
     Raises:
-        ImageError: a generator's, which cannot go on after it.
+        ImageError: from a generator, which cannot go on after an error.
     """
-    left = iter(pictures)
+    remaining = iter(images)
     while True:
         try:
-            picture = next(left)
+            image = next(remaining)
         except StopIteration:
             return
         except ImageError as error:
-            if isgenerator(left):
+            if isgenerator(remaining):
                 raise
             unreadable[str(error)] = None
         else:
-            yield picture
+            yield image
 
 
-class LazyPictures(Sequence[LabelledImage]):
-    """Pictures that are made when they are asked for, one at a time; a slice makes none.
+class LazyImages(Sequence[LabelledImage]):
+    """Labelled images that are made when they are needed, one at a time; a slice makes none.
 
     Attributes:
-        report: what was left out of their labels; it grows while pictures are made. Slices share
-            it.
+        report: what was left out of their labels; it grows while images are made. Slices share it.
     """
 
     def __init__(
@@ -240,10 +183,10 @@ class LazyPictures(Sequence[LabelledImage]):
     @overload
     def __getitem__(self, index: int) -> LabelledImage: ...
     @overload
-    def __getitem__(self, index: slice) -> LazyPictures: ...
-    def __getitem__(self, index: int | slice) -> LabelledImage | LazyPictures:
+    def __getitem__(self, index: slice) -> LazyImages: ...
+    def __getitem__(self, index: int | slice) -> LabelledImage | LazyImages:
         if isinstance(index, slice):
-            return LazyPictures(self._records[index], self._make, self.report)
+            return LazyImages(self._records[index], self._make, self.report)
         return self._make(self._records[index])
 
     def __iter__(self) -> Iterator[LabelledImage]:

@@ -5,7 +5,8 @@ Shape letters: S states of the residual stream, N visual tokens of a picture, K 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +14,17 @@ import numpy as np
 def said_within(top_SNK: np.ndarray, ids: Collection[int]) -> np.ndarray:
     """bool [S, N, K]: one of the tokens `ids` is among the first 1, 2, …, K words."""
     return np.logical_or.accumulate(np.isin(top_SNK, list(ids)), axis=2)
+
+
+def said_of_each(top_SNK: np.ndarray, ids_N: Sequence[frozenset[int]]) -> np.ndarray:
+    """bool [S, N, K]: as `said_within`, with other tokens for each visual token."""
+    said_SNK = np.zeros(top_SNK.shape, bool)
+    visual: dict[frozenset[int], list[int]] = defaultdict(list)
+    for i, ids in enumerate(ids_N):
+        visual[ids].append(i)
+    for ids, where in visual.items():
+        said_SNK[:, where] = said_within(top_SNK[:, where], ids)
+    return said_SNK
 
 
 def average_precision(scores_SN: np.ndarray, positive_N: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From counts of pictures to a tidy table with confidence intervals."""
+"""From the counts of images to a tidy table with confidence intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from llavit_lens.evaluation.bootstrap import Bootstrap, Estimate
-from llavit_lens.evaluation.readability.counts import Key, Tally
+from llavit_lens.evaluation.readability.tally import Key, Tally
 
 LIFTED = ("hit", "name")
 """Measures whose lift over chance is a measure, too."""
@@ -18,33 +18,33 @@ def tally_table(model: str, tallies: Sequence[Tally], states: int, seed: int = 0
     """One row for each measure, k and layer; see `readability` for the columns.
 
     Args:
-        tallies: one of each picture.
+        tallies: one of each image.
         states: of the residual stream; what is counted for another number of states has no layer.
     """
     bootstrap = Bootstrap(len(tallies), seed)
     rows = []
     for measure, k in _keys(tallies):
         asked = np.array([tally.asked.get((measure, k), 0) for tally in tallies])
-        drawn = np.array([tally.drawn.get((measure, k), 0) for tally in tallies])
+        chance_asked = np.array([tally.chance_asked.get((measure, k), 0) for tally in tallies])
         if not asked.any():
             continue
         right_PS = _stack([tally.right.get((measure, k)) for tally in tallies])
-        lucky_PS = _stack([tally.lucky.get((measure, k)) for tally in tallies])
+        chance_PS = _stack([tally.chance.get((measure, k)) for tally in tallies])
         for state, right in enumerate(right_PS.T):
-            lucky = lucky_PS[:, state] if lucky_PS.size else np.zeros(len(tallies))
-            chance = float(lucky.sum() / drawn.sum()) if drawn.any() else np.nan
-            known = {"layer": state if len(right_PS.T) == states else None, "k": k}
-            counted = {"n": int(asked.sum())}
-            found = bootstrap.share(right, asked)
-            rows.append({"measure": measure, **known, **_numbers(found, chance), **counted})
-            if measure in LIFTED and drawn.any():
-                lift = bootstrap.ratio((right, asked), (lucky, drawn))
-                rows.append({"measure": f"{measure}_lift", **known, **_numbers(lift, 1), **counted})
+            by_chance = chance_PS[:, state] if chance_PS.size else np.zeros(len(tallies))
+            chance = float(by_chance.sum() / chance_asked.sum()) if chance_asked.any() else np.nan
+            which = {"layer": state if len(right_PS.T) == states else None, "k": k}
+            n = {"n": int(asked.sum())}
+            share = bootstrap.share(right, asked)
+            rows.append({"measure": measure, **which, **_numbers(share, chance), **n})
+            if measure in LIFTED and chance_asked.any():
+                lift = bootstrap.ratio((right, asked), (by_chance, chance_asked))
+                rows.append({"measure": f"{measure}_lift", **which, **_numbers(lift, 1), **n})
     table = pd.DataFrame(rows).astype({"layer": "Int64", "k": "Int64"})
     table.insert(0, "model", model)
     order = {name: i for i, name in enumerate(dict.fromkeys(table["measure"]))}
-    places = table.assign(place=table["measure"].map(order))
-    return table.loc[places.sort_values(["place", "k", "layer"], kind="stable").index].reset_index(
+    ranks = table.assign(rank=table["measure"].map(order))
+    return table.loc[ranks.sort_values(["rank", "k", "layer"], kind="stable").index].reset_index(
         drop=True
     )
 
@@ -54,10 +54,10 @@ def _keys(tallies: Sequence[Tally]) -> Iterator[Key]:
 
 
 def _stack(counts: Sequence[np.ndarray | None]) -> np.ndarray:
-    """[pictures, states], 0 where a picture was not asked; empty where none was."""
-    states = next((len(own) for own in counts if own is not None), 0)
-    return np.stack([np.zeros(states) if own is None else own for own in counts])
+    """[images, states], 0 for an image without questions; empty if no image has any."""
+    states = next((len(of_image) for of_image in counts if of_image is not None), 0)
+    return np.stack([np.zeros(states) if of_image is None else of_image for of_image in counts])
 
 
-def _numbers(found: Estimate, chance: float) -> dict[str, float]:
-    return {**found._asdict(), "chance": chance}
+def _numbers(estimate: Estimate, chance: float) -> dict[str, float]:
+    return {**estimate._asdict(), "chance": chance}

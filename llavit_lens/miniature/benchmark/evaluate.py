@@ -1,7 +1,7 @@
 """What a model reads and answers on scenes of the demo world, scene by scene.
 
-Any model can be asked, whatever its grid: the truth of a visual token is that of the scene's patch
-under its center.
+Any model can be evaluated, whatever its grid: which visual tokens show an object, and which tokens
+say a word, are the rules of `llavit_lens.evaluation`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from llavit_lens.images.layout import VisualLayout
+from llavit_lens.evaluation.labelled.images import LabelledImage
+from llavit_lens.evaluation.labelled.patch_labels import patch_labels
+from llavit_lens.evaluation.readability.measures import said_of_each
+from llavit_lens.evaluation.readability.word_tokens import WordTokens
 from llavit_lens.lens.logit_lens import logit_lens
+from llavit_lens.miniature.benchmark.labelled import with_labels
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.questions import Question, questions
 from llavit_lens.miniature.world.render import render
-from llavit_lens.miniature.world.scenes import PATCH, Scene, Truth, patch_owners, sample_scene
+from llavit_lens.miniature.world.scenes import Scene, Truth, patch_owners, sample_scene
 from llavit_lens.vlm.vlm import VLM
 
 K = 3
@@ -27,37 +31,42 @@ QUESTIONS_PER_CATEGORY = 4
 _ANSWER_TOKENS = 5  # an answer is one word
 
 
-class Exam(NamedTuple):
-    """A drawn scene, its truth, and what is asked about it."""
+class BenchmarkScene(NamedTuple):
+    """A held-out scene: drawn and labelled, the truth of its patches, and questions about it."""
 
-    picture: Image.Image
+    labelled: LabelledImage
     truth: Truth
-    asked: list[Question]
+    questions: list[Question]
+
+    @property
+    def image(self) -> Image.Image:
+        return self.labelled.image
 
 
-def exams(scenes: int, seed: int) -> list[Exam]:
+def benchmark_scenes(scenes: int, seed: int) -> list[BenchmarkScene]:
     """Held-out scenes, the same for every model."""
-    return [exam_on(sample_scene(held_out_seed(seed, number))) for number in range(scenes)]
+    return [benchmark_scene(sample_scene(held_out_seed(seed, i))) for i in range(scenes)]
 
 
-def exam_on(scene: Scene) -> Exam:
-    """A scene drawn, with what is asked about it."""
-    picture, labels = render(scene)
-    return Exam(picture, Truth(scene, patch_owners(labels)), asked_of(scene))
+def benchmark_scene(scene: Scene) -> BenchmarkScene:
+    """A scene drawn, with the questions about it."""
+    image, labels = render(scene)
+    truth = Truth(scene, patch_owners(labels))
+    return BenchmarkScene(with_labels(scene, image, labels), truth, benchmark_questions(scene))
 
 
-def asked_of(scene: Scene) -> list[Question]:
-    """The questions of a held-out scene: a few of each category, the same for every model."""
-    count, asked = Counter[str](), []
+def benchmark_questions(scene: Scene) -> list[Question]:
+    """The questions about a held-out scene: a few of each category, the same for every model."""
+    count, kept = Counter[str](), []
     for question in questions(scene, random.Random(f"score {scene.seed}"), exam=True):
         count[question.category] += 1
         if count[question.category] <= QUESTIONS_PER_CATEGORY:
-            asked.append(question)
-    return asked
+            kept.append(question)
+    return kept
 
 
 @dataclass(frozen=True)
-class Result:
+class SceneCounts:
     """Counts of one scene.
 
     Attributes:
@@ -76,40 +85,28 @@ class Result:
 
 def of_category(counts: Counter[tuple[str, str]], category: str) -> int:
     """Sum of the counts of a category of questions, over its kinds."""
-    return sum(n for (own, _), n in counts.items() if own == category)
+    return sum(n for (name, _), n in counts.items() if name == category)
 
 
-def examine(vlm: VLM, exam: Exam) -> Result:
+def evaluate(vlm: VLM, scene: BenchmarkScene) -> SceneCounts:
     """Read all states and ask all questions, under whatever intervention is active."""
-    trace = vlm.trace(exam.picture)
-    words = logit_lens(trace, k=K)
-    true = [_true_words(exam.truth, trace.layout, i) for i in range(len(trace.layout))]
-    things = [i for i, known in enumerate(true) if known]
-    read = np.zeros(len(words.layers), dtype=np.int64)
-    for state in range(len(words.layers)):
-        for i in things:
-            tops = (words.strings[token].strip() for token in words.ids[state, i].tolist())
-            read[state] += any(word in true[i] for word in tops)
+    trace = vlm.trace(scene.image)
+    label = patch_labels(trace.layout, scene.labelled).label
+    things = np.flatnonzero(label >= 0)
+    tokens, objects = WordTokens(vlm.tokenizer), scene.labelled.objects
+    true = [tokens.any_of(objects[i].words) for i in label[things]]
+    said_SNK = said_of_each(logit_lens(trace, k=K).ids[:, things], true)
     right, asked = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for question, answer in zip(exam.asked, answers(vlm, exam), strict=True):
+    for question, answer in zip(scene.questions, answers(vlm, scene), strict=True):
         template = (question.category, question.kind)
         asked[template] += 1
         right[template] += answer == question.answer
-    return Result(right, asked, read, len(things))
+    return SceneCounts(right, asked, said_SNK[:, :, -1].sum(1), len(things))
 
 
-def _true_words(truth: Truth, layout: VisualLayout, i: int) -> frozenset[str]:
-    """Of visual token `i`, if it lies on an object or a sign."""
-    left, top, right, bottom = layout.boxes[i]
-    row, col = int((top + bottom) / 2 // PATCH), int((left + right) / 2 // PATCH)
-    last = len(truth.owner) - 1
-    thing = truth.thing(min(row, last), min(col, last))
-    return frozenset() if thing is None else thing.words
-
-
-def answers(vlm: VLM, exam: Exam) -> list[str]:
+def answers(vlm: VLM, scene: BenchmarkScene) -> list[str]:
     """The first word of the model's answer to each question, without case and punctuation."""
-    prompts = [vlm.prepare(exam.picture, question.question) for question in exam.asked]
+    prompts = [vlm.prepare(scene.image, question.question) for question in scene.questions]
     return [first_word(text) for text in vlm.generate_batch(prompts, _ANSWER_TOKENS)]
 
 

@@ -1,4 +1,4 @@
-"""Held-out scenes of the demo world as labelled pictures, for the readability measures."""
+"""Held-out scenes of the demo world as labelled images, for the readability measures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import random
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from llavit_lens.evaluation.labelled.images import (
     Change,
     LabelledImage,
     LabelledObject,
-    LazyPictures,
+    LazyImages,
 )
 from llavit_lens.evaluation.labelled.recolour import recolouring
 from llavit_lens.miniature.world.concepts import CONCEPTS
@@ -20,18 +21,18 @@ from llavit_lens.miniature.world.render import emoji_font_path, render
 from llavit_lens.miniature.world.scenes import Scene, sample_scene
 
 
-def demo_pictures(scenes: int, seed: int = 0, first: int = 0, changes: bool = True) -> LazyPictures:
+def demo_images(scenes: int, seed: int = 0, first: int = 0, changes: bool = True) -> LazyImages:
     """Scenes `first`, `first` + 1, … of a held-out set; no demo model was trained on any of them.
 
     An object has its name, and color, category and trait as attributes; a sign has words but no
-    name of its own. With `changes`, each picture has its counterfactuals (see `labelled_scene`).
+    name of its own. With `changes`, each image has its counterfactuals (see `labelled_scene`).
 
     Raises:
         ConfigurationError: the emoji font is missing.
     """
     emoji_font_path()  # one clear error before any work starts
     seeds = [held_out_seed(seed, first + i) for i in range(scenes)]
-    return LazyPictures(seeds, lambda own: labelled_scene(sample_scene(own), changes))
+    return LazyImages(seeds, lambda seed: labelled_scene(sample_scene(seed), changes))
 
 
 def labelled_scene(scene: Scene, changes: bool = True) -> LabelledImage:
@@ -41,6 +42,15 @@ def labelled_scene(scene: Scene, changes: bool = True) -> LabelledImage:
     hue, where a scene has one that is mostly of the hue its color word says.
     """
     image, labels = render(scene)
+    labelled = with_labels(scene, image, labels)
+    if not changes:
+        return labelled
+    made = _replacing(scene, labels), recolouring(labelled)
+    return replace(labelled, changes=tuple(change for change in made if change is not None))
+
+
+def with_labels(scene: Scene, image: Image.Image, labels: np.ndarray) -> LabelledImage:
+    """The objects of a scene that was drawn; `labels` is the number of the thing of each pixel."""
     objects = []
     for i, thing in enumerate(scene.things):
         mask = labels == i
@@ -54,11 +64,7 @@ def labelled_scene(scene: Scene, changes: bool = True) -> LabelledImage:
                 "trait": concept.trait,
             }
             objects.append(LabelledObject(mask, thing.name, thing.words, attributes))
-    picture = LabelledImage(image, tuple(objects))
-    if not changes:
-        return picture
-    made = _replacing(scene, labels), recolouring(picture)
-    return replace(picture, changes=tuple(change for change in made if change is not None))
+    return LabelledImage(image, tuple(objects))
 
 
 def _replacing(scene: Scene, labels: np.ndarray) -> Change | None:

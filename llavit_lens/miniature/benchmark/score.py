@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -13,10 +14,11 @@ from rich.markup import escape
 from rich.progress import track
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation.readability.readability import hit_rate, truth_of_other_pictures
+from llavit_lens.evaluation.readability.measures import said_of_each
+from llavit_lens.evaluation.readability.word_tokens import WordTokens
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
-from llavit_lens.miniature.benchmark.evaluate import answers, exam_on
+from llavit_lens.miniature.benchmark.evaluate import answers, benchmark_scene
 from llavit_lens.miniature.benchmark.guess import is_guessed
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.questions import CATEGORIES_OF_QUESTIONS
@@ -26,6 +28,8 @@ from llavit_lens.vlm.vlm import VLM
 
 K = 3
 LAYER_CHOICE_SCENES = 100
+
+Fact = TypeVar("Fact")
 
 
 def score_model(
@@ -63,89 +67,118 @@ def score_model(
 
 @dataclass
 class _Patches:
-    """Words read off patches, grouped by what the patches show. Rows run over patches of scenes."""
+    """Words read off patches, grouped by what the patches show.
 
+    Shape letters: S states, N patches of all scenes, K words.
+    """
+
+    tokens: WordTokens
     scene: list[int] = field(default_factory=list)
     truth: list[Truth] = field(default_factory=list)
     cell: list[tuple[int, int]] = field(default_factory=list)
-    read: list[list[list[str]]] = field(default_factory=list)  # [patch][layer][k]
+    top: list[np.ndarray] = field(default_factory=list)
+    is_newline: list[np.ndarray] = field(default_factory=list)
 
     def add(self, number: int, truth: Truth, words: Words) -> None:
-        strings = words.strings
-        for patch, (row, col) in enumerate(zip(words.layout.row, words.layout.col, strict=True)):
-            self.scene.append(number)
-            self.truth.append(truth)
-            self.cell.append((int(row), int(col)))
-            ids = words.ids[:, patch].tolist()
-            self.read.append([[_bare(strings[i]) for i in layer] for layer in ids])
+        cells = list(zip(words.layout.row.tolist(), words.layout.col.tolist(), strict=True))
+        self.scene += [number] * len(cells)
+        self.truth += [truth] * len(cells)
+        self.cell += cells
+        self.top.append(words.ids)
+        newlines = [token for token, text in words.strings.items() if text == "\n"]
+        self.is_newline.append(np.isin(words.ids[:, :, 0], newlines))
 
-    def score(self, layer: int) -> dict[str, float | None]:
-        """All rates of one layer (index into the lens' layers)."""
-        things = [t.thing(*cell) for t, cell in zip(self.truth, self.cell, strict=True)]
-        grounds = [t.background(*cell) for t, cell in zip(self.truth, self.cell, strict=True)]
-        read = [words[layer] for words in self.read]
-        on_thing = {i: thing for i, thing in enumerate(things) if thing is not None}
-        on_object = {i: thing for i, thing in on_thing.items() if thing.kind == "object"}
-        on_sign = {i: thing for i, thing in on_thing.items() if thing.kind == "sign"}
-        on_ground = {i: words for i, words in enumerate(grounds) if words}
-
-        def rates(name: str, true: Mapping[int, Collection[str]]) -> dict[str, float | None]:
-            """Hit rates on the patches that are the keys of `true`."""
-            words, truth = [read[i] for i in true], list(true.values())
-            return {f"{name}{k}": hit_rate(words, truth, k) for k in (1, K)}
-
-        def chances(name: str, true: Mapping[int, Collection[str]]) -> dict[str, float | None]:
-            other = truth_of_other_pictures(list(true.values()), [self.scene[i] for i in true])
-            return rates(name, dict(zip(true, other, strict=True)))
-
+    def score(self) -> list[dict[str, float | None]]:
+        """All rates, one table for each state."""
+        patches = list(zip(self.truth, self.cell, strict=True))
+        things = {i: truth.thing(*cell) for i, (truth, cell) in enumerate(patches)}
+        on_thing = {i: thing for i, thing in things.items() if thing is not None}
         words = {i: thing.words for i, thing in on_thing.items()}
-        names = {i: thing.names for i, thing in on_object.items()}
-        return {
-            **rates("hit", words),
-            **chances("chance", words),
-            **rates("name", names),
-            **chances("name_chance", names),
-            **rates("sign_word", {i: {thing.word} for i, thing in on_sign.items()}),
-            **rates("background", on_ground),
-            "newline1": sum(words[0] == "\n" for words in read) / len(read),
+        names = {i: thing.names for i, thing in on_thing.items() if thing.kind == "object"}
+        signs = {i: frozenset({t.word}) for i, t in on_thing.items() if t.kind == "sign"}
+        grounds = {i: truth.background(*cell) for i, (truth, cell) in enumerate(patches)}
+        top_SNK = np.concatenate(self.top, axis=1)
+        columns = {
+            **self._rates("hit", top_SNK, words),
+            **self._rates("chance", top_SNK, self._of_other_scenes(words)),
+            **self._rates("name", top_SNK, names),
+            **self._rates("name_chance", top_SNK, self._of_other_scenes(names)),
+            **self._rates("sign_word", top_SNK, signs),
+            **self._rates("background", top_SNK, {i: w for i, w in grounds.items() if w}),
+            "newline1": np.concatenate(self.is_newline, axis=1).mean(1).tolist(),
         }
+        return [{name: rates[s] for name, rates in columns.items()} for s in range(len(top_SNK))]
+
+    def _rates(
+        self, name: str, top_SNK: np.ndarray, truth: Mapping[int, frozenset[str]]
+    ) -> dict[str, list[Any]]:
+        """Hit rates at 1 and K of each state, on the patches that are the keys of `truth`."""
+        if not truth:
+            return {f"{name}{k}": [None] * len(top_SNK) for k in (1, K)}
+        ids = [self.tokens.any_of(words) for words in truth.values()]
+        said_SNK = said_of_each(top_SNK[:, list(truth)], ids)
+        return {f"{name}{k}": said_SNK[:, :, k - 1].mean(1).tolist() for k in (1, K)}
+
+    def _of_other_scenes(self, truth: Mapping[int, Fact]) -> dict[int, Fact]:
+        other = truth_of_other_scenes(list(truth.values()), [self.scene[i] for i in truth])
+        return dict(zip(truth, other, strict=True))
+
+
+def truth_of_other_scenes(truth: Sequence[Fact], scene: Sequence[int], seed: int = 0) -> list[Fact]:
+    """For each patch, the truth of a random patch of another scene, drawn with replacement: chance.
+
+    Args:
+        scene: number of the scene of each patch.
+        seed: fixed, so that scores can be repeated.
+
+    Raises:
+        ConfigurationError: all patches are of one scene.
+    """
+    if len(set(scene)) < 2:
+        raise ConfigurationError("chance needs patches of at least two scenes")
+    rng = random.Random(seed)
+    other = []
+    for number in scene:
+        j = rng.randrange(len(truth))
+        while scene[j] == number:
+            j = rng.randrange(len(truth))
+        other.append(truth[j])
+    return other
 
 
 def _measure(
     vlm: VLM, scenes: int, first_seed: int, progress: bool, ask: bool = True
 ) -> tuple[list[dict], dict, dict]:
-    lens, cosine = _Patches(), _Patches()
+    tokens = WordTokens(vlm.tokenizer)
+    lens, cosine = _Patches(tokens), _Patches(tokens)
     right: dict[str, list[bool]] = defaultdict(list)
     kinds: dict[str, list[bool]] = defaultdict(list)
     guesses: dict[str, list[bool]] = defaultdict(list)
     numbers = range(scenes)
     bar = track(numbers, escape(f"scoring {vlm.name}"), console=Console(stderr=True))
     for number in bar if progress else numbers:
-        exam = exam_on(sample_scene(first_seed + number))
-        trace = vlm.trace(exam.picture)
+        scene = benchmark_scene(sample_scene(first_seed + number))
+        trace = vlm.trace(scene.image)
         if trace.layout.grid != ((GRID, GRID),):
             raise ConfigurationError(
                 f"{vlm.name} has a patch grid of {trace.layout.grid}, the scenes' truth is for "
                 f"{GRID} x {GRID}; score a demo model"
             )
         words = logit_lens(trace, k=K)
-        lens.add(number, exam.truth, words)
-        cosine.add(number, exam.truth, input_similarity(trace, k=K))
+        lens.add(number, scene.truth, words)
+        cosine.add(number, scene.truth, input_similarity(trace, k=K))
         if ask:
-            for question, answer in zip(exam.asked, answers(vlm, exam), strict=True):
+            for question, answer in zip(scene.questions, answers(vlm, scene), strict=True):
                 right[question.category].append(answer == question.answer)
                 kinds[question.kind].append(answer == question.answer)
                 guesses[question.category].append(is_guessed(question))
-    layers = [{"layer": layer, **lens.score(i)} for i, layer in enumerate(words.layers)]
-    asked = [c for c in CATEGORIES_OF_QUESTIONS if right[c]]
+    layers = [
+        {"layer": layer, **rates} for layer, rates in zip(words.layers, lens.score(), strict=True)
+    ]
+    categories = [c for c in CATEGORIES_OF_QUESTIONS if right[c]]
     shares = {
-        "accuracy": {c: float(np.mean(right[c])) for c in asked},
-        "guess": {c: float(np.mean(guesses[c])) for c in asked},
+        "accuracy": {c: float(np.mean(right[c])) for c in categories},
+        "guess": {c: float(np.mean(guesses[c])) for c in categories},
         "accuracy_of_kinds": {kind: float(np.mean(kinds[kind])) for kind in sorted(kinds)},
     }
-    return layers, cosine.score(0), shares
-
-
-def _bare(word: str) -> str:
-    """A token's word without its leading space; whitespace tokens stay as they are."""
-    return word.strip() or word
+    return layers, cosine.score()[0], shares

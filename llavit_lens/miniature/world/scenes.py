@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.labelled.patch_labels import BACKGROUND, labels_from
 from llavit_lens.miniature.world.concepts import BACKGROUNDS, CONCEPTS, POSITIONS, SIGN_WORDS
 
 SIZE = 112  # pixels of a side
@@ -24,7 +25,6 @@ GRID = SIZE // PATCH
 
 # Owner of a patch in `Truth.owner` where it is not the index of a thing.
 BACKGROUND_TOP, BACKGROUND_BOTTOM, MIXED = -1, -2, -3
-OBJECT_COVER = 0.25  # a patch belongs to a thing that covers at least this share of it
 BACKGROUND_COVER = 0.9
 PLACE_MARGIN = 6  # pixels from the edges of its ninth that make a thing's place clear
 
@@ -128,19 +128,24 @@ class Truth:
 
 
 def patch_owners(labels: np.ndarray) -> np.ndarray:
-    """Owner of every patch, int16 [GRID, GRID], from the owner of every pixel, int [SIZE, SIZE]."""
-    owners = np.full((GRID, GRID), MIXED, np.int16)
-    area = PATCH * PATCH
-    for row in range(GRID):
-        for col in range(GRID):
-            patch = labels[row * PATCH : (row + 1) * PATCH, col * PATCH : (col + 1) * PATCH]
-            values, counts = np.unique(patch, return_counts=True)
-            on_thing = values >= 0
-            if on_thing.any() and counts[on_thing].max() >= OBJECT_COVER * area:
-                owners[row, col] = values[on_thing][counts[on_thing].argmax()]
-            elif not on_thing.any() and counts.max() >= BACKGROUND_COVER * area:
-                owners[row, col] = values[counts.argmax()]
-    return owners
+    """Owner of every patch, int16 [GRID, GRID], from the owner of every pixel, int [SIZE, SIZE].
+
+    The rule for things is that of `labels_from`. A background patch is of one kind where that kind
+    covers BACKGROUND_COVER of it or more, else MIXED.
+    """
+    things = np.array([_share(labels == i) for i in range(labels.max() + 1)])
+    share = things.reshape(-1, GRID * GRID)
+    owner = labels_from(share, share.sum(0) == 0)
+    is_background = owner == BACKGROUND
+    owner[owner < 0] = MIXED
+    for kind in (BACKGROUND_TOP, BACKGROUND_BOTTOM):
+        owner[is_background & (_share(labels == kind) >= BACKGROUND_COVER)] = kind
+    return owner.reshape(GRID, GRID).astype(np.int16)
+
+
+def _share(mask: np.ndarray) -> np.ndarray:
+    """float64 [GRID * GRID], the share of each patch that a mask [SIZE, SIZE] covers."""
+    return mask.reshape(GRID, PATCH, GRID, PATCH).mean((1, 3)).ravel()
 
 
 def sample_scene(seed: int, max_things: int = 3) -> Scene:

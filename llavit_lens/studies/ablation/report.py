@@ -9,7 +9,7 @@ import pandas as pd
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
-from llavit_lens.miniature.benchmark.evaluate import exams
+from llavit_lens.miniature.benchmark.evaluate import benchmark_scenes
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress, with_interval
 from llavit_lens.studies.ablation.figure import draw_ablation
@@ -47,7 +47,7 @@ def ablation_report(
     planned = {name: conditions(vlm.decoder.n_layers, window) for name, vlm in vlms.items()}
     if trained_without:
         planned[trained_without] = planned[trained_without][:1]
-    benchmark, bootstrap = exams(scenes, seed), Bootstrap(scenes)
+    benchmark, bootstrap = benchmark_scenes(scenes, seed), Bootstrap(scenes)
     tables = []
     for name, vlm in vlms.items():
         steps = progress(planned[name], f"asking {name}")

@@ -10,7 +10,7 @@ import pandas as pd
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.interventions.projections import text_projections
-from llavit_lens.miniature.benchmark.evaluate import exams
+from llavit_lens.miniature.benchmark.evaluate import benchmark_scenes
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress, with_interval
 from llavit_lens.studies.conditions import (
@@ -50,7 +50,7 @@ def qkv_undone_report(
     for first in reversed(range(layers)):
         undo = partial(text_projections, layers=range(first, layers), projections=projections)
         planned.append(Condition(f"text {projections.upper()}", first, layers - 1, undo))
-    benchmark, bootstrap = exams(scenes, seed), Bootstrap(scenes)
+    benchmark, bootstrap = benchmark_scenes(scenes, seed), Bootstrap(scenes)
     steps = progress(planned, f"asking {model}")
     results = [(condition, evaluate_under(condition, vlm, benchmark)) for condition in steps]
     tables = [condition_table(model, results, bootstrap)]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from llavit_lens.disk import read_json, user_path
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.miniature.benchmark.evaluate import Exam, exams
+from llavit_lens.miniature.benchmark.evaluate import BenchmarkScene, benchmark_scenes
 from llavit_lens.miniature.recipe.train import train_demo
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress, with_interval
@@ -90,7 +90,7 @@ def _train_and_evaluate(
     preset: str,
     scenes: int,
 ) -> None:
-    questions: list[Exam] = []
+    benchmark: list[BenchmarkScene] = []
     for seed, variant in product(seeds, variants):
         path = results / f"{variant}-seed{seed}.json"
         if path.is_file():
@@ -105,8 +105,8 @@ def _train_and_evaluate(
         record, recipe = _table(folder / "scores.json"), _table(folder.parent / "recipe.json")
         made = {key: record[key] for key in MADE if key in record}
         made |= {key: recipe[key] for key in ("tower", "llm") if key in recipe}
-        questions = questions or exams(scenes, SCENE_SET)
-        steps = progress(questions, f"examining {folder.parent.name}")
+        benchmark = benchmark or benchmark_scenes(scenes, SCENE_SET)
+        steps = progress(benchmark, f"examining {folder.parent.name}")
         save_result(evaluate_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
 
 

@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.miniature.benchmark.evaluate import Exam, asked_of, examine, of_category
+from llavit_lens.miniature.benchmark.evaluate import (
+    BenchmarkScene,
+    benchmark_questions,
+    evaluate,
+    of_category,
+)
 from llavit_lens.miniature.benchmark.guess import is_guessed
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.fingerprint import world_fingerprint
@@ -21,10 +26,15 @@ from llavit_lens.vlm.vlm import VLM
 
 
 def evaluate_run(
-    vlm: VLM, variant: str, seed: int, made: dict[str, Any], exams: Iterable[Exam], scene_set: int
+    vlm: VLM,
+    variant: str,
+    seed: int,
+    made: dict[str, Any],
+    scenes: Iterable[BenchmarkScene],
+    scene_set: int,
 ) -> RunResult:
     """What a trained model reads and answers on every scene of a benchmark."""
-    results = [examine(vlm, exam) for exam in exams]
+    results = [evaluate(vlm, scene) for scene in scenes]
     templates = sorted({template for result in results for template in result.asked})
     return RunResult(
         variant=variant,
@@ -85,7 +95,10 @@ def load_results(folder: Path, variants: Sequence[str]) -> dict[str, list[RunRes
     return runs
 
 
-_SAME = ("world", "preset", "tower", "language model", "set of scenes", "exam", "truth", "depth")
+_SAME = (
+    *("world", "preset", "tower", "language model"),
+    *("set of scenes", "benchmark", "truth", "depth"),
+)
 
 
 def _terms(run: RunResult) -> tuple[Any, ...]:
@@ -109,7 +122,7 @@ def patch_counts(runs: Sequence[RunResult], state: int) -> tuple[np.ndarray, np.
 def questions_of(run: RunResult) -> Iterator[Question]:
     """The questions of a run, in its order."""
     for number in range(len(run.patches)):
-        yield from asked_of(sample_scene(held_out_seed(run.scene_set, number)))
+        yield from benchmark_questions(sample_scene(held_out_seed(run.scene_set, number)))
 
 
 def guessed(run: RunResult) -> dict[str, float]:

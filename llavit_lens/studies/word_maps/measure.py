@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.miniature.benchmark.evaluate import Exam, first_word
+from llavit_lens.miniature.benchmark.evaluate import BenchmarkScene, first_word
 from llavit_lens.miniature.world.word_maps import MAP_WORDS, map_places, with_places, word_map
 from llavit_lens.studies.text_only.text_model import TextModel
 
@@ -30,17 +30,17 @@ def check_words(llm: TextModel) -> None:
 
 
 @torch.no_grad()
-def answers_from_words(llm: TextModel, exam: Exam) -> list[str]:
+def answers_from_words(llm: TextModel, scene: BenchmarkScene) -> list[str]:
     """The likeliest word after each question, with the scene's map of words before it.
 
     Raises:
         ConfigurationError: a model with another tokenizer or chat format than the miniature's.
     """
     check_words(llm)
-    words = " ".join(word_map(exam.truth, random.Random(f"map {exam.truth.scene.seed}")))
+    words = " ".join(word_map(scene.truth, random.Random(f"map {scene.truth.scene.seed}")))
     patches, ninths = _ids(llm, words), _ids(llm, " ".join(map_places()))
     prompts, places = [], []
-    for question in exam.asked:
+    for question in scene.questions:
         prompt = _ids(llm, llm.prompt(f"{words}\n{question.question}"))
         place = torch.full_like(prompt, -1)
         place[_start(prompt, patches, llm.name) :][: len(ninths)] = ninths

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.miniature.benchmark.evaluate import Exam, answers, exams
+from llavit_lens.miniature.benchmark.evaluate import BenchmarkScene, answers, benchmark_scenes
 from llavit_lens.miniature.recipe.train import SHIPPED
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.output import make_folder, print_report_files, write_report
@@ -60,7 +60,7 @@ def word_maps_report(
         check_words(text)
     before = load_base(base or str(SHIPPED / "llm"), alone[-1])
     check_words(before)
-    benchmark = exams(scenes, seed)
+    benchmark = benchmark_scenes(scenes, seed)
     ways = {(BASE, WORDS): partial(answers_from_words, before)}
     for vlm, text in zip(vlms, alone, strict=True):
         ways[vlm.name, WORDS] = partial(answers_from_words, text)
@@ -69,7 +69,8 @@ def word_maps_report(
         f"{name} on {what}": [_ask(name, answer, benchmark)]
         for (name, what), answer in ways.items()
     }
-    by_variant = kinds_table([question for exam in benchmark for question in exam.asked], shares)
+    questions = [question for scene in benchmark for question in scene.questions]
+    by_variant = kinds_table(questions, shares)
     figure = draw_kinds(by_variant, TITLE, NOTE.format(scenes=scenes))
     names = pd.DataFrame(list(ways), columns=["model", "asked_on"], index=list(shares))
     table = by_variant.join(names, on="variant")[
@@ -81,11 +82,11 @@ def word_maps_report(
 
 
 def _ask(
-    name: str, answer: Callable[[Exam], list[str]], benchmark: list[Exam]
+    name: str, answer: Callable[[BenchmarkScene], list[str]], benchmark: list[BenchmarkScene]
 ) -> dict[Kind, float]:
     steps = progress(benchmark, f"asking {name}")
     return share_right(
-        pair for exam in steps for pair in zip(exam.asked, answer(exam), strict=True)
+        pair for scene in steps for pair in zip(scene.questions, answer(scene), strict=True)
     )
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.labelled.coco import coco_images
 from llavit_lens.evaluation.labelled.coco_file import Endings
-from llavit_lens.evaluation.labelled.images import LabelledImage, LazyPictures, readable
+from llavit_lens.evaluation.labelled.images import LabelledImage, LazyImages, readable
 
 Save = Callable[[dict[str, Any]], Path]
 
@@ -82,7 +82,7 @@ def broken(part: str, number: int, **fields: Any) -> dict[str, Any]:
     return what
 
 
-def by_color(pictures: LazyPictures) -> dict[str, LabelledImage]:
+def by_color(pictures: LazyImages) -> dict[str, LabelledImage]:
     """The pictures that can be read, by the name that `save` gave to theirs."""
     names = {20: "one", 9: "two"}
     return {names[own.image.getpixel((0, 0))[0]]: own for own in readable(pictures, {})}

@@ -15,12 +15,12 @@ from PIL import Image
 
 from llavit_lens.errors import ImageError
 from llavit_lens.evaluation.labelled.coco import coco_images
-from llavit_lens.evaluation.labelled.images import LabelledImage, LazyPictures, readable
+from llavit_lens.evaluation.labelled.images import LabelledImage, LazyImages, readable
 from llavit_lens.images.open import open_image
 
 TAGS = range(1, 9)
 RED = (255, 0, 0)
-Make = Callable[..., LazyPictures]
+Make = Callable[..., LazyImages]
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def make(tmp_path: Path) -> Make:
         said: str | None,
         format: str = "PNG",
         **options: Any,
-    ) -> LazyPictures:
+    ) -> LazyImages:
         width, height = size
         pixels = np.zeros((height, width, 3), np.uint8)
         pixels[: height // 3, : width // 2] = RED

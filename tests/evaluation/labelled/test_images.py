@@ -1,4 +1,4 @@
-"""Whose visual tokens are, against counting pixels; and pictures with another color in them."""
+"""What visual tokens show, against counting pixels; and images with another color in them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ from tiny_vlm import tiled_vlm, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.labelled.images import (
-    BACKGROUND,
-    MIXED,
     Change,
     LabelledImage,
     LabelledObject,
-    LazyPictures,
-    covered,
-    owners_of,
+    LazyImages,
 )
+from llavit_lens.evaluation.labelled.patch_labels import BACKGROUND, MIXED, covered, patch_labels
 from llavit_lens.evaluation.labelled.recolour import HUES, main_hue, recolour, recolouring
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.vlm import VLM
@@ -52,32 +49,32 @@ def labelled(image: Image.Image) -> LabelledImage:
 
 
 @pytest.mark.parametrize("kind", ["one tile", "flat", "spatial_unpad"])
-def test_owners_go_by_the_boxes_of_any_grid(kind: str) -> None:
+def test_labels_go_by_the_boxes_of_any_grid(kind: str) -> None:
     vlm: VLM = tiny_vlm("llavit") if kind == "one tile" else tiled_vlm(kind)
     picture = labelled(tiny_image(width=90, height=70))
     layout = vlm.prepare(picture.image).layout
-    found = owners_of(layout, picture)
+    found = patch_labels(layout, picture)
     assert picture.unknown is not None
     shares = np.stack([by_counting(layout, thing.mask) for thing in picture.objects])
     assert np.abs(found.share - shares).max() < 0.06
     unknown = covered(layout, picture.unknown)
-    for i, owner in enumerate(found.owner):
+    for i, label in enumerate(found.label):
         best = int(found.share[:, i].argmax())
         if not layout.on_image[i]:
-            assert owner == MIXED
+            assert label == MIXED
         elif found.share[best, i] >= 0.25:
-            assert owner == best
+            assert label == best
         elif found.share[:, i].any() or unknown[i]:
-            assert owner == MIXED
+            assert label == MIXED
         else:
-            assert owner == BACKGROUND
-    assert set(found.owner) == {0, 1, BACKGROUND, MIXED}
+            assert label == BACKGROUND
+    assert set(found.label) == {0, 1, BACKGROUND, MIXED}
 
 
 def test_a_picture_without_objects_is_background() -> None:
     image = tiny_image()
-    found = owners_of(tiny_vlm("llava").prepare(image).layout, LabelledImage(image, ()))
-    assert set(found.owner) == {BACKGROUND} and found.share.shape == (0, 16)
+    found = patch_labels(tiny_vlm("llava").prepare(image).layout, LabelledImage(image, ()))
+    assert set(found.label) == {BACKGROUND} and found.share.shape == (0, 16)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +99,7 @@ def test_pictures_are_made_when_asked_for() -> None:
         made.append(number)
         return LabelledImage(tiny_image(number), ())
 
-    pictures = LazyPictures(range(10), make)
+    pictures = LazyImages(range(10), make)
     some = pictures[2:5]
     assert len(some) == 3 and made == []
     assert next(iter(some)).image == tiny_image(2) and made == [2]

@@ -12,6 +12,7 @@ from llavit_lens.evaluation.readability.measures import (
     ahead,
     average_precision,
     chance_of_average_precision,
+    said_of_each,
     said_within,
 )
 
@@ -82,3 +83,14 @@ def test_a_ratio_whose_draws_may_divide_by_nothing_has_no_upper_end() -> None:
     never = Bootstrap(4).ratio((np.zeros(4), asked), (asked / 2, asked))
     assert never.value == never.low == 0
     assert never.high == pytest.approx(2 * Bootstrap(4).share(np.zeros(4), asked).high)
+
+
+def test_each_patch_has_words_of_its_own() -> None:
+    top = np.random.default_rng(0).integers(0, 6, (2, 5, 3))
+    ids = [frozenset({1, 2}), frozenset[int](), frozenset({3}), frozenset({1, 2}), frozenset({0})]
+    said = said_of_each(top, ids)
+    for i, own in enumerate(ids):
+        for state in range(2):
+            hits = [bool({*top[state, i, :k].tolist()} & own) for k in (1, 2, 3)]
+            assert said[state, i].tolist() == hits
+    assert said.any() and not said[:, 1].any()

@@ -14,7 +14,7 @@ from llavit_lens.evaluation.labelled.images import LabelledImage, LabelledObject
 from llavit_lens.evaluation.readability.probe import Probe
 from llavit_lens.evaluation.readability.readability import readability
 from llavit_lens.evaluation.readability.untrained import untrained
-from llavit_lens.vlm.vlm import DEFAULT_PROMPT
+from llavit_lens.inputs import DEFAULT_PROMPT
 
 
 def drawn(n: int, seed: int, spread: float) -> tuple[torch.Tensor, list[str]]:

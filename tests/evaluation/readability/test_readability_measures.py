@@ -15,10 +15,10 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from llavit_lens.errors import ConfigurationError, ImageError
-from llavit_lens.evaluation.labelled.images import LabelledImage, LazyPictures
+from llavit_lens.evaluation.labelled.images import LabelledImage, LazyImages
 from llavit_lens.evaluation.readability.measures import chance_of_average_precision
 from llavit_lens.evaluation.readability.readability import readability
-from llavit_lens.evaluation.readability.spoken import Vocabulary
+from llavit_lens.evaluation.readability.word_tokens import WordTokens
 from llavit_lens.results.readability import Readability
 
 KS = (1, 2, 3)
@@ -266,11 +266,11 @@ def test_words_are_said_in_any_of_three_cases() -> None:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel(ids, unk_token="<unk>")), unk_token="<unk>"
     )
-    vocabulary = Vocabulary(tokenizer)
-    said = {word: vocabulary.ids(word) for word in ("dog", "Dog", "DOG", "cat", "STOP", "stop")}
+    words = WordTokens(tokenizer)
+    said = {word: words.ids(word) for word in ("dog", "Dog", "DOG", "cat", "STOP", "stop")}
     assert said["dog"] == said["Dog"] == said["DOG"] == {1, 2}
     assert said["cat"] == {3} and said["STOP"] == {4} and said["stop"] == set()
-    assert vocabulary.left_out == {"stop"} and vocabulary.by_first_piece == set()
+    assert words.left_out == {"stop"} and words.by_first_piece == set()
 
 
 def test_a_picture_that_cannot_be_read_is_left_out_and_on_record() -> None:
@@ -281,12 +281,12 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_on_record() -> None:
             raise ImageError("one.png: is broken")
         return pictures[number]
 
-    found = result_of(knows, LazyPictures(range(4), make), ks=KS)
+    found = result_of(knows, LazyImages(range(4), make), ks=KS)
     assert found.n_images == 3 and found.unreadable == ["one.png: is broken"]
     expected = measured(knows, pictures[:1] + pictures[2:], ks=KS)
     pd.testing.assert_frame_equal(found.table, expected)
     with pytest.raises(ConfigurationError, match=r"not 1: .*; left out: one\.png"):
-        measured(knows, LazyPictures(range(2), make))
+        measured(knows, LazyImages(range(2), make))
     with pytest.raises(ImageError):  # a generator ends with its first error
         measured(knows, (make(number) for number in range(4)))
 
@@ -294,7 +294,7 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_on_record() -> None:
 @pytest.mark.parametrize(
     ("pictures", "options", "message"),
     [
-        (world(1), {}, "at least 2 pictures"),
+        (world(1), {}, "at least 2 images"),
         ([picture(), picture()], {}, "is anything labelled"),
         (world(2), {"ks": ()}, "ks="),
         (world(2), {"ks": (0, 1)}, "ks="),

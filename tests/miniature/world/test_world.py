@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.miniature.benchmark.evaluate import asked_of
+from llavit_lens.miniature.benchmark.evaluate import benchmark_questions
 from llavit_lens.miniature.benchmark.guess import guess, is_guessed
 from llavit_lens.miniature.world import render as render_module
 from llavit_lens.miniature.world.captions import caption
@@ -181,7 +181,9 @@ PLACES = {place for row in POSITIONS for place in row}
 
 
 def exam_questions(scenes: int = 1500):
-    return [q for i in range(scenes) for q in asked_of(sample_scene(held_out_seed(7, i)))]
+    return [
+        q for i in range(scenes) for q in benchmark_questions(sample_scene(held_out_seed(7, i)))
+    ]
 
 
 def test_looking_away_does_not_pay():
@@ -209,7 +211,7 @@ def test_no_kind_of_question_is_answered_by_its_words():
 def test_a_guess_is_the_most_frequent_answer_to_the_words_or_to_the_kind():
     said = Counter()
     for seed in range(3000):
-        for q in questions(sample_scene(seed), random.Random(f"guess {seed}"), exam=True):
+        for q in questions(sample_scene(seed), random.Random(f"guess {seed}"), scene=True):
             said[q.answer] += q.kind == "count_signs"
     asked = Question("vision_centric", "count_signs", "how many signs are there ?", "two")
     assert guess(asked) == said.most_common(1)[0][0] == "zero"
@@ -224,7 +226,7 @@ def test_a_guess_is_the_most_frequent_answer_to_the_words_or_to_the_kind():
 def test_in_an_exam_nothing_else_lies_on_the_side_that_is_asked_about(seed):
     scene = sample_scene(seed)
     named = {t.called: t for t in scene.things}
-    for q in questions(scene, random.Random(seed), exam=True):
+    for q in questions(scene, random.Random(seed), scene=True):
         if (not q.kind.endswith("relation") and q.kind != "beside_word") or q.kind == "is_relation":
             continue
         how = next(h for h in INVERSE if f" {h} the " in q.question)

@@ -7,13 +7,13 @@ import random
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from benchmark_scenes import example_scene
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.interventions.attention_check import check_visual_attention
 from llavit_lens.lens.logit_lens import logit_lens
-from llavit_lens.miniature.benchmark.evaluate import Exam, examine
+from llavit_lens.miniature.benchmark.evaluate import BenchmarkScene, evaluate
 from llavit_lens.miniature.world.questions import questions
 from llavit_lens.miniature.world.scenes import example_names, example_path, example_truth
 from llavit_lens.studies.ablation import measure as ablation
@@ -29,32 +29,31 @@ def vlm() -> VLM:
 
 
 @pytest.fixture(scope="module")
-def exams() -> list[Exam]:
-    found = []
+def scenes() -> list[BenchmarkScene]:
+    made = []
     for name in example_names()[:3]:
-        truth = example_truth(name)
-        asked = questions(truth.scene, random.Random(0))[:6]
-        found.append(Exam(Image.open(example_path(name)).convert("RGB"), truth, asked))
-    return found
+        asked = questions(example_truth(name).scene, random.Random(0))[:6]
+        made.append(example_scene(name, asked))
+    return made
 
 
 @pytest.fixture(scope="module")
-def table(vlm: VLM, exams: list[Exam]) -> pd.DataFrame:
+def table(vlm: VLM, scenes: list[BenchmarkScene]) -> pd.DataFrame:
     results = [
-        (condition, evaluate_under(condition, vlm, exams))
+        (condition, evaluate_under(condition, vlm, scenes))
         for condition in ablation.conditions(6, 3)
     ]
-    return condition_table("demo:llavit", results, Bootstrap(len(exams)))
+    return condition_table("demo:llavit", results, Bootstrap(len(scenes)))
 
 
-def test_what_is_read_is_what_the_lens_reads(vlm: VLM, exams: list[Exam]) -> None:
-    exam = exams[0]
-    result = examine(vlm, exam)
-    words = logit_lens(vlm.trace(exam.picture), k=3)
+def test_what_is_read_is_what_the_lens_reads(vlm: VLM, scenes: list[BenchmarkScene]) -> None:
+    scene = scenes[0]
+    result = evaluate(vlm, scene)
+    words = logit_lens(vlm.trace(scene.image), k=3)
     expected, patches = [0] * len(words.layers), 0
     for row in range(8):
         for col in range(8):
-            thing = exam.truth.thing(row, col)
+            thing = scene.truth.thing(row, col)
             if thing is None:
                 continue
             patches += 1
@@ -63,16 +62,16 @@ def test_what_is_read_is_what_the_lens_reads(vlm: VLM, exams: list[Exam]) -> Non
                 expected[state] += bool(said & thing.words)
     assert result.patches == patches > 0
     assert result.read.tolist() == expected
-    assert sum(result.asked.values()) == len(exam.asked)
+    assert sum(result.asked.values()) == len(scene.questions)
 
 
-def test_answers_are_those_of_generate(vlm: VLM, exams: list[Exam]) -> None:
-    exam = exams[1]
+def test_answers_are_those_of_generate(vlm: VLM, scenes: list[BenchmarkScene]) -> None:
+    scene = scenes[1]
     right = sum(
-        vlm.generate(exam.picture, question.question).split()[0].strip(".") == question.answer
-        for question in exam.asked
+        vlm.generate(scene.image, question.question).split()[0].strip(".") == question.answer
+        for question in scene.questions
     )
-    assert sum(examine(vlm, exam).right.values()) == right > 0
+    assert sum(evaluate(vlm, scene).right.values()) == right > 0
 
 
 def test_conditions_cover_the_decoder() -> None:

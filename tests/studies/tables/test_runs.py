@@ -12,19 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from benchmark_scenes import example_scene
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
-from llavit_lens.miniature.benchmark.evaluate import Exam, asked_of
+from llavit_lens.miniature.benchmark.evaluate import benchmark_questions
 from llavit_lens.miniature.benchmark.guess import is_guessed
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.fingerprint import world_fingerprint
 from llavit_lens.miniature.world.questions import CATEGORIES_OF_QUESTIONS
 from llavit_lens.miniature.world.scenes import (
     example_names,
-    example_path,
-    example_truth,
     sample_scene,
 )
 from llavit_lens.studies.tables.comparison import compare, losses, orderings
@@ -63,16 +61,12 @@ def made_up(variant: str, seed: int, share: float, category: str = "vision_centr
 
 
 def test_a_run_holds_what_was_right_and_comes_back_equal(tmp_path: Path) -> None:
-    exams = []
-    for name in example_names()[:2]:
-        truth = example_truth(name)
-        picture = Image.open(example_path(name)).convert("RGB")
-        exams.append(Exam(picture, truth, asked_of(truth.scene)))
-    run = evaluate_run(load("demo:baseline"), "baseline", 3, {"preset": "cpu"}, exams, 12)
+    scenes = [example_scene(name) for name in example_names()[:2]]
+    run = evaluate_run(load("demo:baseline"), "baseline", 3, {"preset": "cpu"}, scenes, 12)
     assert save_result(run, tmp_path).name == "baseline-seed3.json"
     assert load_results(tmp_path, ["baseline"]) == {"baseline": [run]}
     right, asked = (np.array([*run.kinds.values()])[:, i].sum() for i in (0, 1))
-    assert asked == sum(len(exam.asked) for exam in exams) == np.sum([*run.asked.values()])
+    assert asked == sum(len(scene.questions) for scene in scenes) == np.sum([*run.asked.values()])
     assert 0 < right == np.sum([*run.right.values()])
     assert len(run.read) == len(run.patches) == 2
     assert all(max(states) <= n for states, n in zip(run.read, run.patches, strict=True))
@@ -146,7 +140,7 @@ def test_guessing_is_scored_on_the_questions_that_were_asked() -> None:
     hits = [
         is_guessed(q)
         for i in range(SCENES)
-        for q in asked_of(sample_scene(held_out_seed(run.scene_set, i)))
+        for q in benchmark_questions(sample_scene(held_out_seed(run.scene_set, i)))
         if q.category == "general"
     ]
     assert guessed(run)["general"] == np.mean(hits)
@@ -170,7 +164,7 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
         (replace(run, seed=1, made={"preset": "smoke"}), "another preset"),
         (replace(run, seed=1, made={"tower": "0"}), "another tower"),
         (replace(run, seed=1, patches=[9] * SCENES), "another truth"),
-        (_asked_less(run), "another exam"),
+        (_asked_less(run), "another benchmark"),
         (replace(run, seed=1, world="0" * 16), "another world"),
     ):
         save_result(wrong, tmp_path)
@@ -328,7 +322,7 @@ def test_kinds_of_questions_have_an_example_and_their_own_guess(tmp_path: Path) 
     asked = [
         q
         for i in range(SCENES)
-        for q in asked_of(sample_scene(held_out_seed(7, i)))
+        for q in benchmark_questions(sample_scene(held_out_seed(7, i)))
         if q.kind == "at"
     ]
     assert row["example"] in {q.question for q in asked}

@@ -1,4 +1,4 @@
-"""The exam on maps of words, against the model called by hand on one question."""
+"""The benchmark on maps of words, against the model called by hand on one question."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from PIL import Image
+from benchmark_scenes import example_scene
 from tiny import tiny_tokenizer
 from transformers import Qwen2ForCausalLM
 
 import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.miniature.benchmark.evaluate import Exam, asked_of
+from llavit_lens.miniature.benchmark.evaluate import BenchmarkScene
 from llavit_lens.miniature.recipe.pretrain_llm import llm_config
 from llavit_lens.miniature.world.questions import Question
-from llavit_lens.miniature.world.scenes import GRID, PATCH, SIZE, example_names, example_truth
+from llavit_lens.miniature.world.scenes import GRID, PATCH, SIZE, example_names
 from llavit_lens.miniature.world.word_maps import PLACE_WEIGHT, word_map
 from llavit_lens.studies.text_only.text_model import TextModel, text_model
 from llavit_lens.studies.word_maps.measure import answers_from_words
@@ -30,15 +30,10 @@ def untrained() -> TextModel:
     return replace(like, name="untrained", model=llm)
 
 
-def exam_of(name: str) -> Exam:
-    truth = example_truth(name)
-    return Exam(Image.new("RGB", (SIZE, SIZE)), truth, asked_of(truth.scene))
-
-
 @torch.no_grad()
-def by_hand(model: TextModel, exam: Exam, question: Question) -> str:
+def by_hand(model: TextModel, scene: BenchmarkScene, question: Question) -> str:
     """One forward pass over one sequence, embeddings put together token by token."""
-    words = word_map(exam.truth, random.Random(f"map {exam.truth.scene.seed}"))
+    words = word_map(scene.truth, random.Random(f"map {scene.truth.scene.seed}"))
     prompt = model.prompt(" ".join(words) + "\n" + question.question)
     ids = model.tokenizer(prompt, add_special_tokens=False)["input_ids"]
     table = model.model.get_input_embeddings().weight
@@ -59,16 +54,17 @@ def by_hand(model: TextModel, exam: Exam, question: Question) -> str:
 
 def test_answers_are_those_of_each_question_alone(untrained: TextModel) -> None:
     for name in example_names()[:2]:
-        exam = exam_of(name)
-        assert len({len(q.question.split()) for q in exam.asked}) > 1  # so that some are padded
-        expected = [by_hand(untrained, exam, q) for q in exam.asked]
-        assert answers_from_words(untrained, exam) == [word.strip() for word in expected]
+        scene = example_scene(name)
+        lengths = {len(q.question.split()) for q in scene.questions}
+        assert len(lengths) > 1  # so that some are padded
+        expected = [by_hand(untrained, scene, q) for q in scene.questions]
+        assert answers_from_words(untrained, scene) == [word.strip() for word in expected]
         assert len(set(expected)) > 1
 
 
 def test_models_that_are_not_of_the_miniature_are_refused(untrained: TextModel) -> None:
-    exam = exam_of(example_names()[0])
+    scene = example_scene(example_names()[0])
     with pytest.raises(ConfigurationError, match="changes a map of words"):
-        answers_from_words(replace(untrained, prompt=lambda text: text.replace(" ", ",")), exam)
+        answers_from_words(replace(untrained, prompt=lambda text: text.replace(" ", ",")), scene)
     with pytest.raises(ConfigurationError, match=r"tiny: has no token for '\w+' and \d+ other"):
-        answers_from_words(replace(untrained, name="tiny", tokenizer=tiny_tokenizer()), exam)
+        answers_from_words(replace(untrained, name="tiny", tokenizer=tiny_tokenizer()), scene)

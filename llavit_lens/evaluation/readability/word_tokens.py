@@ -1,4 +1,4 @@
-"""Which tokens of a model say the words that are true of a picture.
+"""Which tokens of a model say the words that are true of an image.
 
 The rule is that of the word search (`llavit_lens.lens.follow.tokens_in`): a word is said by the
 token of its text and by the one with a space before it, here as it is written, in lower case or
@@ -20,17 +20,17 @@ Ids = frozenset[int]
 """Tokens that say one word, or any of several; empty where it cannot be said."""
 
 
-class Spoken(NamedTuple):
+class ObjectTokens(NamedTuple):
     """What is true of one object, in tokens."""
 
     name: Ids
-    """Empty for a thing without a name, too."""
+    """Also empty for an object without a name."""
     words: Ids
     """Of all words that are true of it."""
     attributes: dict[str, Ids]
 
 
-class Vocabulary:
+class WordTokens:
     """The tokens of words, each looked up once.
 
     Attributes:
@@ -40,22 +40,23 @@ class Vocabulary:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._known: dict[str, Ids] = {}
+        self._ids: dict[str, Ids] = {}
         self.left_out: set[str] = set()
         self.by_first_piece: set[str] = set()
 
     def ids(self, word: str) -> Ids:
         """Tokens that say a word."""
-        if word not in self._known:
+        if word not in self._ids:
             written, *others = map(self._tokens, (word, word.lower(), word.capitalize()))
-            whole = [own for own in (written, *others) if own is not None and not own.pieces]
+            forms = (written, *others)
+            whole = [tokens for tokens in forms if tokens is not None and not tokens.pieces]
             if written is None and not whole:
                 self.left_out.add(word)
             elif written is not None and not whole:
                 self.by_first_piece.add(word)
                 whole = [written]
-            self._known[word] = frozenset(token for own in whole for token in own.ids)
-        return self._known[word]
+            self._ids[word] = frozenset(token for tokens in whole for token in tokens.ids)
+        return self._ids[word]
 
     def _tokens(self, word: str) -> Tokens | None:
         try:
@@ -67,9 +68,9 @@ class Vocabulary:
         """Tokens that say one of several words."""
         return frozenset().union(*map(self.ids, words))
 
-    def spoken(self, thing: LabelledObject) -> Spoken:
-        """The words of an object."""
-        return Spoken(
+    def of_object(self, thing: LabelledObject) -> ObjectTokens:
+        """The tokens of an object's words."""
+        return ObjectTokens(
             name=frozenset() if thing.name is None else self.ids(thing.name),
             words=self.any_of(thing.words),
             attributes={kind: self.ids(word) for kind, word in thing.attributes.items()},
