@@ -2,8 +2,8 @@
 
     python benchmarks/ablation.py --model qwen2.5-1.5b --layers 4 --tokens 576
 
-Eq. 5 with the queries of visual tokens left out, as it is, and with them computed in vain; a
-knockout of attention among patches, and the same with its weights read (in the first pass only).
+Eq. 5 without the queries of visual tokens, as it is, and with these queries computed but not used;
+a knockout of attention among patches, and the same with its weights read (in the first pass only).
 The decoder alone is measured, as in `benchmarks/model.py`: the median over turns of ratios within a
 turn.
 """
@@ -42,9 +42,9 @@ def main(
     models = build(settings, device, torch.float32)
     both = {name: models[name] for name in ("LLaVA", "LLaViT")}
     for visual in tokens or [576, 2880]:
-        for name, one in both.items():
-            one.set_attn_implementation({"text_config": "sdpa"})
-            seconds = measure(one, visual, settings["hidden_size"], repeats)
+        for name, llava in both.items():
+            llava.set_attn_implementation({"text_config": "sdpa"})
+            seconds = measure(llava, visual, settings["hidden_size"], repeats)
             Console().print(table(seconds, f"{name}, {layers} layers, {visual} visual tokens"))
 
 
@@ -91,9 +91,9 @@ def forward(model: Any, embeddings: Tensor, types: Tensor) -> None:
 def table(seconds: dict[str, list[float]], title: str) -> Table:
     """Each intervention beside none."""
     result = Table("", "forward", title=title, box=SIMPLE)
-    for name, own in seconds.items():
-        times = ratio(own, seconds["none"])
-        result.add_row(name, f"{statistics.median(own):.3f} s ×{times:.3f}")
+    for name, times in seconds.items():
+        cost = ratio(times, seconds["none"])
+        result.add_row(name, f"{statistics.median(times):.3f} s ×{cost:.3f}")
     return result
 
 

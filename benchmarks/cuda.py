@@ -1,7 +1,7 @@
 """What `benchmarks/cuda.sh` runs: every part in a process of its own, the results in one JSON.
 
-A part that fails, or is not done in its time, says so in the JSON and stops no other. What its
-tests and measurements had found until then is kept.
+A part that fails or runs out of time is reported in the JSON and stops no other part. Results of
+its tests and measurements until then are kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MODEL = (
     *("--device", "cuda", "--dtype", "bfloat16"),
 )
 LONGEST = 600
-"""Characters of a message that are kept, from its end."""
+"""How many characters of a message are kept, from its end."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def main(parts: tuple[Part, ...], out: Path | None, seconds: float = SECONDS) ->
 
 
 def run(part: Part, seconds: float) -> dict[str, Any]:
-    """Outcome (`done`, `failed`, `out of time`, `not begun`), seconds and what was found."""
+    """Outcome (`done`, `failed`, `out of time`, `not begun`), seconds and results."""
     if seconds < 5:
         return {"outcome": "not begun"}
     print(f"{part.name}: at most {seconds:.0f} s", file=sys.stderr, flush=True)
@@ -156,7 +156,7 @@ def machine() -> dict[str, Any]:
     return {
         "gpus": gpus.splitlines(),
         "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := installed(name)) is not None},
+        "versions": {name: number for name in PACKAGES if (number := installed(name)) is not None},
     }
 
 

@@ -1,11 +1,11 @@
-"""How long the explorer lets a person wait: to the first words, and after a change of layer.
+"""How long a person waits for the explorer: for the first words, and after a change of layer.
 
     python benchmarks/explorer.py --out explorer.json
 
 Three times are measured. From the start of the server's process to words on the canvas of a browser
 that waits for it. On the server, a run of the page's whole script after a change of layer, for
-models of random weights with 576 and 2,880 visual tokens and 32 layers (read before: how large a
-model is does not matter any more). In the browser, the redraw itself, which needs no server.
+models of random weights with 576 and 2,880 visual tokens and 32 layers (read before, so that the
+size of a model does not matter). In the browser, the redraw itself, which needs no server.
 Needs Chromium and the `dev` extra.
 """
 
@@ -62,8 +62,8 @@ def main(
             times[f"browser, {patches} patches"] = in_the_browser(model, repeats)
     table = Table("what", "median ms", "least", "most", "target", box=SIMPLE)
     for name, values in times.items():
-        shown = [f"{f(values):.0f}" for f in (statistics.median, min, max)]
-        table.add_row(name, *shown, f"{TARGETS[name]:.0f}" if name in TARGETS else "")
+        cells = [f"{f(values):.0f}" for f in (statistics.median, min, max)]
+        table.add_row(name, *cells, f"{TARGETS[name]:.0f}" if name in TARGETS else "")
     Console().print(table)
     if out is not None:
         write_text_atomically(out, json.dumps(times, indent=1))

@@ -5,7 +5,7 @@
 The decoder alone is measured, from ready embeddings, for it is all that LLaViT changes: with the
 vision tower, which is the same for both, ratios would only be closer to 1. Both models share the
 weights that they have in common. All variants take turns in one process, and a ratio is the median
-over turns of times in the same turn, so that a machine that slows down slows all of them.
+over turns of times in the same turn, so that a slow spell of the machine slows all of them.
 """
 
 from __future__ import annotations
@@ -325,12 +325,12 @@ def verdict(variants: list[Variant], visual: int) -> str:
     """Whether the target for a number of visual tokens is met."""
     base = variants[0]
     others = [v for v in variants if v.name == "LLaViT" and "sdpa" in v.attention]
-    found = {
+    ratios = {
         other.attention: ratio(other.forward_seconds, base.forward_seconds) for other in others
     }
-    shown = ", ".join(f"{attention} ×{value:.3f}" for attention, value in found.items())
-    met = "met" if found["sdpa"] <= TARGETS[visual] else "not met"
-    return f"Target at {visual} visual tokens, ×{TARGETS[visual]:.2f} with sdpa: {met} ({shown})"
+    listed = ", ".join(f"{attention} ×{value:.3f}" for attention, value in ratios.items())
+    met = "met" if ratios["sdpa"] <= TARGETS[visual] else "not met"
+    return f"Target at {visual} visual tokens, ×{TARGETS[visual]:.2f} with sdpa: {met} ({listed})"
 
 
 def table(variants: list[Variant], title: str, visual: int) -> Table:
@@ -341,8 +341,8 @@ def table(variants: list[Variant], title: str, visual: int) -> Table:
         flash = "fa2" in variant.attention or "flash" in variant.attention
         base = next(v for v in variants if v.name == "LLaVA" and ("flash" in v.attention) == flash)
         times = [
-            f"{statistics.median(own):.3f} s ×{ratio(own, others):.3f}"
-            for own, others in (
+            f"{statistics.median(seconds):.3f} s ×{ratio(seconds, base_seconds):.3f}"
+            for seconds, base_seconds in (
                 (variant.forward_seconds, base.forward_seconds),
                 (variant.generate_seconds, base.generate_seconds),
             )

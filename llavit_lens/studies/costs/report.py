@@ -109,7 +109,7 @@ def _vocabulary_note(rows: Sequence[ParameterRow]) -> str:
 
 
 def _notes_on_other_llms(rows: Sequence[ParameterRow]) -> list[str]:
-    """What is said of LLMs that the paper's table lacks."""
+    """Notes on LLMs that the paper's table lacks."""
     return [
         f"{row.base_llm}: the paper prints no count. Counted with embeddings as published "
         f"({row.vocab:,} rows). Each of its heads has keys and values of its own, "

@@ -28,7 +28,7 @@ _N, _D, _I, _L = TOKENS, LLM.hidden_size, LLM.intermediate_size, LLM.num_hidden_
 _CAUSAL = (8 * _N * _D**2 + 2 * _N**2 * _D) / 1e9
 _BIDIRECTIONAL = (8 * _N * _D**2 + 3 * _N**2 * _D) / 1e9
 _MLP = (4 * _N * _D * _I + _N * _I) / 1e9
-_HEAD = 632.7  # no formula found that gives it
+_HEAD = 632.7  # no known formula gives it
 # With this vocabulary 2NdV would give it:
 _IMPLIED_VOCABULARY = round(_HEAD * 1e9 / (2 * _N * _D))
 _SHARE = 100 * pairs_by_formula(TOKENS, VISUAL, bidirectional=True) / TOKENS**2
@@ -42,7 +42,7 @@ class Line:
         module: what is counted; attention and MLP are those of one layer.
         counted: the method and the attribute of `LLMFlops` that is the same in truth.
         gflops: as printed.
-        implied: what `formula_implied` gives, in GFLOPs; None where none was found.
+        implied: what `formula_implied` gives, in GFLOPs; None without a formula.
         formula_implied: the formula that gives the printed number.
         formula: the true one.
         difference: what the paper's number misses or adds.
