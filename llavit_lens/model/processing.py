@@ -43,18 +43,34 @@ def image_processor_for(config: LlavitConfig, like: Any = None) -> Any:
     Raises:
         ConfigurationError: the pinpoints of Any-Res are no multiples of the tile size.
     """
-    size = config.tile_size
+    if config.has_tiles:
+        check_pinpoints(config.pinpoints, config.tile_size)
+    return build_image_processor(
+        config.image_aspect_ratio, config.tile_size, config.pinpoints, like
+    )
+
+
+def build_image_processor(
+    aspect_ratio: str, size: int, pinpoints: list[list[int]], like: Any = None
+) -> Any:
+    """The image processor of an `image_aspect_ratio`.
+
+    Args:
+        aspect_ratio: as in LlavitConfig.
+        size: pixels on each side of an image or tile.
+        pinpoints: (height, width) of the resolutions of "anyres".
+        like: as in `image_processor_for`.
+    """
     settings = {key: getattr(like, key) for key in _PIXEL_SETTINGS if hasattr(like, key)}
     square = {"height": size, "width": size}
-    if config.image_aspect_ratio == "stretch":
+    if aspect_ratio == "stretch":
         return CLIPImageProcessorPil(size=square, do_center_crop=False, **settings)
     settings |= {"size": {"shortest_edge": size}, "crop_size": square}
-    if config.image_aspect_ratio == "crop":
+    if aspect_ratio == "crop":
         return CLIPImageProcessorPil(**settings)
-    if config.image_aspect_ratio == "pad":
+    if aspect_ratio == "pad":
         return LlavaImageProcessorPil(do_pad=True, **settings)
-    check_pinpoints(config.pinpoints, size)
-    return LlavaNextImageProcessorPil(image_grid_pinpoints=config.pinpoints, **settings)
+    return LlavaNextImageProcessorPil(image_grid_pinpoints=pinpoints, **settings)
 
 
 @return_token_types

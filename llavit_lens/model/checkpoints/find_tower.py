@@ -21,6 +21,7 @@ from llavit_lens.model.checkpoints.read import Reader, find_weight_files
 from llavit_lens.model.checkpoints.sizes import check_sizes
 from llavit_lens.model.checkpoints.small_files import check_small_files
 from llavit_lens.model.compat import AutoImageProcessor
+from llavit_lens.model.tower_rules import CLASS_TOKENS
 
 _KNOWN = {"openai/clip-vit-large-patch14-336": 336, "openai/clip-vit-large-patch14": 224}
 """The towers of LLaVA-1.5 and earlier, by image size: where a checkpoint holds their weights,
@@ -46,7 +47,7 @@ class Tower:
     @property
     def class_tokens(self) -> int:
         """Tokens before the patches: CLIP has one, SigLIP none."""
-        return 1 if self.config.model_type == "clip_vision_model" else 0
+        return CLASS_TOKENS[self.config.model_type]
 
 
 def find_tower(

@@ -5,16 +5,11 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from transformers import (
-    AutoConfig,
-    CLIPImageProcessorPil,
-    LlavaImageProcessorPil,
-    LlavaNextImageProcessorPil,
-    PreTrainedConfig,
-)
+from transformers import AutoConfig, PreTrainedConfig
 
 from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.model.checkpoints.find_tower import Tower
+from llavit_lens.model.processing import build_image_processor
 from llavit_lens.model.tiles import MERGE_TYPES
 from llavit_lens.model.tower_rules import layer_fault
 
@@ -42,14 +37,6 @@ _NOT_OF_THE_LANGUAGE_MODEL = (
     "pretraining_tp",
 )
 _ASPECT_RATIOS = (None, "square", "pad", "anyres")
-_PIXELS = (
-    "do_rescale",
-    "rescale_factor",
-    "do_normalize",
-    "image_mean",
-    "image_std",
-    "resample",
-)
 
 
 def require_served(name: str, fields: dict[str, Any]) -> None:
@@ -193,15 +180,10 @@ def pinpoints(name: str, fields: dict[str, Any]) -> list[list[int]]:
 
 def image_processor(name: str, fields: dict[str, Any], tower: Tower) -> Any:
     """The image processor that prepares images as the checkpoint says, with the tower's pixels."""
-    side = tower.config.image_size
-    settings = {key: getattr(tower.image_processor, key) for key in _PIXELS} | {
-        "size": {"shortest_edge": side},
-        "crop_size": {"height": side, "width": side},
-    }
+    mode = "pad" if fields.get("image_aspect_ratio") == "pad" else "crop"
     if merge_type(fields) is not None:
-        return LlavaNextImageProcessorPil(image_grid_pinpoints=pinpoints(name, fields), **settings)
-    if fields.get("image_aspect_ratio") == "pad":
-        return LlavaImageProcessorPil(do_pad=True, **settings)
-    if tower.class_tokens:
-        return CLIPImageProcessorPil(**settings)
-    return tower.image_processor  # SigLIP's stretches images
+        mode = "anyres"
+    if mode == "crop" and not tower.class_tokens:
+        return tower.image_processor  # SigLIP's stretches images
+    resolutions = pinpoints(name, fields) if mode == "anyres" else []
+    return build_image_processor(mode, tower.config.image_size, resolutions, tower.image_processor)

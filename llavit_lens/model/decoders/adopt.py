@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.decoders.families import DECODERS
 from llavit_lens.model.decoders.layer import HookedLayer
+from llavit_lens.model.decoders.table import DECODERS
 
 
 def add_hook_points(model: Any) -> None:
