@@ -189,9 +189,8 @@ class LlavitModel(LlavitPreTrainedModel, LlavaModel):
     ) -> Any:
         """As LLaVA's; `past_key_values` and `cache` are two names of one argument.
 
-        `mm_token_type_ids` (1 = visual) is [B, L] or, with a cache, [B, P + L].
-
-        Without it, visual tokens are those of `input_ids` that are the image token.
+        `mm_token_type_ids` (1 = visual) is [B, L] or, with a cache, [B, P + L]. Without it, visual
+        tokens are those of `input_ids` that are the image token.
 
         Raises ConfigurationError where the switches have no exact meaning: embeddings without
         `mm_token_type_ids`, types that contradict the image tokens of `input_ids`, a config changed

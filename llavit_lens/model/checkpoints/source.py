@@ -220,16 +220,7 @@ def _assemble(
             "how it is built and how it takes its images.",
         )
     tensors, more_notes = _with_image_token(name, config, tokenizer, tensors)
-    processor = _CLASSES[original.merge_type(fields)][1](
-        image_processor=original.image_processor(name, fields, tower),
-        tokenizer=tokenizer,
-        patch_size=tower.config.patch_size,
-        vision_feature_select_strategy=config.vision_feature_select_strategy,
-        num_additional_image_tokens=tower.class_tokens,
-        chat_template=chat_template(name, text.model_type, tokenizer),
-    )
-    if isinstance(processor, LlavitProcessor):
-        processor.mm_patch_merge_type = config.mm_patch_merge_type
+    processor = _processor(name, fields, config, tower, tokenizer)
     generation = generation_file(text_folder)
     return Source(
         checkpoint.path.name,
@@ -240,6 +231,22 @@ def _assemble(
         generation,
         notes + more_notes,
     )
+
+
+def _processor(name: str, fields: dict[str, Any], config: Any, tower: Tower, tokenizer: Any) -> Any:
+    """The processor of a checkpoint in LLaVA's own format."""
+    _, processor_class = _CLASSES[original.merge_type(fields)]
+    processor = processor_class(
+        image_processor=original.image_processor(name, fields, tower),
+        tokenizer=tokenizer,
+        patch_size=tower.config.patch_size,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=tower.class_tokens,
+        chat_template=chat_template(name, config.get_text_config().model_type, tokenizer),
+    )
+    if isinstance(processor, LlavitProcessor):
+        processor.mm_patch_merge_type = config.mm_patch_merge_type
+    return processor
 
 
 def _config(

@@ -69,9 +69,7 @@ def retarget(
         "vision_feature_layer": vision_feature_layer,
     }
     if to == PLAIN:
-        if any(value is not None for value in given.values()):
-            raise ConfigurationError(f"--to {PLAIN} has no switches; choose a row of LLaViT")
-        return _plain(source)
+        return _plain(source, given)
     if to not in ROWS:
         raise ConfigurationError(f"--to {to}: there are {', '.join([*ROWS, PLAIN])}")
     config = _config(source, ROWS[to], given)
@@ -125,7 +123,9 @@ def _config(source: Source, row: Row, given: dict[str, Any]) -> LlavitConfig:
     return config
 
 
-def _plain(source: Source) -> Target:
+def _plain(source: Source, given: dict[str, Any]) -> Target:
+    if any(value is not None for value in given.values()):
+        raise ConfigurationError(f"--to {PLAIN} has no switches; choose a row of LLaViT")
     if isinstance(source.config, LlavitConfig):
         raise ConfigurationError(
             f"{source.name}: is a LLaViT, or merges tiles in a way that only LLaViT knows; "
