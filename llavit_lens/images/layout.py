@@ -1,4 +1,4 @@
-"""Where the visual tokens lie: in the token sequence, on the grid, and on the original picture.
+"""Where the visual tokens lie: in the token sequence, on the grid, and on the original image.
 
 Everything is read off what the processor returned and was configured to do; no other code knows
 image sizes, patch sizes, token counts or placeholder ids.
@@ -18,7 +18,7 @@ from llavit_lens.images.orientation import UPRIGHT
 from llavit_lens.inputs import whole_number
 
 Tile = int | Literal["grid"]
-"""A tile by its number, or "grid": all but the base tile, which together show the picture again."""
+"""A tile by its number, or "grid": all but the base tile, which together show the image again."""
 
 
 def _nowhere() -> np.ndarray:
@@ -108,15 +108,15 @@ class VisualLayout:
                 f"there is no patch at row {row}, column {col}: "
                 f"the grid has {rows} rows and {cols} columns"
             )
-        found = np.flatnonzero(
+        cells = np.flatnonzero(
             (self.tile == tile) & (self.row == row % rows) & (self.col == col % cols)
         )
-        if len(found) == 0:
+        if len(cells) == 0:
             raise ConfigurationError(
                 f"row {row}, column {col} of tile {tile} has no visual token: it lies in the "
                 "padding around the image, which is left out"
             )
-        return int(found[0])
+        return int(cells[0])
 
     def of_tile(self, tile: Tile) -> np.ndarray:
         """int64, indices in 0..n-1 of the cells of one tile, or of the grid of tiles.

@@ -42,7 +42,7 @@ def open_image(
     max_bytes: int = MAX_BYTES,
     name: str | None = None,
 ) -> Image.Image:
-    """The picture as an upright RGB image, every pixel decoded; the first frame of an animation.
+    """The image as an upright RGB image, every pixel decoded; the first frame of an animation.
 
     Transparent parts become white, 16-bit gray is scaled to 8 bits. The EXIF orientation of a file,
     of its bytes, or of a Pillow image as `Image.open` gave it is applied; the pixels of arrays and
@@ -53,7 +53,7 @@ def open_image(
         source: a file, the bytes of one, a Pillow image, or a uint8 array [height, width(, 1|3|4)].
         max_pixels: largest width x height, checked in the header before anything is decoded.
         max_bytes: largest file.
-        name: what messages call a picture that is given as bytes.
+        name: what messages call an image that is given as bytes.
 
     Raises:
         ImageError: one line that names the file and what is wrong with it.
@@ -95,7 +95,7 @@ def open_oriented(
 
 
 def pixel_sha256(image: Image.Image) -> str:
-    """SHA-256 of width, height and RGB bytes: one identity, whatever the picture was read from."""
+    """SHA-256 of width, height and RGB bytes: one identity, whatever the image was read from."""
     digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
     digest.update(image.tobytes())
     return digest.hexdigest()
@@ -137,7 +137,7 @@ def _upright_rgb(image: Image.Image, name: str, max_pixels: int) -> OrientedImag
         image.load()
     except Exception as error:  # see `_open`
         raise ImageError(f"{name}: damaged or cut off ({_first_line(error)})") from error
-    # asked for again: Pillow turns a TIFF when it decodes it, and takes the tag away
+    # read again: Pillow turns a TIFF when it decodes it, and takes the tag away
     image = upright_image(image, exif_orientation(image))
     try:
         return OrientedImage(_to_rgb(image, name), tag)

@@ -90,7 +90,7 @@ def upright_box(
 
 
 def stored_size(size: tuple[int, int], tag: int) -> tuple[int, int]:
-    """(width, height) of the stored pixels of an image whose upright size is `size`."""
+    """(width, height) of the stored pixels of an image with the upright size `size`."""
     return size[::-1] if tag in (5, 6, 7, 8) else size
 
 

@@ -1,9 +1,9 @@
-"""Regions of a picture, in pixels of the upright original, and the visual tokens that show them.
+"""Regions of an image, in pixels of the upright original, and the visual tokens that show them.
 
 Which way is up: see `llavit_lens.images.orientation`. A region that was made on the pixels
 as the file stores them says so with orientation="stored".
 
-A patch belongs to a region that covers at least half of what the patch shows of the picture.
+A patch belongs to a region that covers at least half of what the patch shows of the image.
 `share` asks for another part of it; with share=0 a region has every patch that it touches.
 """
 
@@ -40,8 +40,8 @@ class Box:
     """A rectangle: the patches that it covers by `share` or more, half by default.
 
     Attributes:
-        left, top, right, bottom: edges in pixels of the original picture.
-        share: of a patch's own area on the picture, 0 to 1; with 0, every patch that it touches.
+        left, top, right, bottom: edges in pixels of the original image.
+        share: of a patch's own area on the image, 0 to 1; with 0, every patch that it touches.
         orientation: "upright" or "stored", the pixels that it refers to; without it the upright
             ones, with a warning where the EXIF orientation of the file is another one.
     """
@@ -60,7 +60,7 @@ class Box:
             raise ConfigurationError(f"{self} is empty; a box is (left, top, right, bottom).")
 
     def positions(self, layout: VisualLayout) -> np.ndarray:
-        """int64, places in the token sequence, in every tile of the picture.
+        """int64, positions in the token sequence, in every tile of the image.
 
         Raises:
             ConfigurationError: no patch shows the region.
@@ -84,10 +84,10 @@ class Mask:
     """Any shape: the patches of which `share` or more, half by default, are True in `mask`.
 
     Attributes:
-        mask: bool [height, width] of the original picture.
+        mask: bool [height, width] of the original image.
         share: as in `Box`.
         orientation: as in `Box`; without it the size of the mask shows it, where the sides of the
-            picture change places.
+            image change places.
     """
 
     mask: np.ndarray
@@ -111,7 +111,7 @@ class Mask:
         """As `Box.positions`; a pixel that a patch covers in part counts in part.
 
         Raises:
-            ConfigurationError: no patch shows the region; the mask is not as large as the picture.
+            ConfigurationError: no patch shows the region; the mask is not as large as the image.
         """
         return layout.positions[cells_of(layout, self)]
 
@@ -119,7 +119,7 @@ class Mask:
         """As `Box.area`.
 
         Raises:
-            ConfigurationError: the mask is not as large as the picture.
+            ConfigurationError: the mask is not as large as the image.
         """
         mask, tag, size = self.mask, layout.orientation, layout.image_size
         if labels_orientation(tag, size, mask.shape[::-1], self.orientation) == "stored":
@@ -127,7 +127,7 @@ class Mask:
         height, width = mask.shape
         if (width, height) != tuple(size):
             raise ConfigurationError(
-                f"the mask of pixels is {width} x {height} (width x height), but the picture is "
+                f"the mask of pixels is {width} x {height} (width x height), but the image is "
                 f"{layout.image_size[0]} x {layout.image_size[1]}; give a mask of the original."
             )
         # area[y, x] of the mask above and left of a point, between whole pixels in proportion
@@ -175,11 +175,11 @@ def cells_of(layout: VisualLayout, region: Region) -> np.ndarray:
     """Indices in 0..n-1 of the cells of a region: int64, in the given order or in the layout's.
 
     Boxes and masks hold the cells of which they cover half, or their own `share`, or more; where
-    the model sees a picture in several tiles, cells of all tiles, the base tile too.
+    the model sees an image in several tiles, cells of all tiles, the base tile too.
 
     Raises:
         ConfigurationError: a region without cells, cells that are not there or doubled, or a mask
-            of another size than the picture.
+            of another size than the image.
     """
     area = area_of(region)
     if area is None:
@@ -187,28 +187,30 @@ def cells_of(layout: VisualLayout, region: Region) -> np.ndarray:
     left, top, right, bottom = layout.boxes.T
     whole = (right - left) * (bottom - top)
     enough = max(area.share - _ROUNDING, _ROUNDING) * whole
-    found = np.flatnonzero(layout.on_image & (area.area(layout) >= enough))
-    if len(found) == 0:
+    cells = np.flatnonzero(layout.on_image & (area.area(layout) >= enough))
+    if len(cells) == 0:
         width, height = layout.image_size
         raise ConfigurationError(
-            f"{area} covers no patch by its share, {area.share}: the picture is {width} x {height} "
+            f"{area} covers no patch by its share, {area.share}: the image is {width} x {height} "
             f"pixels, and a patch about {whole.max(initial=0) ** 0.5:.0f} wide (share=0 takes "
             "every patch that is touched)."
         )
-    return found
+    return cells
 
 
 def shape_of(layout: VisualLayout, cells: np.ndarray) -> list[tuple[int, int, int]]:
-    """(tile, row, column) of the cells, each counted from the first of theirs: alike for regions of
-    one shape at two places."""
-    places = []
+    """(tile, row, column) of the cells, counted from their first tile, row and column.
+
+    It is the same for two regions of one shape.
+    """
+    shape = []
     for number, tile in enumerate(dict.fromkeys(layout.tile[cells].tolist())):
-        own = cells[layout.tile[cells] == tile]
-        row, col = layout.row[own], layout.col[own]
-        places += [
+        of_tile = cells[layout.tile[cells] == tile]
+        row, col = layout.row[of_tile], layout.col[of_tile]
+        shape += [
             (number, int(r), int(c)) for r, c in zip(row - row.min(), col - col.min(), strict=True)
         ]
-    return places
+    return shape
 
 
 def _named_cells(layout: VisualLayout, region: Any) -> np.ndarray:
@@ -219,10 +221,10 @@ def _named_cells(layout: VisualLayout, region: Any) -> np.ndarray:
                 f"{cell!r} is no cell: give cells as (row, column) or (row, column, tile), a box "
                 "as (left, top, right, bottom) in pixels, or a mask as a bool array [height, width]"
             )
-    found = np.array([layout.index(*cell) for cell in cells], dtype=np.int64)
-    if len(set(found.tolist())) < len(found):
+    indices = np.array([layout.index(*cell) for cell in cells], dtype=np.int64)
+    if len(set(indices.tolist())) < len(indices):
         raise ConfigurationError(f"the same cell is named twice: {cells}")
-    return found
+    return indices
 
 
 def _is_number(value: Any) -> bool:

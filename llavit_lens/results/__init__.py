@@ -1,1 +1,1 @@
-"""What a lens, an experiment or a score returns: plain data that can be saved and drawn."""
+"""What lenses, interventions and measures return: plain data that can be saved and drawn."""

@@ -1,4 +1,4 @@
-"""Weights of chosen tokens on every patch: a table, and nothing that needs the model."""
+"""Attention weights of some tokens on every patch: plain data, without a model."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from llavit_lens.images.open import ImageSource
 
 Query = str | int | tuple[int, int] | tuple[int, int, int]
-"""Who attends: "last", the prompt's last token; a text that the prompt has once; a token's number;
-or a patch as (row, column) or (row, column, tile)."""
+"""The token that attends: "last", the prompt's last token; a text that the prompt has once; a
+token's number; or a patch as (row, column) or (row, column, tile)."""
 
 Head = int | Literal["mean", "max"]
-"""A head from 0, or the mean or the largest weight of those there are."""
+"""A head from 0, or the mean or the largest weight of all heads that were kept."""
 
 
 class QueryToken(NamedTuple):
     """A token that attends."""
 
     asked: Query
-    """As it was asked for."""
+    """The query by which the token was chosen."""
     position: int
     """Its index in the prompt."""
     kind: str
@@ -43,7 +43,7 @@ class QueryToken(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What a person calls it, such as "last token ':'"."""
+        """Its name in tables and figures, such as "last token ':'"."""
         return f"{self.kind} {self.text!r}" if self.text else self.kind
 
 
@@ -56,9 +56,9 @@ class AttentionPatterns(Result):
         heads: query heads, from 0.
         queries: the tokens that attend.
         weights: float32 [layers, heads, queries, n], after the softmax over all tokens.
-        share_on_visual: float32 [layers, heads, queries], how much of its attention a token gives
-            to the picture at all: the sum over all visual tokens, those off the picture (newlines
-            of tiles) included. The rest goes to text.
+        share_on_visual: float32 [layers, heads, queries], the share of a token's attention that
+            goes to the image: the sum over all visual tokens, also those off the image (newlines
+            of tiles). The rest goes to text.
         layout: where the n visual tokens lie.
         n_layers: how many layers the model has.
         n_tokens: length of the prompt.
@@ -86,7 +86,7 @@ class AttentionPatterns(Result):
         A negative layer counts from the model's last.
 
         Raises:
-            ConfigurationError: a query, layer or head that was not asked for.
+            ConfigurationError: a query, layer or head that was not kept.
         """
         return self._reduced(self.weights, query, layer, head)
 
@@ -94,21 +94,21 @@ class AttentionPatterns(Result):
         """`share_on_visual` of a query; with "max" the largest of any head."""
         return float(self._reduced(self.share_on_visual, query, layer, head))
 
-    def query(self, asked: Query | None = None) -> QueryToken:
-        """The token of a query as it was asked for, or by its position; None is the first.
+    def query(self, query: Query | None = None) -> QueryToken:
+        """The token of a query, by which it was chosen or by its position; None is the first.
 
         Raises:
-            ConfigurationError: it was not asked for.
+            ConfigurationError: its pattern was not kept.
         """
-        if asked is None:
+        if query is None:
             return self.queries[0]
         for token in self.queries:
-            if type(asked) is type(token.asked) and asked == token.asked:
+            if type(query) is type(token.asked) and query == token.asked:
                 return token
-            if type(asked) is int and asked % self.n_tokens == token.position:
+            if type(query) is int and query % self.n_tokens == token.position:
                 return token
         raise ConfigurationError(
-            f"no pattern of {asked!r} was kept, only of "
+            f"no pattern of {query!r} was kept, only of "
             f"{', '.join(repr(token.asked) for token in self.queries)}: add it to queries"
         )
 
@@ -174,7 +174,7 @@ class AttentionPatterns(Result):
         """The layer from 0, for one that may count from the model's last.
 
         Raises:
-            ConfigurationError: it was not asked for.
+            ConfigurationError: its patterns were not kept.
         """
         number = layer + self.n_layers if layer < 0 else layer
         if number not in self.layers:

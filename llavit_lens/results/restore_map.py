@@ -1,4 +1,4 @@
-"""What restoring brought back: a table of layers and places, and nothing that needs the model."""
+"""The result of an activation-patching sweep: plain data, without a model."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Place(NamedTuple):
     kind: str
     """"patch", "row", "visual", "object", "last" or "text"."""
     name: str
-    """What a person calls it: the object's name, the token's text, "row 3"."""
+    """In tables and figures: the object's name, the token's text, "row 3"."""
     tokens: np.ndarray
     """int64 [m], positions in the prompt."""
     cell: int
-    """Index of the patch in the layout, of the window's middle; -1 where it is no patch."""
+    """Index of the patch in the layout, of the window's middle; -1 if it is no patch."""
 
 
 @dataclass(eq=False)
@@ -43,10 +43,10 @@ class RestoreMap(Result):
         n_layers: how many the model has.
         places: which tokens were restored together.
         window: patches on each side of what "patch" places restore.
-        clean, corrupted: log p(answer) on the two pictures as they are.
-        restored: float64 [layers, places], on the corrupted picture with that state of the clean.
-        layout: of both pictures.
-        question, answer: the prompt and the text whose log-probability it is.
+        clean, corrupted: log p(answer) on the two images as they are.
+        restored: float64 [layers, places], on the corrupted image with that state of the clean one.
+        layout: of both images.
+        question, answer: the prompt, and the text with these log-probabilities.
         last_token: position of the prompt's last token.
         model: its name.
         clean_image, corrupted_image: the images; not saved, None after `load`.
@@ -75,10 +75,10 @@ class RestoreMap(Result):
 
     @property
     def effect(self) -> np.ndarray:
-        """float64 [layers, places]: 0 is the corrupted picture's log-probability, 1 the clean's.
+        """float64 [layers, places]: 0 as on the corrupted image, 1 as on the clean.
 
         (restored - corrupted) / (clean - corrupted); below 0 it made the answer less likely, above
-        1 likelier than the clean picture does.
+        1 likelier than the clean image does.
         """
         return (self.restored - self.corrupted) / (self.clean - self.corrupted)
 

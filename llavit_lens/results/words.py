@@ -1,4 +1,4 @@
-"""What a lens reads off each patch: a table of words, and nothing that needs the model."""
+"""The words that a lens reads off each patch: plain data, without a model."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Tracked(NamedTuple):
 
 @dataclass(eq=False)
 class Words(Result):
-    """The k best words of every visual token at every layer asked for.
+    """The k best words of every visual token at every computed layer.
 
     Attributes:
         kind: which lens.
@@ -66,7 +66,7 @@ class Words(Result):
         layout: where the n visual tokens lie.
         provenance: model, revision, n_layers, prompt, image_sha256, versions.
         tracked: chosen words, or None.
-        image: the original picture; not saved, None after `load`.
+        image: the original image; not saved, None after `load`.
     """
 
     kind: Kind
@@ -108,7 +108,7 @@ class Words(Result):
         """Index into `layers` and all arrays.
 
         Negative layers count from the last that the lens can read: the model's last for the logit
-        lens, whichever were computed; layer 0, its only one, for input similarity.
+        lens, even if it was not computed; layer 0, its only one, for input similarity.
 
         Raises:
             ConfigurationError: the layer was not computed, or it is negative and the depth of the

@@ -184,6 +184,6 @@ def test_a_mask_of_another_picture_is_refused() -> None:
     vlm = tiny_vlm("llava")
     with (
         ll.knock_out(vlm, ("all", ll.Mask(np.ones((28, 28), dtype=bool)))),
-        pytest.raises(ll.ConfigurationError, match=r"is 28 x 28 .*but the picture is 40 x 30"),
+        pytest.raises(ll.ConfigurationError, match=r"is 28 x 28 .*but the image is 40 x 30"),
     ):
         vlm.run(tiny_image(width=40, height=30))

@@ -67,7 +67,7 @@ def coco_images(
             in the file does not show it.
 
     Returns:
-        Pictures, and their `report`: what was left out, and why. What is wrong with segmentations
+        Images, and their `report`: what was left out, and why. What is wrong with segmentations
         and image files is known, and on the report, when an image has been read.
 
     Raises:
@@ -90,24 +90,24 @@ def coco_images(
     records = [
         entry
         for entry in content.entries
-        if any(own.category is not None for own in entry.annotations)
+        if any(annotation.category is not None for annotation in entry.annotations)
     ]
     if not records:
         reasons = "".join(f"; {line}" for line in report.lines)
         raise ConfigurationError(f"{shown(path)}: labels no object in any image{reasons}")
     random.Random(seed).shuffle(records)
-    pictures = LazyImages(records, lambda entry: _picture(entry, source, report), report)
-    return with_color_changes(pictures) if changes else pictures
+    labelled = LazyImages(records, lambda entry: _labelled(entry, source, report), report)
+    return with_color_changes(labelled) if changes else labelled
 
 
-def with_color_changes(pictures: LazyImages) -> LazyImages:
+def with_color_changes(images: LazyImages) -> LazyImages:
     """The same images and report; images also recoloured where the color of an object is known."""
 
     def make(image: LabelledImage) -> LabelledImage:
         change = recolouring(image)
         return image if change is None else replace(image, changes=(change,))
 
-    return LazyImages(pictures, make, pictures.report)
+    return LazyImages(images, make, images.report)
 
 
 def _checked_words(words: Any) -> dict[str, Collection[str]]:
@@ -135,7 +135,7 @@ class _Source:
     orientation: Orientation | None
 
 
-def _picture(entry: Entry, source: _Source, report: LabelReport) -> LabelledImage:
+def _labelled(entry: Entry, source: _Source, report: LabelReport) -> LabelledImage:
     image, tag = open_oriented(_file_of(entry, source, report))
     refers_to = _orientation(entry, source, image.size, tag, report)
     stored = refers_to == "stored"

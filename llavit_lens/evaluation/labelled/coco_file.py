@@ -128,7 +128,7 @@ def _entries(images: list[Any], report: LabelReport) -> dict[str, Entry]:
     for place, image in _objects("images", images, report):
         number = _id(image.get("id"))
         # LVIS has the address alone
-        name = next((own for own in map(image.get, ("file_name", "coco_url")) if own), None)
+        name = next((text for text in map(image.get, ("file_name", "coco_url")) if text), None)
         if number is None or not is_text(name) or "\0" in name:
             report.add("images left out, they need an id and a file_name", place)
             continue
@@ -151,17 +151,17 @@ def _shared(
         by_size.setdefault((entry.width, entry.height), entry)
     unknown = by_size.get((None, None))
     if unknown is not None and len(by_size) == 2:  # the size that the others give
-        by_size[None, None] = next(own for own in by_size.values() if own is not unknown)
+        by_size[None, None] = next(entry for entry in by_size.values() if entry is not unknown)
     elif len(by_size) > 1:
         for _, _, place in images:
             report.add("images of which another entry gives another size", place)
-    return [(number, by_size[own.width, own.height], place) for number, own, place in images]
+    return [(number, by_size[e.width, e.height], place) for number, e, place in images]
 
 
 def _by_id(
     part: str, entries: list[tuple[str, Value, str]], report: LabelReport
 ) -> dict[str, Value]:
-    """Entries of (id, value, place) by id, without those whose id has several values."""
+    """Entries of (id, value, place) by id, without ids that have several values."""
     values: dict[str, Value] = {}
     unclear: set[str] = set()
     for number, value, _ in entries:
@@ -216,7 +216,7 @@ class Endings:
         """Whether exactly one of the names ends in a path."""
         start = _backwards(end)
         first = bisect_left(self._backwards, start)
-        same = [own.startswith(start) for own in self._backwards[first : first + 2]]
+        same = [name.startswith(start) for name in self._backwards[first : first + 2]]
         return same.count(True) == 1
 
 

@@ -98,17 +98,17 @@ def _list_of_polygons(segmentation: Any) -> list[Any]:
 def _polygons(polygons: Sequence[Any], height: int, width: int) -> Shape | None:
     """The pixels in any of the polygons; None if all have fewer than three corners."""
     corners = [_numbers(polygon) for polygon in polygons]
-    whole = [own for own in corners if own is not None and len(own) % 2 == 0]
-    areas = [own for own in whole if len(own) >= 6]
+    whole = [polygon for polygon in corners if polygon is not None and len(polygon) % 2 == 0]
+    areas = [polygon for polygon in whole if len(polygon) >= 6]
     if not areas:
         if len(whole) == len(polygons):
             return None
         raise ValueError("a polygon is a list of numbers x, y, x, y, … of three corners or more")
     _check_pixels(np.concatenate(areas), height, width)
     mask = np.zeros((height, width), bool)
-    for own in areas:
-        _fill(mask, own.reshape(-1, 2))
-    is_cut = any(_reaches_beyond(mask, own.reshape(-1, 2)) for own in areas)
+    for polygon in areas:
+        _fill(mask, polygon.reshape(-1, 2))
+    is_cut = any(_reaches_beyond(mask, polygon.reshape(-1, 2)) for polygon in areas)
     return Shape(mask, len(polygons) - len(areas), is_cut)
 
 

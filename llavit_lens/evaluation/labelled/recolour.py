@@ -1,4 +1,4 @@
-"""The same picture with one thing in another color: does the word for its color follow?"""
+"""The same image with one thing in another color: does the word for its color follow?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HUES = {
 """Degrees on the circle of colors, and how far from there the word is still used. Brown, black,
 white and gray are not hues."""
 
-TARGETS = ("red", "yellow", "green", "blue")  # colors whose names nobody doubts
+TARGETS = ("red", "yellow", "green", "blue")  # colors with clear names
 _APART = 40.0  # degrees that a thing's hue is turned at least
 _NEAR = 25.0  # degrees within which pixels are of one hue
 _MOST = 0.5  # of a thing's pixels have to have it
@@ -62,20 +62,22 @@ def recolour(image: Image.Image, mask: np.ndarray, degrees: float) -> Image.Imag
     return Image.composite(turned, image, Image.fromarray(mask))
 
 
-def recolouring(picture: LabelledImage) -> Change | None:
-    """The first object whose color attribute is a hue, and is the hue of at least half of its
-    pixels, turned to another of red, yellow, green and blue; None if there is no such object."""
-    for thing in picture.objects:
+def recolouring(image: LabelledImage) -> Change | None:
+    """The first object with a hue as its color attribute, turned to red, yellow, green or blue.
+
+    At least half of its pixels must have that hue. None if there is no such object.
+    """
+    for thing in image.objects:
         old = thing.attributes.get("color", "")
         if old not in HUES or not thing.mask.any():
             continue
-        found = main_hue(picture.image, thing.mask)
-        if found is None or found.share < _MOST or _away(old, found.degrees) > HUES[old][1]:
+        hue = main_hue(image.image, thing.mask)
+        if hue is None or hue.share < _MOST or _away(old, hue.degrees) > HUES[old][1]:
             continue
-        others = [color for color in TARGETS if _away(color, found.degrees) >= _APART]
+        others = [color for color in TARGETS if _away(color, hue.degrees) >= _APART]
         new = others[int(thing.mask.sum()) % len(others)]  # any of them, always the same
-        image = recolour(picture.image, thing.mask, HUES[new][0] - found.degrees)
-        return Change("recolour", image, thing.mask, old, new)
+        turned = recolour(image.image, thing.mask, HUES[new][0] - hue.degrees)
+        return Change("recolour", turned, thing.mask, old, new)
     return None
 
 

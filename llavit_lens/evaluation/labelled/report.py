@@ -13,7 +13,7 @@ _LONGEST = 120  # characters of a place
 class LabelReport:
     """Remarks on labels, each with the places in the data set where it holds.
 
-    print(pictures.report)  # one line for each remark
+    print(images.report)  # one line for each remark
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """The arithmetic of the readability measures, on arrays alone.
 
-Shape letters: S states of the residual stream, N visual tokens of a picture, K words kept.
+Shape letters: S states of the residual stream, N visual tokens of an image, K words kept.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ def said_of_each(top_SNK: np.ndarray, ids_N: Sequence[frozenset[int]]) -> np.nda
 
 
 def average_precision(scores_SN: np.ndarray, positive_N: np.ndarray) -> np.ndarray:
-    """float64 [S]: mean over the positives of the precision at their place in the falling order.
+    """float64 [S]: mean over the positives of the precision at their ranks, highest score first.
 
-    Equal scores share a place, so that a constant score has the share of positives.
+    Equal scores share a rank, so that a constant score has the share of positives.
     """
-    found = np.empty(len(scores_SN))
+    precision = np.empty(len(scores_SN))
     for state, scores in enumerate(scores_SN):
         order = np.argsort(-scores, kind="stable")
         ranked, right = scores[order], positive_N[order].cumsum()
         last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))  # of equal scores
         gained = np.diff(right[last], prepend=0)
-        found[state] = (gained * right[last] / (last + 1)).sum() / right[-1]
-    return found
+        precision[state] = (gained * right[last] / (last + 1)).sum() / right[-1]
+    return precision
 
 
 def chance_of_average_precision(positives: int, all_of_them: int) -> float:
     """The mean average precision of all orders of `all_of_them` tokens.
 
-    A little above the share of positives, as the first place is right that often and later ones
+    A little above the share of positives, as the first rank is right that often and later ones
     are counted only where they are right: ((P - 1) / (N - 1) (N - H_N) + H_N) / N, H_N the N-th
     harmonic number.
     """

@@ -37,9 +37,9 @@ class Probe:
             self._squares = x.new_zeros(len(x), x.shape[2], x.shape[2])
         self._squares.baddbmm_(x.transpose(1, 2), x)  # in place: it is large
         for name in sorted(set(names)):
-            own = x[:, [i for i, other in enumerate(names) if other == name]]
-            self._sums[name] = self._sums.get(name, 0) + own.sum(1)
-            self._counts[name] = self._counts.get(name, 0) + own.shape[1]
+            of_name = x[:, [i for i, other in enumerate(names) if other == name]]
+            self._sums[name] = self._sums.get(name, 0) + of_name.sum(1)
+            self._counts[name] = self._counts.get(name, 0) + of_name.shape[1]
 
     def solve(self) -> None:
         """After the last training token.
@@ -50,7 +50,7 @@ class Probe:
         self.names = sorted(self._counts)
         if self._squares is None or len(self.names) < 2:
             raise ConfigurationError(
-                "a probe needs training pictures with objects of at least two names; there are "
+                "a probe needs training images with objects of at least two names; there are "
                 f"{len(self.names)}"
             )
         counts = self._squares.new_tensor([self._counts[name] for name in self.names])

@@ -1,4 +1,4 @@
-"""The floor: the same architecture behind the same vision tower, with nothing learned."""
+"""The floor: the same architecture and vision tower, with nothing learned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llavit_lens.vlm.vlm import VLM
 
 
 def untrained(vlm: VLM, seed: int = 0) -> VLM:
-    """A copy of the model whose language model and projector are as they are made, before training.
+    """A copy of the model with an untrained language model and projector.
 
     The vision tower keeps its weights. Takes the memory of a second model.
 

@@ -11,23 +11,23 @@ from llavit_lens.miniature.world.questions import Question, questions
 from llavit_lens.miniature.world.scenes import sample_scene
 
 SCENES = 20_000
-ENOUGH = 20  # times that a question must have been asked for its own answers to be counted
+ENOUGH = 20  # times that a question must occur for its own answers to be counted
 
 
-def guess(asked: Question) -> str:
+def guess(question: Question) -> str:
     """The likeliest answer to the question's words; where they are rare, to its kind of question.
 
     Of two things that it names (which is larger?) the first: a coin would do as well.
     """
-    if asked.kind == "larger":
-        return asked.question.split()[5]
+    if question.kind == "larger":
+        return question.question.split()[5]
     by_words, by_kind = _likeliest()
-    return by_words.get(asked.question, by_kind[asked.kind])
+    return by_words.get(question.question, by_kind[question.kind])
 
 
-def is_guessed(asked: Question) -> bool:
-    """Whether the words of a question alone would have been enough, this time."""
-    return guess(asked) == asked.answer
+def is_guessed(question: Question) -> bool:
+    """Whether the words of this question alone give the right answer."""
+    return guess(question) == question.answer
 
 
 @functools.cache
@@ -36,10 +36,10 @@ def _likeliest(scenes: int = SCENES) -> tuple[Mapping[str, str], Mapping[str, st
     words: dict[str, Counter[str]] = defaultdict(Counter)
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
     for seed in range(scenes):
-        for asked in questions(sample_scene(seed), random.Random(f"guess {seed}"), exam=True):
-            words[asked.question][asked.answer] += 1
-            kinds[asked.kind][asked.answer] += 1
-    often = {question: found for question, found in words.items() if found.total() >= ENOUGH}
+        for question in questions(sample_scene(seed), random.Random(f"guess {seed}"), exam=True):
+            words[question.question][question.answer] += 1
+            kinds[question.kind][question.answer] += 1
+    often = {text: counts for text, counts in words.items() if counts.total() >= ENOUGH}
     return _tops(often), _tops(kinds)
 
 

@@ -40,20 +40,20 @@ def score_model(
     Returns {"layers": [...], "input_similarity": {...}, "accuracy": {...}, "guess": {...},
     "accuracy_of_kinds": {...}, "best_layer": {...}} with rates in [0, 1]. Layer 0 is the
     projector's output. An object patch is one that an object or sign covers by at least a quarter;
-    `name` counts objects only, as a sign has no name of its own. `guess` is what the words of the
-    questions alone would have got. `best_layer` was chosen by hit3 on other scenes than those that
+    `name` counts objects only, as a sign has no name of its own. `guess` is the score of the words
+    of the questions alone. `best_layer` was chosen by hit3 on other scenes than those that
     are scored.
 
     Raises ConfigurationError for fewer than two scenes (chance needs another one), or for a model
-    whose visual tokens do not lie on the scenes' patch grid.
+    with another patch grid than the scenes.
     """
     if scenes < 2:
         raise ConfigurationError(f"--scenes {scenes}: a score needs at least 2 scenes")
     layers, cosines, right = _measure(vlm, scenes, held_out_seed(seed, 0), progress)
-    chosen, _, _ = _measure(
+    candidates, _, _ = _measure(
         vlm, min(scenes, LAYER_CHOICE_SCENES), held_out_seed(seed, 500_000), progress, ask=False
     )
-    best = max(chosen, key=lambda row: row["hit3"])["layer"]
+    best = max(candidates, key=lambda row: row["hit3"])["layer"]
     return {
         "model": vlm.name,
         "scenes": scenes,
