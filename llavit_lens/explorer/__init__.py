@@ -1,25 +1,38 @@
 """The explorer: a page on which to look inside a vision-language model, and the page it saves.
 
-view          what the page shows, as query parameters of a link
-choices       all that can be chosen, with the words that a user reads
-state         what the page remembers between two runs of its script
-opening       where the view starts if nobody says
-first_view    the first view, read beforehand
-pictures      the picture: an example scene, or one from outside
-shelf         the images that visitors brought, as long as there is room for them
-uploads, visitors, hosts
-              what a page takes from outside: files that wait for it, people, names of this machine
-memory        bytes of models, and the room for them
-bench         loaded models and what they read, cached and bounded
-ablation      the interventions that the page offers, any set of them at once
-sides         the one or two readings that stand side by side
-waiting       what a person sees while a model is loaded
-payload       words as the small JSON that the view in the browser draws
-search        a searched word, in words and as a map
-places, plain where a patch lies, in words; text that Markdown leaves as it is
-trajectories  chosen words of one patch through the layers (plotly)
-downloads     figures, tables, and a page that needs no server
-explore       from a view to what the page shows of it
-component, panels, sidebar, switches, page   what Streamlit shows
-static/       the view itself: JavaScript and CSS, the same in the app and in the saved page
+What the page shows:
+    view              the state of the page, as query parameters of a link
+    choices           what can be chosen, with the words that a user reads
+    ablation          the interventions that the page offers, any set of them at once
+    start             where the view starts
+    first_view        the first view, computed beforehand
+    panes             the one or two results side by side
+
+What it computes with:
+    input_image       the image that models look at: an example scene, or one from outside
+    offered_models    the models that may be loaded, and what people may see of their names
+    model_spec        a model and how it is loaded
+    lens_cache        loaded models and their results, bounded
+    memory            bytes of models, and the room for them
+
+What comes from outside:
+    allowed_hosts, visitors   who may use a page
+    uploads, image_store      bounds on files and images
+    own_image                 the user's own image
+
+What is sent to the browser:
+    payload           words as small integers
+    search_payload    a searched word, as a heat map and as a sentence
+    encoded_payload   JSON and its identity
+    component         the view itself, as a Streamlit component
+    static/           its JavaScript and CSS, the same in the app and in the saved page
+
+What Streamlit runs and shows:
+    page              the script, without PyTorch
+    page_content      all that needs a model
+    session           what the page remembers, its link, and what happens when a user does something
+    sidebar, ablation_switches, answers, trajectories, download_buttons
+    waiting           progress while a model is loaded
+    downloads         the files that a user can save
+    wording           patches in words, and text that Markdown leaves as it is
 """

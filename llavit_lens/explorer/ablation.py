@@ -1,4 +1,4 @@
-"""The interventions that the page offers: any set of them at once, each with layers of its own."""
+"""The interventions that the page offers: any set of them at once, each with its own layers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.explorer.choices import ABLATIONS
+from llavit_lens.explorer.wording import shortened
 
 if TYPE_CHECKING:
     from llavit_lens.vlm.vlm import VLM
 
 NOTHING = "none"
 """No intervention, in a link."""
-_MODES = ("causal", "bidirectional", "self")
 _PART = re.compile(r"([a-z_>-]+)(?::([0-9]{1,4})-([0-9]{1,4})?)?")
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """An intervention on decoder layers `first` to `last`, both included, counted from 0 as in the
-    library (`llavit_lens.vlm.layers`); None: the model's last layer."""
+    """An intervention on some decoder layers, counted from 0 as in the library.
+
+    Attributes:
+        kind: of `choices.ABLATIONS`.
+        first, last: the first and the last of the layers; None: the model's last layer.
+    """
 
     kind: str
     first: int = 0
@@ -44,7 +48,7 @@ class Ablation:
         return range(self.first, last + 1)
 
     def within(self, depth: int) -> Ablation:
-        """The same as far as a model of `depth` decoder layers allows."""
+        """The same intervention, on layers that a model of `depth` decoder layers has."""
         first = min(self.first, depth - 1)
         last = None if self.last is None else min(self.last, depth - 1)
         return Ablation(self.kind, first, None if (first, last) == (0, depth - 1) else last)
@@ -63,12 +67,11 @@ class Ablation:
     def code(self, depth: int) -> str:
         """The library's call for it."""
         layers = self.layers(depth)
-        where = "" if len(layers) == depth else f", layers=range({layers.start}, {layers.stop})"
+        argument = "" if len(layers) == depth else f", layers=range({layers.start}, {layers.stop})"
         if self.kind == "visual_attention":
-            return f"ll.ablate_visual_attention(vlm{where})"
-        if self.kind in _MODES:
-            return f'll.visual_attention(vlm, "{self.kind}"{where})'
-        return f'll.knock_out(vlm, "{self.kind}"{where})'
+            return f"ll.ablate_visual_attention(vlm{argument})"
+        function = "knock_out" if _is_knockout(self.kind) else "visual_attention"
+        return f'll.{function}(vlm, "{self.kind}"{argument})'
 
 
 def title_of(ablations: Sequence[Ablation], depth: int) -> str:
@@ -77,7 +80,7 @@ def title_of(ablations: Sequence[Ablation], depth: int) -> str:
 
 
 def to_link(ablations: Sequence[Ablation]) -> str:
-    """As a link has them, such as `visual_attention,text->visual:2-4`; `:2-` is up to the last."""
+    """Text of a link, such as `visual_attention,text->visual:2-4`; `:2-` ends at the last layer."""
     parts = []
     for ablation in ablations:
         last = "" if ablation.last is None else ablation.last
@@ -90,24 +93,24 @@ def of_link(text: str) -> tuple[Ablation, ...]:
     """Inverse of `to_link`.
 
     Raises:
-        ConfigurationError: there is no such intervention, one is there twice, or its layers make no
-            sense.
+        ConfigurationError: there is no such intervention, one is there twice, or its layers are
+            not valid.
     """
-    found: dict[str, Ablation] = {}
+    ablations: dict[str, Ablation] = {}
     for part in text.split(",") if text != NOTHING else ():
         match = _PART.fullmatch(part)
         if match is None or match[1] not in ABLATIONS:
             raise ConfigurationError(
-                f"ablation is {_cut(part)!r}, but must be one of: {', '.join(ABLATIONS)}; with "
-                "decoder layers such as text->visual:2-4, or none"
+                f"ablation is {shortened(part)!r}, but must be one of: {', '.join(ABLATIONS)}; "
+                "with decoder layers such as text->visual:2-4, or none"
             )
-        if match[1] in found:
+        if match[1] in ablations:
             raise ConfigurationError(f"ablation has {match[1]} twice; leave one out")
         first, last = int(match[2] or 0), int(match[3]) if match[3] else None
         if last is not None and last < first:
             raise ConfigurationError(f"ablation has {part}: the layers end before they begin")
-        found[match[1]] = Ablation(match[1], first, last)
-    return tuple(found[kind] for kind in ABLATIONS if kind in found)
+        ablations[match[1]] = Ablation(match[1], first, last)
+    return tuple(ablations[kind] for kind in ABLATIONS if kind in ablations)
 
 
 @contextmanager
@@ -117,9 +120,9 @@ def applied(vlm: VLM, ablations: Sequence[Ablation], depth: int) -> Iterator[Non
     Raises:
         ConfigurationError: no such layers, or an intervention that this model does not allow.
     """
-    chosen = [(ablation.kind, ablation.layers(depth)) for ablation in ablations]
+    interventions = [(ablation.kind, ablation.layers(depth)) for ablation in ablations]
     with ExitStack() as stack:
-        for kind, layers in chosen:
+        for kind, layers in interventions:
             stack.enter_context(_intervention(vlm, kind, layers))
         yield
 
@@ -130,10 +133,11 @@ def _intervention(vlm: VLM, kind: str, layers: range) -> Any:
 
     if kind == "visual_attention":
         return ablate_visual_attention(vlm, layers)
-    if kind in _MODES:
-        return visual_attention(vlm, kind, layers)  # type: ignore[arg-type]
-    return knock_out(vlm, kind, layers)
+    if _is_knockout(kind):
+        return knock_out(vlm, kind, layers)
+    return visual_attention(vlm, kind, layers)  # type: ignore[arg-type]
 
 
-def _cut(text: str, most: int = 40) -> str:
-    return text if len(text) <= most else f"{text[:most]}…"
+def _is_knockout(kind: str) -> bool:
+    """Whether the kind names edges, such as `text->visual`, and not a mode of visual attention."""
+    return "->" in kind

@@ -1,6 +1,6 @@
 """The parts of the page that Streamlit does not have: the view of the patches, and pasting.
 
-Their HTML, CSS and JavaScript are constants of this package; words and names travel as data and are
+Their HTML, CSS and JavaScript are constants of this package; words and names are sent as data and
 shown as text only.
 """
 
@@ -14,9 +14,10 @@ from typing import Any
 import streamlit as st
 
 from llavit_lens.explorer.downloads import SCRIPTS, static
+from llavit_lens.explorer.encoded_payload import EncodedPayload
 
 KEY, MOVING_KEY, PASTE_KEY = "explorer_view", "explorer_moving", "explorer_paste"
-STANDS = "explorer_view_stands"
+SENT = "explorer_view_sent"
 """Where the view was last sent: the identity of its words, the turn, the start."""
 MOST_PASTED = 12 * 1024 * 1024
 """Bytes, as in paste.js, which sends no more."""
@@ -37,58 +38,57 @@ _paste = st.components.v2.component(
 )
 
 
-def show_view(still: bytes, moving: dict[str, Any], chosen: Callable[[], None]) -> None:
+def show_view(
+    words: EncodedPayload,
+    start: dict[str, Any],
+    search: dict[str, Any] | None,
+    on_change: Callable[[], None],
+) -> None:
     """Mount the view.
 
-    It is two components: Streamlit sends the data of one anew if any of it changes, and `still` is
-    large.
+    It is two components: Streamlit sends all data of a component again if any of it changes, and
+    `words` is large.
 
     Args:
-        still: `payload.encoded`: the browser builds the view anew when it changes.
-        moving: where to start, and the search.
-        chosen: called when a person has chosen something in the view; `choice` then has it.
+        words: the browser builds the view again when they change.
+        start: where the view starts, see `Start.payload`.
+        search: see `search_payload`.
+        on_change: called when the user has chosen something in the view, which `choice` then gives.
     """
-    identity, _, body = still.partition(b"\n")
-    start = moving["start"]
-    known, turn, stands = st.session_state.get(STANDS, (None, 0, None))
-    if known == identity and (said := choice()):
-        stands = {name: said.get(name) for name in start}
-    if known != identity or stands != start:
-        # Elsewhere than where the browser is: it has to go there. Else the start that it was given
-        # is repeated, so that the data stays the same and Streamlit sends a reference in its place.
+    identity, turn, position = st.session_state.get(SENT, (None, 0, None))
+    if identity == words.identity and (latest := choice()):
+        position = {name: latest.get(name) for name in start}
+    if identity != words.identity or position != start:
+        # The browser is elsewhere and has to go there. Otherwise the last start is repeated, so
+        # that the data stays the same, and Streamlit sends a reference instead.
         turn += 1
-        st.session_state[STANDS] = (identity, turn, start)
-    given = st.session_state[STANDS][2]
+        st.session_state[SENT] = (words.identity, turn, start)
+    last_start = st.session_state[SENT][2]
     _moving(
         key=MOVING_KEY,
-        data={
-            "identity": identity.decode(),
-            "turn": turn,
-            "start": given,
-            "search": moving["search"],
-        },
+        data={"identity": words.identity, "turn": turn, "start": last_start, "search": search},
     )
-    _view(key=KEY, data=identity + b"\n" + body.rstrip(b"\n"), on_view_change=chosen)
+    _view(key=KEY, data=words.lines(), on_view_change=on_change)
 
 
 def choice() -> dict[str, Any]:
-    """What the person chose last in the view, as the browser tells it: not to be trusted.
+    """What the user chose last in the view, as the browser sends it: it may be anything.
 
     Empty if that was before the page sent the view elsewhere.
     """
     state = st.session_state.get(KEY) or {}
     view = state.get("view")
-    turn = st.session_state.get(STANDS, (None, 0, None))[1]
+    turn = st.session_state.get(SENT, (None, 0, None))[1]
     return dict(view) if isinstance(view, dict) and view.get("turn") == turn else {}
 
 
-def show_paste(pasted: Callable[[], None]) -> None:
-    """Mount the line that says how to paste; `pasted` is called when somebody did."""
-    _paste(key=PASTE_KEY, on_picture_change=pasted)
+def show_paste(on_paste: Callable[[], None]) -> None:
+    """Mount the line that says how to paste; `on_paste` is called after an image was pasted."""
+    _paste(key=PASTE_KEY, on_picture_change=on_paste)
 
 
 def pasted_bytes() -> bytes | None:
-    """The bytes of a pasted picture, in the callback of `show_paste`."""
+    """The bytes of a pasted image, in the callback of `show_paste`."""
     state = st.session_state.get(PASTE_KEY) or {}
     url = state.get("picture")
     if not isinstance(url, str) or not url.startswith("data:image/"):

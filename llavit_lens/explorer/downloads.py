@@ -1,4 +1,4 @@
-"""What a user takes along: figures, tables, and a page that shows the view without a server."""
+"""What a user can save: figures, tables, and a page that shows the view without a server."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-    from llavit_lens.explorer.bench import Reading
-    from llavit_lens.explorer.pictures import Picture
+    from llavit_lens.explorer.input_image import InputImage
+    from llavit_lens.explorer.lens_cache import LensResult
     from llavit_lens.images.layout import Tile
 
 SCRIPTS = (
@@ -42,9 +42,9 @@ SCRIPTS = (
 """The view, in the order in which its parts need each other."""
 
 _FORMULA = re.compile(r"\s*[=+\-@'＝＋－＠\x00-\x1f]")
-"""Beginnings that one spreadsheet or another reads as more than text."""
+"""Beginnings that some spreadsheet reads as more than text."""
 
-Panes = Sequence[tuple[str, "Reading"]]
+TitledResults = Sequence[tuple[str, "LensResult"]]
 
 
 def static(*names: str) -> str:
@@ -53,13 +53,13 @@ def static(*names: str) -> str:
     return "\n".join((folder / name).read_text("utf-8") for name in names)
 
 
-def table(panes: Panes) -> pd.DataFrame:
+def table(results: TitledResults) -> pd.DataFrame:
     """One row for each model, lens, layer, patch and rank."""
     import pandas as pd
 
     parts = []
-    for title, reading in panes:
-        for words in (reading.similarity, reading.words):
+    for title, result in results:
+        for words in (result.similarity, result.words):
             part = words.to_pandas().drop(columns=["image", "model", "prompt"])
             part.insert(0, "model", title)
             part.insert(1, "lens", words.kind)
@@ -67,29 +67,31 @@ def table(panes: Panes) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def table_csv(panes: Panes) -> bytes:
-    """`table` for spreadsheets: text that they could take for a formula begins with an apostrophe,
-    and so does text that has one of its own there; the ids tell which word is meant."""
-    whole = table(panes)
+def table_csv(results: TitledResults) -> bytes:
+    """`table` for spreadsheets: text that they could take for a formula begins with an apostrophe.
+
+    Text that begins with an apostrophe itself gets another one, so that nothing is lost.
+    """
+    whole = table(results)
     for name in ("model", "word"):
         whole[name] = [f"'{text}" if _FORMULA.match(text) else text for text in whole[name]]
     # all words in quotes: pandas leaves a lone carriage return, which is a token, without them
     return whole.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode()
 
 
-def words_files(panes: Panes, lens: str) -> bytes:
-    """What `Words.load` takes: of one pane its Parquet file, of two a ZIP archive of both.
+def words_files(results: TitledResults, lens: str) -> bytes:
+    """What `Words.load` reads: of one result its Parquet file, of two a ZIP archive of both.
 
     Args:
-        panes: one or two.
-        lens: "words" or "similarity", as in `Reading`.
+        results: one or two.
+        lens: "words" or "similarity", as in `LensResult`.
     """
     with TemporaryDirectory(prefix="llavit-lens-") as folder:
         paths = []
-        for number, (title, reading) in enumerate(panes, 1):
+        for number, (title, result) in enumerate(results, 1):
             name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
             paths.append(Path(folder) / f"{number}-{name}.parquet")
-            getattr(reading, lens).save(paths[-1])
+            getattr(result, lens).save(paths[-1])
         if len(paths) == 1:
             return paths[0].read_bytes()
         buffer = io.BytesIO()
@@ -99,32 +101,38 @@ def words_files(panes: Panes, lens: str) -> bytes:
         return buffer.getvalue()
 
 
-def figure(panes: Panes, picture: Picture, layer: int, kind: str, *, tile: Tile = 0) -> bytes:
-    """The picture with its words at one layer (-1: the input similarity), as PNG or PDF."""
+def figure(
+    results: TitledResults, image: InputImage, layer: int, kind: str, *, tile: Tile = 0
+) -> bytes:
+    """The image with its words at one layer (-1: the input similarity), as PNG or PDF."""
     from llavit_lens.figures.panels import draw_word_panels
     from llavit_lens.lens.difference import matched_layer
 
     rows = []
-    for title, reading in panes:
-        number = matched_layer(max(layer, 0), panes[0][1].depth, reading.depth)
-        words = reading.similarity if layer < 0 else reading.words
+    for title, result in results:
+        number = matched_layer(max(layer, 0), results[0][1].depth, result.depth)
+        words = result.similarity if layer < 0 else result.words
         rows.append((title, [(words, number)]))
-    truth = truth_of(picture, panes)
-    drawn = draw_word_panels(rows, picture.shown, truth=truth, tile=tile)
+    truth = truth_of(image, results)
+    panels = draw_word_panels(rows, image.display, truth=truth, tile=tile)
     buffer = io.BytesIO()
-    drawn.savefig(buffer, format=kind)
+    panels.savefig(buffer, format=kind)
     return buffer.getvalue()
 
 
-def page(still: dict[str, Any], start: dict[str, Any], search: dict[str, Any] | None) -> str:
-    """A page of one file with the same view: no server, no network, nothing that is loaded.
+def page(words: dict[str, Any], start: dict[str, Any], search: dict[str, Any] | None) -> str:
+    """A page of one file with the same view, without a server or a network.
 
-    The data stands in it as JSON in which no `<` is left, so that nothing in it can end its script
-    element; words become visible as text only. The page's own policy forbids all connections.
+    It holds the data as JSON without any `<`, so that no word can end the script element; words are
+    shown as text only. The page's own policy forbids all connections.
+
+    Args:
+        words, search: see `words_payload` and `search_payload`.
+        start: see `Start.payload`.
     """
-    data = json.dumps({"still": still, "start": start, "search": search}, separators=(",", ":"))
+    data = json.dumps({"still": words, "start": start, "search": search}, separators=(",", ":"))
     data = data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    names = escape(" and ".join(pane["name"] for pane in still["panes"]))
+    names = escape(" and ".join(pane["name"] for pane in words["panes"]))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -152,8 +160,8 @@ this layer. Click a patch; move the slider. Made with llavit-lens.</p></header>
 """
 
 
-def truth_of(picture: Picture, panes: Panes) -> Sequence[Collection[str] | None] | None:
-    """The true words of each patch, where all panes have those patches."""
-    layouts = [reading.words.layout for _, reading in panes]
+def truth_of(image: InputImage, results: TitledResults) -> Sequence[Collection[str] | None] | None:
+    """The true words of each patch, if all results have the same patches."""
+    layouts = [result.words.layout for _, result in results]
     same = all(np.array_equal(layout.boxes, layouts[0].boxes) for layout in layouts)
-    return picture.truth(layouts[0]) if same else None
+    return image.truth(layouts[0]) if same else None

@@ -1,15 +1,14 @@
-"""The first view, read beforehand: it is on the screen before PyTorch is even imported.
+"""The first view, computed beforehand: it is on the screen before PyTorch is imported.
 
     python -m llavit_lens.explorer.first_view     # after a change of the demo checkpoint or scenes
 
-The stored words count only for the very files that they were read from; with others the page reads
-them anew, and a test says that the stored ones are to be renewed. They were read on a CPU in
-float32; a model that runs on a GPU in another precision rounds otherwise.
+The stored words only count for exactly the files that they come from. With other files the page
+computes them again, and a test asks to renew the stored ones. They were computed on a CPU in
+float32; a model that runs on a GPU in another precision rounds differently.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from dataclasses import dataclass, replace
@@ -19,25 +18,28 @@ from pathlib import Path
 from typing import Any
 
 from llavit_lens.disk import write_text_atomically
-from llavit_lens.explorer.opening import Start, start_of
+from llavit_lens.explorer.encoded_payload import EncodedPayload, data_url
+from llavit_lens.explorer.offered_models import model_title
+from llavit_lens.explorer.start import Start, start_of
 from llavit_lens.explorer.view import View
-from llavit_lens.miniature.world.scenes import example_path, sharper_path
+from llavit_lens.inputs import DEMO_PREFIX
+from llavit_lens.miniature.world.scenes import example_names, example_path, sharper_path
 
 FILE = Path(str(files("llavit_lens"))) / "assets" / "first_view.json"
 
 
 @dataclass(frozen=True)
 class FirstView:
-    """What `payload.encoded` and the page make of the view that a user meets first.
+    """The view that a user sees first.
 
     Attributes:
-        still: see `payload.encoded`.
+        words: see `payload.words_payload`.
         layer: where it starts.
-        patches: where it starts at each layer.
-        n_patches: how many there are.
+        patches: the patch where it starts, for each layer.
+        n_patches: number of patches of the image.
     """
 
-    still: bytes
+    words: EncodedPayload
     layer: int
     patches: tuple[int, ...]
     n_patches: int
@@ -52,10 +54,8 @@ class FirstView:
 
 def first_view(view: View) -> FirstView | None:
     """The stored words, if they are those of this view."""
-    from llavit_lens.miniature.world.scenes import example_names
-
-    plain = replace(view, layer=None, patch=None, color="probability", scale="", labels="")
-    if plain != View(picture=example_names()[0]):
+    reset = replace(view, layer=None, patch=None, color="probability", scale="", labels="")
+    if reset != View(picture=example_names()[0]):
         return None
     return _stored()
 
@@ -68,19 +68,16 @@ def _stored() -> FirstView | None:
         return None
     if stored.get("made_of") != made_of():
         return None
-    picture = sharper_path(example_path()).read_bytes()
-    image = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
-    body = json.dumps({**stored["still"], "image": image}, separators=(",", ":")).encode()
-    identity = hashlib.sha256(body).hexdigest()[:16].encode()
+    image = data_url(sharper_path(example_path()).read_bytes(), "png")
+    words = EncodedPayload.of({**stored["still"], "image": image})
     (pane,) = stored["still"]["panes"]
     n_patches = sum(rows * columns for rows, columns in pane["grids"])
-    still = identity + b"\n" + body + b"\n"
-    return FirstView(still, stored["layer"], tuple(stored["patches"]), n_patches)
+    return FirstView(words, stored["layer"], tuple(stored["patches"]), n_patches)
 
 
 def made_of() -> dict[str, str]:
     """SHA-256 of the files that the words come from."""
-    checkpoint = FILE.parent / "checkpoints" / View().model.removeprefix("demo:")
+    checkpoint = FILE.parent / "checkpoints" / View().model.removeprefix(DEMO_PREFIX)
     paths = {
         "picture": example_path(),
         "weights": checkpoint / "model.safetensors",
@@ -90,26 +87,25 @@ def made_of() -> dict[str, str]:
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
 
 
-def read_first_view() -> dict[str, Any]:
-    """The file's content, read anew."""
-    from llavit_lens.explorer.bench import Bench, Source
-    from llavit_lens.explorer.choices import model_title
-    from llavit_lens.explorer.opening import opening_layer, opening_patch
-    from llavit_lens.explorer.payload import still_payload
-    from llavit_lens.explorer.pictures import example
+def compute_first_view() -> dict[str, Any]:
+    """The content of `FILE`, computed again."""
+    from llavit_lens.explorer.input_image import example_image
+    from llavit_lens.explorer.lens_cache import LensCache
+    from llavit_lens.explorer.model_spec import ModelSpec
+    from llavit_lens.explorer.payload import words_payload
+    from llavit_lens.explorer.start import default_layer, default_patch
 
-    picture = example("")
-    name = View().model
-    reading = Bench().read(Source(name, device="cpu", dtype="float32"), picture, "")
-    truth = picture.truth(reading.words.layout)
-    still = still_payload([(model_title(name), reading)], picture.shown, View().k, truth)
+    image, name = example_image(""), View().model
+    result = LensCache().result(ModelSpec(name, device="cpu", dtype="float32"), image, "")
+    truth = image.truth(result.words.layout)
+    words = words_payload([(model_title(name), result)], image.display, View().k, truth)
     return {
         "made_of": made_of(),
-        "layer": opening_layer(reading),
-        "patches": [opening_patch(reading, layer) for layer in range(reading.depth + 1)],
-        "still": {key: value for key, value in still.items() if key != "image"},
+        "layer": default_layer(result),
+        "patches": [default_patch(result, layer) for layer in range(result.depth + 1)],
+        "still": {key: value for key, value in words.items() if key != "image"},
     }
 
 
 if __name__ == "__main__":
-    write_text_atomically(FILE, json.dumps(read_first_view(), separators=(",", ":")) + "\n")
+    write_text_atomically(FILE, json.dumps(compute_first_view(), separators=(",", ":")) + "\n")

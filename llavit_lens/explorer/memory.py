@@ -1,4 +1,4 @@
-"""How much memory models take, and how much there is for them."""
+"""How much memory models take, and how much of it they may take."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNKNOWN_MEMORY = 16 * 1024**3
 
 
 def room_for_models() -> int:
-    """Bytes that loaded models may take: half of the GPU's memory, without one half of all."""
+    """Bytes that loaded models may take: half of the GPU's memory; without a GPU, half of all."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_properties(0).total_memory // 2
     try:
@@ -31,13 +31,15 @@ def model_bytes(vlm: VLM) -> int:
 
 
 def vocabularies(trace: Trace) -> dict[int, int]:
-    """The matrices of a model that a trace holds on to: bytes of each, by where it lies."""
+    """The matrices of a model that a trace refers to: bytes of each, by its address."""
     return {x.data_ptr(): x.nbytes for x in (trace.readout.unembedding, trace.readout.embedding)}
 
 
 def expected_bytes(folder: Path, dtype: str, on_cpu: bool) -> int:
-    """Of a model that is yet to be loaded, from its files: an upper bound, as weights of 16 bits
-    become float32 where that is asked for, and on a CPU unless something else is."""
+    """Bytes of a model that is not loaded yet, from its files: an upper bound.
+
+    Weights of 16 bits double when they become float32: if `dtype` says so, and by default on a CPU.
+    """
     weights = [p for kind in ("*.safetensors", "*.bin") for p in folder.glob(kind)]
     wider = dtype == "float32" or (dtype == "auto" and on_cpu)
     return sum(p.stat().st_size for p in weights) * (2 if wider else 1)

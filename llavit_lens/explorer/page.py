@@ -1,6 +1,6 @@
 """The explorer's page, run from top to bottom by Streamlit whenever something changed.
 
-Nothing here needs PyTorch, which takes seconds to import: the first view stands before that.
+Nothing here needs PyTorch, which takes seconds to import: the page shows the first view earlier.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from typing import NoReturn
 import streamlit as st
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
-from llavit_lens.explorer import hosts, sidebar, state, uploads, visitors
-from llavit_lens.explorer.choices import MODES, Offer, demo_models
+from llavit_lens.explorer import session, sidebar, uploads, visitors
+from llavit_lens.explorer.allowed_hosts import is_allowed_host
+from llavit_lens.explorer.choices import MODES
 from llavit_lens.explorer.first_view import first_view
-from llavit_lens.explorer.plain import plain
+from llavit_lens.explorer.offered_models import OfferedModels, demo_models
+from llavit_lens.explorer.wording import escape_markdown
+from llavit_lens.inputs import DEFAULT_PROMPT
 
 # constant: no text of a user or a model is ever shown as HTML
 _STYLE = """<style>
@@ -43,17 +46,18 @@ def main(arguments: Sequence[str]) -> None:
     try:
         options = _options(arguments)
     except ConfigurationError as error:
-        st.error(plain(str(error)))
+        st.error(escape_markdown(str(error)))
         return
     uploads.bound_uploads()
     if (refusal := _refusal(options.public)) is not None:
-        st.error(plain(refusal))
+        st.error(escape_markdown(refusal))
         return
-    offer = Offer(tuple(dict.fromkeys([*options.model, *demo_models()])), options.public)
+    names = dict.fromkeys([*options.model, *demo_models()])
+    models = OfferedModels(tuple(names), options.public)
     st.set_page_config(page_title="llavit-lens explorer", page_icon="🔎", layout="wide")
     st.html(_STYLE)
-    state.begin(offer)
-    sidebar.show_sidebar(offer)
+    session.begin(models)
+    sidebar.show_sidebar(models)
     head = st.container(key="head")
     _show_head(head)
     st.caption(
@@ -63,28 +67,28 @@ def main(arguments: Sequence[str]) -> None:
     notes, above = head.container(), st.container()
     answer_place, view_place = st.empty(), st.container(key="view")
     _show_questions(above)
-    for note in st.session_state[state.NOTES]:
-        notes.warning(plain(note))
-    st.session_state[state.NOTES] = []
+    for warning in st.session_state[session.WARNINGS]:
+        notes.warning(escape_markdown(warning))
+    st.session_state[session.WARNINGS] = []
     try:
-        view = state.current()
-        first = first_view(view) if state.on_its_own_device() else None
+        view = session.current_view()
+        first = first_view(view) if session.uses_default_device() else None
         if first is not None:
             # as high as the answer, so that the view does not jump
             answer_place.info("The model is being loaded.\n\nIts answer will stand here.")
             with view_place:
-                state.show_view(first.still, first.start(view), None)
+                session.show_view(first.words, first.start(view), None)
         with st.spinner("Loading PyTorch" if first else "Reading", show_time=False):
-            from llavit_lens.explorer.explore import explore
-        explore(view, first, offer, above, answer_place, view_place)
+            from llavit_lens.explorer.page_content import show_content
+        show_content(view, first, models, above, answer_place, view_place)
     except LlavitLensError as error:
-        notes.error(plain(offer.without_paths(str(error))))
+        notes.error(escape_markdown(models.without_paths(str(error))))
 
 
 def _refusal(public: bool) -> str | None:
-    """Why the page is not for this visitor; None: it is."""
+    """Why this visitor cannot use the page; None if they can."""
     if public:
-        if visitors.has_seat():
+        if visitors.admit_visitor():
             return None
         return (
             f"{visitors.MOST_VISITORS} people have this page open, which is as many as it takes. "
@@ -92,8 +96,8 @@ def _refusal(public: bool) -> str | None:
         )
     host = st.context.headers.get("Host")
     server, browser = st.get_option("server.address"), st.get_option("browser.serverAddress")
-    # the names that Streamlit lets in were chosen by the owner of the page
-    if st.get_option("server.allowedHosts") or hosts.is_allowed(host, server, browser):
+    # the owner of the page chose the names that Streamlit lets in
+    if st.get_option("server.allowedHosts") or is_allowed_host(host, server, browser):
         return None
     return (
         f"This page was opened as {host}, but it is for this machine alone: open it as localhost. "
@@ -103,7 +107,7 @@ def _refusal(public: bool) -> str | None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A page cannot exit: what is wrong with the command line is shown on it."""
+    """A page cannot exit: it shows what is wrong with the command line."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigurationError(f"the command line, after `--`: {message}")
@@ -136,4 +140,4 @@ def _show_head(place: st.delta_generator.DeltaGenerator) -> None:
 def _show_questions(place: st.delta_generator.DeltaGenerator) -> None:
     left, right = place.columns(2)
     left.text_input("Find a word", key="word", max_chars=64, placeholder="for example: sky")
-    right.text_input("Ask", key="prompt", max_chars=500, placeholder="What is in the picture?")
+    right.text_input("Ask", key="prompt", max_chars=500, placeholder=DEFAULT_PROMPT)

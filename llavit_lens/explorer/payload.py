@@ -1,23 +1,23 @@
-"""Words as what the view in the browser draws: small integers, in JSON.
+"""The words of a view as the browser draws them: small integers, for JSON.
 
 Numbers are base64 of little-endian integers: log-probabilities from 0 to -32 nats, cosines from -1
 to 1 and shares from 0 to 1 as uint16 codes. A code is off by at most 2.5e-4 nats or 1.6e-5 in a
-cosine, which no percent that is shown can tell. static/data.js reads them.
+cosine, which no percentage on the page can show. static/data.js reads them.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
-import json
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import to_hex
 
-from llavit_lens.explorer.pictures import LARGEST_SHOWN, scaled_to
+from llavit_lens.explorer.encoded_payload import data_url
+from llavit_lens.explorer.input_image import LARGEST_SHOWN, scaled_to
+from llavit_lens.explorer.wording import shortened
 from llavit_lens.figures.legible import printable
 from llavit_lens.figures.patch_grid import is_true
 from llavit_lens.figures.style import PALETTE
@@ -25,7 +25,7 @@ from llavit_lens.figures.style import PALETTE
 if TYPE_CHECKING:
     from PIL import Image
 
-    from llavit_lens.explorer.bench import Reading
+    from llavit_lens.explorer.lens_cache import LensResult
     from llavit_lens.results.words import Words
 
 CODES = 65535
@@ -33,7 +33,7 @@ NATS = 32.0
 MOST_ENTRIES = 1_500_000
 """Words that a payload holds for one model: about 8 MB. With more patches or layers, k shrinks."""
 LONGEST_WORD = 40
-"""Characters; vocabularies hold runs of hundreds."""
+"""Characters; vocabularies have tokens of hundreds."""
 _COLORS = 64
 
 UNKNOWN, WRONG, TRUE = 0, 1, 2
@@ -54,42 +54,36 @@ def share_codes(values: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(values, 0, 1) * CODES).astype("<u2")
 
 
-def still_payload(
-    panes: Sequence[tuple[str, Reading]],
-    shown: Image.Image,
+def words_payload(
+    results: Sequence[tuple[str, LensResult]],
+    display: Image.Image,
     k: int,
     truth: Sequence[Collection[str] | None] | None = None,
     difference: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """All that the view needs as long as picture, models and prompt stay the same.
+    """What the view needs as long as image, models and prompt stay the same.
 
     Args:
-        panes: one or two titles with readings of the same picture.
-        shown: the picture for people.
-        k: words of each patch.
-        truth: true words of each patch, for readings on that many patches.
-        difference: [slots, patches] of the first reading, 0 to 1 (see `sides.apart_of`).
+        results: of the same image: one or two, each with a title.
+        display: the image for people.
+        k: number of words of each patch.
+        truth: true words of each patch, for results on that many patches.
+        difference: [slots, patches] of the first result, 0 to 1 (see `panes.difference_of`).
     """
     return {
-        "size": list(shown.size),
-        "image": _data_url(shown),
+        "size": list(display.size),
+        "image": _image_url(display),
         "palette": [to_hex(PALETTE(i / (_COLORS - 1))) for i in range(_COLORS)],
-        "panes": [_pane(title, reading, k, truth) for title, reading in panes],
+        "panes": [_pane(title, result, k, truth) for title, result in results],
         "difference": None if difference is None else as_text(share_codes(difference)),
     }
 
 
-def encoded(still: dict[str, Any]) -> bytes:
-    """An identity of the payload, and the payload: two lines, for the component."""
-    body = json.dumps(still, separators=(",", ":")).encode()
-    return hashlib.sha256(body).hexdigest()[:16].encode() + b"\n" + body + b"\n"
-
-
 def _pane(
-    title: str, reading: Reading, k: int, truth: Sequence[Collection[str] | None] | None
+    title: str, result: LensResult, k: int, truth: Sequence[Collection[str] | None] | None
 ) -> dict[str, Any]:
-    words, similarity = reading.words, reading.similarity
-    layout, depth = words.layout, reading.depth
+    words, similarity = result.words, result.similarity
+    layout, depth = words.layout, result.depth
     n = len(layout)
     k = max(1, min(k, words.k, MOST_ENTRIES // ((depth + 2) * max(1, n))))
     ids = np.concatenate([similarity.ids[:, :, :k], words.ids[:, :, :k]])
@@ -100,7 +94,7 @@ def _pane(
         [cosine_codes(similarity.values[:, :, :k]), log_probability_codes(words.values[:, :, :k])]
     )
     assert words.entropy is not None
-    most = float(np.log(len(reading.trace.unembedding)))
+    most = float(np.log(len(result.trace.unembedding)))
     entropy = np.concatenate([np.zeros((1, n), np.float32), words.entropy / most])
     width, height = layout.image_size
     return {
@@ -116,13 +110,15 @@ def _pane(
         "grids": [list(grid) for grid in layout.grid],
         "boxes": as_text((layout.boxes / [width, height, width, height]).astype("<f4")),
         "cells": as_text(np.stack([layout.row, layout.col, layout.tile], axis=1).astype("<u2")),
-        "strings": [_shortened(printable(strings[token])) for token in present.tolist()],
+        "strings": [
+            shortened(printable(strings[token]), LONGEST_WORD) for token in present.tolist()
+        ],
         "wide": wide,
         "ids": as_text(index.astype("<u4" if wide else "<u2")),
         "values": as_text(values),
         "entropy": as_text(share_codes(entropy)),
         "maxEntropy": most,
-        "truth": _judged(reading, truth),
+        "truth": _verdicts(result, truth),
     }
 
 
@@ -132,16 +128,12 @@ def _slot_name(layer: int, depth: int) -> str:
     return f"output (layer {layer} of {depth})" if layer == depth else f"layer {layer} of {depth}"
 
 
-def _shortened(word: str) -> str:
-    return word if len(word) <= LONGEST_WORD else f"{word[:LONGEST_WORD]}…"
-
-
-def _judged(reading: Reading, truth: Sequence[Collection[str] | None] | None) -> str | None:
-    """uint8 [slots, n] of the top words."""
-    if truth is None or len(truth) != len(reading.words.layout):
+def _verdicts(result: LensResult, truth: Sequence[Collection[str] | None] | None) -> str | None:
+    """Verdicts on the top words, uint8 [slots, n]."""
+    if truth is None or len(truth) != len(result.words.layout):
         return None
     rows = []
-    for words in (reading.similarity, reading.words):
+    for words in (result.similarity, result.words):
         for ids in words.ids[:, :, 0]:
             rows.append([_verdict(words, int(i), t) for i, t in zip(ids, truth, strict=True)])
     return as_text(np.array(rows, np.uint8))
@@ -158,8 +150,8 @@ def as_text(array: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
-def _data_url(image: Image.Image) -> str:
-    """PNG where that is small (drawn scenes), else JPEG, as large as a screen shows."""
+def _image_url(image: Image.Image) -> str:
+    """PNG if the image is small (drawn scenes), else JPEG, as large as a screen shows."""
     small = scaled_to(image, LARGEST_SHOWN)
     png, jpeg = io.BytesIO(), io.BytesIO()
     small.save(jpeg, "JPEG", quality=88)
@@ -167,4 +159,4 @@ def _data_url(image: Image.Image) -> str:
     if small.width * small.height <= 512 * 512:
         small.save(png, "PNG")
         kind, data = "png", png.getvalue()
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return data_url(data, kind)

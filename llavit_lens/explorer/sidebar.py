@@ -1,4 +1,4 @@
-"""The left side of the page: which picture, which models, how they are loaded."""
+"""The left side of the page: the image, the models, and how they are loaded."""
 
 from __future__ import annotations
 
@@ -6,84 +6,87 @@ from functools import partial
 
 import streamlit as st
 
-from llavit_lens.explorer import component, state
-from llavit_lens.explorer.choices import Offer
-from llavit_lens.explorer.pictures import LOCAL, PUBLIC, example_names, title
-from llavit_lens.explorer.plain import plain
-from llavit_lens.explorer.view import MOST_WORDS, OWN
+from llavit_lens.explorer import component, own_image, session
+from llavit_lens.explorer.input_image import LOCAL, PUBLIC, example_title
+from llavit_lens.explorer.offered_models import OfferedModels
+from llavit_lens.explorer.view import MOST_WORDS, OWN, needs_two_models
+from llavit_lens.explorer.wording import escape_markdown
+from llavit_lens.inputs import is_demo
+from llavit_lens.miniature.world.scenes import example_names
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _TYPES = ["png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff", "avif"]
 
 
-def show_sidebar(offer: Offer) -> None:
-    """Picture, models, words; what is chosen lies in the session's state."""
+def show_sidebar(models: OfferedModels) -> None:
+    """Image, models, device, words; the session's state holds what the user chooses."""
     with st.sidebar:
         st.header("Picture", anchor=False)
-        own = [OWN] if state.OWN_PICTURE in st.session_state else []
+        own = [OWN] if own_image.OWN_IMAGE in st.session_state else []
         st.selectbox(
             "Example scene" if not own else "Picture",
             [*own, *example_names()],
             key="picture",
-            format_func=lambda name: "your own picture" if name == OWN else title(name),
-            on_change=state.forget_patch,
+            format_func=lambda name: "your own picture" if name == OWN else example_title(name),
+            on_change=session.clear_patch,
         )
-        limits = PUBLIC if offer.public else LOCAL
+        limits = PUBLIC if models.public else LOCAL
         st.file_uploader(
             "Your own picture",
             type=_TYPES,
             key="upload",
-            on_change=state.take_upload,
+            on_change=own_image.on_upload,
             args=(limits,),
-            max_upload_size=limits.bytes // 2**20,
+            max_upload_size=limits.max_bytes // 2**20,
         )
-        if (fault := st.session_state.get(state.UPLOAD_FAULT)) is not None:
-            st.error(plain(fault))
-        component.show_paste(partial(state.take_paste, limits))
-        if limits.side is not None:
+        if (fault := st.session_state.get(own_image.UPLOAD_FAULT)) is not None:
+            st.error(escape_markdown(fault))
+        component.show_paste(partial(own_image.on_paste, limits))
+        if limits.max_side is not None:
             st.caption(
-                f"Up to {limits.pixels // 10**6} million pixels. What is longer than "
-                f"{limits.side} is scaled down first."
+                f"Up to {limits.max_pixels // 10**6} million pixels. What is longer than "
+                f"{limits.max_side} is scaled down first."
             )
 
-        mode, pair = st.session_state["mode"], st.session_state["pair"]
-        compared = mode == "compare" or (mode == "ablate" and pair != "one")
-        st.header("Models" if compared else "Model", anchor=False)
-        if compared:
-            _model("The first" if mode == "ablate" else "On the left", "other", offer)
+        mode = st.session_state["mode"]
+        two = needs_two_models(mode, st.session_state["pair"])
+        st.header("Models" if two else "Model", anchor=False)
+        if two:
+            _model("The first" if mode == "ablate" else "On the left", "other", models)
         second = "The second" if mode == "ablate" else "On the right"
-        _model(second if compared else "Model", "model", offer)
-        if not offer.public:
+        _model(second if two else "Model", "model", models)
+        if not models.public:
             st.caption(
                 "Choose one, or type a folder or a name on the Hugging Face Hub such as "
                 "llava-hf/llava-1.5-7b-hf."
             )
-        with st.expander("Words" if offer.public else "Device, precision, words"):
-            if not offer.public:  # each of them is one more model in memory
+        with st.expander("Words" if models.public else "Device, precision, words"):
+            if not models.public:  # each of them is one more model in memory
                 st.selectbox("Device", DEVICES, key="device")
                 st.selectbox("Precision", DTYPES, key="dtype")
             st.slider("Words of each patch", 1, MOST_WORDS, key="k")
-        if st.session_state["model"].startswith("demo:"):
+        if is_demo(st.session_state["model"]):
             st.caption(
                 "The demo models are **miniatures**: a few million weights, trained in minutes on "
                 "drawn scenes. They show how the lens works; they are not the models of the paper."
             )
 
 
-def _model(label: str, key: str, offer: Offer) -> None:
-    chosen = st.session_state[key]
-    options = offer.names if chosen in offer.names else (*offer.names, chosen)
+def _model(label: str, key: str, models: OfferedModels) -> None:
+    model = st.session_state[key]
+    options = models.names if model in models.names else (*models.names, model)
     st.selectbox(
         label,
         options,
         key=key,
-        format_func=offer.title,
-        accept_new_options=not offer.public,
-        on_change=state.take_model,
+        format_func=models.title,
+        accept_new_options=not models.public,
+        on_change=session.on_model_change,
         args=(key,),
     )
-    if (asked := st.session_state[state.PENDING].get(key)) is not None:
-        st.warning(f"This link asks for the model {plain(asked)}.")
-        st.button(f"Load {plain(asked)}", key=f"load_{key}", on_click=state.agree, args=(key,))
-        st.button("Leave it", key=f"decline_{key}", on_click=state.decline, args=(key,))
+    if (pending := st.session_state[session.PENDING].get(key)) is not None:
+        name = escape_markdown(pending)
+        st.warning(f"This link asks for the model {name}.")
+        st.button(f"Load {name}", key=f"load_{key}", on_click=session.accept_model, args=(key,))
+        st.button("Leave it", key=f"decline_{key}", on_click=session.decline_model, args=(key,))

@@ -1,4 +1,4 @@
-"""What the page shows, as the query parameters of a link: nothing in a link is trusted."""
+"""What the page shows, as the query parameters of a link; a link may hold anything."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.explorer.ablation import of_link
 from llavit_lens.explorer.choices import COLORS, LABELS, MODES, PAIRS, SCALES
+from llavit_lens.explorer.wording import shortened
 
 SIMILARITY = "similarity"
 """The layer's name in a link for the input similarity (Eq. 4)."""
 UNPINNED = -1
-"""The patch if the user wants none to be pinned; "none" in a link."""
+"""The patch of a view without a pinned patch; "none" in a link."""
 OWN = "own"
-"""The picture's name in a link if it is the user's own, which no link holds."""
+"""The image's name in a link if it is the user's own, which no link holds."""
 MOST_WORDS = 10
-_WORDS = {("layer", -1): SIMILARITY, ("patch", UNPINNED): "none"}
-"""Numbers that are words in a link."""
+_NAMES = {("layer", -1): SIMILARITY, ("patch", UNPINNED): "none"}
+"""Numbers that have names in a link."""
 _LENGTHS = {"prompt": 500, "word": 64, "model": 200, "other": 200, "picture": 80, "ablation": 400}
 _CHOICES = {
     "mode": MODES,
@@ -34,7 +35,7 @@ _MOST_PATCHES = 1_000_000
 
 @dataclass(frozen=True)
 class View:
-    """One view. None: chosen by the page for the picture and the model at hand.
+    """One view; None: the page chooses, for the image and the model.
 
     Attributes:
         picture: name of an example scene, or `OWN`.
@@ -43,14 +44,14 @@ class View:
         other: the second model.
         layer: number of the layer, -1 for the input similarity.
         patch: index of the pinned patch among the visual tokens; `UNPINNED`: none.
-        color: what the colors show.
-        scale: from which value to which they go; "" as suits the color.
-        labels: how the words are shown; "" as the patches are many or few.
-        k: how many words of a patch.
-        word: the word that is searched.
+        color: what the colors show, of `COLORS`.
+        scale: their range, of `SCALES`.
+        labels: how the words are shown, of `LABELS`.
+        k: number of words of a patch.
+        word: the searched word.
         prompt: the question; "" for the default.
-        ablation: which interventions, with their decoder layers (see `ablation.of_link`).
-        pair: of `PAIRS`: which models are ablated, and whose words are shown.
+        ablation: interventions with their decoder layers (see `ablation.of_link`).
+        pair: which models are ablated, and which words are shown, of `PAIRS`.
     """
 
     picture: str = ""
@@ -72,11 +73,11 @@ class View:
         for name, most in _LENGTHS.items():
             if len(getattr(self, name)) > most:
                 raise ConfigurationError(f"{name} is longer than {most} characters; shorten it")
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
                 raise ConfigurationError(
-                    f"{name} is {_cut(getattr(self, name))!r}, but must be one of: "
-                    f"{', '.join(filter(None, known))}"
+                    f"{name} is {shortened(str(getattr(self, name)))!r}, but must be one of: "
+                    f"{', '.join(filter(None, choices))}"
                 )
         of_link(self.ablation)
         bounds = {
@@ -89,21 +90,25 @@ class View:
             if value is not None and not low <= value <= high:
                 raise ConfigurationError(f"{name} is {value}, but must lie in {low} to {high}")
 
+    @property
+    def has_two_models(self) -> bool:
+        return needs_two_models(self.mode, self.pair)
+
     def to_query(self) -> dict[str, str]:
-        """Query parameters; what is as by default is left out."""
+        """Query parameters, without those that have their default values."""
         query = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if value != field.default:
-                query[field.name] = _WORDS.get((field.name, value), str(value))
+                query[field.name] = _NAMES.get((field.name, value), str(value))
         return query
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> tuple[View, list[str]]:
-        """The view of a link, and what of the link cannot be used, in words.
+        """The view of a link, and a message for each parameter that cannot be used.
 
-        Each parameter that makes no sense is left out, and the rest of the link still counts.
-        Parameters of other names are ignored.
+        Such a parameter is left out, and the rest of the link still counts. Parameters with other
+        names are ignored.
         """
         view, faults = cls(), []
         for field in fields(cls):
@@ -116,10 +121,9 @@ class View:
         return view, faults
 
 
-def _cut(value: Any, most: int = 40) -> str:
-    """A value as a message quotes it."""
-    text = str(value)
-    return text if len(text) <= most else f"{text[:most]}…"
+def needs_two_models(mode: str, pair: str) -> bool:
+    """Whether a view of this mode and pair also shows the second model."""
+    return mode == "compare" or (mode == "ablate" and pair != "one")
 
 
 def _parsed(name: str, text: str, default: Any) -> Any:
@@ -127,9 +131,9 @@ def _parsed(name: str, text: str, default: Any) -> Any:
         if not text.isprintable():
             raise ConfigurationError(f"{name} holds characters that cannot be shown; leave it out")
         return text
-    for (known, number), word in _WORDS.items():
-        if (name, text) == (known, word):
+    for (parameter, number), number_name in _NAMES.items():
+        if (name, text) == (parameter, number_name):
             return number
     if not re.fullmatch(r"[0-9]{1,7}", text):  # int() takes underscores and other digits as well
-        raise ConfigurationError(f"{name} is {_cut(text)!r}, but must be a whole number")
+        raise ConfigurationError(f"{name} is {shortened(text)!r}, but must be a whole number")
     return int(text)

@@ -8,21 +8,23 @@ from streamlit.runtime import exists, get_instance
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 MOST_VISITORS = 64
-_seats: set[str] = set()
+_sessions: set[str] = set()
 _LOCK = Lock()
 
 
-def has_seat() -> bool:
-    """Whether this session is among the visitors; it becomes one where there is room."""
+def admit_visitor() -> bool:
+    """Whether this session is among the visitors; it becomes one if there is room."""
     context = get_script_run_ctx()
     if context is None or not exists():
         return True
     server = get_instance()
     with _LOCK:
-        if context.session_id in _seats:
+        if context.session_id in _sessions:
             return True
-        _seats.difference_update([seat for seat in _seats if not server.is_active_session(seat)])
-        if len(_seats) >= MOST_VISITORS:
+        _sessions.difference_update(
+            [session for session in _sessions if not server.is_active_session(session)]
+        )
+        if len(_sessions) >= MOST_VISITORS:
             return False
-        _seats.add(context.session_id)
+        _sessions.add(context.session_id)
         return True

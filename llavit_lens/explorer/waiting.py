@@ -1,7 +1,7 @@
-"""What a person sees while a model is fetched, loaded and read: steps, how far they are, seconds.
+"""What a person sees while a model is downloaded, loaded and run: steps, progress, seconds.
 
-The work runs in a thread of its own, and the page looks at its notes now and then: so the seconds
-go on counting where a step tells nothing, and only the page's own thread talks to Streamlit.
+The work runs in its own thread, and the page reads its progress now and then. So the seconds go on
+counting when a step reports nothing, and only the page's own thread calls Streamlit.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from llavit_lens.explorer.plain import plain
+from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.steps import DOWNLOAD, READ
 
 EVERY = 0.25
-"""Seconds between two looks."""
+"""Seconds between two updates of the page."""
 BRIEF = 0.3
-"""Seconds; steps that took less are not worth a line."""
-TURN = "Waiting for other work"
+"""Seconds; finished steps that took less get no line."""
+WAITING = "Waiting for other work"
 _BYTES = (DOWNLOAD, READ)
 Result = TypeVar("Result")
 
@@ -34,7 +34,7 @@ class Step:
     Attributes:
         name: what is done.
         started, ended: seconds of a monotonic clock; None while it lasts.
-        done, total: how far it is; 0 of 0 where nobody knows.
+        done, total: how much of it is done, of how much; 0 of 0 if unknown.
     """
 
     name: str
@@ -57,20 +57,20 @@ class Step:
 
 
 @dataclass
-class Notes:
+class Progress:
     """The steps so far; written by the work, in any of its threads, and read by the page."""
 
-    steps: list[Step] = field(default_factory=lambda: [Step(TURN, time.monotonic())])
-    begins: Callable[[], None] = lambda: None
-    """Is called at the first note, and may raise."""
-    _books: Lock = field(default_factory=Lock)
+    steps: list[Step] = field(default_factory=lambda: [Step(WAITING, time.monotonic())])
+    on_start: Callable[[], None] = lambda: None
+    """Called at the first step after `WAITING`; it may raise."""
+    _lock: Lock = field(default_factory=Lock)
 
     def watch(self, name: str, done: int = 0, total: int = 0) -> None:
-        """As `llavit_lens.model.progress.Watch`. Another step than the last one ends that."""
+        """As `llavit_lens.model.progress.Watch`. A new step ends the last one."""
         now = time.monotonic()
-        if self.steps[-1].name == TURN:
-            self.begins()
-        with self._books:
+        if self.steps[-1].name == WAITING:
+            self.on_start()
+        with self._lock:
             if self.steps[-1].name != name:
                 self.steps[-1].ended = now
                 self.steps.append(Step(name, now))
@@ -78,10 +78,10 @@ class Notes:
             step.done, step.total = max(step.done, done), max(step.total, total)
 
     def text(self) -> str:
-        """One line for each step that lasts, or took its time and is marked as done."""
+        """One line for the current step and for each finished step that was not brief."""
         now = time.monotonic()
         lines = [
-            f"{'✓' if step.ended else '…'} {plain(step.line(now))}"
+            f"{'✓' if step.ended else '…'} {escape_markdown(step.line(now))}"
             for step in list(self.steps)
             if step.ended is None or step.ended - step.started > BRIEF
         ]
@@ -90,9 +90,9 @@ class Notes:
 
 @dataclass
 class _Job:
-    """Work in a thread of its own, and how many pages wait for it."""
+    """Work in its own thread, and the number of pages that wait for it."""
 
-    notes: Notes = field(default_factory=Notes)
+    progress: Progress = field(default_factory=Progress)
     future: Future[Any] = field(default_factory=Future)
     waiting: int = 0
 
@@ -101,33 +101,33 @@ _jobs: dict[Hashable, _Job] = {}
 _jobs_lock = Lock()
 
 
-def _joined(key: Hashable, work: Callable[[Notes], Result]) -> _Job:
-    """The job that does this already, or a new one; one more page waits for it."""
+def _joined(key: Hashable, work: Callable[[Progress], Result]) -> _Job:
+    """The running job of this key, or a new one; one more page waits for it."""
     with _jobs_lock:
         job = _jobs.get(key)
         if new := job is None:
             job = _jobs[key] = _Job()
         job.waiting += 1
     if new:
-        # a daemon: nobody waits for a model to load before the server ends
+        # a daemon: the server can end while a model loads
         Thread(target=_run, args=(key, job, work), name="explorer-work", daemon=True).start()
     return job
 
 
-def _run(key: Hashable, job: _Job, work: Callable[[Notes], Result]) -> None:
+def _run(key: Hashable, job: _Job, work: Callable[[Progress], Result]) -> None:
     def forget() -> None:
         if _jobs.get(key) is job:
             del _jobs[key]
 
-    def still_wanted() -> None:
+    def check_waiting() -> None:
         with _jobs_lock:
             if not job.waiting:
                 forget()
                 raise CancelledError
 
-    job.notes.begins = still_wanted
+    job.progress.on_start = check_waiting
     try:
-        result = work(job.notes)
+        result = work(job.progress)
     except BaseException as error:
         with _jobs_lock:
             forget()
@@ -138,35 +138,35 @@ def _run(key: Hashable, job: _Job, work: Callable[[Notes], Result]) -> None:
         job.future.set_result(result)
 
 
-def shown_waiting(title: str, key: Hashable, work: Callable[[Notes], Result]) -> Result:
-    """The result of `work`, which takes notes; meanwhile the page shows them.
+def run_and_show(title: str, key: Hashable, work: Callable[[Progress], Result]) -> Result:
+    """The result of `work`; meanwhile the page shows its progress.
 
-    Work of the same key that is under way is not begun twice. If Streamlit stops the page
-    meanwhile, work that has its turn goes on, and who asks for its result next finds it; work whose
-    turn comes when no page waits for it any more ends there.
+    Work of a key that runs already is not started twice. If Streamlit stops the page meanwhile,
+    work that has started goes on, and its result is there for the next run. Work that still waits
+    ends when its turn comes, if no page waits for it any more.
 
     Args:
         title: of the model.
         key: what the result depends on.
-        work: its first note says that it has its turn.
+        work: reports its first step when its turn has come.
 
     Raises:
         Whatever `work` raises.
     """
     place, job = st.empty(), _joined(key, work)
-    notes, future = job.notes, job.future
+    progress, future = job.progress, job.future
     try:
-        started, before = time.monotonic(), ""
-        with place.status(f"Reading with {plain(title)}", expanded=True) as status:
+        started, last_text = time.monotonic(), ""
+        with place.status(f"Reading with {escape_markdown(title)}", expanded=True) as status:
             lines, bar = st.empty(), st.empty()
             while wait([future], timeout=EVERY).not_done:
-                if (text := notes.text()) == before:
+                if (text := progress.text()) == last_text:
                     continue
-                before = text
+                last_text = text
                 seconds = time.monotonic() - started
-                status.update(label=f"Reading with {plain(title)}, {seconds:.0f} s")
+                status.update(label=f"Reading with {escape_markdown(title)}, {seconds:.0f} s")
                 lines.markdown(text)
-                share = notes.steps[-1].share()
+                share = progress.steps[-1].share()
                 if share is None:
                     bar.empty()
                 else:

@@ -1,52 +1,56 @@
 """What the view in the browser is sent, and what it is believed to show."""
 
+from __future__ import annotations
+
 import json
+from typing import Any
 
 import pytest
 
 from llavit_lens.explorer import component
+from llavit_lens.explorer.encoded_payload import EncodedPayload
 
-ONE, TWO = b"one\n{}\n", b"two\n{}\n"
+ONE, TWO = EncodedPayload("one", b"{}"), EncodedPayload("two", b"{}")
 
 
-def start(pin, slot=1):
+def start(pin: int | None, slot: int = 1) -> dict[str, Any]:
     return {"slot": slot, "pin": pin, "color": "probability", "scale": "", "labels": ""}
 
 
 class Page:
     """The page's two components, and what they were sent."""
 
-    def __init__(self):
-        self.session, self.still, self.moving = {}, None, None
+    def __init__(self) -> None:
+        self.session, self.words, self.moving = {}, None, None
 
-    def show(self, still, pin, search=None, **where):
-        component.show_view(still, {"start": start(pin, **where), "search": search}, print)
+    def show(self, words: EncodedPayload, pin: int | None, search: Any = None, **where: Any) -> int:
+        component.show_view(words, start(pin, **where), search, print)
         return self.moving["turn"]
 
-    def choose(self, pin, turn, **where):
+    def choose(self, pin: int | None, turn: int, **where: Any) -> None:
         """A person pins a patch in the view of that turn."""
         self.session[component.KEY] = {"view": {**start(pin, **where), "turn": turn}}
 
 
 @pytest.fixture
-def page(monkeypatch):
+def page(monkeypatch: pytest.MonkeyPatch) -> None:
     page = Page()
     monkeypatch.setattr(component.st, "session_state", page.session)
-    monkeypatch.setattr(component, "_view", lambda data, **_: setattr(page, "still", data))
+    monkeypatch.setattr(component, "_view", lambda data, **_: setattr(page, "words", data))
     monkeypatch.setattr(component, "_moving", lambda data, **_: setattr(page, "moving", data))
     return page
 
 
-def test_a_choice_sends_nothing_new(page):
+def test_a_choice_sends_nothing_new(page: Page) -> None:
     turn = page.show(ONE, 5)
-    sent = page.still, json.dumps(page.moving)
+    sent = page.words, json.dumps(page.moving)
     for pin in (7, None, 8):
         page.choose(pin, turn)
         assert page.show(ONE, pin) == turn
-        assert (page.still, json.dumps(page.moving)) == sent
+        assert (page.words, json.dumps(page.moving)) == sent
 
 
-def test_a_pin_that_the_page_took_away_is_not_kept(page):
+def test_a_pin_that_the_page_took_away_is_not_kept(page: Page) -> None:
     turn = page.show(ONE, 5)
     page.choose(7, turn)
     assert page.show(ONE, 7) == turn
@@ -58,7 +62,7 @@ def test_a_pin_that_the_page_took_away_is_not_kept(page):
     assert page.show(ONE, 6) == reset
 
 
-def test_other_words_start_anew(page):
+def test_other_words_start_anew(page: Page) -> None:
     turn = page.show(ONE, 5)
     page.choose(7, turn)
     assert page.show(TWO, 7) > turn and page.moving["identity"] == "two"
@@ -66,22 +70,30 @@ def test_other_words_start_anew(page):
     assert page.show(ONE, 7) > turn + 1
 
 
-def test_a_layer_that_was_corrected_is_shown(page):
+def test_a_layer_that_was_corrected_is_shown(page: Page) -> None:
     turn = page.show(ONE, 5)
     page.choose(5, turn, slot=9)
     assert page.show(ONE, 5, slot=4) > turn and page.moving["start"] == start(5, slot=4)
 
 
-def test_a_search_leaves_the_words_where_they_are(page):
+def test_a_search_leaves_the_words_where_they_are(page: Page) -> None:
     turn = page.show(ONE, 5)
-    still = page.still
+    words = page.words
     assert page.show(ONE, 5, {"word": "sky", "panes": []}) == turn
-    assert page.still == still and page.moving["search"]["word"] == "sky"
-    assert still == b"one\n{}"
+    assert page.words == words and page.moving["search"]["word"] == "sky"
+    assert words == b"one\n{}"
 
 
 @pytest.mark.parametrize("said", [None, "x", {}, {"view": 3}, {"view": {**start(3), "turn": 99}}])
-def test_what_makes_no_sense_is_no_choice(page, said):
+def test_what_makes_no_sense_is_no_choice(page: Page, said: Any) -> None:
     page.show(ONE, 5)
     page.session[component.KEY] = said if isinstance(said, dict) else {"view": said}
     assert component.choice() == {}
+
+
+def test_a_pasted_text_that_is_too_long_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"picture": "data:image/png;base64," + "A" * 4000}
+    monkeypatch.setattr(component.st, "session_state", {component.PASTE_KEY: asked})
+    assert component.pasted_bytes() == bytes(3000)
+    monkeypatch.setattr(component, "MOST_PASTED", 2000)
+    assert component.pasted_bytes() == b""

@@ -1,27 +1,30 @@
 """The stored first view is what the models that ship read."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from explorer_readings import decoded
+from explorer_results import decoded
 
 from llavit_lens.explorer import first_view as module
-from llavit_lens.explorer.first_view import FILE, first_view, made_of, read_first_view
+from llavit_lens.explorer.first_view import FILE, compute_first_view, first_view, made_of
 from llavit_lens.explorer.view import View
 from llavit_lens.miniature.world.scenes import example_names
 
 RENEW = "renew it: python -m llavit_lens.explorer.first_view"
 
 
-def test_it_is_of_the_files_that_ship():
+def test_it_is_of_the_files_that_ship() -> None:
     assert json.loads(FILE.read_text())["made_of"] == made_of(), RENEW
 
 
-def test_it_equals_a_new_reading():
-    stored, new = json.loads(FILE.read_text()), read_first_view()
+def test_it_equals_a_new_reading() -> None:
+    stored, new = json.loads(FILE.read_text()), compute_first_view()
     assert stored.keys() == new.keys()
     (old_pane,), (new_pane,) = stored["still"].pop("panes"), new["still"].pop("panes")
     assert stored["still"] == new["still"], RENEW
@@ -39,7 +42,7 @@ def test_it_equals_a_new_reading():
     assert ((words == words_2) | tied).all(), RENEW
 
 
-def test_it_is_for_that_view_alone():
+def test_it_is_for_that_view_alone() -> None:
     opening = View(picture=example_names()[0])
     assert first_view(opening) is not None
     for change in ({"word": "sky"}, {"prompt": "Where?"}, {"k": 3}, {"mode": "compare"},
@@ -49,7 +52,9 @@ def test_it_is_for_that_view_alone():
 
 
 @pytest.mark.parametrize("fault", ["gone", "no JSON", "of other files"])
-def test_a_file_that_does_not_fit_is_not_used(tmp_path, monkeypatch, fault):
+def test_a_file_that_does_not_fit_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
     path = tmp_path / "first_view.json"
     stored = json.loads(FILE.read_text())
     if fault == "no JSON":
@@ -67,7 +72,7 @@ def test_a_file_that_does_not_fit_is_not_used(tmp_path, monkeypatch, fault):
         module._stored.cache_clear()
 
 
-def test_the_page_needs_no_pytorch_to_show_it():
+def test_the_page_needs_no_pytorch_to_show_it() -> None:
     code = (
         "import sys, llavit_lens.explorer.page\n"
         "from llavit_lens.explorer.first_view import first_view\n"

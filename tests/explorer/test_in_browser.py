@@ -1,21 +1,32 @@
 """What a person does with the explorer, in a real Chromium, without an error in its console."""
 
+from __future__ import annotations
+
 import json
 import re
 import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from browser import explorer_server, open_browser
-from explorer_readings import decoded
+from explorer_results import decoded
 from PIL import Image
 
-from llavit_lens.explorer.first_view import read_first_view
+from llavit_lens.explorer.first_view import compute_first_view
 from llavit_lens.miniature.world.scenes import example_names, sharper_path
 from llavit_lens.miniature.world.scenes import example_path as path_of
 from llavit_lens.results.words import Words
 from llavit_lens.vlm.load import checkpoint_folder
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+    Visit = Callable[..., Page]
+    Tops = tuple[np.ndarray, int]
 
 MILLISECONDS = 90_000  # on a machine with other work, PyTorch alone may take half a minute
 # a server and a browser are not cheap: with pytest-xdist all of these run in one process
@@ -27,15 +38,15 @@ IMAGE = "<img src=x onerror=window.hacked=1>"
 
 
 @pytest.fixture(scope="module")
-def tops():
+def tops() -> Tops:
     """The top words of the first view, [layers, patches], and the layer where it starts."""
-    first = read_first_view()
+    first = compute_first_view()
     words, _, _ = decoded(first["still"]["panes"][0])
     return words[1:, :, 0], first["layer"]
 
 
 @pytest.fixture(scope="module")
-def hostile_folder(tmp_path_factory, tops):
+def hostile_folder(tmp_path_factory: pytest.TempPathFactory, tops: Tops) -> Path:
     """The demo LLaViT with markup for the top words of the first and the last patch."""
     words, layer = tops
     hostile = {words[layer, 0]: SCRIPT, words[layer, -1]: IMAGE}
@@ -51,7 +62,7 @@ def hostile_folder(tmp_path_factory, tops):
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory, hostile_folder):
+def address(tmp_path_factory: pytest.TempPathFactory, hostile_folder: Path) -> Iterator[str]:
     # from another folder: the settings beside the script count
     folder = tmp_path_factory.mktemp("elsewhere")
     log = folder / "log.txt"
@@ -61,17 +72,17 @@ def address(tmp_path_factory, hostile_folder):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Browser]:
     with open_browser() as found:
         yield found
 
 
 @pytest.fixture
-def visit(browser, address):
+def visit(browser: Browser, address: str) -> Iterator[Visit]:
     """Opens the page; in the end nothing may have gone wrong in the browser."""
     wrong, contexts = [], []
 
-    def open_page(query="", viewport=DESKTOP, **options):
+    def open_page(query: str = "", viewport: dict[str, int] = DESKTOP, **options) -> Page:
         context = browser.new_context(viewport=viewport, accept_downloads=True, **options)
         contexts.append(context)
         page = context.new_page()
@@ -92,12 +103,12 @@ def visit(browser, address):
     assert not wrong
 
 
-def is_foreign(url, address):
+def is_foreign(url: str, address: str) -> bool:
     port = address.rpartition(":")[2]
     return not re.match(rf"(data:|blob:|(http|ws)://127\.0\.0\.1:{port}/)", url)
 
 
-def center_of(page, row, col, pane=0, grid=8):
+def center_of(page: Page, row: int, col: int, pane: int = 0, grid: int = 8) -> tuple[float, float]:
     """Where a patch of a square picture that is wholly shown lies on the screen."""
     canvas = page.locator("canvas.picture").nth(pane)
     canvas.scroll_into_view_if_needed()
@@ -125,12 +136,12 @@ COUNT_RUNS = """(() => {
 """How often the page's script came to its end."""
 
 
-def settled(page):
+def settled(page: Page) -> None:
     """Until the page's script does not run."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
-def soon(page, holds):
+def soon(page: Page, holds: Callable[[], bool]) -> bool:
     """Whether something comes to hold; what has just loaded may move for some frames."""
     for _ in range(MILLISECONDS // 100):
         if holds():
@@ -140,7 +151,7 @@ def soon(page, holds):
 
 
 @contextmanager
-def rerun(page):
+def rerun(page: Page) -> Iterator[None]:
     """Until the script has run once more than before what is done inside."""
     settled(page)
     before = page.evaluate("window.runs")
@@ -149,7 +160,7 @@ def rerun(page):
     settled(page)
 
 
-def link(page, *parts):
+def link(page: Page, *parts) -> str:
     """The page's own address once all these parts are in it, without the server's."""
     page.wait_for_function(
         "parts => parts.every((part) => location.search.includes(part))", arg=list(parts)
@@ -157,15 +168,15 @@ def link(page, *parts):
     return page.url[page.url.index("?") :]
 
 
-def color(page):
+def color(page: Page) -> Locator:
     return page.get_by_label("What the colors show")
 
 
-def pinned(page):
+def pinned(page: Page) -> str:
     return page.locator(".live").text_content()
 
 
-def test_open_hover_click_and_move_the_slider(visit, tops):
+def test_open_hover_click_and_move_the_slider(visit: Visit, tops: Tops) -> None:
     page = visit()
     assert page.locator(".layer").text_content().startswith("layer ")
     before = pinned(page)
@@ -196,7 +207,7 @@ def test_open_hover_click_and_move_the_slider(visit, tops):
     assert "entropy" in page.locator(".meaning").text_content()
 
 
-def test_play(visit):
+def test_play(visit: Visit) -> None:
     page = visit()
     start = page.locator(".layer").text_content()
     page.get_by_label("Play through the layers").click()
@@ -207,7 +218,7 @@ def test_play(visit):
     assert page.locator(".layer").text_content() == rest
 
 
-def test_keyboard(visit):
+def test_keyboard(visit: Visit) -> None:
     page = visit("?patch=27&layer=2")
     canvas = page.locator("canvas.picture")
     canvas.focus()
@@ -236,7 +247,7 @@ def test_keyboard(visit):
     assert focused  # the next control has the focus, and a name
 
 
-def test_zoom_and_pan(visit):
+def test_zoom_and_pan(visit: Visit) -> None:
     page = visit("?patch=0")
     page.locator("canvas.picture").scroll_into_view_if_needed()
     page.mouse.move(*center_of(page, 0, 0))
@@ -260,7 +271,7 @@ def test_zoom_and_pan(visit):
     assert "row 7, column 7" in pinned(page)
 
 
-def test_search_a_word(visit, tops):
+def test_search_a_word(visit: Visit, tops: Tops) -> None:
     words, layer = tops
     word = words[layer, 27]
     page = visit()
@@ -285,7 +296,7 @@ def test_search_a_word(visit, tops):
     assert color(page).input_value() == "probability"
 
 
-def test_compare_two_models(visit):
+def test_compare_two_models(visit: Visit) -> None:
     page = visit()
     page.get_by_role("radio", name="Compare two").click()
     page.locator("canvas.picture").nth(1).wait_for()
@@ -303,13 +314,13 @@ def test_compare_two_models(visit):
     assert "disagree" in page.locator(".meaning").text_content()
 
 
-def switch(page, label):
+def switch(page: Page, label: str) -> None:
     """The switch of an intervention, pressed as a person does."""
     with rerun(page):
         page.get_by_test_id("stCheckbox").filter(has_text=label).locator("label").click()
 
 
-def test_ablate(visit):
+def test_ablate(visit: Visit) -> None:
     page = visit("?patch=27")
     with rerun(page):
         page.get_by_role("radio", name="Ablate").click()
@@ -341,7 +352,7 @@ def test_ablate(visit):
 
 
 @pytest.mark.parametrize("mode", ["compare", "ablate"])
-def test_on_a_phone(visit, mode):
+def test_on_a_phone(visit: Visit, mode: str) -> None:
     page = visit(f"?mode={mode}", viewport=PHONE, has_touch=True, is_mobile=True)
     pictures = page.locator("canvas.picture")
     reach = PHONE["height"] / 2 + 60
@@ -367,7 +378,7 @@ def test_on_a_phone(visit, mode):
     assert page.locator(".card:visible").count() == 0
 
 
-def test_upload_a_picture_and_take_it_out_again(visit, tmp_path):
+def test_upload_a_picture_and_take_it_out_again(visit: Visit, tmp_path: Path) -> None:
     page = visit("?patch=5")
     picture = tmp_path / "wide.png"
     with Image.open(sharper_path(path_of(example_names()[3]))) as scene:
@@ -382,7 +393,7 @@ def test_upload_a_picture_and_take_it_out_again(visit, tmp_path):
     page.get_by_text("not an image that can be read").wait_for()
 
 
-def test_paste_a_picture(visit):
+def test_paste_a_picture(visit: Visit) -> None:
     page = visit()
     paste = """async () => {
             const canvas = document.createElement('canvas');
@@ -400,7 +411,7 @@ def test_paste_a_picture(visit):
     assert box["width"] / box["height"] == pytest.approx(3, rel=0.02)
 
 
-def saved(page, label, folder):
+def saved(page: Page, label: str, folder: Path) -> Path:
     with page.expect_download() as started:
         page.get_by_role("button", name=label).click()
     path = Path(folder) / started.value.suggested_filename
@@ -408,7 +419,7 @@ def saved(page, label, folder):
     return path
 
 
-def test_downloads(visit, browser, tmp_path):
+def test_downloads(visit: Visit, browser: Browser, tmp_path: Path) -> None:
     page = visit("?word=red&layer=3&patch=54")
     assert saved(page, "Figure (PNG)", tmp_path).read_bytes().startswith(b"\x89PNG")
     assert saved(page, "Figure (PDF)", tmp_path).read_bytes().startswith(b"%PDF")
@@ -420,7 +431,7 @@ def test_downloads(visit, browser, tmp_path):
     check_saved_page(browser, path)
 
 
-def check_saved_page(browser, path):
+def check_saved_page(browser: Browser, path: Path) -> None:
     """The page on its own: no network, the same hover and slider."""
     context = browser.new_context(viewport={"width": 1280, "height": 1400}, offline=True)
     page, wrong = context.new_page(), []
@@ -449,7 +460,7 @@ COLORS = """canvas => {
 }"""
 
 
-def test_a_link_restores_the_view(visit):
+def test_a_link_restores_the_view(visit: Visit) -> None:
     page = visit()
     page.mouse.click(*center_of(page, 2, 5))
     page.locator(".slide input").fill("5")
@@ -471,7 +482,9 @@ def test_a_link_restores_the_view(visit):
     assert "row 2, column 5" in pinned(again)
 
 
-def test_words_that_are_markup_stay_words(visit, hostile_folder, tmp_path, browser):
+def test_words_that_are_markup_stay_words(
+    visit: Visit, hostile_folder: Path, tmp_path: Path, browser: Browser
+) -> None:
     page = visit("?model=" + str(hostile_folder))
     with rerun(page):
         page.mouse.click(*center_of(page, 7, 7))
@@ -498,7 +511,9 @@ def test_words_that_are_markup_stay_words(visit, hostile_folder, tmp_path, brows
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_it_fits_the_screen_in_light_and_dark(visit, viewport, scheme):
+def test_it_fits_the_screen_in_light_and_dark(
+    visit: Visit, viewport: dict[str, int], scheme: str
+) -> None:
     page = visit("?mode=compare&word=red", viewport=viewport, color_scheme=scheme)
     wide = page.evaluate(
         "document.querySelector('[data-testid=stMain]').scrollWidth - "
@@ -520,7 +535,7 @@ def test_it_fits_the_screen_in_light_and_dark(visit, viewport, scheme):
     assert (paper > 0.5) == (scheme == "light")
 
 
-def test_it_listens_on_this_machine_only_and_tells_nobody(address):
+def test_it_listens_on_this_machine_only_and_tells_nobody(address: str) -> None:
     port = int(address.rpartition(":")[2])
     listening = [
         line.split()[1]
@@ -531,7 +546,7 @@ def test_it_listens_on_this_machine_only_and_tells_nobody(address):
     assert listening == [f"0100007F:{port:04X}"]
 
 
-def test_a_layer_change_or_a_search_does_not_send_the_picture_again(visit):
+def test_a_layer_change_or_a_search_does_not_send_the_picture_again(visit: Visit) -> None:
     page = visit()
     received = []
     take = lambda frame: received.append(len(frame))  # noqa: E731  (Playwright marks what it calls)
@@ -556,7 +571,7 @@ def test_a_layer_change_or_a_search_does_not_send_the_picture_again(visit):
         assert 0 < sum(received) < 60_000
 
 
-def test_a_public_page(browser, tmp_path):
+def test_a_public_page(browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "kept-secret" / "mine"
     shutil.copytree(checkpoint_folder("demo:llavit"), folder)
     log = tmp_path / "log.txt"

@@ -1,9 +1,12 @@
 """What any program may do to a page that is served to others, on a real server."""
 
+from __future__ import annotations
+
 import io
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 
 @pytest.fixture(scope="module")
-def public(tmp_path_factory):
+def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("public") / "log.txt"
     with explorer_server("--public", log=log) as address:
         yield address
@@ -25,14 +28,14 @@ def public(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory):
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("local") / "log.txt"
     with explorer_server(log=log) as address:
         yield address
     assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
 
 
-def test_a_local_page_shows_nothing_under_another_name(local):
+def test_a_local_page_shows_nothing_under_another_name(local: str) -> None:
     port = local.rpartition(":")[2]
     with visitor(local, f"evil.example:{port}") as evil:
         assert len(evil.alerts) == 1 and "for this machine alone" in evil.alerts[0]
@@ -41,13 +44,13 @@ def test_a_local_page_shows_nothing_under_another_name(local):
         assert own.uploader and "file_uploader" in own.elements
 
 
-def test_a_public_page_has_any_name(public):
+def test_a_public_page_has_any_name(public: str) -> None:
     with visitor(public, "page.example") as found:
         assert found.uploader
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_uploads_of_one_visitor_are_bounded(public):
+def test_uploads_of_one_visitor_are_bounded(public: str) -> None:
     with visitor(public) as found:
         before = memory_of(public)
         data = os.urandom(10 * 2**20)
@@ -57,7 +60,7 @@ def test_uploads_of_one_visitor_are_bounded(public):
         assert any("not an image" in text for text in found.alerts)
 
 
-def test_an_image_is_used_though_its_bytes_are_gone(public):
+def test_an_image_is_used_though_its_bytes_are_gone(public: str) -> None:
     buffer = io.BytesIO()
     Image.effect_noise((50, 40), 60).save(buffer, "PNG")
     with visitor(public) as found:
@@ -67,7 +70,7 @@ def test_an_image_is_used_though_its_bytes_are_gone(public):
             assert found.alerts == [] and "file_uploader" in found.elements
 
 
-def memory_of(address):
+def memory_of(address: str) -> int:
     """Bytes of the server that listens at an address on this machine."""
     port = int(address.rpartition(":")[2])
     for process in Path("/proc").glob("[0-9]*"):

@@ -1,5 +1,7 @@
 """Uploaded files wait in Streamlit's memory: few of a session, bounded bytes of all."""
 
+from __future__ import annotations
+
 from types import SimpleNamespace
 
 import pytest
@@ -10,16 +12,16 @@ from llavit_lens.explorer import uploads
 from llavit_lens.explorer.uploads import MOST_FILES, BoundedUploads, bound_uploads, take_bytes
 
 
-def record(name, size=1):
+def record(name: str, size: int = 1) -> UploadedFileRec:
     return UploadedFileRec(name, f"{name}.png", "image/png", bytes(size))
 
 
-def names(manager, session):
+def names(manager: MemoryUploadedFileManager, session: str) -> list[str]:
     return [r.file_id for r in manager.get_files(session, [f"f{i}" for i in range(99)])]
 
 
 @pytest.fixture
-def context(monkeypatch):
+def context(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A session of a server as Streamlit makes it."""
     found = SimpleNamespace(
         session_id="s", uploaded_file_mgr=MemoryUploadedFileManager("/_stcore/upload_file")
@@ -29,7 +31,7 @@ def context(monkeypatch):
     return found
 
 
-def test_a_session_keeps_its_newest_files(context):
+def test_a_session_keeps_its_newest_files(context: SimpleNamespace) -> None:
     manager = context.uploaded_file_mgr
     for number in range(20):
         manager.add_file("s", record(f"f{number}"))
@@ -39,7 +41,9 @@ def test_a_session_keeps_its_newest_files(context):
     assert names(manager, "s") == ["f18", "f19"] and MOST_FILES == 2
 
 
-def test_all_sessions_together_are_bounded(context, monkeypatch):
+def test_all_sessions_together_are_bounded(
+    context: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(uploads, "MOST_BYTES", 100)
     manager = context.uploaded_file_mgr
     manager.add_file("s", record("f0", 0))
@@ -53,7 +57,7 @@ def test_all_sessions_together_are_bounded(context, monkeypatch):
     assert names(manager, "s") == ["f0"]  # no bytes, and its uploader still knows it
 
 
-def test_a_file_that_was_taken_is_kept_by_its_name(context):
+def test_a_file_that_was_taken_is_kept_by_its_name(context: SimpleNamespace) -> None:
     manager = context.uploaded_file_mgr
     manager.add_file("s", record("f0", 1000))
     (kept,) = manager.get_files("s", ["f0"])
@@ -62,7 +66,9 @@ def test_a_file_that_was_taken_is_kept_by_its_name(context):
     assert manager.get_files("s", ["f0"]) == [kept._replace(data=b"")]
 
 
-def test_another_manager_is_left_alone_and_the_log_says_so(context, monkeypatch, caplog):
+def test_another_manager_is_left_alone_and_the_log_says_so(
+    context: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     class Another(MemoryUploadedFileManager):
         pass
 
@@ -74,7 +80,7 @@ def test_another_manager_is_left_alone_and_the_log_says_so(context, monkeypatch,
     assert take_bytes(file) == bytes(3)
 
 
-def test_outside_of_a_page_nothing_happens(monkeypatch):
+def test_outside_of_a_page_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "get_script_run_ctx", lambda: None)
     bound_uploads()
     assert take_bytes(UploadedFile(record("f0", 3), None)) == bytes(3)

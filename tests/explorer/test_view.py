@@ -1,5 +1,7 @@
 """A link holds a view, and cannot hold anything else."""
 
+from __future__ import annotations
+
 from dataclasses import fields
 
 import pytest
@@ -8,9 +10,8 @@ from hypothesis import strategies as st
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.explorer.ablation import Ablation, of_link, to_link
-from llavit_lens.explorer.choices import ABLATIONS, COLORS, MODES, PAIRS, demo_models, model_title
+from llavit_lens.explorer.choices import ABLATIONS, COLORS, MODES, PAIRS
 from llavit_lens.explorer.view import MOST_WORDS, UNPINNED, View
-from llavit_lens.vlm.load import demo_names
 
 ablations = st.builds(
     Ablation,
@@ -37,16 +38,16 @@ views = st.builds(
 
 
 @given(views)
-def test_a_link_gives_back_its_view(view):
+def test_a_link_gives_back_its_view(view: View) -> None:
     assert View.from_query(view.to_query()) == (view, [])
 
 
-def test_the_first_view_has_the_shortest_link():
+def test_the_first_view_has_the_shortest_link() -> None:
     assert View().to_query() == {}
 
 
 @given(st.dictionaries(st.sampled_from([f.name for f in fields(View)] + ["x"]), st.text()))
-def test_any_link_gives_a_view(query):
+def test_any_link_gives_a_view(query: dict[str, str]) -> None:
     view, faults = View.from_query(query)
     again, none = View.from_query(view.to_query())
     assert (again, none) == (view, [])
@@ -78,35 +79,30 @@ def test_any_link_gives_a_view(query):
         {"prompt": "\x00"},
     ],
 )
-def test_what_makes_no_sense_is_left_out_and_said(query):
+def test_what_makes_no_sense_is_left_out_and_said(query: dict[str, str]) -> None:
     view, faults = View.from_query({**query, "other": "kept"})
     assert view == View(other="kept")
     assert len(faults) == 1 and next(iter(query)) in faults[0]
 
 
-def test_a_view_checks_itself():
+def test_a_view_checks_itself() -> None:
     with pytest.raises(ConfigurationError, match="prompt is longer than 500"):
         View(prompt="a" * 501)
 
 
-def test_models_that_are_offered_are_those_that_load():
-    assert demo_models() == demo_names()
-    assert all(name in model_title(name) for name in [*demo_names(), "owner/name"])
-
-
 @pytest.mark.parametrize("name", ["mode", "color", "ablation", "layer"])
-def test_a_long_value_does_not_fill_the_page(name):
+def test_a_long_value_does_not_fill_the_page(name: str) -> None:
     _, faults = View.from_query({name: "x" * 18_000})
     assert len(faults) == 1 and len(faults[0]) < 300
 
 
-def test_no_pin_is_a_word_in_the_link():
+def test_no_pin_is_a_word_in_the_link() -> None:
     assert View(patch=UNPINNED).to_query() == {"patch": "none"}
     assert View.from_query({"patch": "none"}) == (View(patch=UNPINNED), [])
     assert View.from_query({"layer": "none"})[1]
 
 
-def test_interventions_in_a_link():
+def test_interventions_in_a_link() -> None:
     text = "visual_attention,visual->visual:0-2,text->visual:2-"
     chosen = Ablation("visual_attention"), Ablation("visual->visual", 0, 2)
     assert of_link(text) == (*chosen, Ablation("text->visual", 2, None))

@@ -7,7 +7,7 @@ from math import floor
 import numpy as np
 import pytest
 import torch
-from explorer_readings import reading_of
+from explorer_results import result_of
 from tiny_vlm import tiled_vlm, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
@@ -23,7 +23,7 @@ BUDGET = 1e-5  # probabilities from float32 logits up to 30: exp doubles no rela
 @pytest.fixture(scope="module")
 def readings(image):
     """Two models' readings of the same picture."""
-    return reading_of(tiny_vlm("llava"), image), reading_of(tiny_vlm("llavit"), image)
+    return result_of(tiny_vlm("llava"), image), result_of(tiny_vlm("llavit"), image)
 
 
 def apart(a, b):
@@ -83,8 +83,8 @@ def test_words_that_the_other_does_not_have_count_as_ruled_out(readings, image, 
 
 @pytest.mark.parametrize("tiled", [False, True])
 def test_partners_lie_nearest(image, tiled):
-    small = reading_of(tiny_vlm("llava"), image).words.layout
-    other = reading_of(tiled_vlm("spatial"), image).words.layout if tiled else small
+    small = result_of(tiny_vlm("llava"), image).words.layout
+    other = result_of(tiled_vlm("spatial"), image).words.layout if tiled else small
     found = partners(small, other)
     centers = [(x.boxes[:, :2] + x.boxes[:, 2:]) / 2 for x in (small, other)]
     for patch, partner in enumerate(found):
@@ -97,7 +97,7 @@ def test_partners_lie_nearest(image, tiled):
 
 
 def test_models_of_other_depth_and_grid(readings, image):
-    tiles = reading_of(tiled_vlm("llava_next"), image)
+    tiles = result_of(tiled_vlm("llava_next"), image)
     for a, b in ((readings[0], tiles), (tiles, readings[0])):
         found = apart(a, b)
         assert found.shape == (a.depth + 2, len(a.words.layout))
@@ -115,7 +115,7 @@ def test_words_that_cannot_be_held_against_each_other(readings):
 
 def test_no_partner_is_padding(image):
     tall = image.resize((40, 100))  # on a grid of tiles that it does not fill
-    whole, padded = (reading_of(tiled_vlm(k), tall).words.layout for k in ("llava_next", "spatial"))
+    whole, padded = (result_of(tiled_vlm(k), tall).words.layout for k in ("llava_next", "spatial"))
     assert not padded.on_image[padded.tile > 0].all()
     found = partners(whole, padded)
     assert padded.on_image[found].all()

@@ -1,12 +1,15 @@
 """Text of models and users stays text in Streamlit's own rendering, in a real Chromium."""
 
+from __future__ import annotations
+
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from browser import EXPLORER, explorer_server, open_browser
 
-from llavit_lens.explorer.plain import JOINER
+from llavit_lens.explorer.wording import JOINER
 
 MILLISECONDS = 90_000
 pytestmark = pytest.mark.xdist_group("browser")
@@ -49,15 +52,15 @@ TEXTS = [
 ]
 SCRIPT = f"""
 import streamlit as st
-from llavit_lens.explorer.plain import plain
+from llavit_lens.explorer.wording import escape_markdown
 for number, text in enumerate({TEXTS!r}):
     with st.container(key=f"text{{number}}"):
         for show in (st.markdown, st.caption, st.error, st.warning, st.info):
-            show(plain(text))
-        st.button(f"Load {{plain(text)}}", key=str(number))
-        st.status(f"Reading with {{plain(text)}}")
-        st.markdown(f"**{{plain(text)}}**")
-        st.markdown(f"… {{plain(text)}}  \\n✓ {{plain(text)}}")
+            show(escape_markdown(text))
+        st.button(f"Load {{escape_markdown(text)}}", key=str(number))
+        st.status(f"Reading with {{escape_markdown(text)}}")
+        st.markdown(f"**{{escape_markdown(text)}}**")
+        st.markdown(f"… {{escape_markdown(text)}}  \\n✓ {{escape_markdown(text)}}")
 """
 RENDERED = """number => [...document.querySelectorAll(
     `.st-key-text${number} [data-testid=stMarkdownContainer]`
@@ -65,7 +68,7 @@ RENDERED = """number => [...document.querySelectorAll(
 """
 
 
-def test_no_text_becomes_a_link_an_image_an_icon_or_markup(tmp_path):
+def test_no_text_becomes_a_link_an_image_an_icon_or_markup(tmp_path: Path) -> None:
     script, log = tmp_path / "script.py", tmp_path / "log.txt"
     script.write_text(SCRIPT)
     shutil.copytree(EXPLORER.parent / ".streamlit", tmp_path / ".streamlit")

@@ -1,5 +1,7 @@
 """Text of models and users stays text where Streamlit reads Markdown."""
 
+from __future__ import annotations
+
 import re
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from llavit_lens.explorer.plain import JOINER, plain
+from llavit_lens.explorer.wording import JOINER, escape_markdown
 
 ACTIVE = [
     "<script>alert(1)</script>",
@@ -43,16 +45,16 @@ def shown(markdown: str) -> str:
 
 
 @pytest.mark.parametrize("text", ACTIVE)
-def test_nothing_becomes_markup(text):
-    assert shown(plain(text)) == " ".join(text.split())
+def test_nothing_becomes_markup(text: str) -> None:
+    assert shown(escape_markdown(text)) == " ".join(text.split())
 
 
 @given(st.text().map(lambda text: text.replace(JOINER, "")))
-def test_any_text_is_shown_as_it_is(text):
-    assert shown(plain(text)) == " ".join(text.split()).replace("\0", "\ufffd")
+def test_any_text_is_shown_as_it_is(text: str) -> None:
+    assert shown(escape_markdown(text)) == " ".join(text.split()).replace("\0", "\ufffd")
 
 
 @given(st.text("abc:$[]{}red-_ "))
-def test_streamlits_own_directives_are_escaped(text):
+def test_streamlits_own_directives_are_escaped(text: str) -> None:
     """`:red[…]`, `:material/…:`, `:smile:` and `$…$` are not CommonMark: no bare sign is left."""
-    assert not re.search(r"(?<!\\)(\\\\)*[:$]", plain(text))
+    assert not re.search(r"(?<!\\)(\\\\)*[:$]", escape_markdown(text))

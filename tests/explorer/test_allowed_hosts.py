@@ -1,8 +1,10 @@
 """Under which names the page of one machine may be opened."""
 
+from __future__ import annotations
+
 import pytest
 
-from llavit_lens.explorer.hosts import is_allowed
+from llavit_lens.explorer.allowed_hosts import is_allowed_host
 
 OWN_HOSTS = [
     None,
@@ -38,24 +40,24 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("host", OWN_HOSTS)
-def test_this_machine(host):
-    assert is_allowed(host, "127.0.0.1", "localhost")
+def test_this_machine(host: str | None) -> None:
+    assert is_allowed_host(host, "127.0.0.1", "localhost")
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1", "localhost", "::1"])
 @pytest.mark.parametrize("host", FOREIGN)
-def test_other_names(host, server):
-    assert not is_allowed(host, server, "localhost")
+def test_other_names(host: str | None, server: str | None) -> None:
+    assert not is_allowed_host(host, server, "localhost")
 
 
 @pytest.mark.parametrize("server", [None, "", "0.0.0.0", "::", "192.168.1.9", "lab.example"])
-def test_who_listens_for_others_is_opened_by_number(server):
-    assert is_allowed("192.168.1.9:8501", server, "localhost")
-    assert is_allowed("[2001:db8::1]:8501", server, "localhost")
-    assert not is_allowed("evil.example:8501", server, "localhost")
+def test_who_listens_for_others_is_opened_by_number(server: str | None) -> None:
+    assert is_allowed_host("192.168.1.9:8501", server, "localhost")
+    assert is_allowed_host("[2001:db8::1]:8501", server, "localhost")
+    assert not is_allowed_host("evil.example:8501", server, "localhost")
 
 
-def test_names_that_the_command_line_gives():
-    assert is_allowed("Lab.example:80", "lab.example", "localhost")
-    assert is_allowed("page.example", "0.0.0.0", "page.example")
-    assert not is_allowed("other.example", "lab.example", "page.example")
+def test_names_that_the_command_line_gives() -> None:
+    assert is_allowed_host("Lab.example:80", "lab.example", "localhost")
+    assert is_allowed_host("page.example", "0.0.0.0", "page.example")
+    assert not is_allowed_host("other.example", "lab.example", "page.example")

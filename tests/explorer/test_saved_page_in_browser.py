@@ -3,21 +3,31 @@
 A page that was saved stands for the app: both show the same view.
 """
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from browser import open_browser
-from explorer_readings import grid_reading, reading_of
+from explorer_results import grid_result, result_of
 from PIL import Image
 from tiny_vlm import tiled_vlm, tiny_vlm
 
 from llavit_lens.explorer import downloads
-from llavit_lens.explorer.payload import still_payload
-from llavit_lens.explorer.search import moving_payload
+from llavit_lens.explorer.payload import words_payload
+from llavit_lens.explorer.search_payload import search_payload
 from llavit_lens.figures.style import PALETTE
 from llavit_lens.lens.difference import matched_layer, partners
 from llavit_lens.lens.search import search as search_for
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    Visit = Callable[..., Page]
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -41,13 +51,13 @@ CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser() -> Iterator[Browser]:
     with open_browser() as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def words():
+def words() -> np.ndarray:
     """Sky above grass, a dog on it, and one long word."""
     grid = np.full((SIDE, SIDE), "sky", object)
     grid[10:] = "grass"
@@ -57,7 +67,7 @@ def words():
 
 
 @pytest.fixture(scope="module")
-def probabilities():
+def probabilities() -> np.ndarray:
     """At the first layer all are about one in a thousand, at the last they differ widely."""
     rng = np.random.default_rng(0)
     flat = rng.uniform(0.001, 0.002, (SIDE, SIDE))
@@ -65,17 +75,19 @@ def probabilities():
 
 
 @pytest.fixture
-def visit(browser, words, probabilities, tmp_path):
+def visit(
+    browser: Browser, words: np.ndarray, probabilities: np.ndarray, tmp_path: Path
+) -> Iterator[Visit]:
     """Opens a saved page; in the end nothing may have gone wrong in the browser."""
     wrong, pages = [], []
     image = Image.new("RGB", (480, 480), (GRAY,) * 3)
 
     def open_page(
-        reading=None, truth=None, viewport=(940, 1000), other=None, apart=None, search=None, **start
+        result=None, truth=None, viewport=(940, 1000), other=None, apart=None, search=None, **start
     ):
-        reading = reading or grid_reading(words, probabilities, image)
-        panes = [("model", reading), *([("other", other)] if other else [])]
-        still = still_payload(panes, image, 2, truth, apart)
+        result = result or grid_result(words, probabilities, image)
+        panes = [("model", result), *([("other", other)] if other else [])]
+        still = words_payload(panes, image, 2, truth, apart)
         where = {"slot": 1, "pin": None, "color": "probability", "scale": "", "labels": ""}
         path = tmp_path / "page.html"
         path.write_text(downloads.page(still, {**where, **start}, search))
@@ -95,7 +107,7 @@ def visit(browser, words, probabilities, tmp_path):
     assert not wrong
 
 
-def drawn(page):
+def drawn(page: Page) -> list[tuple[str, int, int, float]]:
     """Texts on the picture, each with the row and column of the patch that it is centered on."""
     side = picture_of(page)["width"] / SIDE
     return [
@@ -104,7 +116,7 @@ def drawn(page):
     ]
 
 
-def picture_of(page):
+def picture_of(page: Page) -> dict[str, float]:
     canvas = page.locator("canvas.picture")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -112,11 +124,13 @@ def picture_of(page):
     return box
 
 
-def choose(page, label, value):
+def choose(page: Page, label: str, value: str) -> None:
     page.get_by_label(label, exact=True).select_option(value)
 
 
-def test_neighbors_with_the_same_word_share_a_label_that_lies_on_them(visit, words):
+def test_neighbors_with_the_same_word_share_a_label_that_lies_on_them(
+    visit: Visit, words: np.ndarray
+) -> None:
     page = visit()
     found = drawn(page)
     assert Counter(text for text, *_ in found if text != found[-1][0]) == {
@@ -131,7 +145,7 @@ def test_neighbors_with_the_same_word_share_a_label_that_lies_on_them(visit, wor
     assert "cut" in page.locator(".note").text_content()
 
 
-def test_zoomed_in_every_label_is_in_view_and_whole(visit):
+def test_zoomed_in_every_label_is_in_view_and_whole(visit: Visit) -> None:
     page = visit(pin=20 * SIDE + 20)
     box = picture_of(page)
     page.mouse.move(box["x"] + 20.5 / SIDE * box["width"], box["y"] + 20.5 / SIDE * box["height"])
@@ -144,7 +158,7 @@ def test_zoomed_in_every_label_is_in_view_and_whole(visit):
     assert all(0 < each["x"] < box["width"] and 0 < each["y"] < box["height"] for each in found)
 
 
-def test_a_word_on_each_patch_or_none(visit, words):
+def test_a_word_on_each_patch_or_none(visit: Visit, words: np.ndarray) -> None:
     page = visit(labels="each")
     found = drawn(page)
     assert len(found) == SIDE * SIDE
@@ -154,7 +168,7 @@ def test_a_word_on_each_patch_or_none(visit, words):
     assert drawn(page) == []
 
 
-def test_the_pointer_is_on_the_patch_that_is_named(visit):
+def test_the_pointer_is_on_the_patch_that_is_named(visit: Visit) -> None:
     page = visit(labels="off")
     box, inset = picture_of(page), 0.15  # the frame's corners are round
     rng = np.random.default_rng(1)
@@ -173,7 +187,9 @@ def test_the_pointer_is_on_the_patch_that_is_named(visit):
         assert page.locator("h4").text_content() == f"Patch at row {row}, column {col}"
 
 
-def test_hovering_shows_the_patch_s_own_words(visit, words, probabilities):
+def test_hovering_shows_the_patch_s_own_words(
+    visit: Visit, words: np.ndarray, probabilities: np.ndarray
+) -> None:
     page = visit(slot=2)
     box = picture_of(page)
     for row, col in ((3, 3), (16, 5), (20, 20)):
@@ -188,7 +204,7 @@ def test_hovering_shows_the_patch_s_own_words(visit, words, probabilities):
         assert said == pytest.approx(value, abs=0.51 if value >= 9.95 else 0.051)
 
 
-def pixels(page, image_side=480):
+def pixels(page: Page, image_side: int = 480) -> np.ndarray:
     """Colors of the picture [SIDE, SIDE, 3] at a point of each patch where no line is."""
     data = page.locator("canvas.picture").evaluate(
         """(canvas, side) => {
@@ -205,7 +221,7 @@ def pixels(page, image_side=480):
     return np.array(data).reshape(SIDE, SIDE, 3)
 
 
-def expected(share):
+def expected(share: np.ndarray) -> np.ndarray:
     """The palette over gray: the more a color says, the more it covers."""
     share = np.clip(share, 0, 1)
     color = 255 * PALETTE(np.rint(share * 63) / 63)[..., :3]
@@ -214,7 +230,7 @@ def expected(share):
 
 
 @pytest.mark.parametrize("slot", [1, 2])
-def test_colors_are_those_of_the_scale(visit, probabilities, slot):
+def test_colors_are_those_of_the_scale(visit: Visit, probabilities: np.ndarray, slot: int) -> None:
     page = visit(labels="off", slot=slot)
     p = probabilities[slot - 1]
     ranked = np.sort(p.ravel())
@@ -233,7 +249,7 @@ def test_colors_are_those_of_the_scale(visit, probabilities, slot):
     assert slot == 2 or spread["fixed"] < 3
 
 
-def test_small_pictures_are_painted_anew_only_when_their_colors_change(visit):
+def test_small_pictures_are_painted_anew_only_when_their_colors_change(visit: Visit) -> None:
     page = visit()
     page.evaluate("""() => {
         const fill = CanvasRenderingContext2D.prototype.fillRect;
@@ -258,7 +274,7 @@ def test_small_pictures_are_painted_anew_only_when_their_colors_change(visit):
 COLORS_OF_THUMBNAILS = "[...document.querySelectorAll('.thumbnail canvas')].map(c => c.toDataURL())"
 
 
-def test_the_legend_says_the_numbers_of_the_scale(visit, probabilities):
+def test_the_legend_says_the_numbers_of_the_scale(visit: Visit, probabilities: np.ndarray) -> None:
     page = visit()
     legend = page.locator(".legend")
     assert legend.text_content().startswith("0 %100 %probability of the top word (here 0.1 % to 0")
@@ -275,7 +291,7 @@ def test_the_legend_says_the_numbers_of_the_scale(visit, probabilities):
     assert page.get_by_label("Scale of the colors").input_value() == "fixed"
 
 
-def test_marks_need_words(visit, words, probabilities):
+def test_marks_need_words(visit: Visit, words: np.ndarray, probabilities: np.ndarray) -> None:
     truth = [{"sky"}] * (SIDE * SIDE)
     page = visit(truth=truth)
     box = page.get_by_label("Mark true words")
@@ -286,7 +302,7 @@ def test_marks_need_words(visit, words, probabilities):
     assert box.is_enabled()
 
 
-def test_only_a_wheel_with_control_zooms(visit):
+def test_only_a_wheel_with_control_zooms(visit: Visit) -> None:
     page = visit(viewport=(940, 500))
     canvas = page.locator("canvas.picture")
     canvas.scroll_into_view_if_needed()
@@ -306,7 +322,7 @@ def test_only_a_wheel_with_control_zooms(visit):
     assert "Ctrl + wheel" in page.locator(".note").text_content()
 
 
-def test_large_fills_the_width(visit):
+def test_large_fills_the_width(visit: Visit) -> None:
     page = visit()
     before = picture_of(page)["width"]
     page.get_by_label("Large").check()
@@ -314,16 +330,16 @@ def test_large_fills_the_width(visit):
     assert picture_of(page)["width"] > 1.3 * before
 
 
-def test_tiles_are_one_lattice(visit, image):
-    reading = reading_of(tiled_vlm("spatial"), image)
-    page = visit(reading, labels="merged")
+def test_tiles_are_one_lattice(visit: Visit, image: Image.Image) -> None:
+    result = result_of(tiled_vlm("spatial"), image)
+    page = visit(result, labels="merged")
     page.get_by_label("Tiles in detail").check()
-    top = reading.words.ids[0, :, 0]
-    layout = reading.words.layout
+    top = result.words.ids[0, :, 0]
+    layout = result.words.layout
     shown = (layout.tile > 0) & layout.on_image
     page.wait_for_timeout(200)
     assert len(page.evaluate("window.drawn")) <= shown.sum()
-    assert {reading.words.strings[i].strip() for i in top[shown]} >= {
+    assert {result.words.strings[i].strip() for i in top[shown]} >= {
         each["text"].rstrip("…") for each in page.evaluate("window.drawn")
         if not each["text"].endswith("…") and each["text"].isalpha()
     }  # fmt: skip
@@ -335,11 +351,11 @@ COLOR = """canvas => [...canvas.getContext('2d').getImageData(
 
 @pytest.mark.parametrize(("depth", "other"), [(6, 3), (3, 6), (5, 4)])
 def test_models_of_other_depth_show_the_same_layer_and_difference(
-    visit, words, probabilities, depth, other
-):
+    visit: Visit, words: np.ndarray, probabilities: np.ndarray, depth: int, other: int
+) -> None:
     image = Image.new("RGB", (480, 480), (GRAY,) * 3)
     pair = [
-        grid_reading(words, np.repeat(probabilities[1:], n + 1, axis=0), image)
+        grid_result(words, np.repeat(probabilities[1:], n + 1, axis=0), image)
         for n in (depth, other)
     ]
     slots = depth + 2
@@ -356,10 +372,10 @@ def test_models_of_other_depth_show_the_same_layer_and_difference(
     assert len(seen) == depth + 1
 
 
-def test_a_place_on_a_tile_of_the_second_model_alone(visit, image):
-    lead, other = reading_of(tiny_vlm("llava"), image), reading_of(tiled_vlm("llava_next"), image)
+def test_a_place_on_a_tile_of_the_second_model_alone(visit: Visit, image: Image.Image) -> None:
+    lead, other = result_of(tiny_vlm("llava"), image), result_of(tiled_vlm("llava_next"), image)
     pair = [("model", lead), ("other", other)]
-    search = moving_payload(
+    search = search_payload(
         "dog", [(name, r, search_for("dog", r.trace, r.words)) for name, r in pair]
     )
     layout = other.words.layout
@@ -377,7 +393,7 @@ def test_a_place_on_a_tile_of_the_second_model_alone(visit, image):
     assert page.get_by_label("Tiles in detail").is_checked()
 
 
-def test_the_focus_stays_and_the_browser_keeps_its_keys(visit):
+def test_the_focus_stays_and_the_browser_keeps_its_keys(visit: Visit) -> None:
     page = visit(pin=5)
     button = page.locator(".go").nth(2)
     button.focus()
@@ -391,7 +407,7 @@ def test_the_focus_stays_and_the_browser_keeps_its_keys(visit):
     assert page.locator("h4").text_content() == "Patch at row 0, column 6"
 
 
-def test_on_a_narrow_page_the_options_are_behind_a_button(visit):
+def test_on_a_narrow_page_the_options_are_behind_a_button(visit: Visit) -> None:
     page = visit(viewport=(390, 844))
     color, more = page.get_by_label("What the colors show"), page.locator(".more")
     assert not color.is_visible() and page.locator(".legend").is_visible()

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llavit_lens.explorer.payload import as_text, cosine_codes, log_probability_codes
-from llavit_lens.explorer.places import place_of
+from llavit_lens.explorer.wording import patch_name
 from llavit_lens.figures.legible import printable
 
 if TYPE_CHECKING:
-    from llavit_lens.explorer.bench import Reading
+    from llavit_lens.explorer.lens_cache import LensResult
     from llavit_lens.lens.search import Found
 
 
-def sentence(found: Found, reading: Reading, title: str) -> str:
-    """What was found, in plain words."""
+def sentence(found: Found, result: LensResult, title: str) -> str:
+    """Where the word is likeliest, as a sentence."""
     layer, patch = found.best
-    layout = reading.words.layout
+    layout = result.words.layout
     share = float(np.exp(found.values[layer, patch]))
-    where = f"layer {layer} of {reading.depth}, {place_of(layout, patch)}"
-    text = f"{title}: likeliest at {where}: {_percent(share)}."
+    best = f"layer {layer} of {result.depth}, {patch_name(layout, patch)}"
+    text = f"{title}: likeliest at {best}: {_percent(share)}."
     if found.tokens.pieces:
         pieces = " · ".join(printable(piece) for piece in found.tokens.pieces)
         first = printable(found.tokens.texts[0])
@@ -34,27 +34,32 @@ def sentence(found: Found, reading: Reading, title: str) -> str:
     return text
 
 
-def moving_payload(
-    word: str, found: list[tuple[str, Reading, Found | None]] | None
+def search_payload(
+    word: str, searches: list[tuple[str, LensResult, Found | None]]
 ) -> dict[str, Any] | None:
-    """The search as the view draws it; None where no side has the word."""
-    if not found or all(each is None for _, _, each in found):
+    """The searched word as the view draws it; None if no pane has it.
+
+    Args:
+        word: as the user typed it.
+        searches: each pane's title, result, and what was found there.
+    """
+    if all(found is None for _, _, found in searches):
         return None
     panes: list[dict[str, Any] | None] = []
-    for title, reading, each in found:
-        if each is None:
+    for title, result, found in searches:
+        if found is None:
             panes.append(None)
             continue
-        layer, patch = each.best
+        layer, patch = found.best
         codes = np.concatenate(
-            [cosine_codes(each.cosine)[None], log_probability_codes(each.values)]
+            [cosine_codes(found.cosine)[None], log_probability_codes(found.values)]
         )
         panes.append(
             {
                 "values": as_text(codes),
                 "slot": layer + 1,
                 "patch": patch,
-                "text": sentence(each, reading, title),
+                "text": sentence(found, result, title),
             }
         )
     return {"word": printable(word.strip()), "panes": panes}

@@ -1,4 +1,4 @@
-"""The picture that is looked at: an example scene with its truth, or one from outside."""
+"""The image that models look at: an example scene with its truth, or one from outside."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 
 from llavit_lens.errors import ImageError
 from llavit_lens.explorer.view import OWN
-from llavit_lens.miniature.world.scenes import (
-    example_names,
-    example_path,
-    example_truth,
-    sharper_path,
-)
+from llavit_lens.miniature.world.scenes import example_path, example_truth, sharper_path
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,25 +20,26 @@ if TYPE_CHECKING:
 LARGEST_SHOWN = 1280
 """Pixels of the longer side, as large as a screen shows."""
 PATIENCE = 60.0
-"""Seconds to wait for the images of others."""
+"""Seconds to wait while other visitors' images are decoded."""
 _DECODER = ThreadPoolExecutor(1, "explorer-decoder")
-"""One image at a time on this server: while one is decoded, there are several copies of it. The
-thread stays the same, since each thread would keep memory of its own for the next image."""
+"""One image at a time on this server: while an image is decoded, there are several copies of it.
+The thread stays the same, since each thread would keep memory of its own for the next image."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a page takes from outside.
+    """What images a page accepts from outside.
 
     Attributes:
-        bytes: of an uploaded image.
-        pixels: of the image as it comes.
-        side: pixels of the longer side of what is kept, and given to models; None: all there are.
+        max_bytes: of an uploaded file.
+        max_pixels: of the image in it.
+        max_side: pixels of the longer side of what is kept and given to models: larger images are
+            scaled down; None: they are not.
     """
 
-    bytes: int
-    pixels: int
-    side: int | None = None
+    max_bytes: int
+    max_pixels: int
+    max_side: int | None = None
 
 
 LOCAL = Limits(20 * 1024 * 1024, 40_000_000)
@@ -51,25 +47,25 @@ PUBLIC = Limits(10 * 1024 * 1024, 16_000_000, LARGEST_SHOWN)
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """What models are given, and what people are shown of it.
+class InputImage:
+    """What models are given, and what people see of it.
 
     Attributes:
         name: of an example scene, or `OWN`.
-        image: for the model.
-        shown: for people: the same picture, maybe sharper.
-        sha256: identity of `image`.
+        pixels: for the model.
+        display: for people: the same image, maybe sharper.
+        sha256: identity of `pixels`.
     """
 
     name: str
-    image: Image.Image
-    shown: Image.Image
+    pixels: Image.Image
+    display: Image.Image
     sha256: str
 
     @property
     def nbytes(self) -> int:
         """Pillow holds 4 bytes for a pixel."""
-        images = {id(image): image for image in (self.image, self.shown)}
+        images = {id(image): image for image in (self.pixels, self.display)}
         return sum(4 * image.width * image.height for image in images.values())
 
     def truth(self, layout: VisualLayout) -> list[Collection[str] | None] | None:
@@ -84,7 +80,7 @@ class Picture:
 
 
 @lru_cache(maxsize=16)
-def example(name: str) -> Picture:
+def example_image(name: str) -> InputImage:
     """An example scene; the first one for "".
 
     Raises:
@@ -93,20 +89,20 @@ def example(name: str) -> Picture:
     from llavit_lens.images.open import open_image, pixel_sha256  # PyTorch comes with it
 
     path = example_path(name or None)
-    image = open_image(path)
-    return Picture(path.stem, image, open_image(sharper_path(path)), pixel_sha256(image))
+    pixels = open_image(path)
+    return InputImage(path.stem, pixels, open_image(sharper_path(path)), pixel_sha256(pixels))
 
 
-def uploaded(data: bytes, name: str = "the image", limits: Limits = LOCAL) -> Picture:
+def uploaded_image(data: bytes, name: str = "the image", limits: Limits = LOCAL) -> InputImage:
     """An image from a browser, decoded and scaled down once.
 
     Raises:
         ImageError: it is too large, or no image; or too many others are being decoded.
     """
-    if len(data) > limits.bytes:
+    if len(data) > limits.max_bytes:
         raise ImageError(
             f"{name}: {len(data) / 2**20:.0f} MB are more than the limit of "
-            f"{limits.bytes // 2**20} MB; scale it down first"
+            f"{limits.max_bytes // 2**20} MB; scale it down first"
         )
     work = _DECODER.submit(_decoded, data, name, limits)
     try:
@@ -118,36 +114,24 @@ def uploaded(data: bytes, name: str = "the image", limits: Limits = LOCAL) -> Pi
         ) from error
 
 
-def _decoded(data: bytes, name: str, limits: Limits) -> Picture:
+def _decoded(data: bytes, name: str, limits: Limits) -> InputImage:
     from llavit_lens.images.open import open_image, pixel_sha256
 
-    image = open_image(data, max_pixels=limits.pixels, max_bytes=limits.bytes, name=name)
-    if limits.side is not None:
-        image = scaled_to(image, limits.side)
-    return Picture(OWN, image, image, pixel_sha256(image))
+    pixels = open_image(data, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes, name=name)
+    if limits.max_side is not None:
+        pixels = scaled_to(pixels, limits.max_side)
+    return InputImage(OWN, pixels, pixels, pixel_sha256(pixels))
 
 
-def scaled_to(image: Image.Image, side: int) -> Image.Image:
-    """The image, its longer side at most so many pixels."""
-    scale = side / max(image.size)
+def scaled_to(image: Image.Image, max_side: int) -> Image.Image:
+    """The image, scaled down until its longer side has at most `max_side` pixels."""
+    scale = max_side / max(image.size)
     if scale >= 1:
         return image
     size = [max(1, round(length * scale)) for length in image.size]
     return image.resize((size[0], size[1]), reducing_gap=3.0)
 
 
-def title(name: str) -> str:
+def example_title(name: str) -> str:
     """An example scene's name as people read it."""
     return name.replace("-", ", ")
-
-
-__all__ = [
-    "LOCAL",
-    "PUBLIC",
-    "Limits",
-    "Picture",
-    "example",
-    "example_names",
-    "title",
-    "uploaded",
-]

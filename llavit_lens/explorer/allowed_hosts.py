@@ -1,5 +1,8 @@
-"""Under which names a page may be opened: a web site that gives its own name this machine's address
-(DNS rebinding) would otherwise use the page in its visitors' browsers."""
+"""The names under which a page may be opened.
+
+A web site can give its own name this machine's address (DNS rebinding); without a check it could
+then use the page in its visitors' browsers.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 
-def is_allowed(host: str | None, server_address: str | None, browser_address: str | None) -> bool:
+def is_allowed_host(
+    host: str | None, server_address: str | None, browser_address: str | None
+) -> bool:
     """Whether a page on this machine may answer a request.
 
     Args:
-        host: the request's Host header, with a port or without; None: no browser sent it.
+        host: the request's Host header, with or without a port; None: no browser sent it.
         server_address: where the server listens, None for everywhere.
         browser_address: the name under which people open the page.
     """
@@ -24,12 +29,12 @@ def is_allowed(host: str | None, server_address: str | None, browser_address: st
         address = ip_address(name)
     except ValueError:
         return False
-    # a page for other machines is opened by number, and a number cannot be rebound
+    # other machines open the page by its number, and a number cannot be rebound
     return address.is_loopback or not _is_local(server_address)
 
 
 def _name(host: str) -> str:
-    """The name in a Host header; "" if it is none."""
+    """The name in a Host header; "" if the header is malformed."""
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port  # raises if it is no number

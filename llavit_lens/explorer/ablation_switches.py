@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from llavit_lens.explorer import state
+from llavit_lens.explorer import session
 from llavit_lens.explorer.ablation import Ablation, of_link, to_link
-from llavit_lens.explorer.choices import ABLATIONS, OF_PATCHES, OF_TEXT, PAIRS, Offer
-from llavit_lens.explorer.plain import plain
+from llavit_lens.explorer.choices import ABLATIONS, OF_PATCHES, OF_TEXT, PAIRS
+from llavit_lens.explorer.offered_models import OfferedModels
 from llavit_lens.explorer.view import View
+from llavit_lens.explorer.wording import escape_markdown
 
 _LAYERS = (
     "**Decoder layers count from 0**, as in the library. They are not the lens' layers, those of "
@@ -26,19 +27,23 @@ VOID: dict[str, tuple[str, ...]] = {
     "text->visual": ("last->visual",),
     "text->text": ("last->text",),
 }
-"""What changes nothing in layers where this is on: what one intervention cuts is cut."""
+"""Interventions that change nothing in layers where the first one is on: it has cut all that they
+would cut."""
 _COLUMNS = {"What patches read": OF_PATCHES, "What text reads": OF_TEXT}
 
 
-def show_switches(view: View, depth: int, offer: Offer) -> None:
-    """Which models, which interventions, in which layers; what is chosen lies in the session.
+def show_switches(view: View, depth: int, models: OfferedModels) -> View:
+    """Show which models are ablated, how, and in which layers.
 
     Args:
-        view: what is asked for.
-        depth: decoder layers of the model.
-        offer: for the models' titles.
+        view: what the page is to show.
+        depth: number of decoder layers of the model.
+        models: for the models' titles.
+
+    Returns:
+        The view, without decoder layers that the model does not have.
     """
-    titles = {"model": offer.title(view.model), "other": offer.title(view.other)}
+    titles = {"model": models.title(view.model), "other": models.title(view.other)}
     st.selectbox(
         "Take attention away in",
         list(PAIRS),
@@ -50,10 +55,10 @@ def show_switches(view: View, depth: int, offer: Offer) -> None:
     faults = [kind for kind, ablation in ablations.items() if not _fits(ablation, depth)]
     if faults:
         st.warning(
-            f"{plain(', '.join(faults))}: not all of these decoder layers are there. They are 0 to "
-            f"{depth - 1}; here the switches have those that are."
+            f"{escape_markdown(', '.join(faults))}: not all of these decoder layers are there. "
+            f"They are 0 to {depth - 1}; here the switches have those that are."
         )
-        st.session_state["ablation"] = to_link(tuple(corrected.values()))
+        view = session.correct(view, ablation=to_link(tuple(corrected.values())))
     with st.container(key="switches", border=True):
         for column, (title, kinds) in zip(st.columns(2), _COLUMNS.items(), strict=True):
             with column:
@@ -67,10 +72,12 @@ def show_switches(view: View, depth: int, offer: Offer) -> None:
             calls = ", ".join(ablation.code(depth) for ablation in corrected.values())
             with st.expander("The same in Python"):
                 st.code(f"with {calls}:\n    vlm.generate(picture, question)", language="python")
+    return view
 
 
 def void_switches(ablations: Sequence[Ablation], depth: int) -> list[str]:
-    """A sentence for each intervention that another one makes void in some of its layers."""
+    """A sentence for each intervention that changes nothing in some of its layers, since another
+    one is on there."""
     lines = []
     for weak in ablations:
         stronger = [a for a in ablations if weak.kind in VOID.get(a.kind, ())]
@@ -90,12 +97,12 @@ def _fits(ablation: Ablation, depth: int) -> bool:
 
 
 def _switch(kind: str, label: str, ablation: Ablation | None, depth: int) -> None:
-    on = state.switch_key(kind)
-    st.session_state[on] = ablation is not None
-    st.toggle(label, key=on, on_change=state.take_switches, args=(depth,))
+    switch = session.switch_key(kind)
+    st.session_state[switch] = ablation is not None
+    st.toggle(label, key=switch, on_change=session.on_ablation_change, args=(depth,))
     if ablation is None or depth == 1:
         return
-    key = state.layers_key(kind, depth)
+    key = session.layers_key(kind, depth)
     st.session_state[key] = (ablation.first, depth - 1 if ablation.last is None else ablation.last)
     st.slider(
         f"in decoder layers, of 0 to {depth - 1}",
@@ -103,6 +110,6 @@ def _switch(kind: str, label: str, ablation: Ablation | None, depth: int) -> Non
         depth - 1,
         key=key,
         format="decoder layer %d",
-        on_change=state.take_switches,
+        on_change=session.on_ablation_change,
         args=(depth,),
     )

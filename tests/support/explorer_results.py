@@ -1,4 +1,4 @@
-"""Readings of tiny models, as the explorer's bench makes them."""
+"""Results of tiny models, as the explorer's cache makes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from llavit_lens.explorer.bench import Reading
+from llavit_lens.explorer.lens_cache import LensResult
 from llavit_lens.explorer.payload import CODES, NATS
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.lens.input_similarity import input_similarity
@@ -18,10 +18,10 @@ from llavit_lens.results.words import Words
 from llavit_lens.vlm.vlm import VLM
 
 
-def reading_of(vlm: VLM, image: Image.Image, k: int = 6, key: tuple = ()) -> Reading:
-    """What the bench makes of a model that is at hand already."""
+def result_of(vlm: VLM, image: Image.Image, k: int = 6, key: tuple = ()) -> LensResult:
+    """What the cache makes of a model that is loaded already."""
     trace = vlm.trace(image)
-    return Reading(
+    return LensResult(
         key or (vlm.name,), trace, logit_lens(trace, k), input_similarity(trace, k), "cpu"
     )
 
@@ -44,8 +44,8 @@ def decoded(pane: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return strings, values, entropy
 
 
-def grid_reading(grid: np.ndarray, probabilities: np.ndarray, image: Image.Image) -> Reading:
-    """A made-up reading: the same words at all layers, with two words for each patch.
+def grid_result(grid: np.ndarray, probabilities: np.ndarray, image: Image.Image) -> LensResult:
+    """A made-up result: the same words at all layers, with two words for each patch.
 
     Args:
         grid: [rows, cols], the top words.
@@ -56,8 +56,8 @@ def grid_reading(grid: np.ndarray, probabilities: np.ndarray, image: Image.Image
     row, col = (axis.ravel() for axis in np.indices(grid.shape))
     width, height = image.width / cols, image.height / rows
     boxes = np.stack([col * width, row * height, (col + 1) * width, (row + 1) * height], axis=1)
-    where = np.arange(grid.size)
-    layout = VisualLayout(where, 0 * where, row, col, (grid.shape,), image.size, boxes)
+    positions = np.arange(grid.size)
+    layout = VisualLayout(positions, 0 * positions, row, col, (grid.shape,), image.size, boxes)
     names, ids = np.unique(grid.ravel(), return_inverse=True)
     strings = {**dict(enumerate(names.tolist())), len(names): "second"}
     both = np.stack([ids, np.full_like(ids, len(names))], axis=1)
@@ -72,4 +72,4 @@ def grid_reading(grid: np.ndarray, probabilities: np.ndarray, image: Image.Image
         "input_similarity", [0], both[None], cosines, None, None, strings, layout, {}
     )
     trace = SimpleNamespace(n_layers=layers - 1, unembedding=np.zeros((1000, 1)))
-    return Reading(("made up",), trace, words, similarity, "cpu")  # type: ignore[arg-type]
+    return LensResult(("made up",), trace, words, similarity, "cpu")  # type: ignore[arg-type]

@@ -1,0 +1,52 @@
+"""What the models answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from llavit_lens.errors import LlavitLensError
+from llavit_lens.explorer.offered_models import OfferedModels
+from llavit_lens.explorer.panes import Pane
+from llavit_lens.explorer.wording import escape_markdown
+from llavit_lens.inputs import DEFAULT_PROMPT, is_demo
+
+if TYPE_CHECKING:
+    from llavit_lens.explorer.input_image import InputImage
+    from llavit_lens.explorer.lens_cache import LensCache
+
+
+def show_answers(
+    cache: LensCache,
+    panes: Sequence[Pane],
+    image: InputImage,
+    prompt: str,
+    models: OfferedModels,
+) -> None:
+    """What each pane's model answers, two in a row.
+
+    A large model on a CPU only answers when the user presses a button.
+    """
+    question = escape_markdown(prompt or DEFAULT_PROMPT)
+    for row in range(0, len(panes), 2):
+        pair = panes[row : row + 2]
+        for column, pane in zip(st.columns(len(pair)), pair, strict=True):
+            with column, st.container(border=True):
+                st.caption(f"{escape_markdown(pane.title)}, asked “{question}”")
+                _answer(cache, pane, image, prompt, models)
+
+
+def _answer(
+    cache: LensCache, pane: Pane, image: InputImage, prompt: str, models: OfferedModels
+) -> None:
+    request = pane.spec, image, prompt, pane.ablations
+    is_quick = is_demo(pane.spec.name) or not pane.result.device.startswith("cpu")
+    is_cached = cache.cached_answer(*request) is not None
+    if is_quick or is_cached or st.button("Ask", key=f"ask {pane.title}"):
+        try:
+            with st.spinner("Answering", show_time=True):
+                st.text(cache.answer(*request) or "(nothing)")
+        except LlavitLensError as error:
+            st.error(escape_markdown(models.without_paths(str(error))))

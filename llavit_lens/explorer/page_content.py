@@ -1,0 +1,203 @@
+"""From a view to what the page shows of it: models run, words are searched, the page is filled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from llavit_lens.errors import ConfigurationError, LlavitLensError
+from llavit_lens.explorer import session
+from llavit_lens.explorer.ablation import Ablation
+from llavit_lens.explorer.ablation_switches import show_switches
+from llavit_lens.explorer.answers import show_answers
+from llavit_lens.explorer.download_buttons import show_downloads
+from llavit_lens.explorer.downloads import truth_of
+from llavit_lens.explorer.encoded_payload import EncodedPayload
+from llavit_lens.explorer.first_view import FirstView, first_view
+from llavit_lens.explorer.input_image import InputImage, example_image
+from llavit_lens.explorer.lens_cache import LensCache, LensResult, key_of
+from llavit_lens.explorer.model_spec import ModelSpec, with_stamp
+from llavit_lens.explorer.offered_models import OfferedModels
+from llavit_lens.explorer.own_image import own_image
+from llavit_lens.explorer.panes import Pane, difference_of, panes_of, unchanged_reason
+from llavit_lens.explorer.payload import words_payload
+from llavit_lens.explorer.search_payload import search_payload
+from llavit_lens.explorer.start import Start, default_layer, default_patch, start_of
+from llavit_lens.explorer.trajectories import show_trajectories
+from llavit_lens.explorer.view import OWN, View
+from llavit_lens.explorer.waiting import run_and_show
+from llavit_lens.explorer.wording import escape_markdown
+from llavit_lens.lens.difference import matched_layer
+from llavit_lens.lens.search import Found, search
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
+
+
+def show_content(
+    view: View,
+    first: FirstView | None,
+    models: OfferedModels,
+    above: DeltaGenerator,
+    answer_place: DeltaGenerator,
+    view_place: DeltaGenerator,
+) -> None:
+    """Fill the page.
+
+    Args:
+        view: what the page is to show.
+        first: the first view, if the page shows it already.
+        models: those that may be loaded.
+        above, answer_place, view_place: where more controls, the answers and the view stand.
+
+    Raises:
+        LlavitLensError: a model, image or setting that does not work.
+    """
+    image, cache = _image(view), _cache()
+
+    def get_result(name: str, ablations: tuple[Ablation, ...]) -> tuple[ModelSpec, LensResult]:
+        return _result(name, models, ablations, view.prompt, image)
+
+    with above:
+        if view.mode == "ablate":
+            _, whole = get_result(view.model, ())
+            view = show_switches(view, whole.depth, models)
+        answering, panes = panes_of(view, models, get_result)
+    differences = _differences(panes)
+    start = _start(view, panes, differences)
+    if start.fault and not st.session_state[session.PENDING]:  # it may be right for that model
+        above.warning(escape_markdown(start.fault))
+        view = session.correct(view, layer=start.view.layer, patch=start.view.patch)
+    with above:
+        searches = _searches(view.word, panes)
+    searched = search_payload(
+        view.word, [(p.title, p.result, s) for p, s in zip(panes, searches, strict=True)]
+    )
+    words = _words(view, panes, image, differences)
+    if first is None:
+        with view_place:
+            session.show_view(words, start, searched)
+    if not models.public:
+        session.accept_from_links(pane.spec.name for pane in answering)
+    session.update_address(view, models)
+    if view.mode == "ablate" and (reason := unchanged_reason(panes, differences)):
+        above.caption(f"No word on any patch changes: {reason}.")
+    with answer_place.container():
+        show_answers(cache, answering, image, view.prompt, models)
+    show_trajectories(panes, start, searches)
+    show_downloads(cache, panes, image, start, words, searched)
+
+
+@st.cache_resource(show_spinner=False)
+def _cache() -> LensCache:
+    return LensCache()
+
+
+def _image(view: View) -> InputImage:
+    if view.picture == OWN and (image := own_image()) is not None:
+        return image
+    return example_image("" if view.picture == OWN else view.picture)
+
+
+def _result(
+    name: str,
+    models: OfferedModels,
+    ablations: tuple[Ablation, ...],
+    prompt: str,
+    image: InputImage,
+) -> tuple[ModelSpec, LensResult]:
+    """The result of a model, from the cache or computed while the page shows how far it is."""
+    if models.public and name not in models.names:
+        raise ConfigurationError(f"{name}: not among the models of this page; choose one of those")
+    spec = with_stamp(ModelSpec(name, st.session_state["device"], st.session_state["dtype"]))
+    cache = _cache()
+    result = cache.cached_result(spec, image, prompt, ablations)
+    if result is None:
+        result = run_and_show(
+            models.title(name),
+            key_of(spec, image, prompt, ablations),
+            lambda progress: cache.result(spec, image, prompt, ablations, progress.watch),
+        )
+    return spec, result
+
+
+def _differences(panes: list[Pane]) -> np.ndarray | None:
+    """See `difference_of`; None of a single pane."""
+    if len(panes) != 2:
+        return None
+    left, right = (pane.result for pane in panes)
+    return _cached_differences(repr([left.key, right.key]), left, right)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _cached_differences(key: str, _left: LensResult, _right: LensResult) -> np.ndarray:
+    return difference_of(_left, _right)
+
+
+def _start(view: View, panes: list[Pane], differences: np.ndarray | None) -> Start:
+    """Where the view starts; the first view starts where it already stands in the browser."""
+    if (stored := _stored(view)) is not None:
+        return stored.start(view)
+    lead, last = panes[0].result, panes[-1].result
+    return start_of(
+        view,
+        lead.depth,
+        len(lead.words.layout),
+        # of two models the one on the right is of more interest
+        matched_layer(default_layer(last), last.depth, lead.depth),
+        lambda layer: default_patch(
+            lead, max(layer, 0), None if differences is None else differences[layer + 1]
+        ),
+    )
+
+
+def _stored(view: View) -> FirstView | None:
+    """The first view, if the page shows it, with or without a searched word."""
+    return first_view(replace(view, word="")) if session.uses_default_device() else None
+
+
+def _searches(word: str, panes: list[Pane]) -> list[Found | None]:
+    """The word in each pane; None, and a warning on the page, where it cannot be followed."""
+    searches: list[Found | None] = [None for _ in panes]
+    faults: dict[str, list[str]] = {}
+    for number, pane in enumerate(panes) if word.strip() else ():
+        try:
+            searches[number] = _cached_search(repr(pane.result.key), word, pane.result)
+        except LlavitLensError as error:
+            faults.setdefault(str(error), []).append(pane.title)
+    for fault, titles in faults.items():
+        names = "" if len(titles) == len(panes) else f"{' and '.join(titles)}: "
+        st.warning(escape_markdown(names + fault))
+    return searches
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _cached_search(key: str, word: str, _result: LensResult) -> Found:
+    return search(word, _result.trace, _result.words)
+
+
+def _words(
+    view: View, panes: list[Pane], image: InputImage, differences: np.ndarray | None
+) -> EncodedPayload:
+    # a search leaves the image and its words as they are: the view in the browser may stay
+    if (stored := _stored(view)) is not None:
+        return stored.words
+    # an uploaded copy of an example has no truth, so the name counts too
+    key = repr([image.name, *((pane.title, pane.result.key) for pane in panes)])
+    return _cached_words(key, view.k, panes, image, differences)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _cached_words(
+    key: str,
+    k: int,
+    _panes: list[Pane],
+    _image: InputImage,
+    _differences: np.ndarray | None,
+) -> EncodedPayload:
+    results = [(pane.title, pane.result) for pane in _panes]
+    truth = truth_of(_image, results)
+    return EncodedPayload.of(words_payload(results, _image.display, k, truth, _differences))

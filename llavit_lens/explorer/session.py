@@ -1,0 +1,192 @@
+"""What the page remembers between two runs of its script, and its link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import streamlit as st
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.explorer import component
+from llavit_lens.explorer.ablation import Ablation, to_link
+from llavit_lens.explorer.choices import ABLATIONS
+from llavit_lens.explorer.encoded_payload import EncodedPayload
+from llavit_lens.explorer.offered_models import OfferedModels
+from llavit_lens.explorer.start import Start
+from llavit_lens.explorer.view import OWN, UNPINNED, View
+from llavit_lens.miniature.world.scenes import example_names
+
+_FIELDS = tuple(field.name for field in fields(View))
+_MODELS = ("model", "other")
+WARNINGS = "warnings"
+"""Texts that the next run shows."""
+PENDING = "pending_models"
+"""Models of the link that the user has not agreed to, by the field of the view."""
+_ADDRESS = "address"
+"""The query parameters that were last written to the browser's address."""
+
+
+def begin(models: OfferedModels) -> None:
+    """On the first run of a session: take the view from the link.
+
+    A link cannot make the page load a folder or fetch a model from the Hub by itself: such names
+    wait until the user agrees, and a public page refuses them.
+    """
+    if PENDING in st.session_state:
+        for name in _FIELDS:  # Streamlit forgets the values of widgets that a run did not show
+            st.session_state[name] = st.session_state.get(name, getattr(View(), name))
+        return
+    view, faults = View.from_query(st.query_params.to_dict())
+    pending: dict[str, str] = {}
+    for name in _MODELS:
+        in_link = getattr(view, name)
+        if (model := models.of_link(in_link)) is not None:
+            view = _changed(view, {name: model})
+        elif models.public or in_link not in _accepted_models():
+            pending[name] = in_link
+    for name in _FIELDS:
+        value = getattr(View(), name) if name in pending else getattr(view, name)
+        st.session_state.setdefault(name, value)
+    faults += _check_example(view.picture)
+    if models.public and pending:
+        refused = ", ".join(dict.fromkeys(pending.values()))
+        faults.append(f"{refused}: not among the models of this page; choose one of those.")
+        pending = {}
+    st.session_state.setdefault("device", "auto")
+    st.session_state.setdefault("dtype", "auto")
+    st.session_state[PENDING] = pending
+    st.session_state[WARNINGS] = faults
+
+
+def _check_example(name: str) -> list[str]:
+    """Show the first example scene if the link names none that is there; what is wrong with it."""
+    faults = []
+    if name == OWN:
+        faults.append("This link is about a picture that it does not hold: upload it again.")
+    elif name and name not in example_names():
+        faults.append(f"There is no example scene {name!r}.")
+    if faults or not st.session_state["picture"]:
+        st.session_state["picture"] = example_names()[0]
+    return faults
+
+
+def accept_model(name: str) -> None:
+    """Load the model of the link."""
+    st.session_state[name] = st.session_state[PENDING].pop(name)
+
+
+def decline_model(name: str) -> None:
+    """Do not load the model of the link."""
+    st.session_state[PENDING].pop(name)
+
+
+def on_model_change(name: str) -> None:
+    """The user chose a model or typed its name: the model of the link does not count any more."""
+    st.session_state[name] = st.session_state[name].strip()
+    st.session_state[PENDING].pop(name, None)
+    clear_patch()
+
+
+@st.cache_resource(show_spinner=False)
+def _accepted_models() -> set[str]:
+    """Models that a user of this server has loaded: links may load them without a question, also
+    the link of a page that is reloaded."""
+    return set()
+
+
+def accept_from_links(names: Iterable[str]) -> None:
+    """Let links load these models."""
+    _accepted_models().update(names)
+
+
+def update_address(view: View, models: OfferedModels) -> None:
+    """Let the browser's address be the link to this view.
+
+    A model that waits for the user's consent stays in it. The address that Streamlit reports to a
+    run may be older than what the run before has written, so both are compared.
+    """
+    names = {name: models.to_link(getattr(view, name)) for name in _MODELS}
+    query = _changed(view, names | st.session_state[PENDING]).to_query()
+    if not query == st.session_state.get(_ADDRESS) == st.query_params.to_dict():
+        st.query_params.from_dict(query)
+        st.session_state[_ADDRESS] = query
+
+
+def current_view() -> View:
+    """The view that the widgets of the page give.
+
+    Raises:
+        ConfigurationError: the user entered something too long.
+    """
+    return View(**{name: st.session_state[name] for name in _FIELDS})
+
+
+def uses_default_device() -> bool:
+    """Whether the device and the precision are those that the page chooses."""
+    return (st.session_state["device"], st.session_state["dtype"]) == ("auto", "auto")
+
+
+def show_view(words: EncodedPayload, start: Start, search: dict[str, Any] | None) -> None:
+    """Mount the view in the browser."""
+    component.show_view(words, start.payload(), search, on_view_change)
+
+
+def correct(view: View, **changes: Any) -> View:
+    """The view with these changes, which the next run will find too."""
+    st.session_state.update(changes)
+    return replace(view, **changes)
+
+
+def clear_patch() -> None:
+    """Forget the pinned patch: in another image or model it would be somewhere else."""
+    st.session_state["patch"] = None
+
+
+def switch_key(kind: str) -> str:
+    """The widget that switches an intervention on."""
+    return f"switch {kind}"
+
+
+def layers_key(kind: str, depth: int) -> str:
+    """The widget that chooses an intervention's layers in a model of `depth` layers."""
+    return f"layers of {kind}, {depth}"
+
+
+def on_ablation_change(depth: int) -> None:
+    """An intervention was switched, or its layers were chosen."""
+    ablations = []
+    for kind in ABLATIONS:
+        if st.session_state.get(switch_key(kind)):
+            first, last = st.session_state.get(layers_key(kind, depth), (0, depth - 1))
+            # "to the last" is another layer in a model of another depth
+            is_full = (first, last) == (0, depth - 1)
+            ablations.append(Ablation(kind, first, None if is_full else last))
+    st.session_state["ablation"] = to_link(ablations)
+
+
+def on_view_change() -> None:
+    """The user chose something in the view. What the browser sends is checked."""
+    choice = component.choice()
+    slot, pin = choice.get("slot"), choice.get("pin")
+    looks: dict[str, Any] = {name: choice.get(name) for name in ("color", "scale", "labels")}
+    try:
+        patch = UNPINNED if pin is None else _whole(pin)
+        if pin is not None and patch < 0:
+            return
+        view = View(layer=_whole(slot) - 1, patch=patch, **looks)
+    except (ConfigurationError, TypeError):
+        return
+    for name in ("layer", "patch", *looks):
+        st.session_state[name] = getattr(view, name)
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError
+    return value
+
+
+def _changed(view: View, changes: Mapping[str, Any]) -> View:
+    return replace(view, **changes)
