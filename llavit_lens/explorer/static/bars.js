@@ -1,13 +1,13 @@
-// Lines above the pictures: where a searched word was found, and where two models differ most.
+// Lines above the images: where the searched word is likeliest, and where two models differ most.
 
-class FoundBar {
-  // go: called with a pane's number, and a slot and patch of that pane.
-  constructor(panes, go) {
-    Object.assign(this, { panes, go });
+class SearchBar {
+  // goTo: called with a pane's number, and a slot and patch of that pane.
+  constructor(panes, goTo) {
+    Object.assign(this, { panes, goTo });
     this.element = make("div", "found");
     this.element.hidden = true;
   }
-  // search: see search.py, or null.
+  // search: of search_payload.py, or null.
   show(search) {
     this.element.hidden = !search;
     const lines = (search ? search.panes : []).flatMap((found, number) => {
@@ -15,40 +15,41 @@ class FoundBar {
       const button = make("button", "", "Show me");
       button.type = "button";
       button.setAttribute("aria-label", `Show where ${this.panes[number].name} has it likeliest`);
-      button.onclick = () => this.go(number, found.slot, found.patch);
+      button.onclick = () => this.goTo(number, found.slot, found.patch);
       return make("p", "", found.text, " ", button);
     });
     this.element.replaceChildren(...lines);
   }
 }
 
-class ApartBar {
+class DifferenceBar {
   // pin: called with a patch of the first pane.
   constructor(panes, pin) {
     Object.assign(this, { panes, pin });
     this.element = make("div", "apart");
   }
-  // patches: of the first pane; seen: the pairs of slot and patch that a patch of it stands for.
-  show(slot, patches, seen) {
+  // patches: of the first pane.
+  // matches: gives, for a patch of the first pane, the slot and patch in each pane.
+  show(slot, patches, matches) {
     const lead = this.panes[0];
     this.element.hidden = !lead.difference;
     if (!lead.difference) return;
     const order = [...patches].sort((a, b) => lead.difference(slot, b) - lead.difference(slot, a));
     const chips = [];
-    const said = new Set();
+    const pairs = new Set();
     for (const patch of order) {
       if (chips.length === 4 || lead.difference(slot, patch) < 0.02) break;
-      const places = seen(patch);
-      const words = places.map(([own, at], number) => this.panes[number].word(own, at, 0));
-      if (said.has(words.join("\n"))) continue;
-      said.add(words.join("\n"));
-      const texts = places.map(([own, at], number) => {
+      const matched = matches(patch);
+      const words = matched.map(([s, p], number) => this.panes[number].word(s, p, 0));
+      if (pairs.has(words.join("\n"))) continue;
+      pairs.add(words.join("\n"));
+      const texts = matched.map(([s, p], number) => {
         const pane = this.panes[number];
-        return `${words[number]} ${shownValue(pane, own, pane.value(own, at, 0))}`;
+        return `${words[number]} ${formattedValue(pane, s, pane.value(s, p, 0))}`;
       });
       const chip = make("button", "chip", texts.join("  |  "));
       chip.type = "button";
-      chip.title = `${chip.textContent}. Pin the patch at ${lead.place(patch)}`;
+      chip.title = `${chip.textContent}. Pin the patch at ${lead.patchName(patch)}`;
       chip.onclick = () => this.pin(patch);
       chips.push(chip);
     }

@@ -1,7 +1,7 @@
-// What a patch's color stands for, the scale that takes it to 0 to 1, and the colors themselves.
+// What a patch's color shows, the scale that takes it to 0 to 1, and the colors themselves.
 
 const LOG_FLOOR = 1e-4; // where logarithmic scales begin
-const TAIL = 0.05; // of a layer's patches that may lie beyond either end of its own scale
+const TAIL = 0.05; // share of a layer's patches beyond either end of its own scale
 
 const SCALES = [
   ["fixed", "Fixed"],
@@ -9,18 +9,18 @@ const SCALES = [
   ["log", "Log"],
 ];
 
-// Of a pane's patch at its own slot; the difference goes by the slot of the first model.
+// Of a pane's patch at its slot; the difference goes by the slot of the first model.
 const QUANTITIES = {
   probability: (pane, slot, patch) => pane.value(slot, patch, 0),
   entropy: (pane, slot, patch) => {
     const entropy = pane.entropy(slot, patch);
     return entropy === null ? null : 1 - entropy;
   },
-  word: (pane, slot, patch) => pane.searched(slot, patch),
+  word: (pane, slot, patch) => pane.searchValue(slot, patch),
   difference: (pane, slot, patch, lead) => (pane.difference ? pane.difference(lead, patch) : null),
 };
 
-// The scales that a color can have, its own first.
+// The scales that a color can have, the default first.
 function scalesOf(color) {
   if (color === "word") return ["log", "fixed", "layer"];
   return color === "probability" ? ["fixed", "layer", "log"] : ["fixed", "layer"];
@@ -32,35 +32,35 @@ class Scale {
   constructor(parts, color, kind, word) {
     const [[lead, slot]] = parts;
     Object.assign(this, { color, word, maxEntropy: lead.maxEntropy, cosine: lead.isCosine(slot) });
-    this.read = (pane, own, patch) => QUANTITIES[color](pane, own, patch, slot);
+    this.value = (pane, s, patch) => QUANTITIES[color](pane, s, patch, slot);
     this.kind = scalesOf(color).includes(kind) ? kind : scalesOf(color)[0];
     const isShare = color === "probability" || color === "word";
     if (this.cosine && isShare && this.kind === "log") this.kind = "fixed";
     const values = parts
-      .flatMap(([pane, own]) => pane.visible().map((patch) => this.read(pane, own, patch)))
+      .flatMap(([pane, s]) => pane.visible().map((patch) => this.value(pane, s, patch)))
       .filter((value) => value !== null)
       .sort((a, b) => a - b);
-    this.known = values.length > 0;
+    this.hasValues = values.length > 0;
     [this.least, this.most] = [values[0], values[values.length - 1]];
     [this.from, this.to] = [0, 1];
     if (this.kind === "log") this.from = LOG_FLOOR;
-    else if (this.kind === "layer" && this.known) {
+    else if (this.kind === "layer" && this.hasValues) {
       const at = (share) => values[Math.round(share * (values.length - 1))];
       [this.from, this.to] = [at(TAIL), at(1 - TAIL)];
-    } else if (this.cosine && isShare && this.known) {
-      // cosines have no natural bounds that any of them comes near
+    } else if (this.cosine && isShare && this.hasValues) {
+      // cosines stay far from their bounds of -1 and 1
       [this.from, this.to] = [Math.min(0, this.least), Math.max(0.05, this.most)];
     }
   }
 
   // 0 to 1, or null where there is nothing to show.
   share(pane, slot, patch) {
-    const value = this.read(pane, slot, patch);
+    const value = this.value(pane, slot, patch);
     if (value === null) return null;
-    const bent = this.kind === "log" ? Math.log : (x) => x;
-    const [from, to] = [bent(this.from), bent(this.to)];
-    if (to <= from) return 0.5; // all alike
-    return Math.max(0, Math.min(1, (bent(Math.max(value, 1e-30)) - from) / (to - from)));
+    const transform = this.kind === "log" ? Math.log : (x) => x;
+    const [from, to] = [transform(this.from), transform(this.to)];
+    if (to <= from) return 0.5; // all values are the same
+    return Math.max(0, Math.min(1, (transform(Math.max(value, 1e-30)) - from) / (to - from)));
   }
 
   text(value) {
@@ -68,10 +68,10 @@ class Scale {
     return this.cosine || this.color === "difference" ? value.toFixed(2) : percent(value);
   }
 
-  // What stands at the ends of the scale, and its name.
+  // The texts at the ends of the scale, and its name.
   ends() {
     const name = this.name();
-    if (!this.known) return ["", "", name];
+    if (!this.hasValues) return ["", "", name];
     if (this.kind === "layer") {
       const low = this.text(this.from);
       const ends = [low.startsWith("<") ? low : `≤ ${low}`, `≥ ${this.text(this.to)}`];
@@ -84,8 +84,8 @@ class Scale {
       const middle = percent(Math.sqrt(LOG_FLOOR * this.to));
       return [`≤ ${ends[0]}`, ends[1], `${name}, logarithmic: ${middle} in the middle`];
     }
-    const here = [this.text(this.least), this.text(this.most)];
-    return [...ends, this.cosine ? name : `${name} (here ${here.join(" to ")})`];
+    const range = [this.text(this.least), this.text(this.most)];
+    return [...ends, this.cosine ? name : `${name} (here ${range.join(" to ")})`];
   }
 
   name() {
@@ -99,13 +99,13 @@ class Scale {
     return `${this.cosine ? "cosine" : "probability"} of the top word`;
   }
 
-  // Whether all of the layer lies in so small a part of the scale that it looks the same.
+  // Whether the layer covers so small a part of the scale that all patches look the same.
   get flat() {
-    return this.kind === "fixed" && !this.cosine && this.known && this.most - this.least < 0.15;
+    return this.kind === "fixed" && !this.cosine && this.hasValues && this.most - this.least < 0.15;
   }
 }
 
-// How much of the photograph a color covers: the more it says, the more.
+// The opacity of a color over the image: higher values cover more.
 const cover = (share) => 0.1 + 0.7 * share;
 
 class Palette {
@@ -127,7 +127,7 @@ class Palette {
   color(share) {
     return share === null ? "#8a8f98" : this.colors[this.index(share)];
   }
-  // Black or white, whichever stands out more.
+  // Black or white, the one with more contrast.
   ink(share) {
     return share === null ? "#ffffff" : this.inks[this.index(share)];
   }

@@ -1,5 +1,5 @@
-// The tools above the pictures: play and slider, what the colors show, switches, zoom, the scale.
-// They tell `act` what a person does, and `update` shows how things stand.
+// The tools above the images: play and slider, what the colors show, switches, zoom, the scale.
+// They call `actions` for what the user does, and `update` shows the current state.
 
 const SWITCHES = { large: "Large", truth: "Mark true words", tiles: "Tiles in detail" };
 const LABELS = [
@@ -9,22 +9,22 @@ const LABELS = [
 ];
 
 class Controls {
-  constructor(slots, palette, switches, act) {
-    Object.assign(this, { slots, act });
+  constructor(slots, palette, switches, actions) {
+    Object.assign(this, { slots, actions });
     this.play = make("button", "play");
     this.play.type = "button";
-    this.play.onclick = () => act.play();
+    this.play.onclick = () => actions.play();
     this.slider = make("input");
     Object.assign(this.slider, { type: "range", min: 0, max: slots.length - 1, step: 1 });
     this.slider.setAttribute("aria-label", "Layer");
-    this.slider.oninput = () => act.slot(Number(this.slider.value));
+    this.slider.oninput = () => actions.slot(Number(this.slider.value));
     this.layer = make("output", "layer");
     const ends = make("div", "ends", null, make("span", "", "input"), make("span", "", "output"));
     const track = make("div", "slide", null, this.slider, ends);
     this.color = this.makeSelect("What the colors show", "color");
     this.scale = this.makeSelect("Scale of the colors", "scale");
     this.labels = this.makeSelect("How words are shown", "labels");
-    offer(this.labels, LABELS);
+    setOptions(this.labels, LABELS);
     const options = make(
       "div",
       "options",
@@ -35,16 +35,16 @@ class Controls {
     );
     this.boxes = Object.fromEntries(switches.map((key) => [key, this.makeSwitch(key, options)]));
     options.append(
-      this.makeButton("−", "Zoom out", () => act.zoom(1 / 1.6)),
-      this.makeButton("+", "Zoom in", () => act.zoom(1.6)),
-      this.makeButton("Fit", "Whole picture", () => act.fit()),
+      this.makeButton("−", "Zoom out", () => actions.zoom(1 / 1.6)),
+      this.makeButton("+", "Zoom in", () => actions.zoom(1.6)),
+      this.makeButton("Fit", "Whole picture", () => actions.fit()),
     );
     const scale = make("div", "gradient");
     scale.style.background = palette.gradient();
     [this.low, this.high] = [make("span"), make("span")];
     this.meaning = make("span", "meaning");
     this.refit = this.makeButton("Fit the scale", "Fit the scale to this layer", () =>
-      act.change({ scale: "layer" }),
+      actions.change({ scale: "layer" }),
     );
     const legend = make("div", "legend", null, this.low, scale, this.high, this.meaning, this.refit);
     const second = make("div", "second", null, this.makeMore(options), options, legend);
@@ -52,7 +52,7 @@ class Controls {
     this.showPlaying(false);
   }
 
-  // On a narrow page the options hide behind this button; on a wide one it is hidden itself.
+  // On a narrow page this button shows and hides the options; a wide page hides the button.
   makeMore(options) {
     const more = make("button", "more", "Colors and words");
     more.type = "button";
@@ -64,25 +64,25 @@ class Controls {
   makeSelect(name, key) {
     const select = make("select");
     select.setAttribute("aria-label", name);
-    select.onchange = () => this.act.change({ [key]: select.value });
+    select.onchange = () => this.actions.change({ [key]: select.value });
     return select;
   }
 
   makeSwitch(key, options) {
     const box = make("input");
     box.type = "checkbox";
-    box.onchange = () => this.act.change({ [key]: box.checked });
+    box.onchange = () => this.actions.change({ [key]: box.checked });
     const label = make("label", "", null, box, SWITCHES[key]);
     if (key === "truth") label.append(make("span", "truth"));
     options.append(label);
     return box;
   }
 
-  makeButton(text, name, pressed) {
+  makeButton(text, name, onClick) {
     const button = make("button", "", text);
     button.type = "button";
     button.setAttribute("aria-label", name);
-    button.onclick = pressed;
+    button.onclick = onClick;
     return button;
   }
 
@@ -98,11 +98,11 @@ class Controls {
     this.layer.textContent = name;
     this.color.value = state.color;
     const kinds = scalesOf(state.color);
-    offer(this.scale, SCALES.filter(([kind]) => kinds.includes(kind)));
+    setOptions(this.scale, SCALES.filter(([kind]) => kinds.includes(kind)));
     this.scale.value = scale.kind;
     this.labels.value = state.labels;
     for (const [key, box] of Object.entries(this.boxes)) box.checked = state[key];
-    // there is no word to mark, or its color is about something else
+    // without words there is nothing to mark; some colors are not about the top word
     if (this.boxes.truth) {
       this.boxes.truth.disabled = state.labels === "off" || HEAT.has(state.color);
     }
@@ -114,10 +114,10 @@ class Controls {
   }
 }
 
-// Pairs of a value and the text that people read; what is there already stays.
-function offer(select, choices) {
-  const known = Array.from(select.options, (option) => [option.value, option.textContent]);
-  if (JSON.stringify(known) === JSON.stringify(choices)) return;
+// Sets the options of a select element: pairs of a value and the text that people read.
+function setOptions(select, choices) {
+  const current = Array.from(select.options, (option) => [option.value, option.textContent]);
+  if (JSON.stringify(current) === JSON.stringify(choices)) return;
   select.replaceChildren(
     ...choices.map(([value, text]) => {
       const option = make("option", "", text);

@@ -1,5 +1,5 @@
-// From the JSON that payload.py builds to numbers and strings. Numbers travel as base64 of small
-// integers: uint16 codes of log-probabilities (0 to -32 nats), cosines (-1 to 1) and fractions.
+// From the JSON of payload.py to numbers and strings. Numbers are base64 of small integers: uint16
+// codes of log-probabilities (0 to -32 nats), cosines (-1 to 1) and fractions.
 
 const CODES = 65535;
 const NATS = 32;
@@ -15,7 +15,7 @@ const toLogProbability = (code) => (-NATS * code) / CODES;
 const toCosine = (code) => (2 * code) / CODES - 1;
 const toFraction = (code) => code / CODES;
 
-// One model's words on the picture: slots (the input by cosine, then layers) x patches x k.
+// One model's words on the image: slots (the input by cosine, then layers) x patches x k.
 class Pane {
   constructor(raw) {
     Object.assign(this, { name: raw.name, slots: raw.slots, k: raw.k, strings: raw.strings });
@@ -48,42 +48,42 @@ class Pane {
     return this.isCosine(slot) ? null : toFraction(this.entropies[slot * this.n + patch]);
   }
   // 0: not judged, 1: the top word is not true of the patch, 2: it is.
-  judged(slot, patch) {
+  verdict(slot, patch) {
     return this.truth ? this.truth[slot * this.n + patch] : 0;
   }
-  searched(slot, patch) {
+  searchValue(slot, patch) {
     return this.search ? this.read(slot, this.search[slot * this.n + patch]) : null;
   }
   box(patch) {
-    const at = 4 * patch;
-    return this.boxes.subarray(at, at + 4);
+    return this.boxes.subarray(4 * patch, 4 * patch + 4);
   }
   center(patch) {
     const [left, top, right, bottom] = this.box(patch);
     return [(left + right) / 2, (top + bottom) / 2];
   }
-  place(patch) {
+  // As `patch_name` in wording.py.
+  patchName(patch) {
     const [row, col, tile] = this.cells.subarray(3 * patch, 3 * patch + 3);
-    const where = `row ${row}, column ${col}`;
-    return this.grids.length > 1 ? `${where}, ${tile ? `tile ${tile}` : "whole picture"}` : where;
+    const cell = `row ${row}, column ${col}`;
+    return this.grids.length > 1 ? `${cell}, ${tile ? `tile ${tile}` : "whole picture"}` : cell;
   }
   tile(patch) {
     return this.cells[3 * patch + 2];
   }
-  // Patches that lie on the picture: the others see padding only.
+  // Patches that lie on the image: the others see padding only.
   visible() {
-    if (!this.onPicture) {
-      this.onPicture = Array.from({ length: this.n }, (_, i) => i).filter((i) => {
+    if (!this.onImage) {
+      this.onImage = Array.from({ length: this.n }, (_, i) => i).filter((i) => {
         const [left, top, right, bottom] = this.box(i);
         return left < right && top < bottom;
       });
     }
-    return this.onPicture;
+    return this.onImage;
   }
-  // Patches that a view shows: the base tile (the whole picture), or all the others if there are any.
-  shown(tiles) {
-    const others = tiles && this.grids.length > 1;
-    return this.visible().filter((patch) => this.tile(patch) > 0 === others);
+  // Patches that the view shows: those of the whole image, or of all its tiles if there are any.
+  patchesShown(tiles) {
+    const inTiles = tiles && this.grids.length > 1;
+    return this.visible().filter((patch) => this.tile(patch) > 0 === inTiles);
   }
   at(x, y, patches) {
     return patches.find((i) => {
@@ -101,8 +101,8 @@ class Pane {
     }
     return best;
   }
-  // The next patch in a direction: the nearest one whose center lies there.
-  beside(patch, dx, dy, patches) {
+  // The next patch in a direction: the nearest one with its center there.
+  neighbor(patch, dx, dy, patches) {
     const [x, y] = this.center(patch);
     const [left, top, right, bottom] = this.box(patch);
     const [width, height] = [right - left, bottom - top];
@@ -129,5 +129,5 @@ function percent(value) {
   return hundredfold >= 0.001 ? `${hundredfold.toPrecision(1)} %` : "< 0.001 %";
 }
 
-const shownValue = (pane, slot, value) =>
+const formattedValue = (pane, slot, value) =>
   pane.isCosine(slot) ? value.toFixed(2) : percent(value);

@@ -1,6 +1,6 @@
 // Small helpers for elements of the page.
 
-// An element with a class, a text and children; text is only ever set as text.
+// An element with a class, a text and children; the text is never parsed.
 function make(tag, className, text, ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;
@@ -9,17 +9,19 @@ function make(tag, className, text, ...children) {
   return element;
 }
 
-// Scrolls a box (of position: relative), and nothing around it, until an element in it is seen.
+// Scrolls a box (of position: relative), and nothing around it, until an element in it is visible.
+// side, length: "Top" and "Height", or "Left" and "Width".
 function showWithin(box, element, side, length) {
-  const from = element[`offset${side}`];
-  const most = from + element[`offset${length}`] - box[`client${length}`];
-  box[`scroll${side}`] = Math.min(from, Math.max(most, box[`scroll${side}`]));
+  const most = element[`offset${side}`];
+  const least = most + element[`offset${length}`] - box[`client${length}`];
+  box[`scroll${side}`] = Math.min(most, Math.max(least, box[`scroll${side}`]));
 }
 
-// Builds what is in an element anew; the button in it that had the focus has it again.
+// Rebuilds the content of an element; the button that had the focus has it again.
 function keepingFocus(element, build) {
   const buttons = () => Array.from(element.querySelectorAll("button"));
-  const at = buttons().indexOf(element.getRootNode().activeElement);
+  const focused = buttons().indexOf(element.getRootNode().activeElement);
   build();
-  if (at >= 0) buttons()[Math.min(at, buttons().length - 1)]?.focus({ preventScroll: true });
+  if (focused < 0) return;
+  buttons()[Math.min(focused, buttons().length - 1)]?.focus({ preventScroll: true });
 }

@@ -1,23 +1,23 @@
-// The whole view: tools, one or two models on the same picture, linked. `PatchExplorer` serves the
-// app and the page that is saved; `tell` is called with what a person chose, once they rest.
+// The whole view: tools, one or two models on the same image, linked. `PatchExplorer` serves the app
+// and the saved page; `onChange` is called with the new position after the user pauses.
 
 const PLAY_MS = 800;
-const REST_MS = 250;
+const PAUSE_MS = 250;
 
 class PatchExplorer extends LinkedPanes {
-  constructor(root, data, start, tell) {
+  constructor(root, data, start, onChange) {
     super(data.panes.map((raw) => new Pane(raw)));
     this.root = root;
-    this.tell = tell || (() => {});
+    this.onChange = onChange;
     this.palette = new Palette(data.palette);
     this.image = new Image();
     this.picture = { size: data.size, image: this.image };
     this.state = { truth: true, tiles: false, large: false };
-    this.zoomed = WHOLE;
+    this.zoomState = WHOLE;
     this.hovered = null;
     if (data.difference) this.setDifference(numbers(data.difference, Uint16Array));
     this.build();
-    this.begin(start);
+    this.moveTo(start);
     this.image.onload = () => this.render();
     this.image.src = data.image;
     this.observer = new ResizeObserver(() => this.render());
@@ -27,14 +27,14 @@ class PatchExplorer extends LinkedPanes {
   close() {
     this.observer.disconnect();
     clearInterval(this.playing);
-    clearTimeout(this.resting);
+    clearTimeout(this.pause);
   }
 
-  // Go where the page says: slot, pin, color, scale, labels. If that place is not there, the page
-  // hears of the one that is shown instead.
-  begin(start) {
+  // Goes where the page says: slot, pin, color, scale, labels. If the slot or pin is not there, the
+  // page gets those that are shown instead.
+  moveTo(start) {
     const { panes, state } = this;
-    clearTimeout(this.resting);
+    clearTimeout(this.pause);
     Object.assign(state, start, {
       slot: Math.max(0, Math.min(panes[0].slots.length - 1, start.slot)),
       pin: start.pin !== null && start.pin < panes[0].n ? start.pin : null,
@@ -46,44 +46,46 @@ class PatchExplorer extends LinkedPanes {
     if (state.slot !== start.slot || state.pin !== start.pin) this.change({});
   }
 
-  // A searched word, as search.py's payload, or null. One that comes later than the view itself
-  // is shown at once; at the `opening` the link says what the colors show.
+  // search: the payload of search_payload.py, or null. The colors turn to a new word at once, but at
+  // the `opening` the link says what they show.
   setSearch(search, opening = false) {
     const before = this.word;
     this.word = search ? search.word : "";
     this.panes.forEach((pane, number) => {
-      const found = search?.panes[number]; // null: not in this model's vocabulary
-      pane.search = found ? numbers(found.values, Uint16Array) : null;
+      const part = search?.panes[number]; // null: not in this model's vocabulary
+      pane.search = part ? numbers(part.values, Uint16Array) : null;
     });
     this.scales.clear();
-    this.found.show(search);
+    this.searchBar.show(search);
     this.colorOptions();
     if (search && this.word !== before && !opening) this.change({ color: "word" });
     else this.render();
   }
 
   build() {
-    const act = {
-      goTo: (view, slot) => this.jump(this.leadSlot(this.views.indexOf(view), slot)),
+    const actions = {
+      goTo: (view, slot) => this.goToSlot(this.leadSlot(this.views.indexOf(view), slot)),
       hover: (view, patch) => this.hover(view, patch),
       pin: (view, patch) => this.pin(view, patch),
-      key: (event) => pressed(this, event),
+      key: (event) => onKey(this, event),
       pan: (dx, dy) => this.pan(dx, dy),
       zoom: (factor, at) => this.zoom(factor, at),
     };
-    this.views = this.panes.map((pane) => new PaneView(pane, this.picture, act));
+    this.views = this.panes.map((pane) => new PaneView(pane, this.picture, actions));
     const switches = ["large"];
     if (this.panes.some((pane) => pane.truth)) switches.push("truth");
     if (this.panes.some((pane) => pane.grids.length > 1)) switches.push("tiles");
     this.controls = new Controls(this.panes[0].slots, this.palette, switches, {
-      play: () => (this.playing ? this.stop() : this.start()),
-      slot: (slot) => this.jump(slot),
+      play: () => (this.playing ? this.stopPlaying() : this.startPlaying()),
+      slot: (slot) => this.goToSlot(slot),
       change: (values) => this.change(values),
-      zoom: (factor) => this.zoom(factor, this.zoomed.center),
+      zoom: (factor) => this.zoom(factor, this.zoomState.center),
       fit: () => this.fit(),
     });
-    this.found = new FoundBar(this.panes, (number, slot, patch) => this.go(number, slot, patch));
-    this.apart = new ApartBar(this.panes, (pin) => this.change({ pin }));
+    this.searchBar = new SearchBar(this.panes, (number, slot, patch) =>
+      this.goToPatch(number, slot, patch),
+    );
+    this.differenceBar = new DifferenceBar(this.panes, (pin) => this.change({ pin }));
     this.live = make("div", "live");
     this.live.setAttribute("aria-live", "polite");
     const dense = this.panes[0].grids[0][1] > DENSE ? " dense" : "";
@@ -91,8 +93,8 @@ class PatchExplorer extends LinkedPanes {
     this.columns.append(...this.views.map((view) => view.element));
     this.root.replaceChildren(
       ...this.controls.elements,
-      this.found.element,
-      this.apart.element,
+      this.searchBar.element,
+      this.differenceBar.element,
       this.columns,
       this.live,
     );
@@ -105,28 +107,28 @@ class PatchExplorer extends LinkedPanes {
     ];
     if (this.word) colors.push(["word", `“${this.word}”`]);
     if (this.panes.length > 1) colors.push(["difference", "Difference"]);
-    const offered = colors.some(([value]) => value === this.state.color);
-    if (!offered) this.change({ color: "probability" });
-    offer(this.controls.color, colors);
+    const isOffered = colors.some(([value]) => value === this.state.color);
+    if (!isOffered) this.change({ color: "probability" });
+    setOptions(this.controls.color, colors);
   }
 
-  // ---- what a person does
+  // ---- what the user does
 
   change(values) {
     Object.assign(this.state, values);
     this.render();
     if (this.playing) return;
-    clearTimeout(this.resting);
+    clearTimeout(this.pause);
     const { slot, pin, color, scale, labels } = this.state;
-    this.resting = setTimeout(() => this.tell({ slot, pin, color, scale, labels }), REST_MS);
+    this.pause = setTimeout(() => this.onChange({ slot, pin, color, scale, labels }), PAUSE_MS);
   }
-  jump(slot) {
-    this.stop();
+  goToSlot(slot) {
+    this.stopPlaying();
     this.change({ slot: Math.max(0, Math.min(this.panes[0].slots.length - 1, slot)) });
   }
-  // Show one of a model's slots and patches, colored by the searched word.
-  go(number, slot, patch) {
-    this.stop();
+  // Shows one of a model's slots and patches, colored by the searched word.
+  goToPatch(number, slot, patch) {
+    this.stopPlaying();
     const center = this.panes[number].center(patch);
     this.state.tiles = this.panes[number].tile(patch) > 0;
     const pin = number === 0 ? patch : this.panes[0].nearest(center, this.lattice(0).patches);
@@ -150,13 +152,13 @@ class PatchExplorer extends LinkedPanes {
     this.hovered = hovered;
     this.draw();
   }
-  start() {
+  startPlaying() {
     this.controls.showPlaying(true);
     this.playing = setInterval(() => {
       this.change({ slot: (this.state.slot + 1) % this.panes[0].slots.length });
     }, PLAY_MS);
   }
-  stop() {
+  stopPlaying() {
     if (!this.playing) return;
     clearInterval(this.playing);
     this.playing = null;
@@ -164,27 +166,28 @@ class PatchExplorer extends LinkedPanes {
     this.change({});
   }
   zoom(factor, at) {
-    this.zoomed = zoomedBy(this.zoomed, factor, at);
+    this.zoomState = zoomedBy(this.zoomState, factor, at);
     this.render();
   }
   pan(dx, dy) {
-    if (this.zoomed.scale === 1) return;
-    this.zoomed = movedBy(this.zoomed, [dx, dy]);
+    if (this.zoomState.scale === 1) return;
+    this.zoomState = pannedBy(this.zoomState, [dx, dy]);
     this.draw();
   }
   fit() {
-    this.zoomed = WHOLE;
+    this.zoomState = WHOLE;
     this.render();
   }
-  // Moves a zoomed view so that a patch is in it.
+  // Moves a view that is zoomed in until a patch is visible.
   reveal(patch) {
-    if (this.zoomed.scale === 1) return;
-    this.zoomed = showing(this.zoomed, this.panes[0].center(patch));
+    if (this.zoomState.scale === 1) return;
+    this.zoomState = withInView(this.zoomState, this.panes[0].center(patch));
     this.draw();
   }
 
   // ---- what they see
 
+  // For each pane what it shows, and how: the `look` of paint.js, words.js and pane_view.js.
   looks() {
     const style = getComputedStyle(this.root);
     const fromTheme = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
@@ -201,7 +204,7 @@ class PatchExplorer extends LinkedPanes {
       words: this.labels(),
       truth: this.state.truth,
       word: this.word,
-      zoom: this.zoomed,
+      zoom: this.zoomState,
       palette: this.palette,
       family: style.fontFamily,
       accent: fromTheme("--st-primary-color", "#ff4b4b"),
@@ -223,12 +226,12 @@ class PatchExplorer extends LinkedPanes {
     this.controls.update({ ...state, labels: this.labels() }, this.scale());
     this.columns.classList.toggle("large", state.large);
     this.views.forEach((view, number) => {
-      view.resize(this.zoomed.scale > 1, state.large);
+      view.resize(this.zoomState.scale > 1, state.large);
       view.draw(looks[number]);
       view.drawThumbnails(looks[number]);
       view.panel.draw(looks[number]);
     });
-    this.apart.show(state.slot, this.lattice(0).patches, (patch) =>
+    this.differenceBar.show(state.slot, this.lattice(0).patches, (patch) =>
       this.panes.map((_, number) => [this.slotOf(number), this.partner(number, patch)]),
     );
     this.announce(looks);
@@ -240,11 +243,11 @@ class PatchExplorer extends LinkedPanes {
       this.live.textContent = "";
       return;
     }
-    const said = this.panes.map((pane, number) => {
+    const words = this.panes.map((pane, number) => {
       const { slot, pinned } = looks[number];
-      const value = shownValue(pane, slot, pane.value(slot, pinned, 0));
+      const value = formattedValue(pane, slot, pane.value(slot, pinned, 0));
       return `${pane.name}: ${pane.word(slot, pinned, 0)} ${value}`;
     });
-    this.live.textContent = `Pinned ${this.panes[0].place(pin)}. ${said.join(". ")}`;
+    this.live.textContent = `Pinned ${this.panes[0].patchName(pin)}. ${words.join(". ")}`;
   }
 }

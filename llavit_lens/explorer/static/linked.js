@@ -1,9 +1,9 @@
-// One or two models on the same picture: how the patches and layers of one belong to the other's.
+// One or two models on the same image: which patches and layers of them belong together.
 
-const DENSE = 12; // columns of patches: with more, the picture gets more room, and words merge
+const DENSE = 12; // columns of patches: with more, the image gets more room, and words merge
 
 // The layer at the same share of the depth, as `matched_layer` in lens/difference.py.
-const matched = (layer, depth, other) => Math.floor((layer * other) / depth + 0.5);
+const matchedLayer = (layer, depth, other) => Math.floor((layer * other) / depth + 0.5);
 
 class LinkedPanes {
   constructor(panes) {
@@ -14,27 +14,31 @@ class LinkedPanes {
     this.scales = new Map();
   }
 
-  // The first model's patches and slots lead; the other's follow by place and by depth.
+  // The first model leads; the other's patches follow by position, its slots by depth.
   partner(number, patch) {
     if (number === 0 || patch === null || patch === undefined) return patch;
     const pane = this.panes[number];
     return pane.nearest(this.panes[0].center(patch), this.lattice(number).patches);
   }
   slotOf(number, slot = this.state.slot) {
-    const [own, lead] = [this.panes[number].slots.length - 2, this.panes[0].slots.length - 2];
-    return number === 0 || slot === 0 || lead < 1 ? slot : matched(slot - 1, lead, own) + 1;
+    const [depth, lead] = [this.depth(number), this.depth(0)];
+    return number === 0 || slot === 0 || lead < 1 ? slot : matchedLayer(slot - 1, lead, depth) + 1;
   }
   leadSlot(number, slot) {
-    const [own, lead] = [this.panes[number].slots.length - 2, this.panes[0].slots.length - 2];
-    return number === 0 || slot === 0 || own < 1 ? slot : matched(slot - 1, own, lead) + 1;
+    const [depth, lead] = [this.depth(number), this.depth(0)];
+    return number === 0 || slot === 0 || depth < 1 ? slot : matchedLayer(slot - 1, depth, lead) + 1;
+  }
+  // The number of a model's decoder layers.
+  depth(number) {
+    return this.panes[number].slots.length - 2;
   }
 
-  // The patches that a model's picture shows.
+  // The patches of a model that are shown.
   lattice(number) {
     const pane = this.panes[number];
     const key = `${number} ${this.state.tiles}`;
     if (!this.lattices.has(key)) {
-      this.lattices.set(key, new Lattice(pane, pane.shown(this.state.tiles)));
+      this.lattices.set(key, new Lattice(pane, pane.patchesShown(this.state.tiles)));
     }
     return this.lattices.get(key);
   }
@@ -49,12 +53,12 @@ class LinkedPanes {
     }
     return this.scales.get(key);
   }
-  // How words are shown: as a person chose, or as the patches are many or few.
+  // How words are shown: as the user chose, or as the patches are many or few.
   labels() {
     return this.state.labels || (this.lattice(0).columns > DENSE ? "merged" : "each");
   }
 
-  // Of each model's patches, at the first model's slots.
+  // codes: of the first model's slots and patches.
   setDifference(codes) {
     const lead = this.panes[0];
     const read = (slot, patch) => toFraction(codes[slot * lead.n + patch]);
@@ -63,7 +67,7 @@ class LinkedPanes {
       pane.difference = (slot, patch) => {
         if (number === 0) return read(slot, patch);
         if (!nearest.has(patch)) {
-          const same = lead.shown(pane.tile(patch) > 0);
+          const same = lead.patchesShown(pane.tile(patch) > 0);
           nearest.set(patch, lead.nearest(pane.center(patch), same));
         }
         return read(slot, nearest.get(patch));

@@ -1,9 +1,9 @@
-// What of the view changes while its words stay: where it starts, the searched word. Shows nothing.
+// What changes while the words stay: where the view starts, and the searched word. Shows nothing.
 
 export default function ({ data }) {
   if (!data) return undefined;
   const shared = (globalThis.llavitLens ??= {});
   shared.moving = data;
-  shared.meet?.();
+  shared.show?.();
   return undefined;
 }

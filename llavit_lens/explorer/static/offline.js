@@ -1,4 +1,4 @@
-// The saved page's side: its data lies in the page.
+// The saved page's side: the page holds its data.
 
 const saved = JSON.parse(document.getElementById("data").textContent);
 const view = new PatchExplorer(

@@ -1,11 +1,11 @@
-// A picture with its colors and words, painted on a canvas.
+// An image with its colors and words, painted on a canvas.
 
-const RIGHT = "#00c853"; // outline of a word that is true of its patch, as in the figures
+const RIGHT = "#00c853"; // outline of words that are true of their patch, as in the figures
 const HEAT = new Set(["word", "difference"]); // colors that fill patches
 
-// Where the picture lies on the canvas: the part around zoom.center, zoom.scale times as large as
-// the whole that fits.
-function placed(size, room, zoom) {
+// Where the image lies on the canvas, [start, length] for each axis: zoom.center is in the middle if
+// the image is larger than its room.
+function placement(size, room, zoom) {
   const scale = Math.min(room[0] / size[0], room[1] / size[1]) * zoom.scale;
   return [0, 1].map((axis) => {
     const length = size[axis] * scale;
@@ -15,7 +15,7 @@ function placed(size, room, zoom) {
   });
 }
 
-// False if some words are cut or left out.
+// Paints what `look` says (see `looks` in explorer.js). False if some words are cut or left out.
 function paint(canvas, pane, picture, look) {
   const room = [canvas.clientWidth, canvas.clientHeight];
   const density = window.devicePixelRatio || 1;
@@ -25,7 +25,7 @@ function paint(canvas, pane, picture, look) {
   const context = canvas.getContext("2d");
   context.setTransform(density, 0, 0, density, 0, 0);
   context.clearRect(0, 0, ...room);
-  const [[left, width], [top, height]] = placed(picture.size, room, look.zoom);
+  const [[left, width], [top, height]] = placement(picture.size, room, look.zoom);
   context.imageSmoothingQuality = "high";
   if (picture.image.complete && picture.image.naturalWidth) {
     context.drawImage(picture.image, left, top, width, height);
@@ -42,16 +42,16 @@ function paint(canvas, pane, picture, look) {
     const share = look.scale.share(pane, look.slot, patch);
     drawn.push({ patch, box: [x, y, w, h], share });
   }
-  for (const each of drawn) paintColor(context, each, look);
-  let all = true;
-  if (look.words === "each") all = wordOnEach(context, pane, drawn, look);
-  if (look.words === "merged") all = wordOnRegions(context, pane, drawn, look, room);
+  for (const cell of drawn) paintColor(context, cell, look);
+  let whole = true;
+  if (look.words === "each") whole = drawWordsOnPatches(context, pane, drawn, look);
+  if (look.words === "merged") whole = drawWordsOnRegions(context, pane, drawn, look, room);
   outline(context, look.hovered, rectangle, "#ffffff", 1);
   outline(context, look.pinned, rectangle, look.accent, 3);
-  return all;
+  return whole;
 }
 
-// What the model does not see of the picture.
+// Fades the parts of the image that the model does not see.
 function fadeUnseen(context, look, pane, [left, top, width, height]) {
   const bounds = [1, 1, 0, 0];
   for (const patch of look.patches) {
@@ -96,7 +96,7 @@ function outline(context, patch, rectangle, color, line) {
   }
 }
 
-// A small picture of one layer: colors only.
+// One layer in small: colors only.
 function paintThumbnail(canvas, pane, look, slot) {
   const context = canvas.getContext("2d");
   context.fillStyle = look.background;

@@ -1,9 +1,9 @@
 // One model on the page: its canvas, the card under the pointer, the layers in small, the panel of
-// the pinned patch. It shows what `look` says and tells `act` what a person does.
+// the pinned patch. It shows what `look` says, and calls `actions` for what the user does.
 
 class PaneView {
-  constructor(pane, picture, act) {
-    Object.assign(this, { pane, picture, act });
+  constructor(pane, picture, actions) {
+    Object.assign(this, { pane, picture, actions });
     this.canvas = make("canvas", "picture");
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "application");
@@ -20,7 +20,7 @@ class PaneView {
     this.strip.setAttribute("role", "group");
     this.strip.setAttribute("aria-label", `All layers of ${pane.name} in small`);
     this.name = make("h3", "name", pane.name);
-    this.panel = new PatchPanel(pane, picture, (slot) => act.goTo(this, slot));
+    this.panel = new PatchPanel(pane, picture, (slot) => actions.goTo(this, slot));
     this.left = make("div", "left", null, this.name, this.frame, this.note, this.strip);
     this.element = make("section", "column", null, this.left, this.panel.element);
     this.element.lastChild.dataset.name = pane.name;
@@ -39,7 +39,7 @@ class PaneView {
     button.type = "button";
     button.title = slot.name;
     button.setAttribute("aria-label", slot.name);
-    button.onclick = () => this.act.goTo(this, number);
+    button.onclick = () => this.actions.goTo(this, number);
     this.strip.append(button);
     return { button, canvas };
   }
@@ -48,40 +48,40 @@ class PaneView {
     const { canvas } = this;
     canvas.addEventListener("pointerdown", (event) => {
       this.pointers.set(event.pointerId, [event.clientX, event.clientY]);
-      this.start = { at: [event.clientX, event.clientY], moved: false };
+      this.press = { at: [event.clientX, event.clientY], moved: false };
     });
     canvas.addEventListener("pointermove", (event) => this.move(event));
     const end = (event) => {
-      const known = this.pointers.delete(event.pointerId);
-      if (event.type === "pointerup" && known && this.start && !this.start.moved) {
+      const wasDown = this.pointers.delete(event.pointerId);
+      if (event.type === "pointerup" && wasDown && this.press && !this.press.moved) {
         const patch = this.patchAt(event);
-        this.act.pin(this, patch);
+        this.actions.pin(this, patch);
         // a finger cannot hover: a tap shows the card, and the next one on the patch hides it
-        const shown = this.look.hovered === patch;
-        if (event.pointerType === "touch") this.act.hover(this, shown ? undefined : patch);
+        const isShown = this.look.hovered === patch;
+        if (event.pointerType === "touch") this.actions.hover(this, isShown ? undefined : patch);
         canvas.focus({ preventScroll: true });
       }
-      if (!this.pointers.size) this.start = null;
+      if (!this.pointers.size) this.press = null;
     };
     canvas.addEventListener("pointerup", end);
     canvas.addEventListener("pointercancel", end);
     canvas.addEventListener("pointerleave", (event) => {
       this.pointers.delete(event.pointerId);
-      if (event.pointerType !== "touch") this.act.hover(this, undefined);
+      if (event.pointerType !== "touch") this.actions.hover(this, undefined);
     });
     canvas.addEventListener("dblclick", (event) => {
-      this.act.zoom(event.shiftKey ? 0.5 : 2, this.fraction(event));
+      this.actions.zoom(event.shiftKey ? 0.5 : 2, this.fraction(event));
     });
     canvas.addEventListener(
       "wheel",
       (event) => {
         if (!event.ctrlKey && !event.metaKey) return; // a plain wheel scrolls the page
         event.preventDefault();
-        this.act.zoom(Math.exp(-event.deltaY / 200), this.fraction(event));
+        this.actions.zoom(Math.exp(-event.deltaY / 200), this.fraction(event));
       },
       { passive: false },
     );
-    canvas.addEventListener("keydown", (event) => this.act.key(event));
+    canvas.addEventListener("keydown", (event) => this.actions.key(event));
   }
 
   move(event) {
@@ -90,34 +90,34 @@ class PaneView {
     if (before) {
       const others = [...this.pointers].filter(([id]) => id !== event.pointerId);
       this.pointers.set(event.pointerId, now);
-      const [dx, dy] = [now[0] - this.start.at[0], now[1] - this.start.at[1]];
-      if (Math.hypot(dx, dy) > 5) this.start.moved = true;
+      const [dx, dy] = [now[0] - this.press.at[0], now[1] - this.press.at[1]];
+      if (Math.hypot(dx, dy) > 5) this.press.moved = true;
       if (others.length) {
         const other = others[0][1];
         const distance = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]) || 1;
-        this.act.zoom(distance(now) / distance(before), this.fraction(event));
+        this.actions.zoom(distance(now) / distance(before), this.fraction(event));
         return;
       }
-      if (this.start.moved) {
-        const spread = this.spread();
-        this.act.pan((now[0] - before[0]) / spread[0], (now[1] - before[1]) / spread[1]);
+      if (this.press.moved) {
+        const [width, height] = this.imageSize();
+        this.actions.pan((now[0] - before[0]) / width, (now[1] - before[1]) / height);
         return;
       }
     }
-    if (event.pointerType !== "touch") this.act.hover(this, this.patchAt(event));
+    if (event.pointerType !== "touch") this.actions.hover(this, this.patchAt(event));
   }
 
-  // Size of the whole picture in CSS pixels.
-  spread() {
-    return placed(this.picture.size, this.room(), this.look.zoom).map(([, length]) => length);
+  // Size of the whole image in CSS pixels.
+  imageSize() {
+    return placement(this.picture.size, this.room(), this.look.zoom).map(([, length]) => length);
   }
   room() {
     return [this.canvas.clientWidth, this.canvas.clientHeight];
   }
-  // The place of an event as fractions of the picture's width and height.
+  // The position of an event, in fractions of the image's width and height.
   fraction(event) {
     const bounds = this.canvas.getBoundingClientRect();
-    const [[left, width], [top, height]] = placed(
+    const [[left, width], [top, height]] = placement(
       this.picture.size,
       this.room(),
       this.look.zoom,
@@ -128,13 +128,13 @@ class PaneView {
     return this.pane.at(...this.fraction(event), this.look.patches);
   }
 
-  // What was made for this look before, as long as its words lie where they lay.
-  kept(look, key, made) {
-    const known = JSON.stringify([look.slot, key]);
-    if (this.laid?.known !== known || this.laid.lattice !== look.lattice) {
-      this.laid = { known, lattice: look.lattice, value: made() };
+  // The value that `make` gave last, as long as the words and their places stay the same.
+  cached(look, key, make) {
+    const text = JSON.stringify([look.slot, key]);
+    if (this.cache?.text !== text || this.cache.lattice !== look.lattice) {
+      this.cache = { text, lattice: look.lattice, value: make() };
     }
-    return this.laid.value;
+    return this.cache.value;
   }
 
   resize(zoomed, large) {
@@ -147,11 +147,11 @@ class PaneView {
 
   draw(look) {
     this.look = look;
-    look.kept = (key, made) => this.kept(look, key, made);
-    const all = paint(this.canvas, this.pane, this.picture, look);
+    look.cached = (key, make) => this.cached(look, key, make);
+    const whole = paint(this.canvas, this.pane, this.picture, look);
     this.note.textContent = [
       look.words === "merged" ? "Neighbors with the same top word share a label." : "",
-      all ? "" : "Some words are cut or left out: hover a patch, or zoom in.",
+      whole ? "" : "Some words are cut or left out: hover a patch, or zoom in.",
       "Zoom: Ctrl + wheel, or pinch.",
     ].join(" ");
     this.drawCard();
@@ -162,12 +162,12 @@ class PaneView {
     showWithin(this.strip, this.thumbnails[look.slot].button, "Left", "Width");
   }
 
-  // Those whose colors have changed: LinkedPanes keeps one scale for the same colors.
+  // Only those with new colors: LinkedPanes keeps one scale for the same colors.
   drawThumbnails(look) {
     this.thumbnails.forEach((thumbnail, number) => {
-      const shown = [look.scaleAt(number), look.lattice, look.background];
-      if (thumbnail.shown?.every((part, i) => part === shown[i])) return;
-      thumbnail.shown = shown;
+      const colors = [look.scaleAt(number), look.lattice, look.background];
+      if (thumbnail.colors?.every((part, i) => part === colors[i])) return;
+      thumbnail.colors = colors;
       paintThumbnail(thumbnail.canvas, this.pane, look, number);
     });
   }
@@ -177,7 +177,7 @@ class PaneView {
     const { hovered, slot } = this.look;
     this.card.hidden = hovered === undefined;
     if (hovered === undefined) return;
-    const rows = [make("div", "where", this.pane.place(hovered))];
+    const rows = [make("div", "where", this.pane.patchName(hovered))];
     for (let rank = 0; rank < this.pane.k; rank++) {
       const value = this.pane.value(slot, hovered, rank);
       const bar = make("i", "share");
@@ -188,7 +188,7 @@ class PaneView {
           "entry",
           null,
           make("b", "", this.pane.word(slot, hovered, rank)),
-          make("span", "", shownValue(this.pane, slot, value)),
+          make("span", "", formattedValue(this.pane, slot, value)),
           make("div", "track", null, bar),
         ),
       );
@@ -196,9 +196,9 @@ class PaneView {
     const entropy = this.pane.entropy(slot, hovered);
     const notes = [];
     if (entropy !== null) notes.push(`entropy ${(entropy * this.pane.maxEntropy).toFixed(2)} nats`);
-    const searched = this.pane.searched(slot, hovered);
-    if (searched !== null) {
-      notes.push(`“${this.look.word}”: ${shownValue(this.pane, slot, searched)}`);
+    const value = this.pane.searchValue(slot, hovered);
+    if (value !== null) {
+      notes.push(`“${this.look.word}”: ${formattedValue(this.pane, slot, value)}`);
     }
     if (notes.length) rows.push(make("div", "where", notes.join(", ")));
     this.card.replaceChildren(...rows);
@@ -208,7 +208,7 @@ class PaneView {
   placeCard(patch) {
     const room = this.room();
     const [x0, y0, x1, y1] = this.pane.box(patch);
-    const [[left, width], [top, height]] = placed(this.picture.size, room, this.look.zoom);
+    const [[left, width], [top, height]] = placement(this.picture.size, room, this.look.zoom);
     const [wide, tall] = [this.card.offsetWidth, this.card.offsetHeight];
     const right = left + x1 * width + 8;
     const x = right + wide <= room[0] ? right : left + x0 * width - wide - 8;

@@ -1,4 +1,4 @@
-// A picture from the clipboard: Ctrl+V anywhere on the page, unless a text field has the focus.
+// An image from the clipboard: Ctrl+V anywhere on the page, unless a text field has the focus.
 
 const MOST_PASTED = 12 * 1024 * 1024;
 const listening = new WeakMap();

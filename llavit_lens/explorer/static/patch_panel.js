@@ -1,7 +1,7 @@
-// The pinned patch: its words through all layers, as a table.
+// The words of the pinned patch through all layers, as a table.
 
 class PatchPanel {
-  // goTo: called with the slot that a person chose.
+  // goTo: called with the slot that the user chose.
   constructor(pane, picture, goTo) {
     Object.assign(this, { pane, picture, goTo });
     this.element = make("div", pane.slots.length <= 10 ? "panel few" : "panel");
@@ -23,12 +23,12 @@ class PatchPanel {
         "div",
         "",
         null,
-        make("h4", "", `Patch at ${this.pane.place(pinned)}`),
+        make("h4", "", `Patch at ${this.pane.patchName(pinned)}`),
         make("p", "hint", "Its likeliest words, layer by layer. Click a layer to go there."),
       ),
     );
     const table = make("table", "words");
-    table.setAttribute("aria-label", `Words of the patch at ${this.pane.place(pinned)}`);
+    table.setAttribute("aria-label", `Words of the patch at ${this.pane.patchName(pinned)}`);
     const body = make("tbody");
     this.pane.slots.forEach((slot, number) => body.append(this.row(slot, number, look)));
     table.append(body);
@@ -57,8 +57,8 @@ class PatchPanel {
       const word = make("span", "", this.pane.word(number, look.pinned, rank));
       const bar = make("i");
       bar.style.width = `${Math.min(100, 100 * share)}%`;
-      const cell = make("td", "", null, bar, word, make("small", "", shownValue(this.pane, number, value)));
-      cell.title = `${word.textContent}: ${shownValue(this.pane, number, value)}`;
+      const cell = make("td", "", null, bar, word, make("small", "", formattedValue(this.pane, number, value)));
+      cell.title = `${word.textContent}: ${formattedValue(this.pane, number, value)}`;
       row.append(cell);
     }
     return row;

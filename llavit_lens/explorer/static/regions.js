@@ -1,6 +1,6 @@
-// Neighboring patches with the same word, and where in such a region its word is best read.
+// Regions of neighboring patches with the same word, and where in a region its word has most room.
 
-// The patches of a view as cells of one lattice, whatever tiles they belong to.
+// The patches of a view as cells of one lattice, also across tiles.
 class Lattice {
   constructor(pane, patches) {
     this.patches = patches;
@@ -26,19 +26,19 @@ class Lattice {
   }
 }
 
-// The places of numbers on a line; those less than `apart` from each other share one.
-function ranks(values, apart) {
+// The ranks of numbers; those less than `gap` from each other share one.
+function ranks(values, gap) {
   const order = values.map((_, i) => i).sort((a, b) => values[a] - values[b]);
-  const found = new Array(values.length);
+  const result = new Array(values.length);
   let [rank, last] = [-1, -Infinity];
   for (const i of order) {
-    if (values[i] - last > apart) [rank, last] = [rank + 1, values[i]];
-    found[i] = rank;
+    if (values[i] - last > gap) [rank, last] = [rank + 1, values[i]];
+    result[i] = rank;
   }
-  return found;
+  return result;
 }
 
-// Numbers in lattice.patches, grouped: `words` gives each its word, undefined for those left out.
+// Indices into lattice.patches, grouped by region. `words`: a word for each; undefined: left out.
 function regionsOf(lattice, words) {
   const region = new Int32Array(words.length).fill(-1);
   const regions = [];
@@ -60,11 +60,12 @@ function regionsOf(lattice, words) {
   return { region, regions };
 }
 
-// The rectangle [x0, y0, x1, y1] within a region in which a text can be largest, and of those the
-// one nearest to the region's middle.
-// size: of a text in a room of a width and a height; rectangle: of a patch's number, on the screen.
-function roomiest(lattice, members, rectangle, size) {
-  const own = new Set(members);
+// The rectangle [x0, y0, x1, y1] within a region in which a text can be largest; of several the one
+// nearest to the region's middle.
+// members: indices into lattice.patches; rectangle: gives the place of such an index on the screen.
+// size: gives the size of the text in a room of some width and height.
+function largestRectangle(lattice, members, rectangle, size) {
+  const inRegion = new Set(members);
   const rows = members.map((i) => lattice.rows[i]);
   const cols = members.map((i) => lattice.cols[i]);
   const [top, bottom] = [Math.min(...rows), Math.max(...rows)];
@@ -78,7 +79,7 @@ function roomiest(lattice, members, rectangle, size) {
   let best = { size: -1 };
   for (let row = top; row <= bottom; row++) {
     for (let col = left; col <= right; col++) {
-      heights[col - left] = own.has(lattice.at(row, col)) ? heights[col - left] + 1 : 0;
+      heights[col - left] = inRegion.has(lattice.at(row, col)) ? heights[col - left] + 1 : 0;
     }
     for (let last = left; last <= right; last++) {
       let height = Infinity;
@@ -86,11 +87,11 @@ function roomiest(lattice, members, rectangle, size) {
         height = Math.min(height, heights[first - left]);
         const [x0, y0] = boxes.get(lattice.at(row - height + 1, first));
         const [, , x1, y1] = boxes.get(lattice.at(row, last));
-        const found = size(x1 - x0, y1 - y0);
-        if (found < best.size) continue;
-        const apart = Math.hypot((x0 + x1) / 2 - middle[0], (y0 + y1) / 2 - middle[1]);
-        if (found > best.size || apart < best.apart) {
-          best = { size: found, apart, box: [x0, y0, x1, y1] };
+        const textSize = size(x1 - x0, y1 - y0);
+        if (textSize < best.size) continue;
+        const distance = Math.hypot((x0 + x1) / 2 - middle[0], (y0 + y1) / 2 - middle[1]);
+        if (textSize > best.size || distance < best.distance) {
+          best = { size: textSize, distance, box: [x0, y0, x1, y1] };
         }
       }
     }

@@ -1,28 +1,28 @@
-// Which part of the picture is seen: its center, in fractions of the picture, and how many times as
-// large as the whole that fits.
+// The visible part of the image: its center, in fractions of the image, and a scale; at scale 1 the
+// whole image fits.
 
-const FARTHEST = 24;
+const MOST = 24;
 const WHOLE = { scale: 1, center: [0.5, 0.5] };
 
-const inside = (share) => Math.max(0, Math.min(1, share));
+const inside = (fraction) => Math.max(0, Math.min(1, fraction));
 
-// Nearer by a factor; the place `at` stays where it is.
+// Larger by a factor; the point `at` stays where it is.
 function zoomedBy(zoom, factor, at) {
-  const scale = Math.max(1, Math.min(FARTHEST, zoom.scale * factor));
+  const scale = Math.max(1, Math.min(MOST, zoom.scale * factor));
   if (scale === 1) return WHOLE;
   const kept = zoom.scale / scale;
   return { scale, center: zoom.center.map((c, axis) => inside(at[axis] + (c - at[axis]) * kept)) };
 }
 
-function movedBy(zoom, by) {
-  return { ...zoom, center: zoom.center.map((c, axis) => inside(c - by[axis])) };
+function pannedBy(zoom, step) {
+  return { ...zoom, center: zoom.center.map((c, axis) => inside(c - step[axis])) };
 }
 
-// With a place in view.
-function showing(zoom, place) {
+// Moved so that a point is visible.
+function withInView(zoom, point) {
   const half = 0.4 / zoom.scale;
   const center = zoom.center.map((c, axis) =>
-    inside(Math.max(place[axis] - half, Math.min(place[axis] + half, c))),
+    inside(Math.max(point[axis] - half, Math.min(point[axis] + half, c))),
   );
   return { ...zoom, center };
 }
