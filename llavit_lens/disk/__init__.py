@@ -1,4 +1,4 @@
-"""Files from outside, read within limits; files of ours, written whole or not at all."""
+"""Files from outside are read within limits; our files are written whole or not at all."""
 
 from llavit_lens.disk.durable import flush, new_file_mode, settle
 from llavit_lens.disk.names import is_web_address, shown, user_path

@@ -1,4 +1,4 @@
-"""Written files: their modes, and when they are on the disk."""
+"""Modes of written files, and waiting until they are on the disk."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from llavit_lens.disk.strays import name_beside
 
 
 def settle(folder: Path) -> None:
-    """Give all files in a folder of ours the modes of new files, and wait for the disk.
+    """Give all files in a folder the modes of new files, and wait until they are on the disk.
 
-    Some writers make files for the owner alone. Links are left alone, as what they lead to.
+    Some writers make files that only their owner can read. Links and their targets stay unchanged.
     """
     mode = stat.S_IMODE(folder.stat().st_mode) & 0o666
     for root, _, names in os.walk(folder):
@@ -26,8 +26,10 @@ def settle(folder: Path) -> None:
 
 
 def new_file_mode(folder: Path) -> int:
-    """The mode of a new file in a folder: a file has to be made, as to ask for the umask is to
-    change it."""
+    """The mode of a new file in a folder.
+
+    A file has to be made for it: the umask cannot be read without a change to it.
+    """
     probe = name_beside(folder / "mode")
     os.close(os.open(probe, os.O_CREAT | os.O_EXCL, 0o666))
     mode = stat.S_IMODE(probe.stat().st_mode)
@@ -36,11 +38,11 @@ def new_file_mode(folder: Path) -> int:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file or folder is on the disk, so that no name outlives its contents.
+    """Wait until a file or folder is on the disk, so that no name is there without its contents.
 
-    Not all file systems and permissions let a folder be flushed; its names are written even so.
+    Some file systems and permissions do not allow it for a folder, whose names are written anyway.
     """
-    if os.name != "posix":  # elsewhere, neither is opened for this
+    if os.name != "posix":  # elsewhere, neither can be flushed through such a handle
         return
     try:
         handle = os.open(path, os.O_RDONLY)

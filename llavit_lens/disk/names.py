@@ -1,4 +1,4 @@
-"""Names of files as people write them, and as messages show them."""
+"""File names as people write them, and as messages show them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llavit_lens.errors import ConfigurationError, LlavitLensError, one_line, pr
 def user_path(
     text: str | Path, *, what: str = "the path", error: type[LlavitLensError] = ConfigurationError
 ) -> Path:
-    """A path as a person wrote it, with `~` replaced; nothing need be there.
+    """A path as a person wrote it, with `~` replaced; the file need not exist.
 
     Raises:
         LlavitLensError: of the class `error`: no file can have this name, or there is no permission
@@ -31,7 +31,7 @@ def user_path(
 
 
 def with_home(text: str | Path) -> Path:
-    """A path with `~`, `~/` and `~name/` replaced; `~t.png` and a folder `~t` are taken as such."""
+    """A path with `~`, `~/` and `~name/` replaced; `~t.png` and a folder `~t` stay as they are."""
     path = Path(text)
     first = Path(*path.parts[:1])
     literal = first.name != "~" and (len(path.parts) == 1 or first.exists())
@@ -44,21 +44,20 @@ def is_web_address(path: str | Path) -> bool:
 
 
 def shown(path: str | Path) -> str:
-    """A path as a message can show it: without what no terminal prints, and not endless."""
+    """A path as a message can show it: without unprintable characters, and of limited length."""
     return printable(str(path)) or "''"
 
 
 @contextmanager
 def refusing(error: type[LlavitLensError], message: str) -> Iterator[None]:
-    """Turn what a path can be wrong in into one error; the last `{}` of the message is the
-    reason."""
+    """Turn all errors of paths into one class; the last `{}` of the message becomes the reason."""
     try:
         yield
     except (OSError, ValueError, RuntimeError, TypeError) as cause:  # a NUL, ~nobody, None, …
-        before, _, after = message.rpartition("{}")  # names, too, may have braces
+        before, _, after = message.rpartition("{}")  # names may have braces too
         raise error(f"{before}{reason(cause)}{after}") from cause
 
 
 def reason(cause: Exception) -> str:
-    """What an error of the system says, on one line."""
+    """The text of a system error, on one line."""
     return getattr(cause, "strerror", None) or one_line(cause)

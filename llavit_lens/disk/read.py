@@ -1,4 +1,4 @@
-"""Files from outside, read within limits."""
+"""Reading files from outside, within limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from llavit_lens.disk.names import is_web_address, refusing, shown, with_home
 from llavit_lens.errors import ConfigurationError, LlavitLensError, one_line
 
 MAX_TEXT_BYTES = 64 * 2**20
-"""Of a text or JSON file, unless the reader says otherwise."""
+"""Default limit for a text or JSON file."""
 
 _BINARY = getattr(os, "O_BINARY", 0)
 
@@ -35,8 +35,8 @@ def read_bytes(
     with os.fdopen(handle, "rb") as file, refusing(error, f"{shown(path)}: cannot be read ({{}})"):
         size = os.fstat(handle).st_size
         too_large = size > max_bytes
-        data = b"" if too_large else file.read(size + 1)  # which takes as much memory at once
-        if len(data) > size:  # as in /proc, where files do not tell their size
+        data = b"" if too_large else file.read(size + 1)  # read() allocates its argument at once
+        if len(data) > size:  # as in /proc, where files have size 0
             data += file.read(max_bytes)
     if too_large or len(data) > max_bytes:
         raise error(f"{shown(path)}: larger than the limit of {max_bytes} bytes")
@@ -47,25 +47,25 @@ def check_file(path: str | Path, *, error: type[LlavitLensError] = Configuration
     """The path of a regular file that can be read; nothing is read yet.
 
     Raises:
-        LlavitLensError: of the class `error`: as `read_bytes`, but for its size.
+        LlavitLensError: of the class `error`: as `read_bytes`, except for the file's size.
     """
-    place, handle = _open_file(path, error)
+    expanded, handle = _open_file(path, error)
     os.close(handle)
-    return place
+    return expanded
 
 
 def _open_file(path: str | Path, error: type[LlavitLensError]) -> tuple[Path, int]:
-    """The path and a handle of a regular file: what is opened is what was checked."""
+    """The path and a handle of a regular file: the file that is open is the one that is checked."""
     name = shown(path)
     if not str(path):
         raise error("there is no file name")
     with refusing(error, f"{name}: cannot be read ({{}})"):
-        place = with_home(path)
+        expanded = with_home(path)
         try:
             # a pipe is opened at once, without waiting for its writer
-            handle = os.open(place, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+            handle = os.open(expanded, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
         except (FileNotFoundError, NotADirectoryError) as cause:
-            raise error(_missing(place, path, name)) from cause
+            raise error(_missing(expanded, path, name)) from cause
         except OSError as cause:
             if cause.errno != errno.ENXIO:
                 raise
@@ -75,18 +75,18 @@ def _open_file(path: str | Path, error: type[LlavitLensError]) -> tuple[Path, in
         os.close(handle)
         folder = stat.S_ISDIR(mode)
         raise error(f"{name}: is {'a folder, not a file' if folder else 'not a regular file'}")
-    return place, handle
+    return expanded, handle
 
 
-def _missing(place: Path, path: str | Path, name: str) -> str:
+def _missing(expanded: Path, path: str | Path, name: str) -> str:
     if is_web_address(path):
         name = re.sub(":/+", "://", name, count=1)  # `Path` leaves one slash of the two
         return f"{name}: web addresses are not opened; download it first"
-    return f"{name}: {'is a link that leads nowhere' if place.is_symlink() else 'no such file'}"
+    return f"{name}: {'is a link that leads nowhere' if expanded.is_symlink() else 'no such file'}"
 
 
 def has_file(path: str | Path, *, error: type[LlavitLensError] = ConfigurationError) -> bool:
-    """Whether anything is there; if so, it is a regular file that can be read.
+    """Whether there is a file; if so, it is a regular one that can be read.
 
     Raises:
         LlavitLensError: of the class `error`: it is something else, or there is no permission to
@@ -124,7 +124,7 @@ def read_json(
     max_bytes: int = MAX_TEXT_BYTES,
     error: type[LlavitLensError] = ConfigurationError,
 ) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
     Raises:
         LlavitLensError: as `read_text`; the file is no JSON, or nested too deeply.

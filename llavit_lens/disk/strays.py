@@ -1,4 +1,4 @@
-"""Names beside a target while it is written, and what killed processes left under them."""
+"""Names of unfinished files and folders beside a target, and cleaning up after killed processes."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _LONGEST_SUFFIX = 20  # bytes
 
 
 def is_unfinished(path: Path) -> bool:
-    """Whether a killed process left this file or folder, or a running one still writes it."""
+    """Whether a killed process left this file or folder, or a running one is writing it."""
     return _STRAY.search(path.name) is not None
 
 
-def name_beside(place: Path, suffix: str = "") -> Path:
-    """A new name beside a target that says who writes there."""
+def name_beside(target: Path, suffix: str = "") -> Path:
+    """A new name beside a target, which names the machine and the process that write there."""
     writer = f"{_machine()}.{os.getpid()}.{secrets.token_hex(4)}"
     end = suffix if len(os.fsencode(suffix)) <= _LONGEST_SUFFIX else ""
-    return place.with_name(f"{_stray_prefix(place)}{writer}{_UNFINISHED}{end}")
+    return target.with_name(f"{_stray_prefix(target)}{writer}{_UNFINISHED}{end}")
 
 
-def name_aside(place: Path) -> Path:
-    """The name of what a folder replaces, until it is deleted."""
-    return place.with_name(f"{_stray_prefix(place)}replaced")
+def name_aside(target: Path) -> Path:
+    """The name of a replaced folder until it is deleted."""
+    return target.with_name(f"{_stray_prefix(target)}replaced")
 
 
 def _stray_prefix(target: Path) -> str:
-    """Of the names beside a target, and of no other; a file name has at most 255 bytes."""
+    """The start of the names beside a target, and of no others; names have at most 255 bytes."""
     name = os.fsencode(target.name)
     if len(name) <= 150:
         return f".{target.name}."
@@ -46,7 +46,7 @@ def _stray_prefix(target: Path) -> str:
 
 
 def remove_strays(target: Path) -> None:
-    """Delete what killed processes left beside the target, where that is allowed."""
+    """Delete what killed processes left beside the target, if permissions allow it."""
     prefix = _stray_prefix(target)
     with suppress(OSError):
         for entry in target.parent.iterdir():
@@ -56,7 +56,7 @@ def remove_strays(target: Path) -> None:
 
 
 def _is_left(entry: Path, machine: str, process: str) -> bool:
-    """Whether no process writes there any more; of processes elsewhere only the time can tell."""
+    """Whether no process writes there any more; for other machines this is judged by age."""
     if machine == _machine():
         return not _is_running(int(process))
     return time.time() - entry.stat().st_mtime > _DAY
@@ -64,9 +64,9 @@ def _is_left(entry: Path, machine: str, process: str) -> bool:
 
 @cache
 def _machine() -> str:
-    """8 hex digits for all processes among which a process number means one process.
+    """8 hex digits that are the same where a process number means the same process.
 
-    Hosts share folders, and containers have numbers of their own.
+    Hosts share folders, and each container has its own process numbers.
     """
     parts = [os.fsencode(platform.node())]
     with suppress(OSError):
@@ -76,7 +76,7 @@ def _machine() -> str:
 
 
 def _is_running(process: int) -> bool:
-    if os.name != "posix":  # elsewhere there is no way to ask without harm
+    if os.name != "posix":  # elsewhere os.kill would disturb the process
         return True
     with suppress(PermissionError):
         try:
@@ -87,7 +87,7 @@ def _is_running(process: int) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, a link or a folder with all that is in it, if it is there."""
+    """Delete a file, a link, or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""Files and folders of ours, written whole or not at all."""
+"""Writing files and folders whole or not at all."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _DISK_FAULTS = {errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT}
 
 
 def check_target(target: str | Path, *, error: type[LlavitLensError] = ConfigurationError) -> Path:
-    """Where `write_atomically` would write, links followed; nothing is written yet.
+    """Where `write_atomically` would write, with links followed; nothing is written yet.
 
     Raises:
         LlavitLensError: of the class `error`: the target is no regular file, is write-protected, or
             there is no permission to look.
     """
-    return _place(target, stat.S_ISREG, error)[0]
+    return _resolved(target, stat.S_ISREG, error)[0]
 
 
 @contextmanager
@@ -38,19 +38,19 @@ def write_atomically(
         with write_atomically(out) as path:
             figure.savefig(path)
 
-    The target is never seen half written, and what was there stays if the block fails or the
-    process is killed. The path ends as the target does, for writers that go by the suffix. A link
-    stays a link: the file that it points to is replaced. The mode is that of the file that was
-    there, or of a new file. The folder must be writable too, even to replace a file.
+    The target is never half written, and the old file stays if the block fails or the process is
+    killed. The path has the target's suffix, for writers that go by it. A link stays a link: the
+    file that it points to is replaced. The mode is that of the old file, or of a new file. The
+    folder must be writable too, even to replace a file.
 
     Raises:
         LlavitLensError: of the class `error`: the target is no regular file, or cannot be written.
-            Errors of the block that are not of this file pass unchanged.
+            Other errors of the block pass unchanged.
     """
-    place, old = _place(target, stat.S_ISREG, error)
-    path = name_beside(place, Path(target).suffix)
+    target_path, old = _resolved(target, stat.S_ISREG, error)
+    path = name_beside(target_path, Path(target).suffix)
     with refusing(error, f"cannot write {shown(target)}: {{}}"):
-        remove_strays(place)
+        remove_strays(target_path)
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         mode = stat.S_IMODE(path.stat().st_mode if old is None else old)
     try:
@@ -58,10 +58,10 @@ def write_atomically(
             yield path
         with refusing(error, f"cannot write {shown(target)}: {{}}"):
             with suppress(PermissionError):  # file systems without modes
-                path.chmod(mode)  # some writers make a file of their own, for its owner alone
+                path.chmod(mode)  # some writers make a new file that only its owner can read
             flush(path)
-            os.replace(path, place)
-        flush(place.parent)
+            os.replace(path, target_path)
+        flush(target_path.parent)
     finally:
         path.unlink(missing_ok=True)
 
@@ -75,32 +75,31 @@ def write_folder_atomically(
         with write_folder_atomically(out) as folder:
             model.save_pretrained(folder)
 
-    A folder that was there stays until then, and is then deleted with all that is in it, whoever
-    put it there. Where the process is killed between the two renames, the next call puts it back.
-    Files have the modes of new files.
+    The old folder stays until then, and is then deleted with all that is in it. If the process is
+    killed between the two renames, the next call restores it. Files have the modes of new files.
 
     Raises:
         LlavitLensError: of the class `error`: the target is no folder, or cannot be written.
-            Errors of the block that are not of this folder pass unchanged.
+            Other errors of the block pass unchanged.
     """
-    place, old = _place(target, stat.S_ISDIR, error)
-    path, aside = name_beside(place), name_aside(place)
+    target_path, old = _resolved(target, stat.S_ISDIR, error)
+    path, aside = name_beside(target_path), name_aside(target_path)
     with refusing(error, f"cannot write {shown(target)}: {{}}"):
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target_path.parent.mkdir(parents=True, exist_ok=True)
         if aside.exists() and old is None:
-            os.rename(aside, place)
+            os.rename(aside, target_path)
         remove(aside)
-        remove_strays(place)
+        remove_strays(target_path)
         path.mkdir()
     try:
         with _blaming(target, path, error):
             yield path
         with refusing(error, f"cannot write {shown(target)}: {{}}"):
             settle(path)
-            if place.exists():
-                os.rename(place, aside)
-            os.rename(path, place)
-            flush(place.parent)
+            if target_path.exists():
+                os.rename(target_path, aside)
+            os.rename(path, target_path)
+            flush(target_path.parent)
             remove(aside)
     finally:
         remove(path)
@@ -122,31 +121,31 @@ def write_text_atomically(
 
 @contextmanager
 def _blaming(target: str | Path, path: Path, error: type[LlavitLensError]) -> Iterator[None]:
-    """Report errors of writing to `path`, or below it, as such of the target."""
+    """Report errors of writing to `path`, or below it, as errors of the target."""
     try:
         yield
     except (OSError, SafetensorError) as cause:
         number, name = getattr(cause, "errno", None), getattr(cause, "filename", None)
-        ours = isinstance(name, (str, Path)) and Path(name).is_relative_to(path)
-        if not (ours or number in _DISK_FAULTS or isinstance(cause, SafetensorError)):
+        is_ours = isinstance(name, (str, Path)) and Path(name).is_relative_to(path)
+        if not (is_ours or number in _DISK_FAULTS or isinstance(cause, SafetensorError)):
             raise
         raise error(f"cannot write {shown(target)}: {reason(cause)}") from cause
 
 
-def _place(
+def _resolved(
     target: str | Path, is_right: Callable[[int], bool], error: type[LlavitLensError]
 ) -> tuple[Path, int | None]:
-    """Where to write, links followed, and the mode of what is there."""
+    """Where to write, with links followed, and the mode of the old file or folder, if any."""
     old = None
     with refusing(error, f"cannot write {shown(target)}: {{}}"):
-        place = with_home(target).resolve()
+        target_path = with_home(target).resolve()
         with suppress(FileNotFoundError):
-            old = place.stat().st_mode
+            old = target_path.stat().st_mode
     if old is not None and not is_right(old):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFREG: "a file"}
         kind = kinds.get(stat.S_IFMT(old), "not a regular file")
         raise error(f"cannot write {shown(target)}: it is {kind}; choose another name")
     effective = os.access in os.supports_effective_ids
-    if old is not None and not os.access(place, os.W_OK, effective_ids=effective):
+    if old is not None and not os.access(target_path, os.W_OK, effective_ids=effective):
         raise error(f"cannot write {shown(target)}: it is write-protected; choose another name")
-    return place, old
+    return target_path, old
