@@ -1,7 +1,7 @@
 """The names under which a page may be opened.
 
-A web site can give its own name this machine's address (DNS rebinding); without a check it could
-then use the page in its visitors' browsers.
+A web site can give its own name the address of this machine (DNS rebinding). Without a check it
+could then use the page in its visitors' browsers.
 """
 
 from __future__ import annotations

@@ -37,5 +37,5 @@ class EncodedPayload:
 
 
 def data_url(image: bytes, kind: str) -> str:
-    """The file of an image, "png" or "jpeg", as a URL that holds it."""
+    """The bytes of an image file, "png" or "jpeg", as a URL."""
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

@@ -23,7 +23,7 @@ PATIENCE = 60.0
 """Seconds to wait while other visitors' images are decoded."""
 _DECODER = ThreadPoolExecutor(1, "explorer-decoder")
 """One image at a time on this server: while an image is decoded, there are several copies of it.
-The thread stays the same, since each thread would keep memory of its own for the next image."""
+The thread stays the same, since each thread would keep its own memory for the next image."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class InputImage:
         return sum(4 * image.width * image.height for image in images.values())
 
     def truth(self, layout: VisualLayout) -> list[Collection[str] | None] | None:
-        """For each visual token the words that are true of its patch; None where not known."""
+        """For each visual token the words that are true of its patch; None if unknown."""
         if self.name == OWN:
             return None
         truth = example_truth(self.name)

@@ -44,8 +44,8 @@ def model_title(name: str) -> str:
 class OfferedModels:
     """The models that the page offers.
 
-    A public page shows only the last part of a folder's path: the rest stands neither on the page
-    nor in a link, and a link cannot name any other folder.
+    A public page only shows the last part of a folder's path. The rest is neither on the page nor
+    in a link, and a link cannot name any other folder.
 
     Attributes:
         names: as `load` takes them.

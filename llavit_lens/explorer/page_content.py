@@ -51,7 +51,7 @@ def show_content(
         view: what the page is to show.
         first: the first view, if the page shows it already.
         models: those that may be loaded.
-        above, answer_place, view_place: where more controls, the answers and the view stand.
+        above, answer_place, view_place: containers of more controls, the answers and the view.
 
     Raises:
         LlavitLensError: a model, image or setting that does not work.
@@ -138,7 +138,7 @@ def _cached_differences(key: str, _left: LensResult, _right: LensResult) -> np.n
 
 
 def _start(view: View, panes: list[Pane], differences: np.ndarray | None) -> Start:
-    """Where the view starts; the first view starts where it already stands in the browser."""
+    """Where the view starts; the first view starts where the browser already shows it."""
     if (stored := _stored(view)) is not None:
         return stored.start(view)
     lead, last = panes[0].result, panes[-1].result

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CODES = 65535
 NATS = 32.0
 MOST_ENTRIES = 1_500_000
-"""Words that a payload holds for one model: about 8 MB. With more patches or layers, k shrinks."""
+"""Most words of one model in a payload: about 8 MB. With more patches or layers, k shrinks."""
 LONGEST_WORD = 40
 """Characters; vocabularies have tokens of hundreds."""
 _COLORS = 64

@@ -29,7 +29,7 @@ _ADDRESS = "address"
 
 
 def begin(models: OfferedModels) -> None:
-    """On the first run of a session: take the view from the link.
+    """Take the view from the link, on the first run of a session.
 
     A link cannot make the page load a folder or fetch a model from the Hub by itself: such names
     wait until the user agrees, and a public page refuses them.
@@ -155,7 +155,7 @@ def layers_key(kind: str, depth: int) -> str:
 
 
 def on_ablation_change(depth: int) -> None:
-    """An intervention was switched, or its layers were chosen."""
+    """The user switched an intervention, or chose its layers."""
     ablations = []
     for kind in ABLATIONS:
         if st.session_state.get(switch_key(kind)):

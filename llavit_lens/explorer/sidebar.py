@@ -62,7 +62,7 @@ def show_sidebar(models: OfferedModels) -> None:
                 "llava-hf/llava-1.5-7b-hf."
             )
         with st.expander("Words" if models.public else "Device, precision, words"):
-            if not models.public:  # each of them is one more model in memory
+            if not models.public:  # each choice is one more model in memory
                 st.selectbox("Device", DEVICES, key="device")
                 st.selectbox("Precision", DTYPES, key="dtype")
             st.slider("Words of each patch", 1, MOST_WORDS, key="k")

@@ -1,4 +1,4 @@
-"""How many people a public page takes at once: each of them holds memory."""
+"""A bound on the visitors of a public page, since each of them takes memory."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def shortened(text: str, most: int = 40) -> str:
 
 
 def patch_name(layout: VisualLayout, patch: int) -> str:
-    """Such as "row 3, column 5", with the tile where there are several; as in static/data.js."""
+    """Such as "row 3, column 5", with the tile if there are several (`patchName` in data.js)."""
     row, col, tile = (int(axis[patch]) for axis in (layout.row, layout.col, layout.tile))
     cell = f"row {row}, column {col}"
     if len(layout.grid) == 1:

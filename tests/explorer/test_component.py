@@ -1,4 +1,4 @@
-"""What the view in the browser is sent, and what it is believed to show."""
+"""What the page sends to the view in the browser, and what it makes of the answers."""
 
 from __future__ import annotations
 

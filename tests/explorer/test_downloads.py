@@ -1,4 +1,4 @@
-"""What a user takes along."""
+"""What a user can save."""
 
 from __future__ import annotations
 
@@ -149,8 +149,8 @@ def test_true_words_are_known_where_all_have_the_same_patches(
     assert downloads.truth_of(picture, [("one", result), ("two", other)]) == "known"
     layout = other.words.layout
     moved = replace(layout, boxes=layout.boxes + 1.0)  # as many, and elsewhere
-    moved_reading = replace(other, words=replace(other.words, layout=moved))
-    assert downloads.truth_of(picture, [("one", result), ("two", moved_reading)]) is None
+    moved_result = replace(other, words=replace(other.words, layout=moved))
+    assert downloads.truth_of(picture, [("one", result), ("two", moved_result)]) is None
 
 
 def test_a_download_holds_no_image(

@@ -109,7 +109,7 @@ def is_foreign(url: str, address: str) -> bool:
 
 
 def center_of(page: Page, row: int, col: int, pane: int = 0, grid: int = 8) -> tuple[float, float]:
-    """Where a patch of a square picture that is wholly shown lies on the screen."""
+    """The center of a patch on the screen, of a square image that is wholly visible."""
     canvas = page.locator("canvas.picture").nth(pane)
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -161,7 +161,7 @@ def rerun(page: Page) -> Iterator[None]:
 
 
 def link(page: Page, *parts) -> str:
-    """The page's own address once all these parts are in it, without the server's."""
+    """The query of the page's address, once all these parts are in it."""
     page.wait_for_function(
         "parts => parts.every((part) => location.search.includes(part))", arg=list(parts)
     )
@@ -384,7 +384,7 @@ def test_upload_a_picture_and_take_it_out_again(visit: Visit, tmp_path: Path) ->
     with Image.open(sharper_path(path_of(example_names()[3]))) as scene:
         scene.resize((600, 300)).save(picture)
     page.locator("input[type=file]").set_input_files(str(picture))
-    page.locator(".truth").wait_for(state="detached")  # nobody knows what is true of it
+    page.locator(".truth").wait_for(state="detached")  # what is true of it is unknown
     link(page, "picture=own")
     box = page.locator("canvas.picture").bounding_box()
     assert box["width"] / box["height"] == pytest.approx(2, rel=0.02)
@@ -496,7 +496,7 @@ def test_words_that_are_markup_stay_words(
     with rerun(page):
         page.get_by_label("Find a word").press("Enter")
     page.locator(".found").get_by_text("likeliest").wait_for()
-    # the colors turn to the word, which is a run of its own: what is offered before it is gone then
+    # the colors turn to the word, which starts another run; files offered before it are gone then
     link(page, "color=word")
     settled(page)
     assert page.evaluate("window.hacked") is None
@@ -535,7 +535,7 @@ def test_it_fits_the_screen_in_light_and_dark(
     assert (paper > 0.5) == (scheme == "light")
 
 
-def test_it_listens_on_this_machine_only_and_tells_nobody(address: str) -> None:
+def test_it_listens_on_this_machine_only(address: str) -> None:
     port = int(address.rpartition(":")[2])
     listening = [
         line.split()[1]
@@ -609,8 +609,8 @@ def test_a_public_page(browser: Browser, tmp_path: Path) -> None:
         again.get_by_text("Take it with you").wait_for()
         assert again.locator("h3.name").text_content() == "mine"
         assert again.locator(".layer").text_content() == "layer 4 of 6"
-        told = b"".join(data if isinstance(data, bytes) else data.encode() for data in received)
-        assert b"mine" in told and b"kept-secret" not in told
+        sent = b"".join(data if isinstance(data, bytes) else data.encode() for data in received)
+        assert b"mine" in sent and b"kept-secret" not in sent
         for each in (page, again):
             assert "kept-secret" not in each.content() + each.url
             each.close()

@@ -1,4 +1,4 @@
-"""Nothing is read twice, and what is kept is bounded."""
+"""Nothing is computed twice, and the cache is bounded."""
 
 from __future__ import annotations
 
@@ -143,14 +143,14 @@ def test_what_is_known_does_not_wait_for_work(input_image: InputImage, loaded: l
     cache.answer(ModelSpec("a"), input_image, "")
     with cache._models_lock:  # another session loads a large model
         found = []
-        asks = Thread(
+        thread = Thread(
             target=lambda: found.extend(
                 f(ModelSpec("a"), input_image, "")
                 for f in (cache.cached_result, cache.cached_answer)
             )
         )
-        asks.start()
-        asks.join(10)
+        thread.start()
+        thread.join(10)
         assert found[0] is first and found[1] is not None
 
 

@@ -60,7 +60,7 @@ def test_a_link_loads_no_model_by_itself(
 @pytest.mark.parametrize(
     "query", [{"picture": "../../etc/passwd"}, {"picture": "own"}, {"k": "many"}]
 )
-def test_a_link_that_makes_no_sense(
+def test_a_link_that_is_not_valid(
     page: AppTest, shown: list[ShownView], query: dict[str, str]
 ) -> None:
     page.query_params.update(query)
@@ -117,7 +117,7 @@ def test_all_parts_of_the_page_show_one_pin(
 
 
 @pytest.mark.parametrize("model", ["demo:llavit", "demo:baseline"])
-def test_what_a_link_names_and_is_not_there_is_said_and_corrected(
+def test_what_a_link_names_and_is_not_there_is_reported_and_corrected(
     page: AppTest, shown: list[ShownView], model: str
 ) -> None:
     page.query_params.update(layer="999", patch="999999", model=model)
@@ -173,22 +173,22 @@ def test_ones_own_model_survives_a_reload(page: AppTest, shown: list[ShownView])
     assert "not among the models of this page" in public.warning[0].value
 
 
-def test_the_link_is_told_anew_when_what_a_run_hears_of_it_is_old(
+def test_the_address_is_written_again_when_a_run_has_an_old_one(
     page: AppTest, shown: list[ShownView], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = []
+    written = []
     page.run()
     from_dict = QueryParamsProxy.from_dict
     monkeypatch.setattr(
         QueryParamsProxy,
         "from_dict",
-        lambda self, query: (told.append(query), from_dict(self, query)),
+        lambda self, query: (written.append(query), from_dict(self, query)),
     )
     before = link_of(page)
     page.run()
-    assert not told
+    assert not written
     page.selectbox(key="picture").set_value(example_names()[1]).run()
-    assert [query["picture"] for query in told] == [example_names()[1]]
-    page.query_params.update(before)  # the browser's next run left before it had heard of that
+    assert [query["picture"] for query in written] == [example_names()[1]]
+    page.query_params.update(before)  # the browser sent the next run with the old address
     page.selectbox(key="picture").set_value(example_names()[0]).run()
-    assert [query["picture"] for query in told[1:]] == [example_names()[0]]
+    assert [query["picture"] for query in written[1:]] == [example_names()[0]]

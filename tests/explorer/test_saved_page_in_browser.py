@@ -1,6 +1,6 @@
-"""The picture of the explorer with as many patches as real models have, in a real Chromium.
+"""The view of the explorer with as many patches as real models have, in a real Chromium.
 
-A page that was saved stands for the app: both show the same view.
+These tests use saved pages, which show the same view as the app.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 SIDE = 24
 GRAY = 128
 LONG = "extraordinarily"
-# every word that is drawn, with its place and size, since the last time it was asked
+# every word on the canvas, with its position and size
 WATCH = """
 const fill = CanvasRenderingContext2D.prototype.fillText;
 const clear = CanvasRenderingContext2D.prototype.clearRect;
@@ -108,7 +108,7 @@ def visit(
 
 
 def drawn(page: Page) -> list[tuple[str, int, int, float]]:
-    """Texts on the picture, each with the row and column of the patch that it is centered on."""
+    """Texts on the image, each with the row and column of the patch in its center."""
     side = picture_of(page)["width"] / SIDE
     return [
         (found["text"], int(found["y"] / side), int(found["x"] / side), found["size"])
@@ -205,7 +205,7 @@ def test_hovering_shows_the_patch_s_own_words(
 
 
 def pixels(page: Page, image_side: int = 480) -> np.ndarray:
-    """Colors of the picture [SIDE, SIDE, 3] at a point of each patch where no line is."""
+    """Colors of the image [SIDE, SIDE, 3] at a point of each patch without a line."""
     data = page.locator("canvas.picture").evaluate(
         """(canvas, side) => {
             const context = canvas.getContext('2d');
@@ -222,7 +222,7 @@ def pixels(page: Page, image_side: int = 480) -> np.ndarray:
 
 
 def expected(share: np.ndarray) -> np.ndarray:
-    """The palette over gray: the more a color says, the more it covers."""
+    """The palette over gray: higher values cover more."""
     share = np.clip(share, 0, 1)
     color = 255 * PALETTE(np.rint(share * 63) / 63)[..., :3]
     cover = (0.1 + 0.7 * share)[..., None]

@@ -1,4 +1,4 @@
-"""A searched word: what is said of it, and what the browser gets."""
+"""A searched word: its sentence, and what the browser gets."""
 
 from __future__ import annotations
 

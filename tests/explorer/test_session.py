@@ -17,7 +17,7 @@ from llavit_lens.explorer.input_image import PUBLIC as PUBLIC_LIMITS
 from llavit_lens.explorer.view import OWN, UNPINNED
 from llavit_lens.miniature.world.scenes import example_names
 
-SAID = {"slot": 3, "pin": 12, "color": "entropy", "scale": "layer", "labels": "off"}
+CHOICE = {"slot": 3, "pin": 12, "color": "entropy", "scale": "layer", "labels": "off"}
 
 
 @pytest.mark.parametrize(
@@ -37,13 +37,15 @@ SAID = {"slot": 3, "pin": 12, "color": "entropy", "scale": "layer", "labels": "o
         None,
     ],
 )
-def test_what_the_browser_says_is_checked(
+def test_what_the_browser_sends_is_checked(
     monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any] | None
 ) -> None:
     before = {"layer": None, "patch": None, "color": "probability", "scale": "", "labels": ""}
     values = dict(before)
     monkeypatch.setattr(session.st, "session_state", values)
-    monkeypatch.setattr(component, "choice", lambda: {} if changed is None else {**SAID, **changed})
+    monkeypatch.setattr(
+        component, "choice", lambda: {} if changed is None else {**CHOICE, **changed}
+    )
     session.on_view_change()
     if changed in ({}, {"pin": None}):
         patch = UNPINNED if changed else 12
