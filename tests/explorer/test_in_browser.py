@@ -6,13 +6,27 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from browser import explorer_server, open_browser
+from explorer_browser import (
+    COUNT_RUNS,
+    DESKTOP,
+    MILLISECONDS,
+    PHONE,
+    center_of,
+    color,
+    is_foreign,
+    link,
+    pinned,
+    rerun,
+    saved,
+    settled,
+    soon,
+)
 from explorer_results import decoded
 from PIL import Image
 
@@ -23,16 +37,14 @@ from llavit_lens.results.words import Words
 from llavit_lens.vlm.load import checkpoint_folder
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
     Visit = Callable[..., Page]
     Tops = tuple[np.ndarray, int]
 
-MILLISECONDS = 90_000  # on a machine with other work, PyTorch alone may take half a minute
 # a server and a browser are not cheap: with pytest-xdist all of these run in one process
 pytestmark = pytest.mark.xdist_group("browser")
 
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 SCRIPT = "<script>window.hacked=1</script>"
 IMAGE = "<img src=x onerror=window.hacked=1>"
 
@@ -101,79 +113,6 @@ def visit(browser: Browser, address: str) -> Iterator[Visit]:
     for context in contexts:
         context.close()
     assert not wrong
-
-
-def is_foreign(url: str, address: str) -> bool:
-    port = address.rpartition(":")[2]
-    return not re.match(rf"(data:|blob:|(http|ws)://127\.0\.0\.1:{port}/)", url)
-
-
-def center_of(page: Page, row: int, col: int, pane: int = 0, grid: int = 8) -> tuple[float, float]:
-    """The center of a patch on the screen, of a square image that is wholly visible."""
-    canvas = page.locator("canvas.picture").nth(pane)
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    side = min(box["width"], box["height"])
-    left = box["x"] + (box["width"] - side) / 2
-    return left + (col + 0.5) * side / grid, box["y"] + (row + 0.5) * side / grid
-
-
-COUNT_RUNS = """(() => {
-    window.runs = 0;
-    const state = () => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState;
-    let before = state();
-    new MutationObserver((records) => {
-        // a busy browser may tell of a run's start and end at once
-        const ran = records.some(({ oldValue }) => oldValue && oldValue !== 'notRunning');
-        const now = state();
-        if (now === 'notRunning' && (ran || before !== now)) window.runs += 1;
-        before = now;
-    }).observe(document, {
-        subtree: true, childList: true, attributeOldValue: true,
-        attributeFilter: ['data-test-script-state'],
-    });
-})()"""
-"""How often the page's script came to its end."""
-
-
-def settled(page: Page) -> None:
-    """Until the page's script does not run."""
-    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
-
-
-def soon(page: Page, holds: Callable[[], bool]) -> bool:
-    """Whether something comes to hold; what has just loaded may move for some frames."""
-    for _ in range(MILLISECONDS // 100):
-        if holds():
-            return True
-        page.wait_for_timeout(100)
-    return False
-
-
-@contextmanager
-def rerun(page: Page) -> Iterator[None]:
-    """Until the script has run once more than before what is done inside."""
-    settled(page)
-    before = page.evaluate("window.runs")
-    yield
-    page.wait_for_function("before => window.runs > before", arg=before)
-    settled(page)
-
-
-def link(page: Page, *parts) -> str:
-    """The query of the page's address, once all these parts are in it."""
-    page.wait_for_function(
-        "parts => parts.every((part) => location.search.includes(part))", arg=list(parts)
-    )
-    return page.url[page.url.index("?") :]
-
-
-def color(page: Page) -> Locator:
-    return page.get_by_label("What the colors show")
-
-
-def pinned(page: Page) -> str:
-    return page.locator(".live").text_content()
 
 
 def test_open_hover_click_and_move_the_slider(visit: Visit, tops: Tops) -> None:
@@ -411,14 +350,6 @@ def test_paste_a_picture(visit: Visit) -> None:
     assert box["width"] / box["height"] == pytest.approx(3, rel=0.02)
 
 
-def saved(page: Page, label: str, folder: Path) -> Path:
-    with page.expect_download() as started:
-        page.get_by_role("button", name=label).click()
-    path = Path(folder) / started.value.suggested_filename
-    started.value.save_as(path)
-    return path
-
-
 def test_downloads(visit: Visit, browser: Browser, tmp_path: Path) -> None:
     page = visit("?word=red&layer=3&patch=54")
     assert saved(page, "Figure (PNG)", tmp_path).read_bytes().startswith(b"\x89PNG")
@@ -569,48 +500,3 @@ def test_a_layer_change_or_a_search_does_not_send_the_picture_again(visit: Visit
             box.press("Enter")
         page.get_by_text(f"probability of “{word}”").wait_for()
         assert 0 < sum(received) < 60_000
-
-
-def test_a_public_page(browser: Browser, tmp_path: Path) -> None:
-    folder = tmp_path / "kept-secret" / "mine"
-    shutil.copytree(checkpoint_folder("demo:llavit"), folder)
-    log = tmp_path / "log.txt"
-    with explorer_server("--public", "--model", str(folder), folder=tmp_path, log=log) as address:
-        page = browser.new_page(viewport=DESKTOP)
-        page.set_default_timeout(MILLISECONDS)
-        received = []
-        page.on(
-            "websocket",
-            lambda socket: socket.on("framereceived", lambda data: received.append(data)),
-        )
-        page.goto(f"{address}/?model=/etc&layer=4")
-        page.get_by_text("Take it with you").wait_for()
-        settled(page)
-        alerts = page.get_by_test_id("stAlert")
-        assert alerts.count() == 1
-        assert (
-            alerts.text_content() == "/etc: not among the models of this page; choose one of those."
-        )
-        assert "model" not in link(page, "layer=4")
-        assert page.get_by_text("type a folder").count() == 0
-        chosen = page.get_by_role("combobox", name="Model")
-        chosen.click()
-        assert page.get_by_role("option").first.text_content() == "mine"
-        chosen.fill("/etc")
-        page.get_by_text("No results").wait_for()
-        chosen.fill("")
-        page.get_by_role("option", name="mine").click()
-        page.locator("h3.name").get_by_text("mine").wait_for()
-        settled(page)
-        query = link(page, "model=mine")
-        again = browser.new_page()
-        again.set_default_timeout(MILLISECONDS)
-        again.goto(f"{address}/{query}")
-        again.get_by_text("Take it with you").wait_for()
-        assert again.locator("h3.name").text_content() == "mine"
-        assert again.locator(".layer").text_content() == "layer 4 of 6"
-        sent = b"".join(data if isinstance(data, bytes) else data.encode() for data in received)
-        assert b"mine" in sent and b"kept-secret" not in sent
-        for each in (page, again):
-            assert "kept-secret" not in each.content() + each.url
-            each.close()
