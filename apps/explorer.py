@@ -2,7 +2,7 @@
 
 What follows `--` is for the page: `streamlit run apps/explorer.py -- --public --model owner/name`.
 The server listens on this machine only and sends no statistics: see .streamlit/config.toml beside
-this file, which counts from wherever the page is started.
+this file, which Streamlit uses wherever the page is started from.
 """
 
 import sys

@@ -28,7 +28,7 @@ from llavit_lens.vlm.vlm import VLM
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Names of the models that were loaded, in order."""
-    names = []
+    names: list[str] = []
 
     def load(name: str, device: str, dtype: str) -> VLM:
         assert (device, dtype) == ("auto", "auto")

@@ -11,10 +11,7 @@ from explorer_page import PUBLIC, SECONDS, ShownView, link_of
 from streamlit.runtime.state.query_params_proxy import QueryParamsProxy
 from streamlit.testing.v1 import AppTest
 
-from llavit_lens.explorer import (
-    download_buttons,
-    downloads,
-)
+from llavit_lens.explorer import download_buttons, downloads
 from llavit_lens.explorer.view import UNPINNED
 from llavit_lens.miniature.world.scenes import example_names
 

@@ -20,12 +20,12 @@ def test_names_for_the_public(tmp_path: Path) -> None:
         "owner/name",
         "demo:llavit",
     )
-    offer = OfferedModels(names, public=True)
-    links = [offer.to_link(name) for name in names]
+    models = OfferedModels(names, public=True)
+    links = [models.to_link(name) for name in names]
     assert links == ["model", "model #2", "x", "owner/name", "demo:llavit"]
-    assert [offer.of_link(link) for link in links] == list(names)
-    assert offer.of_link(names[0]) is None
-    said = offer.without_paths(f"{names[1]}/config.json and /srv/tower/x.bin: https://hub.co/a/b")
+    assert [models.of_link(link) for link in links] == list(names)
+    assert models.of_link(names[0]) is None
+    said = models.without_paths(f"{names[1]}/config.json and /srv/tower/x.bin: https://hub.co/a/b")
     assert said == "model #2/config.json and …/x.bin: https://hub.co/a/b"
     private = OfferedModels(names)
     assert [private.to_link(name) for name in names] == list(names)
@@ -44,19 +44,19 @@ def test_names_for_the_public(tmp_path: Path) -> None:
     ],
 )
 def test_names_of_models_that_no_folder_has(name: str, title: str) -> None:
-    offer = OfferedModels((name,), public=True)
-    assert offer.title(name) == title
-    assert offer.without_paths("a message. Of two sentences") == "a message. Of two sentences"
+    models = OfferedModels((name,), public=True)
+    assert models.title(name) == title
+    assert models.without_paths("a message. Of two sentences") == "a message. Of two sentences"
 
 
 def test_the_current_folder_is_no_full_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    offer = OfferedModels((".",), public=True)
-    assert offer.title(".") == tmp_path.name
+    models = OfferedModels((".",), public=True)
+    assert models.title(".") == tmp_path.name
     assert (
-        offer.without_paths(f"{tmp_path}/x: bad. Mend it.") == f"{tmp_path.name}/x: bad. Mend it."
+        models.without_paths(f"{tmp_path}/x: bad. Mend it.") == f"{tmp_path.name}/x: bad. Mend it."
     )
 
 

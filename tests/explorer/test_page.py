@@ -6,10 +6,7 @@ import pytest
 from explorer_page import ShownView, link_of
 from streamlit.testing.v1 import AppTest
 
-from llavit_lens.explorer import (
-    component,
-    download_buttons,
-)
+from llavit_lens.explorer import component, download_buttons
 from llavit_lens.explorer.choices import ABLATIONS
 from llavit_lens.explorer.first_view import first_view
 from llavit_lens.explorer.offered_models import demo_models

@@ -10,10 +10,7 @@ import pytest
 from explorer_page import PUBLIC, SECONDS, ShownView, link_of
 from streamlit.testing.v1 import AppTest
 
-from llavit_lens.explorer import (
-    sidebar,
-    visitors,
-)
+from llavit_lens.explorer import sidebar, visitors
 from llavit_lens.vlm.load import checkpoint_folder
 
 
@@ -62,7 +59,7 @@ def test_a_public_page_takes_so_many_visitors(
 def test_a_public_page_loads_no_folder_whatever_a_browser_sends(
     shown: list[ShownView], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sidebar, "show_sidebar", lambda offer: None)
+    monkeypatch.setattr(sidebar, "show_sidebar", lambda models: None)
     page = AppTest.from_string(PUBLIC, default_timeout=SECONDS)
     page.session_state["model"] = str(tmp_path)
     page.run()

@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from llavit_lens.explorer import (
-    component,
-    own_image,
-    session,
-)
+from llavit_lens.explorer import component, own_image, session
 from llavit_lens.explorer.input_image import PUBLIC as PUBLIC_LIMITS
 from llavit_lens.explorer.view import OWN, UNPINNED
 from llavit_lens.miniature.world.scenes import example_names
