@@ -67,7 +67,8 @@ def show_content(
             view = show_switches(view, whole.depth, models)
         answering, panes = panes_of(view, models, get_result)
     differences = _differences(panes)
-    start = _start(view, panes, differences)
+    stored = _stored(view)
+    start = stored.start(view) if stored else _start(view, panes, differences)
     if start.fault and not st.session_state[session.PENDING]:  # it may be right for that model
         above.warning(escape_markdown(start.fault))
         view = session.correct(view, layer=start.view.layer, patch=start.view.patch)
@@ -76,7 +77,7 @@ def show_content(
     searched = search_payload(
         view.word, [(p.title, p.result, s) for p, s in zip(panes, searches, strict=True)]
     )
-    words = _words(view, panes, image, differences)
+    words = stored.words if stored else _words(view.k, panes, image, differences)
     if first is None:
         with view_place:
             session.show_view(words, start, searched)
@@ -138,9 +139,7 @@ def _cached_differences(key: str, _left: LensResult, _right: LensResult) -> np.n
 
 
 def _start(view: View, panes: list[Pane], differences: np.ndarray | None) -> Start:
-    """Where the view starts; the first view starts where the browser already shows it."""
-    if (stored := _stored(view)) is not None:
-        return stored.start(view)
+    """Where the view starts."""
     lead, last = panes[0].result, panes[-1].result
     return start_of(
         view,
@@ -155,7 +154,8 @@ def _start(view: View, panes: list[Pane], differences: np.ndarray | None) -> Sta
 
 
 def _stored(view: View) -> FirstView | None:
-    """The first view, if the page shows it, with or without a searched word."""
+    """The first view, if it is this one: a search leaves its words as they are, so that the view in
+    the browser may stay."""
     return first_view(replace(view, word="")) if session.uses_default_device() else None
 
 
@@ -180,14 +180,11 @@ def _cached_search(key: str, word: str, _result: LensResult) -> Found:
 
 
 def _words(
-    view: View, panes: list[Pane], image: InputImage, differences: np.ndarray | None
+    k: int, panes: list[Pane], image: InputImage, differences: np.ndarray | None
 ) -> EncodedPayload:
-    # a search leaves the image and its words as they are: the view in the browser may stay
-    if (stored := _stored(view)) is not None:
-        return stored.words
     # an uploaded copy of an example has no truth, so the name counts too
     key = repr([image.name, *((pane.title, pane.result.key) for pane in panes)])
-    return _cached_words(key, view.k, panes, image, differences)
+    return _cached_words(key, k, panes, image, differences)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
