@@ -39,6 +39,12 @@ class Prompt:
         return int(self.inputs["input_ids"].shape[1])
 
 
+def lacks_start_token(tokenizer: Any, prompt: str) -> bool:
+    """Whether the tokenizer has to add the start token: a chat template may have written it."""
+    start = tokenizer.bos_token
+    return not (start and prompt.startswith(start))
+
+
 def collate(
     prompts: Sequence[Prompt], pad_id: int, answer: Tensor | None = None, copies: int = 1
 ) -> dict[str, Tensor]:

@@ -25,7 +25,7 @@ from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
 from llavit_lens.vlm.length import check_characters, check_length
-from llavit_lens.vlm.prompt import Prompt, collate
+from llavit_lens.vlm.prompt import Prompt, collate, lacks_start_token
 from llavit_lens.vlm.provenance import provenance_of
 from llavit_lens.vlm.reading import Reading
 from llavit_lens.vlm.readout import ReadoutCache
@@ -369,14 +369,12 @@ class VLM:
             raise ConfigurationError(
                 f"the prompt must hold {self.processor.image_token} once, but has it {count} times"
             )
-        # a chat template may have written the start token already
-        start = self.tokenizer.bos_token
         with torch.device("cpu"):  # not torch's default device, which users may set
             inputs = self.processor(
                 images=[image],
                 text=[text],
                 return_tensors="pt",
-                add_special_tokens=not (start and text.startswith(start)),
+                add_special_tokens=lacks_start_token(self.tokenizer, text),
             )
         check_length(self.model.config, inputs["input_ids"].shape[1])
         inputs = inputs.to(self.device, dtype=self.model.dtype)

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.length import check_length
+from llavit_lens.vlm.prompt import lacks_start_token
 from llavit_lens.vlm.vlm import VLM
 
 
@@ -41,10 +42,7 @@ def text_model(vlm: VLM) -> TextModel:
                 f"a question holds {processor.image_token}, but is asked without a picture: "
                 f"{question[:60]!r}"
             )
-        if processor.chat_template is None:
-            return f"USER: {question} ASSISTANT:"
-        messages = [{"role": "user", "content": [{"type": "text", "text": question}]}]
-        return processor.apply_chat_template(messages, add_generation_prompt=True)
+        return vlm.family.prompt(processor, question, vlm.name, with_image=False)
 
     return TextModel(vlm.name, vlm.model, vlm.tokenizer, prompt)
 
@@ -69,14 +67,12 @@ def plain_decoder(vlm: VLM) -> Any:
 
 def text_inputs(llm: TextModel, prompts: Sequence[str]) -> Any:
     """Token ids and attention mask [B, L] of prompts, padded on the left, on the model's device."""
-    # a chat template may have written the start token already
-    start = llm.tokenizer.bos_token
     inputs = llm.tokenizer(
         list(prompts),
         return_tensors="pt",
         padding=len(prompts) > 1,
         padding_side="left",
-        add_special_tokens=not (start and prompts[0].startswith(start)),
+        add_special_tokens=lacks_start_token(llm.tokenizer, prompts[0]),
     )
     check_length(llm.model.config, inputs["input_ids"].shape[1])
     return inputs.to(llm.model.device)

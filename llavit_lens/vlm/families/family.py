@@ -64,15 +64,18 @@ class Family:
     follow: Callable[[Any, Any, Sequence[str], str], None] = _nothing
     advise: Callable[[Sequence[str], str], str] = lambda switches, name: ""
 
-    def prompt(self, processor: Any, question: str, name: str) -> str:
+    def prompt(self, processor: Any, question: str, name: str, with_image: bool = True) -> str:
         """A question in the chat format of a checkpoint, with the token that stands for the image.
+
+        `with_image` is False for a question in text alone.
 
         Raises:
             CheckpointError: the chat template is broken.
         """
-        prompt = chat_prompt(processor, question, name)
+        prompt = chat_prompt(processor, question, name, with_image)
         if prompt is None:
-            return self.plain_prompt.format(image=processor.image_token, question=question)
+            plain = self.plain_prompt if with_image else self.plain_prompt.replace("{image}\n", "")
+            return plain.format(image=processor.image_token, question=question)
         return prompt
 
 

@@ -8,7 +8,7 @@ import torch
 from tiny import DECODER_FAMILIES, tiny_llavit, tiny_processor, tiny_text_config
 from tiny_vlm import tiny_vlm
 
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.studies.text_only.measure import TextResult, ask, difference_from_plain_decoder
 from llavit_lens.studies.text_only.questions import TextQuestion
 from llavit_lens.studies.text_only.right import is_right
@@ -45,6 +45,17 @@ def test_answers_equal_a_loop(family: str) -> None:
             said.append(int(logits.argmax()))
         text = vlm.tokenizer.decode(said[len(ids) :], skip_special_tokens=True)
         assert result.text == text and result.right == is_right(text, one.answer)
+
+
+def test_a_question_in_the_chat_format_has_no_image() -> None:
+    vlm = tiny_vlm("llava")
+    vlm.processor.chat_template = (
+        "{% for part in messages[0]['content'] %}[{{ part['type'] }}]{{ part['text'] }}{% endfor %}"
+    )
+    assert text_model(vlm).prompt("Why?") == "[text]Why?"
+    vlm.processor.chat_template = "{{ 1 / 0 }}"
+    with pytest.raises(CheckpointError, match="its chat template is broken"):
+        text_model(vlm).prompt("Why?")
 
 
 @pytest.mark.parametrize(
