@@ -185,6 +185,21 @@ def build(settings: dict[str, Any], device: str, dtype: torch.dtype) -> dict[str
     return {"LLaVA": llava, "LLaVA, hook points": hooked, "LLaViT": llavit}
 
 
+def variants_to_measure(dtype: torch.dtype, flex: bool) -> list[Variant]:
+    """Each model with each attention implementation that it can run here."""
+    variants = [
+        Variant("LLaVA", "sdpa"),
+        Variant("LLaVA, hook points", "sdpa"),
+        Variant("LLaViT", "sdpa"),
+        Variant("LLaViT", "llavit_sdpa"),
+    ]
+    if flex:
+        variants.append(Variant("LLaViT", "flex_attention"))
+    if is_flash_attn_2_available() and dtype != torch.float32:
+        variants += [Variant("LLaVA", "flash_attention_2"), Variant("LLaViT", "llavit_fa2")]
+    return variants
+
+
 def measure(
     models: dict[str, Any],
     settings: dict[str, Any],
@@ -195,16 +210,7 @@ def measure(
 ) -> list[Variant]:
     """All variants on a prompt with one image of `visual` tokens; the first is the baseline."""
     llavit = models["LLaViT"]
-    variants = [
-        Variant("LLaVA", "sdpa"),
-        Variant("LLaVA, hook points", "sdpa"),
-        Variant("LLaViT", "sdpa"),
-        Variant("LLaViT", "llavit_sdpa"),
-    ]
-    if flex:
-        variants.append(Variant("LLaViT", "flex_attention"))
-    if is_flash_attn_2_available() and llavit.dtype != torch.float32:
-        variants += [Variant("LLaVA", "flash_attention_2"), Variant("LLaViT", "llavit_fa2")]
+    variants = variants_to_measure(llavit.dtype, flex)
     length = TEXT_BEFORE + visual + TEXT_AFTER
     width = settings["hidden_size"]
     embeddings = torch.randn(1, length, width, device=llavit.device, dtype=llavit.dtype)
