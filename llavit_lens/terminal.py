@@ -1,4 +1,4 @@
-"""The ends of a program on a terminal: whatever happens is at most one line and an exit code."""
+"""How a program ends on a terminal: with an exit code and at most one line about an error."""
 
 from __future__ import annotations
 
