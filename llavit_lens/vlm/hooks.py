@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -101,7 +101,7 @@ def hook_names(model: Any) -> list[str]:
     """
     refuse_peft(model)
     check_hook_points(model)
-    return [place.hook.name for place in _places(model)]
+    return [hook.name for hook, _ in _places(model)]
 
 
 def hook_points(model: Any) -> dict[str, HookPoint]:
@@ -126,24 +126,18 @@ def hook_points(model: Any) -> dict[str, HookPoint]:
     return points
 
 
-class _Place(NamedTuple):
-    """A hook point, and the module that has it."""
-
-    hook: NamedHook
-    module: nn.Module
-
-
-def _places(model: Any) -> Iterator[_Place]:
+def _places(model: Any) -> Iterator[tuple[NamedHook, nn.Module]]:
+    """Each hook point, and the module that has it."""
     first, *rest = BLOCK_HOOKS
     for index, layer in enumerate(decoder_of(model).layers):
         attention = layer.self_attn
         has_branches = getattr(attention, "separate_visual_qkv", False)
-        yield _Place(NamedHook(f"blocks.{index}.{first}"), layer)
+        yield NamedHook(f"blocks.{index}.{first}"), layer
         for name in ATTENTION_HOOKS:
             if has_branches or name not in VISUAL_HOOKS:
-                yield _Place(NamedHook(f"blocks.{index}.attn.{name}"), attention)
+                yield NamedHook(f"blocks.{index}.attn.{name}"), attention
         for name in rest:
-            yield _Place(NamedHook(f"blocks.{index}.{name}"), layer)
+            yield NamedHook(f"blocks.{index}.{name}"), layer
 
 
 def select(names: Names, names_of_model: Sequence[str]) -> list[str]:

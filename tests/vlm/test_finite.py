@@ -203,12 +203,26 @@ def test_pixels_are_looked_at() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_lens_reads_no_nan(value: float) -> None:
     trace = tiny_vlm("llavit").trace(tiny_image())
-    for name in ("hidden", "unembedding", "embedding"):
-        spoiled = getattr(trace, name).clone()
-        spoiled[0, 3] = value
-        lens = input_similarity if name == "embedding" else logit_lens
+
+    def spoiled(table: Tensor) -> Tensor:
+        table = table.clone()
+        table[0, 3] = value
+        return table
+
+    readout = trace.readout
+    for lens, broken in (
+        (logit_lens, replace(trace, hidden=spoiled(trace.hidden))),
+        (
+            logit_lens,
+            replace(trace, readout=replace(readout, unembedding=spoiled(readout.unembedding))),
+        ),
+        (
+            input_similarity,
+            replace(trace, readout=replace(readout, embedding=spoiled(readout.embedding))),
+        ),
+    ):
         with pytest.raises(ConfigurationError, match="hold NaN or infinity"):
-            lens(replace(trace, **{name: spoiled}))
+            lens(broken)
 
 
 def test_nothing_is_left_behind() -> None:
