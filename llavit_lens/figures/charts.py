@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from llavit_lens.figures.fit import wrap
-from llavit_lens.figures.style import BOLD_WIDTH, GRID, LITERAL, MUTED, text_width
+from llavit_lens.figures.page import EDGE, Page
+from llavit_lens.figures.style import GRID, LITERAL, MUTED, text_width
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Key = Sequence[tuple[str, Mapping[str, Any]]]
 """What lines and marks mean: (meaning, style of the `Line2D`)."""
@@ -24,8 +24,8 @@ DASHED, DOTTED = (0, (4, 2)), (0, (1, 2))
 STATES = "state of the residual stream (0: projector's output)"
 LAYERS = "decoder layer, counted from 0"
 
-_EDGE, _KEY_ROW = 0.35, 0.24  # inches
-_TITLE, _ABOUT, _KEY = 17.0, 11.0, 9.0  # points
+_KEY_ROW = 0.24  # inches
+_KEY = 9.0  # points
 _KEY_LINE = 6.0  # width of a line of the key and what is around it, in units of its font size
 
 
@@ -46,45 +46,36 @@ def new_chart(
         size: (width, height) of all panels together with their labels, in inches.
     """
     width, height = size
-    room = 72 * (width - 2 * _EDGE)
-    title = wrap(title, room / BOLD_WIDTH, _TITLE)
-    about = wrap(about, room, _ABOUT)
-    below_title = _EDGE + 0.36 * len(title.splitlines())
-    below_about = below_title + 0.21 * len(about.splitlines())
-    key_columns = _key_columns(key, room)
-    key_height = _KEY_ROW * -(-len(key) // key_columns)
-    heading = below_about + 0.14 + key_height + 0.2
-    figure = Figure((width, heading + height), dpi=150, facecolor="white", layout="constrained")
-    parts = figure.subfigures(2, 1, squeeze=False, height_ratios=(heading, height))
-    above, below = parts.flat
-    for top, text, style in (
-        (_EDGE - 0.08, title, {"size": _TITLE, "weight": "bold"}),
-        (below_title, about, {"size": _ABOUT, "color": MUTED}),
-    ):
-        at = _EDGE / width, 1 - top / heading
-        above.text(*at, text, va="top", linespacing=1.35, **style, **LITERAL)
-    above.legend(
-        [Line2D([], [], **style) for _, style in key],
-        [meaning for meaning, _ in key],
-        ncols=key_columns,
-        loc="upper left",
-        bbox_to_anchor=(_EDGE / width, 1 - (below_about + 0.14) / heading),
-        borderpad=0,
-        borderaxespad=0,
-        handlelength=3,
-        columnspacing=1.4,
-        frameon=False,
-        prop={"family": LITERAL["family"], "size": _KEY},
+    page = Page(width)
+    top = page.heading(title, about) + 0.14
+    if key:
+        key_columns = _key_columns(key, 72 * (width - 2 * EDGE))
+        page.figure.legend(
+            [Line2D([], [], **style) for _, style in key],
+            [meaning for meaning, _ in key],
+            ncols=key_columns,
+            loc="upper left",
+            bbox_to_anchor=(EDGE, top),
+            bbox_transform=page.inches,
+            borderpad=0,
+            borderaxespad=0,
+            handlelength=3,
+            columnspacing=1.4,
+            frameon=False,
+            prop={"family": LITERAL["family"], "size": _KEY},
+        )
+        top += _KEY_ROW * -(-len(key) // key_columns) + 0.2
+    figure = page.finish(top + height)
+    figure.set_layout_engine(
+        "constrained", rect=(0, 0, 1, height / (top + height)), w_pad=0.18, h_pad=0.12
     )
-    axes = below.subplots(rows, columns, squeeze=False, width_ratios=width_ratios)
-    figure.get_layout_engine().set(w_pad=0.18, h_pad=0.12)  # type: ignore[union-attr, call-arg]
-    return figure, axes
+    return figure, figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios)
 
 
 def _key_columns(key: Key, room: float) -> int:
     """How many entries fit into a row: all, or as many as have the width of the widest."""
     widths = [_KEY * (text_width(meaning) + _KEY_LINE) for meaning, _ in key]
-    return max(1, len(key) if sum(widths) <= room else int(room / max(widths)))
+    return len(key) if sum(widths) <= room else max(1, int(room / max(widths)))
 
 
 def name_panel(axes: Axes, title: str, detail: str = "", **style: Any) -> None:

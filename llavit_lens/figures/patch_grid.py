@@ -1,4 +1,4 @@
-"""The picture, its patch grid and one word per patch, drawn on given axes."""
+"""The image, its patch grid and one word per patch, drawn on given axes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SLIVER = 0.25  # of a whole patch
 _LARGEST_DRAWN = 1600  # pixels: a figure shows no more, and a PDF would carry them all
 
 
-def picture_of(every: Sequence[Words], image: ImageSource | None) -> Image.Image:
+def image_of_words(every: Sequence[Words], image: ImageSource | None) -> Image.Image:
     """The image to draw words on.
 
     Args:
@@ -50,12 +50,12 @@ def picture_of(every: Sequence[Words], image: ImageSource | None) -> Image.Image
 
 
 def draw_image(ax: Axes, image: Image.Image, layout: VisualLayout) -> None:
-    """Draw the picture in the layout's coordinates; what the model does not see of it is faded.
+    """Draw the image in the layout's coordinates; what the model does not see of it is faded.
 
-    The picture may have more or fewer pixels than the one that the model was given.
+    The image may have more or fewer pixels than the one that the model was given.
 
     Raises:
-        ConfigurationError: the picture has another shape than the one that the layout is of.
+        ConfigurationError: the image has another shape than the one that the layout is of.
     """
     width, height = layout.image_size
     if abs(image.width * height - image.height * width) > 0.02 * image.height * width:
@@ -94,35 +94,30 @@ def draw_words(
     the word is true of the patch, else thin and gray. A patch that is mostly padding has no word.
     The axes must already have their limits and place (`draw_image`), since fonts are fitted to
     them.
+
+    Raises:
+        ConfigurationError: no such layer or tile, or truth for another number of patches.
     """
     layout = words.layout
-    chosen_tile = layout.of_tile(tile)
     if truth is not None and len(truth) != len(layout):
         raise ConfigurationError(f"truth has {len(truth)} entries for {len(layout)} patches")
-    # a cell of zero area shows only padding, and a sliver has no room for a word
-    area = np.prod(layout.boxes[:, 2:] - layout.boxes[:, :2], axis=1)
-    chosen = chosen_tile[area[chosen_tile] > _SLIVER * area[chosen_tile].max()].tolist()
-    boxes = layout.boxes[chosen]
-    top = [
-        words.at(layer, int(layout.row[i]), int(layout.col[i]), int(layout.tile[i]))[0]
-        for i in chosen
-    ]
+    cells = _roomy_cells(layout, tile)
+    boxes = layout.boxes[cells]
+    top_ids = words.ids[words.layer_index(layer), cells, 0].tolist()
+    top_words = [words.strings[token_id] for token_id in top_ids]
+    colors = PALETTE(scale(np.array(top_values(words, layer))[cells]))
     _draw_grid(ax, boxes)
 
     pixel = _points_per_pixel(ax)
     cell_width, cell_height = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
     margin = 0.03 * cell_width
     room = 0.92 * (boxes[:, 2] - boxes[:, 0]) - 2 * margin
-    fitted = fit_words([drawable(w.word) for w in top], room * pixel, 0.5 * cell_height * pixel)
-    bar = min(0.5 * cell_height, 1.45 * max(f.size for f in fitted) / pixel)
-    for index, (x0, _, x1, y1), word, text in zip(chosen, boxes, top, fitted, strict=True):
-        value = word.value if word.probability is None else word.probability
-        color = PALETTE(scale(value))
-        edge, line = "none", 0.0
-        known = truth[index] if truth is not None else None
-        if known is not None:
-            edge, line = (RIGHT, 1.8) if is_true(word.word, known) else (NEUTRAL, 0.7)
-        line = min(line, 0.08 * cell_width * pixel)
+    fitted = fit_words(list(map(drawable, top_words)), room * pixel, 0.5 * cell_height * pixel)
+    bar = min(0.5 * cell_height, 1.45 * max(text.size for text in fitted) / pixel)
+    for cell, (x0, _, x1, y1), word, color, text in zip(
+        cells.tolist(), boxes, top_words, colors, fitted, strict=True
+    ):
+        edge, line = _outline(word, None if truth is None else truth[cell])
         ax.add_patch(
             Rectangle(
                 (x0 + margin, y1 - bar - margin),
@@ -130,7 +125,7 @@ def draw_words(
                 bar,
                 facecolor=color,
                 edgecolor=edge,
-                linewidth=line,
+                linewidth=min(line, 0.08 * cell_width * pixel),
             )
         )
         ax.text(
@@ -146,15 +141,29 @@ def draw_words(
         )
 
 
+def _roomy_cells(layout: VisualLayout, tile: Tile) -> np.ndarray:
+    """Cells with room for a word: one of zero area shows only padding, and some are slivers."""
+    cells = layout.of_tile(tile)
+    area = np.prod(layout.boxes[cells, 2:] - layout.boxes[cells, :2], axis=1)
+    return cells[area > _SLIVER * area.max()]
+
+
+def _outline(word: str, truth: Collection[str] | None) -> tuple[str, float]:
+    """Color and width in points of the outline of a word."""
+    if truth is None:
+        return "none", 0.0
+    return (RIGHT, 1.8) if is_true(word, truth) else (NEUTRAL, 0.7)
+
+
 def is_true(word: str, truth: Collection[str]) -> bool:
     """Whether a token names one of the true words, whatever its case and the spaces around it."""
     return word.strip().casefold() in {w.strip().casefold() for w in truth}
 
 
 def top_values(words: Words, layer: int) -> list[float]:
-    """The values of the top words of one layer, as `value_scale` takes them."""
-    row = words.layers.index(layer)
-    return [float(v) for v in np.asarray(words.values)[row, :, 0]]
+    """Probability (or cosine) of each patch's top word at a layer."""
+    values = np.asarray(words.values)[words.layer_index(layer), :, 0]
+    return [float(v) for v in (np.exp(values) if words.kind == "logit_lens" else values)]
 
 
 def _draw_grid(ax: Axes, boxes: np.ndarray) -> None:
@@ -164,14 +173,14 @@ def _draw_grid(ax: Axes, boxes: np.ndarray) -> None:
 
 
 def _points_per_pixel(ax: Axes) -> float:
-    """Points of the page per pixel of the picture."""
+    """Points of the page per pixel of the image."""
     ax.apply_aspect()
     (x0, _), (x1, _) = ax.transData.transform([(0, 0), (1, 0)])
     return abs(float(x1 - x0)) * 72 / float(ax.get_figure(root=True).dpi)  # type: ignore[union-attr]
 
 
 def seen_part(layout: VisualLayout) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of what the model sees of the picture, in pixels."""
+    """(left, top, right, bottom) of what the model sees of the image, in pixels."""
     left, top = layout.boxes[:, :2].min(axis=0)
     right, bottom = layout.boxes[:, 2:].max(axis=0)
     return float(left), float(top), float(right), float(bottom)
@@ -180,7 +189,7 @@ def seen_part(layout: VisualLayout) -> tuple[float, float, float, float]:
 def _outside(
     seen: tuple[float, float, float, float], size: tuple[int, int]
 ) -> list[tuple[float, float, float, float]]:
-    """The parts of a picture outside a rectangle: at most four strips."""
+    """The parts of an image outside a rectangle: at most four strips."""
     width, height = size
     left, top, right, bottom = seen
     strips = [

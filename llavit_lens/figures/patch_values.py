@@ -1,4 +1,4 @@
-"""A number on every patch: the picture in gray, and each patch tinted by its value."""
+"""A number on every patch: the image in gray, and each patch tinted by its value."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from llavit_lens.figures.page import Page
 from llavit_lens.figures.patch_grid import draw_image
 from llavit_lens.figures.style import DARK, LIGHT
 
 if TYPE_CHECKING:
     from llavit_lens.images.layout import Tile, VisualLayout
 
-_FADED = 0.35  # how much of the picture is white, so that colors stand out
-_FAINTEST, _STRONGEST = 0.08, 0.85  # how much of the picture the color covers
+_FADED = 0.35  # how much of the image is white, so that colors stand out
+_FAINTEST, _STRONGEST = 0.08, 0.85  # how much of the image the color covers
 
 
 def draw_values(
@@ -42,12 +40,12 @@ def draw_values(
     """
     gray = image.convert("L")
     draw_image(ax, Image.blend(gray, Image.new("L", gray.size, 255), _FADED), layout)
-    chosen = layout.of_tile(tile)
-    chosen = chosen[layout.on_image[chosen] & ~np.isnan(values[chosen])]
-    corners = [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for x0, y0, x1, y1 in layout.boxes[chosen]]
-    colors = palette(scale(values[chosen]))
+    cells = layout.of_tile(tile)
+    cells = cells[layout.on_image[cells] & ~np.isnan(values[cells])]
+    corners = [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for x0, y0, x1, y1 in layout.boxes[cells]]
+    colors = palette(scale(values[cells]))
     most = max(abs(scale.vmin or 0.0), abs(scale.vmax or 0.0))
-    strength = np.clip(abs(values[chosen]) / most, 0, 1)
+    strength = np.clip(abs(values[cells]) / most, 0, 1)
     colors[:, 3] = _FAINTEST + (_STRONGEST - _FAINTEST) * np.sqrt(strength)
     ax.add_collection(
         PolyCollection(corners, facecolors=colors, edgecolors=(0, 0, 0, 0.12), linewidths=0.4),
@@ -66,27 +64,8 @@ def outline(ax: Axes, box: Sequence[float] | np.ndarray, color: str = LIGHT) -> 
         )
 
 
-def draw_color_scale(
-    page: Page,
-    left: float,
-    top: float,
-    width: float,
-    scale: Normalize,
-    palette: Colormap,
-    name: str,
-    ticks: dict[float, str],
-) -> None:
-    """A bar of colors with named ticks, and what they mean below it."""
-    ax = page.axes(left, top, width, 0.14)
-    bar = page.figure.colorbar(ScalarMappable(scale, palette), cax=ax, orientation="horizontal")
-    bar.outline.set_visible(False)
-    bar.set_ticks(list(ticks), labels=list(ticks.values()))
-    ax.tick_params(labelsize=9, length=2)
-    page.text(left, top + 0.4, name, size=10)
-
-
 def tiles_of(layout: VisualLayout) -> list[tuple[Tile, str]]:
-    """What is drawn of a picture: its one tile, or the whole picture and the tiles together."""
+    """What is drawn of an image: its one tile, or the whole image and the tiles together."""
     if len(layout.grid) == 1:
         return [(0, "")]
     return [(0, "whole picture"), ("grid", "in tiles")]

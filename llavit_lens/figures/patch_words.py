@@ -1,4 +1,4 @@
-"""One model, one layer: the picture with its patch grid and the top word on every patch."""
+"""One model, one layer: the image with its patch grid and the top word on every patch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from llavit_lens.figures.names import layer_number, model_name
+from llavit_lens.figures.names import model_name
 from llavit_lens.figures.panels import draw_word_panels, panel_name
-from llavit_lens.figures.patch_grid import Truth, draw_image, draw_words, picture_of, top_values
+from llavit_lens.figures.patch_grid import Truth, draw_image, draw_words, image_of_words, top_values
 from llavit_lens.figures.style import LITERAL, value_scale
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def draw_patch_words(
     truth: Truth | None = None,
     tile: Tile = 0,
 ) -> Figure:
-    """Draw the top word of every patch on the picture, colored by its probability (or cosine).
+    """Draw the top word of every patch on the image, colored by its probability (or cosine).
 
     Args:
         words: what a lens read.
@@ -37,7 +37,7 @@ def draw_patch_words(
         ax: axes to draw on, for figures of one's own; default: a new figure with title and scale.
         truth: for each visual token the words that are true of its patch (None: not known); right
             words get a green outline.
-        tile: which tile of a picture that the model sees in several: 0 is the whole picture,
+        tile: which tile of an image that the model sees in several: 0 is the whole image,
             1, 2, … its parts, "grid" all those parts together.
 
     Raises:
@@ -46,11 +46,10 @@ def draw_patch_words(
     if ax is None:
         rows = [(model_name(words), [(words, layer)])]
         return draw_word_panels(rows, image, truth=truth, tile=tile)
-    number = layer_number(words, layer)
-    draw_image(ax, picture_of([words], image), words.layout)
-    scale = value_scale(words.kind, top_values(words, number))
-    draw_words(ax, words, number, scale=scale, tile=tile, truth=truth)
-    ax.set_title(panel_name(words, number, tile), fontsize=10, **LITERAL)
+    draw_image(ax, image_of_words([words], image), words.layout)
+    scale = value_scale(words.kind, top_values(words, layer))
+    draw_words(ax, words, layer, scale=scale, tile=tile, truth=truth)
+    ax.set_title(panel_name(words, layer, tile), fontsize=10, **LITERAL)
     figure = ax.get_figure(root=True)
     assert figure is not None
     return figure

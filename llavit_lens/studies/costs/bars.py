@@ -34,9 +34,10 @@ def draw_bar(
     page.text(at + 0.08, top + _BASELINE, label, size=10.5, baseline=True)
 
 
-def draw_key(page: Page, left: float, top: float, items: Sequence[tuple[str, str, float]]) -> None:
-    """What the colors mean: (color, meaning, inches to the next)."""
+def draw_key(page: Page, left: float, top: float, items: Sequence[tuple[str, str, float]]) -> float:
+    """What the colors mean: (color, meaning, inches to the next). Returns where the key ends."""
     for color, meaning, advance in items:
         page.box(left, top + 0.02, 0.2, 0.15, color)
         page.text(left + 0.28, top + 0.15, meaning, size=10.5, baseline=True)
         left += advance
+    return top + 0.4

@@ -1,4 +1,4 @@
-"""Table 4 as a picture: how large the models are, and which part LLaViT adds."""
+"""Table 4 as a figure: how large the models are, and which part LLaViT adds."""
 
 from __future__ import annotations
 
@@ -8,59 +8,43 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from llavit_lens.figures.fit import wrap
-from llavit_lens.figures.page import Page
-from llavit_lens.figures.style import MUTED
+from llavit_lens.figures.page import EDGE, Page
 from llavit_lens.studies.costs.bars import HEIGHT, INK, POINT, SECOND, draw_bar, draw_key
 
 if TYPE_CHECKING:
     from llavit_lens.studies.costs.table_4 import ParameterRow
 
-# Inches.
-_WIDTH, _EDGE, _LEFT, _LONGEST = 11.0, 0.3, 2.75, 5.1
-_HEAD, _GROUP = 1.5, 0.86
+_WIDTH, _LEFT, _LONGEST, _GROUP = 11.0, 2.75, 5.1, 0.86  # inches
+_KEY = [
+    (SECOND, "vision encoder and projector", 2.7),
+    (INK, "language model", 1.65),
+    (POINT, "Q, K, V of their own for visual tokens (LLaViT)", 0.0),
+]
 
 
 def draw_parameters(rows: Sequence[ParameterRow]) -> Figure:
-    """Draw `evaluation.cost.table_4.table_4()`: a bar for each base LLM and method."""
-    groups = [(name, list(group)) for name, group in groupby(rows, lambda row: row.base_llm)]
-    page = Page(_WIDTH, _HEAD + len(groups) * _GROUP + 0.75)
-    page.text(_EDGE, 0.28, "What LLaViT adds to the size of a model", size=17, weight="bold")
-    page.text(
-        _EDGE,
-        0.66,
+    """Draw the rows of `table_4`: a bar for each base LLM and method."""
+    page = Page(_WIDTH)
+    top = page.heading(
+        "What LLaViT adds to the size of a model",
         "Billions of parameters, counted on models of the real sizes. Baseline: LLaVA-1.5. "
         "In brackets: Table 4 of the paper, arXiv 2511.10301.",
-        size=11,
-        color=MUTED,
     )
-    key = [
-        (SECOND, "vision encoder and projector", 2.7),
-        (INK, "language model", 1.65),
-        (POINT, "Q, K, V of their own for visual tokens (LLaViT)", 0.0),
-    ]
-    draw_key(page, _EDGE, 1.02, key)
+    top = draw_key(page, EDGE, top + 0.14, _KEY) + 0.05
     scale = _LONGEST / max(row.params for row in rows)
-    for number, (name, group) in enumerate(groups):
-        top = _HEAD + number * _GROUP
-        page.text(_EDGE, top + 0.17, name, size=12, weight="bold", baseline=True)
+    for name, group in groupby(rows, lambda row: row.base_llm):
+        page.text(EDGE, top + 0.17, name, size=12, weight="bold", baseline=True)
         for line, row in enumerate(group):
-            at = top + line * (HEIGHT + 0.06)
             parts = (
                 (row.vision_tower + row.projector, SECOND),
                 (row.llm, INK),
                 (row.visual_qkv, POINT),
             )
             bars = [(count * scale, color) for count, color in parts]
+            at = top + line * (HEIGHT + 0.06)
             draw_bar(page, _LEFT, at, bars, _label(row), name=row.method, name_width=0.95)
-    page.text(
-        _EDGE,
-        _HEAD + len(groups) * _GROUP + 0.05,
-        wrap(_note(rows), (_WIDTH - 2 * _EDGE) * 72, 10),
-        size=10,
-        color=MUTED,
-    )
-    return page.figure
+        top += _GROUP
+    return page.finish(page.paragraph(EDGE, top + 0.05, _note(rows), size=10) + EDGE)
 
 
 def _label(row: ParameterRow) -> str:

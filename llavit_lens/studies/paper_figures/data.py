@@ -1,4 +1,4 @@
-"""A figure as plain values, for its JSON file: all that is drawn, and what was read besides."""
+"""A figure as plain values, for its JSON file: all that was read, drawn or not."""
 
 from __future__ import annotations
 
@@ -6,49 +6,53 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from llavit_lens.studies.paper_figures.parts import model_titles
-from llavit_lens.studies.paper_figures.readings import PatchReadings, PictureReadings, Reading
-from llavit_lens.studies.paper_figures.specs import FigureSpec
+from llavit_lens.studies.paper_figures.contents import (
+    FigureImage,
+    FigurePatch,
+    TopWords,
+    model_titles,
+)
+from llavit_lens.studies.paper_figures.definitions import PaperFigure
 
 _KEPT = ("revision", "n_layers", "prompt", "versions")
 
 
 def figure_data(
-    spec: FigureSpec,
+    figure: PaperFigure,
     notes: Sequence[str],
-    pictures: Sequence[PictureReadings],
+    images: Sequence[FigureImage],
     provenance: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The figure's notes, models (with the titles of their columns), pictures, patches and words.
+    """The figure's notes, models (with the titles of their columns), images, patches and words.
 
     Args:
         provenance: of each model, by its name, as `Trace.provenance` has it.
     """
-    titles = model_titles(pictures)
+    titles = model_titles(images)
     return {
-        "figure": spec.number,
-        "title": spec.title,
+        "figure": figure.number,
+        "title": figure.title,
         "notes": list(notes),
         "models": [
-            {"name": name, "drawn_as": titles[name], **{key: known.get(key) for key in _KEPT}}
-            for name, known in provenance.items()
+            {"name": name, "drawn_as": titles[name], **{key: fields.get(key) for key in _KEPT}}
+            for name, fields in provenance.items()
         ],
         "pictures": [
             {
-                "picture": picture.name,
-                "size": list(picture.layout.image_size),
-                "grid": [list(cells) for cells in picture.layout.grid],
-                "models": list(picture.models),
-                "patches_chosen": picture.rule,
-                "patches": [_patch(patch) for patch in picture.patches],
+                "picture": image.name,
+                "size": list(image.layout.image_size),
+                "grid": [list(cells) for cells in image.layout.grid],
+                "models": list(image.models),
+                "patches_chosen": image.rule,
+                "patches": [_patch(patch) for patch in image.patches],
             }
-            for picture in pictures
+            for image in images
         ],
     }
 
 
-def _patch(patch: PatchReadings) -> dict[str, Any]:
-    row, col, tile = patch.place
+def _patch(patch: FigurePatch) -> dict[str, Any]:
+    row, col, tile = patch.cell
     return {
         "number": patch.number,
         "row": row,
@@ -56,16 +60,16 @@ def _patch(patch: PatchReadings) -> dict[str, Any]:
         "tile": tile,
         "box": list(patch.box),
         "relevant_words": None if patch.relevant is None else list(patch.relevant),
-        "readings": [_reading(reading) for reading in patch.readings],
+        "readings": [_top_words(top) for top in patch.top_words],
     }
 
 
-def _reading(reading: Reading) -> dict[str, Any]:
+def _top_words(top: TopWords) -> dict[str, Any]:
     return {
-        "model": reading.model,
-        "place": reading.place,
-        "layer": reading.layer,
-        "measure": reading.measure,
-        "top": [{**asdict(word), "drawn_as": word.drawn} for word in reading.words],
-        "drawn_ranks": [word.rank for word in reading.shown],
+        "model": top.model,
+        "place": top.layer_name,
+        "layer": top.layer,
+        "measure": top.measure,
+        "top": [{**asdict(word), "drawn_as": word.drawn} for word in top.words],
+        "drawn_ranks": [word.rank for word in top.drawn],
     }

@@ -1,130 +1,72 @@
-"""Figures 1 and 3: two pictures side by side, and under each the words of its numbered patches."""
+"""Figures 1 and 3: two images side by side, and under each the words of its numbered patches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from llavit_lens.figures.fit import shorten
-from llavit_lens.figures.numbered import draw_numbered_crop
-from llavit_lens.figures.page import Page
-from llavit_lens.figures.style import MUTED, color_of
-from llavit_lens.studies.paper_figures.parts import (
-    EDGE,
-    WIDTH,
-    draw_foot,
-    draw_head,
-    draw_numbered_picture,
-    draw_word,
-    fitted,
-    foot_height,
-    head_height,
-    model_titles,
-)
-from llavit_lens.studies.paper_figures.readings import PatchReadings, PictureReadings, Reading
-from llavit_lens.studies.paper_figures.specs import FigureSpec
+from llavit_lens.figures.numbered import draw_numbered_image, draw_patch_table
+from llavit_lens.figures.page import EDGE, Page
+from llavit_lens.studies.paper_figures.contents import FigureImage, TopWords, model_titles
+from llavit_lens.studies.paper_figures.definitions import WIDTH, PaperFigure
+from llavit_lens.studies.paper_figures.footnotes import draw_footnotes
 
-# Inches.
-_GAP, _PICTURE, _CROP, _ROW, _TABLE_HEAD, _BELOW = 0.4, 3.4, 0.56, 0.68, 0.5, 0.08
+_GAP, _HEIGHT = 0.4, 3.4  # inches: between the images; how tall these may be
 _COLUMN = (WIDTH - 2 * EDGE - _GAP) / 2
-_LISTS = 0.25 + _CROP + 0.22  # where the words begin
-_SIZE = 11.0  # points
 
 
 def draw_lists(
-    pictures: Sequence[PictureReadings], title: str, notes: list[str], spec: FigureSpec
+    images: Sequence[FigureImage], title: str, notes: list[str], definition: PaperFigure
 ) -> Figure:
-    """Draw the words that `spec` chooses: no values, two pictures in a row."""
-    across = min(2, len(pictures))
-    rows = [pictures[i : i + across] for i in range(0, len(pictures), across)]
-    width = 2 * EDGE + across * _COLUMN + (across - 1) * _GAP
-    heights = [max(map(_height, row)) for row in rows]
-    head = head_height(title, width)
-    page = Page(width, head + sum(heights) + foot_height(notes, width))
-    draw_head(page, title)
-    top, letters, titles = head, iter(ascii_lowercase), model_titles(pictures)
-    for row, height in zip(rows, heights, strict=True):
-        picture_height = max(_size(picture)[1] for picture in row)
-        for column, picture in enumerate(row):
-            left = EDGE + column * (_COLUMN + _GAP)
-            size = _size(picture)
-            draw_numbered_picture(page, picture, left + (_COLUMN - size[0]) / 2, top, size)
-            under = top + picture_height + 0.18
-            if len(pictures) > 1:
-                page.text(left, under, f"({next(letters)})", size=10.5, weight="bold")
-            _draw_table(page, picture, titles, left, under, spec)
-        top += height
-    draw_foot(page, notes, top)
-    return page.figure
+    """Draw the words that `definition` chooses: no values, two images in a row."""
+    across = min(2, len(images))
+    page = Page(2 * EDGE + across * _COLUMN + (across - 1) * _GAP)
+    top, titles = page.heading(title, size=15) + 0.1, model_titles(images)
+    for start in range(0, len(images), across):
+        row = images[start : start + across]
+        letters = ascii_lowercase[start:] if len(images) > 1 else " "
+        height = max(image.size_within(_COLUMN, _HEIGHT)[1] for image in row)
+        ends = [
+            _draw_image(page, image, titles, EDGE + i * (_COLUMN + _GAP), top, height, letters[i],
+                        definition.bold)
+            for i, image in enumerate(row)
+        ]  # fmt: skip
+        top = max(ends)
+    return page.finish(draw_footnotes(page, top, notes) + EDGE)
 
 
-def _size(picture: PictureReadings) -> tuple[float, float]:
-    return fitted(picture.image, _COLUMN, _PICTURE)
-
-
-def _height(picture: PictureReadings) -> float:
-    return _size(picture)[1] + 0.18 + _TABLE_HEAD + len(picture.patches) * _ROW + _BELOW
-
-
-def _draw_table(
+def _draw_image(
     page: Page,
-    picture: PictureReadings,
+    image: FigureImage,
     titles: Mapping[str, str],
     left: float,
     top: float,
-    spec: FigureSpec,
-) -> None:
-    readings = picture.patches[0].readings
-    room = (_COLUMN - _LISTS) / len(readings)
-    narrow = len(readings) > 2
-    size = 8.5 if narrow else 10.5
-    for number, reading in enumerate(readings):
-        name, measure = _heading(reading, titles, len(picture.models), narrow)
-        at = left + _LISTS + number * room
-        name = shorten(name, (room - 0.08) * 72 / size / 1.15)  # bold is wider
-        page.text(at, top, name, size=size, weight="bold")
-        page.text(at, top + 0.2, measure, size=8.5, color=MUTED)
-    for number, patch in enumerate(picture.patches):
-        _draw_row(page, picture, patch, left, top + _TABLE_HEAD + number * _ROW, spec)
-
-
-def _draw_row(
-    page: Page,
-    picture: PictureReadings,
-    patch: PatchReadings,
-    left: float,
-    top: float,
-    spec: FigureSpec,
-) -> None:
-    page.box(left, top - 0.05, _COLUMN, 0.008, "#d0d4d9")
-    badge = color_of(patch.number - 1)
-    page.text(left, top + 0.16, str(patch.number), size=13, color=badge, weight="bold")
-    ax = page.axes(left + 0.25, top + 0.01, _CROP, _CROP)
-    size = picture.layout.image_size
-    draw_numbered_crop(ax, picture.image, np.array(patch.box), patch.number - 1, size)
-    room = (_COLUMN - _LISTS) / len(patch.readings)
-    for number, reading in enumerate(patch.readings):
-        for line, word in enumerate(reading.shown):
-            draw_word(
-                page,
-                left + _LISTS + number * room,
-                top + 0.22 + line * 0.25,
-                word,
-                room - 0.12,
-                _SIZE,
-                bold=spec.bold,
-                filled=not word.whole_word,
-            )
+    height: float,
+    letter: str,
+    bold: bool,
+) -> float:
+    """An image in a row of images `height` tall, and its table. Returns where that ends."""
+    patches = [patch.numbered(gray_fillers=True) for patch in image.patches]
+    size = image.size_within(_COLUMN, _HEIGHT)
+    at = left + (_COLUMN - size[0]) / 2
+    draw_numbered_image(page, image.image, image.layout, patches, at, top, size)
+    top += height + 0.18
+    if letter.strip():
+        page.text(left, top, f"({letter})", size=10.5, weight="bold")
+    top_words = image.patches[0].top_words
+    headings = [_heading(words, titles, len(image.models), len(top_words)) for words in top_words]
+    return draw_patch_table(
+        page, image.image, image.layout, patches, headings, left, top, _COLUMN, bold=bold
+    )
 
 
 def _heading(
-    reading: Reading, titles: Mapping[str, str], models: int, narrow: bool
+    top: TopWords, titles: Mapping[str, str], models: int, columns: int
 ) -> tuple[str, str]:
     """Of a column: what is read, and where or how."""
-    how = {"cosine": "nearest by cosine", "probability": "likeliest"}[reading.measure]
+    how = {"cosine": "nearest by cosine", "probability": "likeliest"}[top.measure]
     if models == 1:
-        return reading.place.capitalize(), how
-    return titles[reading.model], reading.place if narrow else f"{reading.place}, {how}"
+        return top.layer_name.capitalize(), how
+    return titles[top.model], top.layer_name if columns > 2 else f"{top.layer_name}, {how}"

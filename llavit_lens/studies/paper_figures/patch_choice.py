@@ -1,7 +1,7 @@
-"""Which patches are shown where none are named: by a rule that does not look at any word.
+"""Which patches are drawn where none are named: by a rule that does not look at any word.
 
-A picture with truth: the middle patch of each of the largest things, and one of each background.
-Other pictures: the middle of each quarter of what the model sees.
+An image with truth: the middle patch of each of the largest things, and one of each background.
+Other images: the middle of each quarter of what the model sees.
 """
 
 from __future__ import annotations
@@ -16,65 +16,65 @@ BY_TRUTH = (
     "the middle one of each of the three largest things and, to make four, of each background the "
     "one furthest from all else"
 )
-BY_PLACE = "the middle of each quarter of the picture"
+BY_QUARTER = "the middle of each quarter of the picture"
 BY_HAND = "chosen by hand"
 
-Place = tuple[int, int, int]
+Cell = tuple[int, int, int]
 """(row, column, tile)."""
 
 
 def patches_by_truth(
-    owner: np.ndarray, middles: Sequence[tuple[float, float]], unclear: Collection[int], count: int
-) -> list[Place]:
+    labels: np.ndarray, middles: Sequence[tuple[float, float]], unclear: Collection[int], count: int
+) -> list[Cell]:
     """The patch nearest to the middle of each thing, largest things first, then the backgrounds'.
 
     At most `count`, one of them at least of a background, if there is any. A background's patch is
-    the one whose nearest patch of anything else, or edge of the picture, is furthest; the first of
+    the one whose nearest patch of anything else, or edge of the image, is furthest; the first of
     several.
 
     Args:
-        owner: int [rows, cols], what each patch shows: a thing's number, from 0; negative: a kind
-            of background.
+        labels: int [rows, cols], of each patch: a thing's number, from 0; negative: a kind of
+            background.
         middles: of each thing, (row, column) of its middle, in patches from the top left corner.
-        unclear: numbers in `owner` of patches that show nothing clearly; never chosen.
+        unclear: numbers in `labels` of patches that show nothing clearly; never chosen.
     """
-    numbers, sizes = (values.tolist() for values in np.unique(owner, return_counts=True))
+    numbers, sizes = (values.tolist() for values in np.unique(labels, return_counts=True))
     size = {n: s for n, s in zip(numbers, sizes, strict=True) if n not in unclear}
     by_size = sorted(size, key=lambda number: (-size[number], abs(number)))
     things, grounds = [n for n in by_size if n >= 0], [n for n in by_size if n < 0]
-    places = []
+    cells = []
     for number in [*things[: count - bool(grounds)], *grounds][:count]:
-        own = np.argwhere(owner == number)
+        region = np.argwhere(labels == number)
         if number >= 0:
-            worst = ((own + 0.5 - middles[number]) ** 2).sum(axis=1)
+            worst = ((region + 0.5 - middles[number]) ** 2).sum(axis=1)
         else:
-            worst = -_depth(owner, number, own)
+            worst = -_depth(labels, number, region)
         # rounded, so that of patches that are equally good the first is taken everywhere
-        row, col = own[np.round(worst, 6).argmin()].tolist()
-        places.append((row, col, 0))
-    return places
+        row, col = region[np.round(worst, 6).argmin()].tolist()
+        cells.append((row, col, 0))
+    return cells
 
 
-def patches_by_place(layout: VisualLayout) -> list[Place]:
+def patches_by_quarter(layout: VisualLayout) -> list[Cell]:
     """The patches nearest to the middles of the four quarters of what the model sees.
 
-    Of the first tile, which shows the whole picture; from the top left in reading order.
+    Of the first tile, which shows the whole image; from the top left in reading order.
     """
     cells = layout.of_tile(0)
     cells = cells[layout.on_image[cells]]
     boxes = layout.boxes[cells]
     start, end = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    chosen = []
+    nearest_cells = []
     for down in (0.25, 0.75):
         for across in (0.25, 0.75):
             point = start + (end - start) * (across, down)
             nearest = cells[np.round(((middles - point) ** 2).sum(axis=1), 6).argmin()]
-            chosen.append((int(layout.row[nearest]), int(layout.col[nearest]), 0))
-    return list(dict.fromkeys(chosen))
+            nearest_cells.append((int(layout.row[nearest]), int(layout.col[nearest]), 0))
+    return list(dict.fromkeys(nearest_cells))
 
 
-def _depth(owner: np.ndarray, number: int, own: np.ndarray) -> np.ndarray:
+def _depth(labels: np.ndarray, number: int, region: np.ndarray) -> np.ndarray:
     """float [n], from each of a region's cells to the nearest that is not of it, or not there."""
-    other = np.argwhere(np.pad(owner != number, 1, constant_values=True)) - 1
-    return np.linalg.norm(own[:, None] - other[None], axis=2).min(axis=1)
+    other = np.argwhere(np.pad(labels != number, 1, constant_values=True)) - 1
+    return np.linalg.norm(region[:, None] - other[None], axis=2).min(axis=1)

@@ -1,4 +1,4 @@
-"""What `analyses/figure_1.py` to `figure_6.py` do: read pictures with models, draw, save."""
+"""What `analyses/figure_1.py` to `figure_6.py` do: read images with models, draw, save."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import DEFAULT_PROMPT, is_demo
 from llavit_lens.output import make_folder, write_figure
 from llavit_lens.studies.paper_figures.cards import draw_cards
+from llavit_lens.studies.paper_figures.contents import FigureImage
 from llavit_lens.studies.paper_figures.data import figure_data
-from llavit_lens.studies.paper_figures.lists import draw_lists
-from llavit_lens.studies.paper_figures.notes import figure_notes
-from llavit_lens.studies.paper_figures.patch_choice import BY_HAND, Place
-from llavit_lens.studies.paper_figures.readings import (
-    PictureReadings,
-    Probed,
-    check_places,
-    probe,
+from llavit_lens.studies.paper_figures.definitions import FIGURES, PaperFigure
+from llavit_lens.studies.paper_figures.footnotes import figure_notes
+from llavit_lens.studies.paper_figures.images import InputImage, one_for_each, open_images
+from llavit_lens.studies.paper_figures.lens_words import (
+    ModelWords,
+    check_cells,
+    read_model,
     read_patches,
 )
-from llavit_lens.studies.paper_figures.specs import FIGURES, FigureSpec
-from llavit_lens.studies.paper_figures.subjects import Subject, one_for_each, open_subjects
+from llavit_lens.studies.paper_figures.lists import draw_lists
+from llavit_lens.studies.paper_figures.patch_choice import BY_HAND, Cell
 from llavit_lens.vlm.load import load
 
 
@@ -43,11 +43,11 @@ def figure_report(
 
     Args:
         number: which.
-        images: pictures; those of `scenes` stand before them.
+        images: files; the example scenes of `scenes` stand before them.
         scenes: names of example scenes. Default, if there are no images either: two of them.
-        baselines, models: as `load` takes them; one for all pictures or one for each; '' for none.
+        baselines, models: as `load` takes them; one for all images or one for each; '' for none.
             Default: demo:baseline, and demo:llavit where the paper shows LLaViT beside it.
-        patches: as `parse_places`; one text for all pictures or one for each. Default: by rule.
+        patches: as `parse_patches`; one text for all images or one for each. Default: by rule.
         relevant: words with commas between that are marked, one text for all `images` or one for
             each. Scenes have their truth.
         prompt: what the models are asked.
@@ -56,101 +56,109 @@ def figure_report(
         out: the folder.
 
     Raises:
-        LlavitLensError: an argument that makes no sense, or a model or picture that cannot be read.
+        LlavitLensError: an argument that makes no sense, or a model or image that cannot be read.
     """
-    spec = FIGURES[number]
+    definition = FIGURES[number]
     make_folder(out)
-    subjects = open_subjects(spec, images, scenes, relevant)
-    chosen = one_for_each([parse_places(text) for text in patches], subjects, "--patches")
-    by_picture = _models_of_pictures(spec, baselines, models, subjects)
-    probed: list[dict[str, Probed]] = [{} for _ in subjects]
+    inputs = open_images(definition, images, scenes, relevant)
+    cells = one_for_each([parse_patches(text) for text in patches], inputs, "--patches")
+    names = _models_of_images(definition, baselines, models, inputs)
+    read: list[dict[str, ModelWords]] = [{} for _ in inputs]
     provenance = {}
-    for name in dict.fromkeys(name for names in by_picture for name in names):
+    for name in dict.fromkeys(name for pair in names for name in pair):
         vlm = load(name, device=device, dtype=dtype)  # one model is in memory at a time
-        for subject, names, own in zip(subjects, by_picture, probed, strict=True):
-            if name in names:
-                trace = vlm.trace(subject.image, prompt or DEFAULT_PROMPT)
-                own[name] = probe(trace, spec, layer)
-                provenance[own[name].model] = trace.provenance
+        for image, pair, words in zip(inputs, names, read, strict=True):
+            if name in pair:
+                trace = vlm.trace(image.image, prompt or DEFAULT_PROMPT)
+                words[name] = read_model(trace, definition, layer)
+                provenance[words[name].model] = trace.provenance
         del vlm, trace
-    pictures: list[PictureReadings] = []
-    for subject, names, own, places in zip(subjects, by_picture, probed, chosen, strict=True):
-        first = 1 + sum(len(picture.patches) for picture in pictures)
-        pictures.append(_read(subject, [own[name] for name in names], places, spec, first))
-    known = any(subject.truth for subject in subjects)
-    meanings = ["true of the thing or background on the patch"] if known else []
-    if any(subject.listed for subject in subjects):
-        meanings.append("in the list for the picture, not checked for this patch")
+    in_order = [[words[name] for name in pair] for pair, words in zip(names, read, strict=True)]
+    contents = _contents(definition, inputs, in_order, cells)
     miniature = any(map(is_demo, provenance))
-    notes = figure_notes(spec, pictures, meanings, miniature)
-    title = f"Figure {number}. {spec.title}"
-    if spec.chosen is None:
-        figure = draw_cards(pictures, title, notes)
+    notes = figure_notes(definition, contents, _meanings(inputs), miniature)
+    title = f"Figure {number}. {definition.title}"
+    if definition.words_drawn is None:
+        figure = draw_cards(contents, title, notes)
     else:
-        figure = draw_lists(pictures, title, notes, spec)
-    write_figure(spec.name, figure, figure_data(spec, notes, pictures, provenance), out)
+        figure = draw_lists(contents, title, notes, definition)
+    write_figure(definition.name, figure, figure_data(definition, notes, contents, provenance), out)
 
 
-def parse_places(text: str) -> list[Place]:
+def parse_patches(text: str) -> list[Cell]:
     """(row, column, tile) of each patch in text like '3,5 0,2' or, with tiles, '3,5,1 0,2,4'.
 
     Raises:
         ConfigurationError: the text is something else.
     """
-    places: list[Place] = []
+    cells: list[Cell] = []
     for part in text.split():
         try:
             row, col, *tile = (int(number) for number in part.split(","))
             (tile_number,) = tile or [0]
         except ValueError:
-            places = []
+            cells = []
             break
-        places.append((row, col, tile_number))
-    if not places:
+        cells.append((row, col, tile_number))
+    if not cells:
         raise ConfigurationError(
             f"--patches {text!r}: give a row and a column for each patch, like '3,5 0,2', or these "
             "and a tile, like '3,5,1'"
         )
-    return places
+    return cells
 
 
-def _models_of_pictures(
-    spec: FigureSpec,
+def _models_of_images(
+    definition: PaperFigure,
     baselines: Sequence[str] | None,
     models: Sequence[str] | None,
-    pictures: Sequence[Subject],
+    images: Sequence[InputImage],
 ) -> list[list[str]]:
-    """The names of the models of each picture, the baseline first."""
+    """The names of the models of each image, the baseline first."""
     if baselines is None:
         baselines = ["demo:baseline"]
     if models is None:
-        models = ["demo:llavit"] if spec.compares else []
+        models = ["demo:llavit"] if definition.compares else []
     pairs = zip(
-        one_for_each(baselines, pictures, "--baseline"),
-        one_for_each(models, pictures, "--model"),
+        one_for_each(baselines, images, "--baseline"),
+        one_for_each(models, images, "--model"),
         strict=True,
     )
-    found = [[name for name in dict.fromkeys(pair) if name] for pair in pairs]
-    if not all(found):
+    names = [[name for name in dict.fromkeys(pair) if name] for pair in pairs]
+    if not all(names):
         raise ConfigurationError("there is no model to read with: give --model or --baseline")
-    if len({len(names) for names in found}) > 1:
+    if len({len(pair) for pair in names}) > 1:
         raise ConfigurationError("one picture has two models and another one: give pairs for all")
-    return found
+    return names
 
 
-def _read(
-    subject: Subject,
-    probed: Sequence[Probed],
-    places: list[Place] | None,
-    spec: FigureSpec,
-    first: int,
-) -> PictureReadings:
-    """A picture's readings at the patches that are named, or that a rule chooses."""
-    layout, rule = probed[0].layout, BY_HAND
-    if places is None:
-        places, rule = subject.places(layout, probed[0].model)
-    check_places(places, probed, subject.name)
-    relevant = subject.relevant(places, layout, probed[0].model)
-    patches = read_patches(probed, places, relevant, spec, first)
-    names = tuple(one.model for one in probed)
-    return PictureReadings(subject.name, subject.drawn, layout, names, patches, rule)
+def _contents(
+    definition: PaperFigure,
+    inputs: Sequence[InputImage],
+    read: Sequence[Sequence[ModelWords]],
+    cells: Sequence[list[Cell] | None],
+) -> list[FigureImage]:
+    """Each image with its words at the patches that are named, or that a rule chooses."""
+    contents: list[FigureImage] = []
+    for image, models, named in zip(inputs, read, cells, strict=True):
+        layout, model, rule = models[0].layout, models[0].model, BY_HAND
+        chosen = named
+        if chosen is None:
+            chosen, rule = image.choose_cells(layout, model)
+        check_cells(chosen, models, image.name)
+        relevant = image.relevant(chosen, layout, model)
+        first = 1 + sum(len(earlier.patches) for earlier in contents)
+        patches = read_patches(models, chosen, relevant, definition, first)
+        names = tuple(words.model for words in models)
+        contents.append(FigureImage(image.name, image.drawn, layout, names, patches, rule))
+    return contents
+
+
+def _meanings(inputs: Sequence[InputImage]) -> list[str]:
+    """What a marked word may be."""
+    meanings = []
+    if any(image.truth for image in inputs):
+        meanings.append("true of the thing or background on the patch")
+    if any(image.listed for image in inputs):
+        meanings.append("in the list for the picture, not checked for this patch")
+    return meanings

@@ -8,59 +8,52 @@ from typing import TYPE_CHECKING
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from llavit_lens.figures.fit import wrap
-from llavit_lens.figures.page import Page
+from llavit_lens.figures.charts import category_name
+from llavit_lens.figures.page import EDGE, Page
 from llavit_lens.figures.style import MUTED, PALETTE, ink
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Inches.
-_EDGE, _NOTE, _LINE, _QUESTION, _ASKED, _CELL, _ROW, _HEAD = (
-    0.35, 0.64, 0.18, 3.6, 0.65, 1.3, 0.3, 0.45,
-)  # fmt: skip
+_QUESTION, _COUNT, _CELL, _ROW, _HEAD, _LINE = 3.6, 0.65, 1.3, 0.3, 0.45, 0.18
+_LEFT = EDGE + _QUESTION + _COUNT
 # For the notes: 1.96 standard errors of a share of one half, the widest case.
 HALF_INTERVAL = "Half a 95 % interval of one run: at most 98 / √asked points."
 _LETTERS = 13  # of a heading, on one line
 
 
 def draw_kinds(table: pd.DataFrame, title: str, note: str) -> Figure:
-    """Draw `miniature.kinds.kinds_table()`: a row for each kind, a column for each variant.
+    """Draw the table of `by_kind`: a row for each kind of question, a column for each variant.
 
     note: what else a reader must know.
     """
     variants = list(dict.fromkeys(table["variant"]))
-    left = _EDGE + _QUESTION + _ASKED
-    page_width = left + (1 + len(variants)) * _CELL + _EDGE
-    about = wrap(
-        f"Percent of right answers by kind of question. {note}", 72 * (page_width - 2 * _EDGE), 11
-    )
-    headings_at = _NOTE + 0.24 * (about.count("\n") + 1) + 0.24
+    page = Page(_LEFT + (1 + len(variants)) * _CELL + EDGE)
+    top = page.heading(title, f"Percent of right answers by kind of question. {note}") + 0.22
     headings = [fill(variant, _LETTERS) for variant in ("by guessing", *variants)]
-    first_row = headings_at + _LINE * max(heading.count("\n") + 1 for heading in headings)
-    categories = list(dict.fromkeys(table["category"]))
-    kinds = table.groupby(["category", "kind"], sort=False)
-    height = first_row + len(kinds) * _ROW + len(categories) * _HEAD + 0.3
-    page = Page(page_width, height)
-    page.text(_EDGE, 0.26, title, size=17, weight="bold")
-    page.text(_EDGE, _NOTE, about, size=11, color=MUTED)
     for column, heading in enumerate(headings):
-        page.text(left + column * _CELL, headings_at, heading, size=9.5, weight="bold")
-    page.text(_EDGE + _QUESTION, headings_at, "asked", size=9.5, color=MUTED)
-    top = first_row
-    for category, of_category in table.groupby("category", sort=False):
-        page.text(_EDGE, top + 0.14, str(category).replace("_", "-"), size=11, weight="bold")
+        page.text(_LEFT + column * _CELL, top, heading, size=9.5, weight="bold")
+    page.text(EDGE + _QUESTION, top, "asked", size=9.5, color=MUTED)
+    top += _LINE * max(heading.count("\n") + 1 for heading in headings)
+    for category, kinds in table.groupby("category", sort=False):
+        page.text(EDGE, top + 0.14, category_name(str(category)), size=11, weight="bold")
         top += _HEAD
-        for _, rows in of_category.groupby("kind", sort=False):
-            first = rows.iloc[0]
-            page.text(_EDGE, top + 0.07, first["example"], size=9.5)
-            page.text(_EDGE + _QUESTION, top + 0.07, str(first["asked"]), size=9.5, color=MUTED)
-            _draw_share(page, left, top, first["guess"])
-            for column, (_, row) in enumerate(rows.iterrows(), start=1):
-                seeds = (row["lowest"], row["highest"]) if row["seeds"] > 1 else None
-                _draw_share(page, left + column * _CELL, top, row["value"], seeds)
+        for _, rows in kinds.groupby("kind", sort=False):
+            _draw_kind(page, top, rows)
             top += _ROW
-    return page.figure
+    return page.finish(top + EDGE)
+
+
+def _draw_kind(page: Page, top: float, rows: pd.DataFrame) -> None:
+    """A kind of question: an example, how many there are, and each variant's share."""
+    first = rows.iloc[0]
+    page.text(EDGE, top + 0.07, first["example"], size=9.5)
+    page.text(EDGE + _QUESTION, top + 0.07, str(first["asked"]), size=9.5, color=MUTED)
+    _draw_share(page, _LEFT, top, first["guess"])
+    for column, (_, row) in enumerate(rows.iterrows(), start=1):
+        seeds = (row["lowest"], row["highest"]) if row["seeds"] > 1 else None
+        _draw_share(page, _LEFT + column * _CELL, top, row["value"], seeds)
 
 
 def _draw_share(

@@ -31,8 +31,7 @@ def lines(figure: Figure) -> list[str]:
 def bar_lengths(figure: Figure, color: str) -> list[float]:
     """Inches, the square of the key left out."""
     bars = [a for a in figure.artists if isinstance(a, Rectangle)]
-    width = figure.get_size_inches()[0]
-    return [b.get_width() * width for b in bars if to_hex(b.get_facecolor()) == color][1:]
+    return [b.get_width() for b in bars if to_hex(b.get_facecolor()) == color][1:]
 
 
 def test_table_4_is_drawn_to_scale(four: list[table_4.ParameterRow]) -> None:

@@ -14,8 +14,8 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.legible import escaped
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.results.words import Words
-from llavit_lens.studies.paper_figures.patch_choice import patches_by_place, patches_by_truth
-from llavit_lens.studies.paper_figures.readings import Probed, check_places
+from llavit_lens.studies.paper_figures.lens_words import ModelWords, check_cells
+from llavit_lens.studies.paper_figures.patch_choice import patches_by_quarter, patches_by_truth
 from llavit_lens.studies.paper_figures.word_choice import Vocabulary, choose_words
 
 WORDS = (" dog", "dog", " Dog", " belly", " cat", " the", "7", " don't", " top-left", "按钮")
@@ -125,35 +125,35 @@ def layout_of(rows: int, cols: int, left: float = 0.0) -> VisualLayout:
     return VisualLayout(np.arange(len(row)), tile, row, col, ((rows, cols),), (100, 80), boxes)
 
 
-def test_patches_by_place() -> None:
-    assert patches_by_place(layout_of(4, 8)) == [(0, 1, 0), (0, 5, 0), (2, 1, 0), (2, 5, 0)]
-    assert patches_by_place(layout_of(1, 1)) == [(0, 0, 0)]
-    seen = patches_by_place(layout_of(4, 8, left=50))  # of what is no padding
+def test_patches_by_quarter() -> None:
+    assert patches_by_quarter(layout_of(4, 8)) == [(0, 1, 0), (0, 5, 0), (2, 1, 0), (2, 5, 0)]
+    assert patches_by_quarter(layout_of(1, 1)) == [(0, 0, 0)]
+    seen = patches_by_quarter(layout_of(4, 8, left=50))  # of what is no padding
     assert [col for _, col, _ in seen] == [4, 6, 4, 6]
 
 
 @given(st.integers(1, 9), st.integers(1, 9))
-def test_patches_by_place_are_different_patches(rows: int, cols: int) -> None:
-    places = patches_by_place(layout_of(rows, cols))
+def test_patches_by_quarter_are_different_patches(rows: int, cols: int) -> None:
+    places = patches_by_quarter(layout_of(rows, cols))
     assert len(set(places)) == len(places) == min(2, rows) * min(2, cols)
 
 
 def test_patches_that_are_not_on_the_picture_or_not_the_same(
     make_words: Callable[..., Words],
 ) -> None:
-    def probed(name: str, **options: Any) -> Probed:
-        return Probed(name, (make_words(**options),), BPE)
+    def probed(name: str, **options: Any) -> ModelWords:
+        return ModelWords(name, (make_words(**options),), BPE)
 
     padded, whole = probed("padded"), probed("whole")
-    check_places([(0, 0, 0), (0, 3, 0)], [whole, padded], "dog.png")
+    check_cells([(0, 0, 0), (0, 3, 0)], [whole, padded], "dog.png")
     padded.layout.boxes[3] = [64, 0, 64, 16]
     with pytest.raises(
         ConfigurationError, match=r"dog.png: .* row 0, column 3 lies in the padding"
     ):
-        check_places([(0, 3, 0)], [padded], "dog.png")
+        check_cells([(0, 3, 0)], [padded], "dog.png")
     with pytest.raises(
         ConfigurationError, match="padded sees other parts of the picture than whole"
     ):
-        check_places([(0, 3, 0)], [whole, padded], "dog.png")
+        check_cells([(0, 3, 0)], [whole, padded], "dog.png")
     with pytest.raises(ConfigurationError, match="small sees 2 x 2 patches and whole 4 x 4"):
-        check_places([(0, 0, 0)], [whole, probed("small", grid=(2, 2))], "dog.png")
+        check_cells([(0, 0, 0)], [whole, probed("small", grid=(2, 2))], "dog.png")

@@ -22,7 +22,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from llavit_lens.figures.legible import escaped
 from llavit_lens.miniature.world.scenes import example_truth
 from llavit_lens.studies.paper_figures import report as paper_figures
-from llavit_lens.studies.paper_figures.report import figure_report, parse_places
+from llavit_lens.studies.paper_figures.report import figure_report, parse_patches
 
 ANALYSES = Path(__file__).parents[3] / "analyses"
 NUMBERS = (1, 3, 4, 5, 6)
@@ -259,8 +259,8 @@ def test_a_layer_between_is_called_so(
 
 
 def test_places() -> None:
-    assert parse_places("3,5 0,-2") == [(3, 5, 0), (0, -2, 0)]
-    assert parse_places(" 3,5,1") == [(3, 5, 1)]
+    assert parse_patches("3,5 0,-2") == [(3, 5, 0), (0, -2, 0)]
+    assert parse_patches(" 3,5,1") == [(3, 5, 1)]
 
 
 MISTAKES = {

@@ -1,11 +1,11 @@
-"""The pictures of a figure, and what is known of them: truth, a list of words, or nothing."""
+"""The images of a figure, and what is known of them: truth, a list of words, or nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from PIL import Image
 
@@ -22,20 +22,22 @@ from llavit_lens.miniature.world.scenes import (
     sharper_path,
 )
 from llavit_lens.studies.paper_figures import patch_choice
-from llavit_lens.studies.paper_figures.patch_choice import Place
-from llavit_lens.studies.paper_figures.specs import PATCHES, FigureSpec
+from llavit_lens.studies.paper_figures.definitions import PATCHES, PaperFigure
+from llavit_lens.studies.paper_figures.patch_choice import Cell
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """A picture to read.
+class InputImage:
+    """An image to read.
 
     Attributes:
         name: of the scene, or of the file without its folder.
         image: what models see.
         drawn: the same for people, perhaps sharper.
         truth: of an example scene.
-        listed: words that the user calls relevant to the picture.
+        listed: words that the user calls relevant to the image.
     """
 
     name: str
@@ -44,32 +46,32 @@ class Subject:
     truth: Truth | None
     listed: frozenset[str] | None
 
-    def places(self, layout: VisualLayout, model: str) -> tuple[list[Place], str]:
+    def choose_cells(self, layout: VisualLayout, model: str) -> tuple[list[Cell], str]:
         """The patches to show where none are named, and the rule that chose them.
 
         Raises:
             ConfigurationError: the model sees other patches than those with truth.
         """
         if self.truth is None:
-            return patch_choice.patches_by_place(layout), patch_choice.BY_PLACE
+            return patch_choice.patches_by_quarter(layout), patch_choice.BY_QUARTER
         self._check_grid(layout, model)
         middles = [(thing.y / PATCH, thing.x / PATCH) for thing in self.truth.scene.things]
-        places = patch_choice.patches_by_truth(self.truth.owner, middles, {MIXED}, PATCHES)
-        return places, patch_choice.BY_TRUTH
+        cells = patch_choice.patches_by_truth(self.truth.owner, middles, {MIXED}, PATCHES)
+        return cells, patch_choice.BY_TRUTH
 
     def relevant(
-        self, places: Sequence[Place], layout: VisualLayout, model: str
+        self, cells: Sequence[Cell], layout: VisualLayout, model: str
     ) -> list[frozenset[str] | None]:
         """Of each patch the words that are relevant to it; None where that is not known.
 
         Raises:
-            ConfigurationError: as `places`.
+            ConfigurationError: as `choose_cells`.
         """
         if self.truth is None:
-            return [self.listed] * len(places)
+            return [self.listed] * len(cells)
         self._check_grid(layout, model)
-        cells = [layout.index(*place) for place in places]
-        return [self.truth.words(int(layout.row[i]), int(layout.col[i])) or None for i in cells]
+        indices = [layout.index(*cell) for cell in cells]
+        return [self.truth.words(int(layout.row[i]), int(layout.col[i])) or None for i in indices]
 
     def _check_grid(self, layout: VisualLayout, model: str) -> None:
         assert self.truth is not None
@@ -81,51 +83,53 @@ class Subject:
             )
 
 
-def open_subjects(
-    spec: FigureSpec, images: Sequence[Path], scenes: Sequence[str], relevant: Sequence[str]
-) -> list[Subject]:
+def open_images(
+    figure: PaperFigure, images: Sequence[Path], scenes: Sequence[str], relevant: Sequence[str]
+) -> list[InputImage]:
     """Scenes, then images; two example scenes if there are neither.
 
     Args:
         relevant: words with commas between, for all images or one text for each.
 
     Raises:
-        LlavitLensError: a picture that cannot be read, no such scene, or lists for other pictures.
+        LlavitLensError: an image that cannot be read, no such scene, or lists for other images.
     """
     if not images and not scenes:
         # those with enough things for all patches stand first
         enough = PATCHES - 1
         shipped = example_names() or [example_path().stem]  # which says that there are none
         names = sorted(shipped, key=lambda name: len(example_truth(name).scene.things) < enough)
-        scenes = [names[number % len(names)] for number in spec.scenes]
+        scenes = [names[number % len(names)] for number in figure.scenes]
     if relevant and not images:
         raise ConfigurationError("--relevant is for pictures of --image: scenes have their truth")
-    found = []
+    inputs = []
     for name in scenes:
         path = example_path(name)
         drawn = open_image(sharper_path(path))
-        found.append(Subject(name, open_image(path), drawn, example_truth(name), None))
+        inputs.append(InputImage(name, open_image(path), drawn, example_truth(name), None))
     lists = [_words(text) for text in relevant]
     for path, listed in zip(images, one_for_each(lists, images, "--relevant"), strict=True):
         image = open_image(path)
-        found.append(Subject(path.name, image, image, None, listed))
-    return found
+        inputs.append(InputImage(path.name, image, image, None, listed))
+    return inputs
 
 
-def one_for_each(given: Sequence[Any], pictures: Sequence[Any], option: str) -> list[Any]:
-    """One of those given for each picture: the only one for all, or each its own; None if none.
+def one_for_each(
+    values: Sequence[T | None], images: Sequence[object], option: str
+) -> list[T | None]:
+    """A value for each image: the only one for all, or each its own; None if there are none.
 
     Raises:
-        ConfigurationError: as many as neither.
+        ConfigurationError: there is another number of values.
     """
-    if len(given) < 2:
-        return [given[0] if given else None] * len(pictures)
-    if len(given) != len(pictures):
+    if len(values) < 2:
+        return [values[0] if values else None] * len(images)
+    if len(values) != len(images):
         raise ConfigurationError(
-            f"{option} is given {len(given)} times for {len(pictures)} picture"
-            f"{'s' * (len(pictures) > 1)}: give it once, or once for each"
+            f"{option} is given {len(values)} times for {len(images)} picture"
+            f"{'s' * (len(images) > 1)}: give it once, or once for each"
         )
-    return list(given)
+    return list(values)
 
 
 def _words(text: str) -> frozenset[str]:
