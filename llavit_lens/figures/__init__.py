@@ -1,9 +1,9 @@
-"""Words drawn on the picture: patch-grid overlays and the paper's figures, all with matplotlib.
+"""Words drawn on the image: patch-grid overlays and the paper's figures, all with matplotlib.
 
 draw_patch_words       the top word on every patch, at one layer
 draw_word_panels       the same for several layers and models, panel beside panel
 draw_selected_patches  a few numbered patches with their top-k words and values (Figures 1 and 4)
-draw_comparison        the demo's picture: scene, models and layers in one look
+draw_comparison        the demo's figure: scene, models and layers in one look
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def draw_line(
     band: float = 0.1,
     **style: Any,
 ) -> None:
-    """A line through values, over their intervals as a band, `band` of whose color shows."""
+    """A line through values, and their intervals as a band of the same color, `band` opaque."""
     low, high = interval(rows, value)
     axes.fill_between(at, low, high, color=style["color"], alpha=band, linewidth=0)
     axes.plot(at, rows[value], **{"marker": "o", "markersize": 4, **style})

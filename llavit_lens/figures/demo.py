@@ -1,4 +1,4 @@
-"""The demo's picture: a scene, and what miniature models make of each of its patches."""
+"""The demo's figure: a scene, and what miniature models make of each of its patches."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ def draw_comparison(
     image: Image.Image,
     rows: Panels,
     truth: Truth | None = None,
-    *,
-    title: str = "What a vision-language model makes of each patch of a picture",
-    note: str = MINIATURE,
 ) -> Figure:
     """Draw the scene, and to the right of it one row for each model with one panel for each layer.
 
     Args:
         image: the scene; it may be a sharper rendering of the one that the models were given.
-        rows: (model, panels), a panel being (words, layer): by habit the input, a middle layer and
+        rows: (model, panels), a panel is (words, layer): usually the input, a middle layer and
             the output.
         truth: the true words of each patch, None for a patch that is not judged.
-        title: the headline.
-        note: what kind of models these are.
 
     Raises:
         ConfigurationError: as `draw_word_panels`.
     """
-    return draw_word_panels(rows, image, title=title, note=note, show_image=True, truth=truth)
+    return draw_word_panels(
+        rows,
+        image,
+        title="What a vision-language model makes of each patch of a picture",
+        note=MINIATURE,
+        show_image=True,
+        truth=truth,
+    )

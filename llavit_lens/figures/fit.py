@@ -1,4 +1,4 @@
-"""Words into boxes: one font size for a grid, smaller for the few long words, … for the longest."""
+"""Words into boxes: one font size for most, a smaller one for long words, … for the longest."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def fit_words(texts: Sequence[str], widths: Sequence[float], height: float) -> l
     """
     if not texts:
         return []
-    wanted = sorted(w / max(text_width(t), 1e-6) for t, w in zip(texts, widths, strict=True))
-    common = wanted[(len(wanted) - 1) // _TOO_LONG]
+    sizes = sorted(w / max(text_width(t), 1e-6) for t, w in zip(texts, widths, strict=True))
+    common = sizes[(len(sizes) - 1) // _TOO_LONG]
     common = max(SMALLEST, min(common, LARGEST, 0.8 * height))
     return [_fit(text, width, common) for text, width in zip(texts, widths, strict=True)]
 

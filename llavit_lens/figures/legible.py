@@ -22,8 +22,8 @@ def printable(text: str) -> str:
     """`text` with control, format, unassigned and line-breaking characters escaped.
 
     Spaces at either end, and a word made of nothing but spaces, show as `␣`; a single leading
-    space, which most vocabularies give to ordinary words, is dropped. For terminals, whose fonts
-    know most characters.
+    space, which most vocabularies give to ordinary words, is dropped. For terminals: their fonts
+    have most characters.
     """
     return _with_visible_spaces("".join(map(_escape_unprintable, text)))
 

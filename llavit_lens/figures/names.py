@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def layer_number(words: Words, layer: int) -> int:
-    """The layer's own number (0 = projector output) for `layer` as `Words.at` takes it.
+    """The layer's number (0 = projector output) for `layer` as `Words.at` takes it.
 
     Raises:
         ConfigurationError: the layer was not computed.
@@ -42,5 +42,5 @@ def value_name(kind: str) -> str:
 
 
 def model_name(words: Words) -> str:
-    """The model's name as it was asked for."""
+    """The model's name as the user gave it."""
     return str(words.provenance.get("model", "model"))

@@ -218,7 +218,7 @@ def draw_patch_table(
 def _draw_line(
     page: Page, left: float, top: float, word: PatchWord, room: float, bold: bool
 ) -> None:
-    """A word, on a bar behind its value if it has one."""
+    """A word; with its value, and a bar as long as that, if it has one."""
     foot = top + 0.7 * _LINE
     if word.share is None:
         draw_word(page, left, foot + 0.05, word, room, _SIZE, bold=bold)

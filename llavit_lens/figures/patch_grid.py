@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from llavit_lens.results.words import Words
 
 Truth = Sequence[Collection[str] | None]
-"""For each visual token, in the layout's order, the true words of its patch; None: not known."""
+"""For each visual token, in the layout's order, the true words of its patch; None: unknown."""
 
 _SLIVER = 0.25  # of a whole patch
 _LARGEST_DRAWN = 1600  # pixels: a figure shows no more, and a PDF would carry them all
 
 
-def image_of_words(every: Sequence[Words], image: ImageSource | None) -> Image.Image:
+def image_of_words(all_words: Sequence[Words], image: ImageSource | None) -> Image.Image:
     """The image to draw words on.
 
     Args:
-        every: the words of a figure.
+        all_words: those of a figure.
         image: the one that they were read from, or a sharper or smaller copy of it; default: that
             of the first words.
 
@@ -43,10 +43,13 @@ def image_of_words(every: Sequence[Words], image: ImageSource | None) -> Image.I
             were read from several images, or from another one.
         ImageError: the image cannot be read.
     """
-    digests = {words.provenance.get("image_sha256") for words in every} - {None}
+    digests = {words.provenance.get("image_sha256") for words in all_words} - {None}
     if len(digests) > 1:
-        raise ConfigurationError("these words were read from different images; draw them apart")
-    return image_of(image, every[0].image, every[0].layout, next(iter(digests), None))
+        raise ConfigurationError(
+            "these words were read from different images; draw them in different figures"
+        )
+    first = all_words[0]
+    return image_of(image, first.image, first.layout, next(iter(digests), None))
 
 
 def draw_image(ax: Axes, image: Image.Image, layout: VisualLayout) -> None:

@@ -31,7 +31,7 @@ def draw_values(
     palette: Colormap,
     tile: Tile = 0,
 ) -> None:
-    """Tint the patches of one tile, or of the grid of tiles, on the gray picture.
+    """Tint the patches of one tile, or of the grid of tiles, on the gray image.
 
     Values near 0 leave it to be seen.
 

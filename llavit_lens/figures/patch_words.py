@@ -34,8 +34,8 @@ def draw_patch_words(
         image: the one that the words were read from, or a sharper or smaller copy of it; default:
             that one.
         layer: as in `Words.at`: 0 = projector output; negative: from the end.
-        ax: axes to draw on, for figures of one's own; default: a new figure with title and scale.
-        truth: for each visual token the words that are true of its patch (None: not known); right
+        ax: axes of another figure to draw on; default: a new figure with title and scale.
+        truth: for each visual token the words that are true of its patch (None: unknown); right
             words get a green outline.
         tile: which tile of an image that the model sees in several: 0 is the whole image,
             1, 2, … its parts, "grid" all those parts together.

@@ -54,7 +54,7 @@ def draw_restore_map(
 ) -> Figure:
     """Draw the two images, each patch's effect at some layers, and layers x all other places.
 
-    Patches and table have a scale of colors of their own: one patch brings back a few percent of
+    Patches and table have different scales of colors: one patch brings back a few percent of
     what the whole image does.
 
     Args:
@@ -69,7 +69,7 @@ def draw_restore_map(
     patches = [i for i, place in enumerate(sweep.places) if place.cell >= 0]
     others = [i for i, place in enumerate(sweep.places) if place.cell < 0]
     others.sort(key=lambda i: sweep.places[i].kind in ("text", "last"))  # the image's come first
-    shown = _panel_layers(sweep, layers) if patches else []
+    panel_layers = _panel_layers(sweep, layers) if patches else []
 
     table_left = EDGE if patches else _RIGHT
     table_width = max(_LABELS + _CELL * len(sweep.layers), _BAR + 1.0)
@@ -84,7 +84,7 @@ def draw_restore_map(
     top += 0.3
     foot = _draw_images(page, top, sweep, clean, corrupted)
     if patches:
-        foot = max(foot, _draw_panels(page, top, sweep, clean, shown, patches))
+        foot = max(foot, _draw_panels(page, top, sweep, clean, panel_layers, patches))
         top = foot + 0.35
     if others:
         title = "Other places restored" if patches else "Places restored"

@@ -106,12 +106,13 @@ def _check(columns: Sequence[tuple[str, Words, Words]], patches: Sequence[Patch]
     boxes = [layout.boxes[layout.index(*patch)] for patch in patches]
     for patch, (left, top, right, bottom) in zip(patches, boxes, strict=True):
         if left == right or top == bottom:
-            raise ConfigurationError(f"patch {patch} lies in the padding around the picture")
+            raise ConfigurationError(f"patch {patch} lies in the padding around the image")
     for name, *both in columns:
         others = [[w.layout.boxes[w.layout.index(*patch)] for patch in patches] for w in both]
         if not np.array_equal(others, [boxes, boxes]):
             raise ConfigurationError(
-                f"{name} sees other patches of the picture than {columns[0][0]}; draw them apart"
+                f"{name} sees other patches of the image than {columns[0][0]}; draw them in "
+                "different figures"
             )
 
 

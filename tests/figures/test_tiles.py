@@ -58,11 +58,11 @@ def test_selected_patches_say_their_tile(words: Words, padded: Words) -> None:
     assert figure.axes[0].patches  # numbered boxes
     boxes = [p.get_bbox().bounds for p in figure.axes[0].patches if p.get_linewidth() == 1.8]
     assert boxes == [(15, 7.5, 15, 7.5), pytest.approx((37.5, 7.5, 7.5, 7.5), abs=0.5)]
-    with pytest.raises(ConfigurationError, match="in the padding around the picture"):
+    with pytest.raises(ConfigurationError, match="in the padding around the image"):
         draw_selected_patches([("m", padded, padded)], patches=[(0, 0, 1)], k=1)
     other = logit_lens(tiled_vlm("spatial").trace(tiny_image(0, 61, 29)), k=2)
     other.provenance = words.provenance
-    with pytest.raises(ConfigurationError, match="b sees other patches of the picture than a"):
+    with pytest.raises(ConfigurationError, match="b sees other patches of the image than a"):
         draw_selected_patches([("a", words, words), ("b", other, other)], patches=[(1, 1)], k=1)
 
 

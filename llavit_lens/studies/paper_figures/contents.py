@@ -136,7 +136,7 @@ def model_titles(images: Sequence[FigureImage]) -> dict[str, str]:
     """What the columns of a figure's models are called, by the models' names.
 
     The demo's models by what they are, others by their last name; those that would be called alike
-    have as many of the folders before it as tell them apart.
+    have as many of the folders before it as are needed.
     """
     names = dict.fromkeys(name for image in images for name in image.models)
     titles = {name: _title(name, 1) for name in names}

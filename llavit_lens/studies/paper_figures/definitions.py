@@ -1,4 +1,4 @@
-"""What each of the paper's figures of words shows."""
+"""What the paper's figures of words show, one definition for each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PaperFigure:
 
     @property
     def name(self) -> str:
-        """`figure_1`: what its files are called."""
+        """`figure_1`: the name of its files."""
         return f"figure_{self.number}"
 
 

@@ -34,12 +34,12 @@ def figure_notes(
     else:
         read += " No word is marked: it is not known which are relevant (--relevant tells)."
     rules = "; ".join(dict.fromkeys(image.rule for image in images))
-    chosen = f"Patches: {rules}."
+    patches = f"Patches: {rules}."
     titles = model_titles(images)
     models = [name if title == name else f"{title} is {name}" for name, title in titles.items()]
     return [
         read,
-        f"{word_choice.RULE} {chosen}" if figure.words_drawn else chosen,
+        f"{word_choice.RULE} {patches}" if figure.words_drawn else patches,
         f"Model{'s' * (len(models) > 1)}: {', '.join(models)}.",
         *([MINIATURE] if miniature else []),
     ]

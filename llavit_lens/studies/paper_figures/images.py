@@ -1,4 +1,4 @@
-"""The images of a figure, and what is known of them: truth, a list of words, or nothing."""
+"""The images of a figure, each with its truth, a list of relevant words, or neither."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class InputImage:
     def relevant(
         self, cells: Sequence[Cell], layout: VisualLayout, model: str
     ) -> list[frozenset[str] | None]:
-        """Of each patch the words that are relevant to it; None where that is not known.
+        """Of each patch the words that are relevant to it; None where they are unknown.
 
         Raises:
             ConfigurationError: as `choose_cells`.
@@ -79,7 +79,7 @@ class InputImage:
             rows, cols = self.truth.owner.shape
             raise ConfigurationError(
                 f"the truth of example scenes is that of {rows} x {cols} patches, and {model} sees "
-                "others: give it a picture with --image, and relevant words with --relevant"
+                "others: give it an image with --image, and relevant words with --relevant"
             )
 
 
@@ -89,7 +89,7 @@ def open_images(
     """Scenes, then images; two example scenes if there are neither.
 
     Args:
-        relevant: words with commas between, for all images or one text for each.
+        relevant: words separated by commas, for all images or one text for each.
 
     Raises:
         LlavitLensError: an image that cannot be read, no such scene, or lists for other images.
@@ -97,11 +97,11 @@ def open_images(
     if not images and not scenes:
         # those with enough things for all patches stand first
         enough = PATCHES - 1
-        shipped = example_names() or [example_path().stem]  # which says that there are none
+        shipped = example_names() or [example_path().stem]  # an error if there are none
         names = sorted(shipped, key=lambda name: len(example_truth(name).scene.things) < enough)
         scenes = [names[number % len(names)] for number in figure.scenes]
     if relevant and not images:
-        raise ConfigurationError("--relevant is for pictures of --image: scenes have their truth")
+        raise ConfigurationError("--relevant is for the images of --image: scenes have their truth")
     inputs = []
     for name in scenes:
         path = example_path(name)
@@ -126,7 +126,7 @@ def one_for_each(
         return [values[0] if values else None] * len(images)
     if len(values) != len(images):
         raise ConfigurationError(
-            f"{option} is given {len(values)} times for {len(images)} picture"
+            f"{option} is given {len(values)} times for {len(images)} image"
             f"{'s' * (len(images) > 1)}: give it once, or once for each"
         )
     return list(values)

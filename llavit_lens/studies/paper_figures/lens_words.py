@@ -28,7 +28,7 @@ class ModelWords:
     """What one model makes of one image: the top 3 words of every patch.
 
     Attributes:
-        model: its name, as it was asked for.
+        model: its name, as the user gave it.
         words: at the input (where the figure shows it) and at the output, in this order.
         vocabulary: tells its whole words.
     """
@@ -83,7 +83,7 @@ def check_cells(cells: Sequence[Cell], models: Sequence[ModelWords], image: str)
     for one, others in zip(models, boxes, strict=True):
         if not np.allclose(others, boxes[0]):
             raise ConfigurationError(
-                f"{image}: {one.model} sees other parts of the picture than {first.model}; "
+                f"{image}: {one.model} sees other parts of the image than {first.model}; "
                 "models side by side have to see the same patches"
             )
 

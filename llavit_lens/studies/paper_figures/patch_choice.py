@@ -28,9 +28,8 @@ def patches_by_truth(
 ) -> list[Cell]:
     """The patch nearest to the middle of each thing, largest things first, then the backgrounds'.
 
-    At most `count`, one of them at least of a background, if there is any. A background's patch is
-    the one whose nearest patch of anything else, or edge of the image, is furthest; the first of
-    several.
+    At most `count`, and at least one of a background if there is one. Of a background it is the
+    patch that is furthest from all other things and from the edges; the first of several.
 
     Args:
         labels: int [rows, cols], of each patch: a thing's number, from 0; negative: a kind of
@@ -75,6 +74,6 @@ def patches_by_quarter(layout: VisualLayout) -> list[Cell]:
 
 
 def _depth(labels: np.ndarray, number: int, region: np.ndarray) -> np.ndarray:
-    """float [n], from each of a region's cells to the nearest that is not of it, or not there."""
+    """float [n], distance of each cell of a region to the nearest cell that is not of it."""
     other = np.argwhere(np.pad(labels != number, 1, constant_values=True)) - 1
     return np.linalg.norm(region[:, None] - other[None], axis=2).min(axis=1)

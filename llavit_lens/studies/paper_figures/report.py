@@ -50,7 +50,7 @@ def figure_report(
         patches: as `parse_patches`; one text for all images or one for each. Default: by rule.
         relevant: words with commas between that are marked, one text for all `images` or one for
             each. Scenes have their truth.
-        prompt: what the models are asked.
+        prompt: the question to the models.
         layer: the layer of the logit lens, -1 for the output.
         device, dtype: as `load` takes them.
         out: the folder.
@@ -128,7 +128,7 @@ def _models_of_images(
     if not all(names):
         raise ConfigurationError("there is no model to read with: give --model or --baseline")
     if len({len(pair) for pair in names}) > 1:
-        raise ConfigurationError("one picture has two models and another one: give pairs for all")
+        raise ConfigurationError("one image has two models and another has one: give pairs for all")
     return names
 
 
@@ -141,14 +141,13 @@ def _contents(
     """Each image with its words at the patches that are named, or that a rule chooses."""
     contents: list[FigureImage] = []
     for image, models, named in zip(inputs, read, cells, strict=True):
-        layout, model, rule = models[0].layout, models[0].model, BY_HAND
-        chosen = named
-        if chosen is None:
-            chosen, rule = image.choose_cells(layout, model)
-        check_cells(chosen, models, image.name)
-        relevant = image.relevant(chosen, layout, model)
+        layout, model = models[0].layout, models[0].model
+        by_rule = image.choose_cells(layout, model) if named is None else (named, BY_HAND)
+        image_cells, rule = by_rule
+        check_cells(image_cells, models, image.name)
+        relevant = image.relevant(image_cells, layout, model)
         first = 1 + sum(len(earlier.patches) for earlier in contents)
-        patches = read_patches(models, chosen, relevant, definition, first)
+        patches = read_patches(models, image_cells, relevant, definition, first)
         names = tuple(words.model for words in models)
         contents.append(FigureImage(image.name, image.drawn, layout, names, patches, rule))
     return contents

@@ -36,7 +36,7 @@ class Vocabulary:
             len(word) == 1 and word.isalpha() and _cased(word)
         ):
             return False
-        # scripts without capitals often do without spaces, too: there the vocabulary does not tell
+        # scripts without capitals often have no spaces, either: there the vocabulary cannot decide
         return not (self._marks_words and _cased(word)) or f" {word}" in self._tokens
 
 

@@ -1,4 +1,4 @@
-"""What a LLaViT says and reads when visual tokens lose their own Q, K, V in the last layers."""
+"""What a LLaViT says and reads when visual tokens use the text's Q, K, V in the last layers."""
 
 from __future__ import annotations
 

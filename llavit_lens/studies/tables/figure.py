@@ -44,8 +44,11 @@ def draw_study(table: pd.DataFrame, guess: Mapping[str, float], scenes: int) -> 
     )
     rows = table[table["measure"].eq("accuracy")].groupby("variant", sort=False)
     points = [
-        (own, {**styles[str(variant)], "linestyle": "none", "markersize": 7, "elinewidth": 1.4})
-        for variant, own in rows
+        (
+            of_variant,
+            {**styles[str(variant)], "linestyle": "none", "markersize": 7, "elinewidth": 1.4},
+        )
+        for variant, of_variant in rows
     ]
     for i, category in enumerate(draw_by_category(answers, points, spread=0.76)):
         answers.hlines(guess[category], i - 0.4, i + 0.4, color="#9aa0a6", linewidth=4)

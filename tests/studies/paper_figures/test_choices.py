@@ -141,19 +141,17 @@ def test_patches_by_quarter_are_different_patches(rows: int, cols: int) -> None:
 def test_patches_that_are_not_on_the_picture_or_not_the_same(
     make_words: Callable[..., Words],
 ) -> None:
-    def probed(name: str, **options: Any) -> ModelWords:
+    def read(name: str, **options: Any) -> ModelWords:
         return ModelWords(name, (make_words(**options),), BPE)
 
-    padded, whole = probed("padded"), probed("whole")
+    padded, whole = read("padded"), read("whole")
     check_cells([(0, 0, 0), (0, 3, 0)], [whole, padded], "dog.png")
     padded.layout.boxes[3] = [64, 0, 64, 16]
     with pytest.raises(
         ConfigurationError, match=r"dog.png: .* row 0, column 3 lies in the padding"
     ):
         check_cells([(0, 3, 0)], [padded], "dog.png")
-    with pytest.raises(
-        ConfigurationError, match="padded sees other parts of the picture than whole"
-    ):
+    with pytest.raises(ConfigurationError, match="padded sees other parts of the image than whole"):
         check_cells([(0, 3, 0)], [whole, padded], "dog.png")
     with pytest.raises(ConfigurationError, match="small sees 2 x 2 patches and whole 4 x 4"):
-        check_cells([(0, 0, 0)], [whole, probed("small", grid=(2, 2))], "dog.png")
+        check_cells([(0, 0, 0)], [whole, read("small", grid=(2, 2))], "dog.png")

@@ -222,7 +222,7 @@ def test_each_picture_may_have_its_own_pair(
     pairs = [("baseline", "llavit"), ("coarse", "coarse")]
     images = [folder / "noise.png"] * 2
     baselines, models = ([str(folder / pair[i]) for pair in pairs] for i in range(2))
-    with pytest.raises(paper_figures.ConfigurationError, match="two models and another one"):
+    with pytest.raises(paper_figures.ConfigurationError, match="two models and another has one"):
         figure_report(3, images, (), baselines, models, out=tmp_path)
     save_tiny(tmp_path / "other", 4, 5)
     models[1] = str(tmp_path / "other")
@@ -284,7 +284,7 @@ MISTAKES = {
     "words for a scene": (["--scene", SCENE, "--relevant", "dog"], "scenes have their truth"),
     "too many lists": (
         ["--image", "{folder}/noise.png", "--relevant", "a", "--relevant", "b"],
-        "--relevant is given 2 times for 1 picture",
+        "--relevant is given 2 times for 1 image",
     ),
     "no model": (["--image", "{folder}/noise.png", "--model", "", "--baseline", ""], "no model"),
     "layer": (["--image", "{folder}/noise.png", "--layer", "9"], "there is no layer 9"),
