@@ -30,7 +30,7 @@ from llavit_lens.explorer.trajectories import show_trajectories
 from llavit_lens.explorer.view import OWN, View
 from llavit_lens.explorer.waiting import run_and_show
 from llavit_lens.explorer.wording import escape_markdown
-from llavit_lens.lens.difference import matched_layer
+from llavit_lens.lens.matching import matched_layer
 from llavit_lens.lens.search import Found, search
 
 if TYPE_CHECKING:

@@ -13,8 +13,6 @@ from llavit_lens.lens.token_strings import token_strings
 from llavit_lens.results.words import Words
 from llavit_lens.vlm.trace import Trace
 
-__all__ = ["difference", "matched_layer", "partners"]
-
 
 def difference(a: Words, b: Words, trace_a: Trace, trace_b: Trace) -> np.ndarray:
     """How far two readings of the same image disagree, at each layer and patch of `a`.

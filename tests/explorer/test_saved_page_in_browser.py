@@ -21,7 +21,7 @@ from llavit_lens.explorer import downloads
 from llavit_lens.explorer.payload import words_payload
 from llavit_lens.explorer.search_payload import search_payload
 from llavit_lens.figures.style import PALETTE
-from llavit_lens.lens.difference import matched_layer, partners
+from llavit_lens.lens.matching import matched_layer, partners
 from llavit_lens.lens.search import search as search_for
 
 if TYPE_CHECKING:
