@@ -102,7 +102,7 @@ def _try_image(
         return pixels, tokens, _features(config, processor, pixels, image)
     except LlavitLensError:
         raise
-    except Exception as error:  # whatever its parts may raise over settings that make no sense
+    except Exception as error:  # its parts may raise anything over settings that make no sense
         raise CheckpointError(
             f"{name}: its processor fails on an image ({type(error).__name__}: "
             f"{one_line(error)}); compare its processor_config.json or preprocessor_config.json "

@@ -351,7 +351,7 @@ class LlavitForConditionalGeneration(  # type: ignore[misc]
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        """As in transformers. Visual tokens are those of the prompt, whatever is then generated.
+        """As in transformers. Visual tokens are those of the prompt, and never generated ones.
 
         Raises ConfigurationError for `prefill_chunk_size`: Eq. 8 does not stop at a chunk; and for
         assisted generation, because its steps do not know which tokens are visual.

@@ -69,7 +69,7 @@ def _check_once(release: str, family: str) -> None:
         ):
             torch.manual_seed(0)
             difference = _largest_difference(family)
-    except Exception as error:  # whatever a release that has changed may raise
+    except Exception as error:  # a release that has changed may raise anything
         raise ConfigurationError(_advice(release, f"cannot run ({one_line(error)})")) from error
     if not difference <= _TOLERANCE:
         raise ConfigurationError(_advice(release, f"is off by {difference:.2g} in its logits"))

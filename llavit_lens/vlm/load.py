@@ -108,7 +108,7 @@ def demo_names() -> list[str]:
 
 
 def checkpoint_folder(name: str | Path) -> Path:
-    """The local folder of whatever `load` takes; a Hub repository is fetched.
+    """The local folder of any name that `load` takes; a Hub repository is fetched.
 
     Raises:
         CheckpointError: there is no such model.
@@ -169,7 +169,7 @@ def _generation_config(name: str, file: Path | None) -> GenerationConfig | None:
         return None
     try:
         return GenerationConfig.from_pretrained(file.parent)
-    except Exception as error:  # whatever transformers may raise over its values
+    except Exception as error:  # transformers may raise anything over its values
         raise CheckpointError(
             f"{name}: its {file.name} makes no sense ({one_line(error)}); correct or delete it"
         ) from error

@@ -86,7 +86,7 @@ def find_tower(
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         pixels = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # whatever transformers may raise
+    except Exception as error:  # transformers may raise anything
         raise CheckpointError(f"{folder}: is no vision tower ({one_line(error)})") from error
     config = getattr(config, "vision_config", config)
     if config.model_type not in _VISION_TYPES:

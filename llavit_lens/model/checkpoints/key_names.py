@@ -43,7 +43,7 @@ ORIGINAL: Layout = (
 """A whole model written by LLaVA's own code."""
 
 PROJECTOR: Layout = tuple((rf"(?:.*\.)?{source}", target) for source, target in _PROJECTOR)
-"""`mm_projector.bin`. LLaVA reads whatever follows `mm_projector.`, so any prefix is right."""
+"""`mm_projector.bin`. LLaVA reads all that follows `mm_projector.`, so any prefix is right."""
 
 BASE_MODEL: Layout = _LANGUAGE_MODEL
 """A language model by itself, as transformers writes it."""

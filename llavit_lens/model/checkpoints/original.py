@@ -124,7 +124,7 @@ def text_config(name: str, fields: dict[str, Any], has_head: bool) -> PreTrained
     kept.setdefault("tie_word_embeddings", not has_head)
     try:
         return AutoConfig.for_model(_FAMILY_BY_TYPE[kind], **kept)
-    except Exception as error:  # whatever transformers may raise
+    except Exception as error:  # transformers may raise anything
         raise CheckpointError(
             f"{name}: its configuration does not make sense ({one_line(error)})"
         ) from error

@@ -25,7 +25,7 @@ def read_processor(name: str, folder: Path) -> Any:
     check_small_files(folder)
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # whatever transformers may raise
+    except Exception as error:  # transformers may raise anything
         read_tokenizer(folder)  # a reason that names it, if it is the tokenizer
         raise CheckpointError(
             f"{name}: its processor cannot be loaded ({reason_of(error)}); compare its "
@@ -50,7 +50,7 @@ def read_tokenizer(folder: Path, config: Any = None) -> Any:
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, config=config, trust_remote_code=False
             )
-    except Exception as error:  # whatever transformers may raise
+    except Exception as error:  # transformers may raise anything
         raise CheckpointError(
             f"{folder}: its tokenizer cannot be loaded ({reason_of(error)}); compare "
             "tokenizer.json and tokenizer_config.json with the published checkpoint's"

@@ -169,7 +169,7 @@ def _projector(
         reader.open(checkpoint.weight_files), key_names.PROJECTOR
     )
     language_model, more = key_names.rename_all(reader.open(files), key_names.BASE_MODEL)
-    # The base speaks for the language model, and the projector's folder only for LLaVA's own part.
+    # Settings of the language model are the base's; the projector's folder has only LLaVA's own.
     # Its `vocab_size` may well be another one.
     llavas = {key: value for key, value in checkpoint.fields.items() if original.is_llavas(key)}
     fields = {**read_config(folder), **llavas}

@@ -79,7 +79,7 @@ def begin(out: Path, record: Mapping[str, Any], files: Collection[str]) -> Path:
     for entry in part.iterdir():
         if entry.is_symlink() or entry.name not in complete:
             remove(entry)
-    # after all else is gone: whatever lies beside a record is of the run that it is of
+    # after all else is gone: files beside a record belong to its run
     write_text(part / RECORD, json.dumps(dict(record), indent=2) + "\n")
     return part
 

@@ -20,7 +20,7 @@ class LlamaHookedLayer(HookedLayer, LlamaDecoderLayer):  # type: ignore[misc]
 
 
 class LlamaVisualDecoder(VisualDecoder, LlamaModel):
-    """One mask for all layers, and no sliding window, whatever the configuration may hold."""
+    """One mask for all layers, and no sliding window, even if the configuration has one."""
 
     config_class = LlamaConfig
     layer_class = LlamaHookedLayer
