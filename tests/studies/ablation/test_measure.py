@@ -126,7 +126,7 @@ def test_the_intervention_is_in_force(table: pd.DataFrame) -> None:
 def test_the_figure_is_drawn(table: pd.DataFrame) -> None:
     """Its panels hold the numbers of the table: answers, one category's sweep, words by state."""
     two = pd.concat([table, table.assign(model="demo:baseline", change=-0.25)])
-    _, answers, sweep, words = draw_ablation(two, 3).axes
+    *_, answers, sweep, words = draw_ablation(two, 3).axes
     swept = table[table["condition"].eq(ablation.WINDOW) & table["category"].eq("vision_centric")]
     lines = [line.get_ydata() for line in sweep.lines[1:]]
     assert np.allclose(lines[0], swept["change"]) and np.allclose(lines[1], -0.25)

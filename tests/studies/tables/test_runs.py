@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmark_scenes import example_scene
+from matplotlib.legend import Legend
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
@@ -300,7 +301,7 @@ def test_the_figure_shows_every_variant(tmp_path: Path) -> None:
     runs = {name: [made_up(name, seed, 0.5) for seed in range(3)] for name in TABLE_3}
     guess = dict.fromkeys(CATEGORIES, 0.25)
     figure = draw_study(compare(runs, TABLE_3), guess, SCENES)
-    legend = next(axes.get_legend() for axes in figure.axes if axes.get_legend())
+    (legend,) = figure.findobj(Legend)
     assert [text.get_text() for text in legend.get_texts()] == [
         name.replace("_", " ") for name in TABLE_3
     ]
