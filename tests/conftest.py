@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
-import sys
-from collections.abc import Callable
-from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("WANDB_MODE", "disabled")
@@ -16,11 +12,12 @@ import torch
 from hypothesis import settings
 from made_words import awkward_words, make_words
 from PIL import Image
+from programs import command, script
 from tiny import tiny_image, tiny_llavit, tiny_processor
 
 from llavit_lens.model import LlavitForConditionalGeneration, LlavitProcessor
 
-__all__ = ["awkward_words", "make_words"]  # fixtures of `made_words`
+__all__ = ["awkward_words", "command", "make_words", "script"]  # fixtures
 
 torch.set_num_threads(1)
 
@@ -45,22 +42,3 @@ def processor() -> LlavitProcessor:
 def image() -> Image.Image:
     """A picture of noise."""
     return tiny_image()
-
-
-@pytest.fixture
-def script(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    """Runs a script of `analyses/` as a program; returns exit code, stdout and stderr."""
-
-    def call(name: str, *arguments: object) -> tuple[int, str, str]:
-        path = Path(__file__).parent.parent / "analyses" / name
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        code = 0
-        try:
-            runpy.run_path(str(path), run_name="__main__")
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return call

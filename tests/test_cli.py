@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from PIL import Image
+from programs import ANALYSES, Program
 from tiny import (
     PINPOINTS,
     tiny_config_arguments,
@@ -22,14 +23,12 @@ from tiny import (
     tiny_tile_processor,
 )
 
-from llavit_lens import cli
 from llavit_lens.commands import input_similarity, lens_words
 from llavit_lens.commands import score as score_command
 from llavit_lens.commands.arguments import parse_patch
 from llavit_lens.errors import CheckpointError
 
 DEPTH = tiny_config_arguments()["text_config"].num_hidden_layers
-ANALYSES = Path(__file__).parent.parent / "analyses"
 
 
 @pytest.fixture(scope="module")
@@ -43,47 +42,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def call(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object
-) -> tuple[int, str, str]:
-    """Run `llavit-lens` in this process; returns exit code, stdout and stderr."""
-    monkeypatch.setattr(sys, "argv", ["llavit-lens", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "200")
-    capsys.readouterr()
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    return lambda *arguments: call(capsys, monkeypatch, *arguments)
-
-
-def test_lens_prints_the_words_of_every_layer(run: Any, folder: Path) -> None:
-    code, out, err = run("lens", folder / "noise.png", "--model", folder / "llavit", "-k", 2)
+def test_lens_prints_the_words_of_every_layer(command: Program, folder: Path) -> None:
+    code, out, err = command("lens", folder / "noise.png", "--model", folder / "llavit", "-k", 2)
     assert code == 0 and err == ""
     rows = re.findall(r"│\s+(\d) │ .*?│\s+([\d.]+) │", out)
     assert [int(row[0]) for row in rows] == list(range(DEPTH + 1))
     assert "of 16 patches" in out
 
 
-def test_lens_draws_two_models(run: Any, folder: Path, tmp_path: Path) -> None:
+def test_lens_draws_two_models(command: Program, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "words.png"
     both = ("--model", folder / "llavit", "--baseline", folder / "baseline")
-    code, printed, _ = run("lens", folder / "noise.png", *both, "--layers", "0,-1", "--out", out)
+    code, printed, _ = command(
+        "lens", folder / "noise.png", *both, "--layers", "0,-1", "--out", out
+    )
     assert code == 0 and str(out) in printed.replace("\n", "")
     single = tmp_path / "one.png"
-    run("lens", folder / "noise.png", *both[:2], "--layers", "0,-1", "--out", single)
+    command("lens", folder / "noise.png", *both[:2], "--layers", "0,-1", "--out", single)
     with Image.open(out) as two, Image.open(single) as one:
         assert two.width == one.width and two.height > 1.6 * one.height
 
 
-def test_lens_draws_the_tile_that_is_asked_for(run: Any, folder: Path, tmp_path: Path) -> None:
+def test_lens_draws_the_tile_that_is_asked_for(
+    command: Program, folder: Path, tmp_path: Path
+) -> None:
     tiles = {"image_aspect_ratio": "anyres", "image_grid_pinpoints": PINPOINTS}
     tiny_llavit(**tiles).save_pretrained(tmp_path / "tiled")
     tiny_tile_processor("flat").save_pretrained(tmp_path / "tiled")
@@ -92,7 +74,7 @@ def test_lens_draws_the_tile_that_is_asked_for(run: Any, folder: Path, tmp_path:
         out = tmp_path / f"{tile}.png"
         chosen = () if tile is None else ("--tile", tile)
         where = ("--model", tmp_path / "tiled", "--layers", "-1", "--out", out)
-        code, _, err = run("lens", folder / "noise.png", *where, *chosen)
+        code, _, err = command("lens", folder / "noise.png", *where, *chosen)
         assert code == 0, err
         drawn[tile] = out.read_bytes()
     assert drawn[None] == drawn["0"]
@@ -104,16 +86,18 @@ def test_lens_draws_the_tile_that_is_asked_for(run: Any, folder: Path, tmp_path:
         (tmp_path / "tiled", ("--tile", "1"), "--tile chooses what a picture shows"),
         (folder / "llavit", (*png, "--tile", "grid"), "there is no tile grid: the image has one"),
     ]:
-        code, _, err = run("lens", folder / "noise.png", "--model", model, *options)
+        code, _, err = command("lens", folder / "noise.png", "--model", model, *options)
         assert code == 2 and message in err and err.count("\n") == 1
     assert not (tmp_path / "words.png").exists()
 
 
 @pytest.mark.parametrize(("suffix", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
-def test_lens_writes_tables(run: Any, folder: Path, tmp_path: Path, suffix: str, read: Any) -> None:
+def test_lens_writes_tables(
+    command: Program, folder: Path, tmp_path: Path, suffix: str, read: Any
+) -> None:
     out = tmp_path / f"words.{suffix}"
     models = ("--model", folder / "llavit", "--baseline", folder / "baseline")
-    code, _, _ = run("lens", folder / "noise.png", *models, "-k", 2, "--out", out)
+    code, _, _ = command("lens", folder / "noise.png", *models, "-k", 2, "--out", out)
     table = read(out)
     assert code == 0
     assert len(table) == 2 * (DEPTH + 1) * 16 * 2  # models, layers, patches, ranks
@@ -137,7 +121,9 @@ def test_tokens_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     assert r"\n (2)  [red]\u001b[31m (1)" in out and "[bold]m, logit lens" in out
 
 
-def test_mistakes_are_one_line_and_exit_code_2(run: Any, folder: Path, tmp_path: Path) -> None:
+def test_mistakes_are_one_line_and_exit_code_2(
+    command: Program, folder: Path, tmp_path: Path
+) -> None:
     good = folder / "noise.png"
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "cut.png").write_bytes(good.read_bytes()[:-2000])
@@ -155,57 +141,59 @@ def test_mistakes_are_one_line_and_exit_code_2(run: Any, folder: Path, tmp_path:
         (("lens", good, *here, "--out", tmp_path / "no" / "words.png"), "no folder"),
         (("demo", "draw", "--out", "demo.doc"), ".png"),
     ]:
-        code, out, err = run(*arguments)
+        code, out, err = command(*arguments)
         assert code == 2, arguments
         assert err.startswith("llavit-lens: error: ") and err.count("\n") == 1, err
         assert message in err and out == "" and "Traceback" not in err
 
 
 def test_more_words_than_there_are_is_said_before_a_model_is_loaded(
-    run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+    command: Program, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lens_words, "load", lambda name: pytest.fail("loaded"))
     models = ("--model", folder / "llavit", "--baseline", folder / "baseline")
-    code, _, err = run("lens", folder / "noise.png", *models, "-k", 100_000)
+    code, _, err = command("lens", folder / "noise.png", *models, "-k", 100_000)
     assert code == 2 and "-k 100000: the vocabulary of " in err and err.count("\n") == 1
 
 
-def test_too_many_layers_for_a_picture(run: Any, folder: Path, tmp_path: Path) -> None:
+def test_too_many_layers_for_a_picture(command: Program, folder: Path, tmp_path: Path) -> None:
     many = "0,1,2,3,0,1,2"
     arguments = ("--model", folder / "llavit", "--layers", many, "--out", tmp_path / "w.png")
-    code, _, err = run("lens", folder / "noise.png", *arguments)
+    code, _, err = command("lens", folder / "noise.png", *arguments)
     assert code == 2 and "7 layers" in err and not (tmp_path / "w.png").exists()
 
 
 @pytest.mark.parametrize(
     "arguments", [["lens"], ["--nonsense"], ["demo", "train"], ["lens", "x", "-k", "0"]]
 )
-def test_usage_errors_exit_2(run: Any, arguments: list[str]) -> None:
-    code, _, err = run(*arguments)
+def test_usage_errors_exit_2(command: Program, arguments: list[str]) -> None:
+    code, _, err = command(*arguments)
     assert code == 2 and "Usage" in err
 
 
 def test_a_fault_of_ours_is_one_line_unless_it_is_looked_for(
-    run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+    command: Program, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(lens_words, "load", fail)
-    code, _, err = run("lens", folder / "noise.png")
+    code, _, err = command("lens", folder / "noise.png")
     assert code == 1 and err.count("\n") == 1
     assert "ZeroDivisionError: a bug" in err and "export LLAVIT_LENS_DEBUG=1" in err
     monkeypatch.setenv("LLAVIT_LENS_DEBUG", "1")
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        run("lens", folder / "noise.png")
+        command("lens", folder / "noise.png")
 
 
-def test_messages_of_several_lines_become_one(run: Any, folder: Path, monkeypatch: Any) -> None:
+def test_messages_of_several_lines_become_one(
+    command: Program, folder: Path, monkeypatch: Any
+) -> None:
     def fail(*_: object) -> None:
         raise CheckpointError("first\n  second")
 
     monkeypatch.setattr(lens_words, "load", fail)
-    assert run("lens", folder / "noise.png")[2] == "llavit-lens: error: first second\n"
+    assert command("lens", folder / "noise.png")[2] == "llavit-lens: error: first second\n"
 
 
 def _record(monkeypatch: pytest.MonkeyPatch, module: str, name: str, answer: object) -> list[Any]:
@@ -222,7 +210,7 @@ def _record(monkeypatch: pytest.MonkeyPatch, module: str, name: str, answer: obj
     return calls
 
 
-def test_demo_score(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_score(command: Program, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = ("hit3", "chance3", "name3", "name_chance3", "background3", "newline1")
     row = {"layer": 0, **dict.fromkeys(columns, 0.25)}
     scores = {
@@ -240,30 +228,30 @@ def test_demo_score(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(score_command, "score_model", score_model)
     arguments = ("demo", "score", "--model", folder / "llavit", "--scenes", 7, "--seed", 3)
-    code, out, _ = run(*arguments, "--json")
+    code, out, _ = command(*arguments, "--json")
     assert code == 0 and json.loads(out) == scores
     (vlm, count, seed) = calls[0]
     assert (vlm.name, count, seed) == (str(folder / "llavit"), 7, 3)
-    table = run(*arguments)[1]
+    table = command(*arguments)[1]
     for shown in ("0.125", "0.750", "0.190", "hit@3", "other scenes: 0"):
         assert shown in table
 
 
-def test_demo_train(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_train(command: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = tmp_path / "model"
     calls = _record(monkeypatch, "llavit_lens.miniature.recipe.train", "train_demo", done)
     arguments = ("--variant", "separate_qkv", "--seed", 5, "--out", tmp_path, "--preset", "gpu")
-    code, out, _ = run("demo", "train", *arguments)
+    code, out, _ = command("demo", "train", *arguments)
     assert code == 0 and str(done) in out
     assert calls == [
         (("separate_qkv", 5, tmp_path), {"preset": "gpu", "shared": None, "anew": False})
     ]
-    assert run("demo", "train", "--variant", "other", "--out", tmp_path)[0] == 2
+    assert command("demo", "train", "--variant", "other", "--out", tmp_path)[0] == 2
 
 
-def test_demo_draw(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_draw(command: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = _record(monkeypatch, "llavit_lens.commands.demo", "draw_demo", None)
-    code, _, _ = run("demo", "draw", "--out", tmp_path / "d.png", "--scene", "zoo")
+    code, _, _ = command("demo", "draw", "--out", tmp_path / "d.png", "--scene", "zoo")
     assert code == 0 and calls == [((tmp_path / "d.png", "zoo"), {})]
 
 
@@ -282,7 +270,7 @@ def test_analyses_draw(folder: Path, tmp_path: Path, script: str) -> None:
 
 
 def test_input_similarity_of_chosen_patches(
-    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Program, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: dict[str, Any] = {}
     monkeypatch.setattr(input_similarity, "write_files", lambda contents: None)

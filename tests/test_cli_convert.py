@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from llava_layouts import reference, write_base, write_hugging_face, write_original, write_projector
+from programs import Program
 from tiny import tiny_image
 from typer.testing import CliRunner
 
@@ -18,32 +17,14 @@ from llavit_lens.model.checkpoints.convert import convert
 from llavit_lens.vlm.load import load
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs the command in this process; returns exit code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["llavit-lens", "convert", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("cli")
     return write_original(place / "original", reference(), image_aspect_ratio="square")
 
 
-def test_llavit(run: Any, folder: Path, tmp_path: Path) -> None:
-    code, out, err = run(folder, tmp_path / "out", "--vision-feature-layer", "1,2")
+def test_llavit(command: Program, folder: Path, tmp_path: Path) -> None:
+    code, out, err = command("convert", folder, tmp_path / "out", "--vision-feature-layer", "1,2")
     assert (code, err) == (0, "")
     *notes, last = out.splitlines()
     assert last == f"The model is {tmp_path / 'out'}"
@@ -58,23 +39,23 @@ def test_llavit(run: Any, folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_current_folder(
-    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Program, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
-    code, out, err = run(folder, ".", "--vision-feature-layer", "1,2")
+    code, out, err = command("convert", folder, ".", "--vision-feature-layer", "1,2")
     assert (code, err) == (0, "") and str(here) in out and (here / "config.json").is_file()
 
 
 def test_the_home_folder(
-    run: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Program, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     for name in ("~/one", "~/two"):
         if name == "~/one":
-            code, out, err = run(folder, name, "--vision-feature-layer", "1,2")
+            code, out, err = command("convert", folder, name, "--vision-feature-layer", "1,2")
             assert (code, err) == (0, "") and str(tmp_path / "one") in out
         else:
             convert(Path(os.path.relpath(folder)), Path(name), vision_feature_layer=[1, 2])
@@ -82,8 +63,9 @@ def test_the_home_folder(
     assert not Path(tmp_path, "~").exists()
 
 
-def test_switches(run: Any, folder: Path, tmp_path: Path) -> None:
-    code, _, _ = run(
+def test_switches(command: Program, folder: Path, tmp_path: Path) -> None:
+    code, _, _ = command(
+        "convert",
         folder,
         tmp_path / "out",
         *("--to", "baseline", "--separate-qkv", "--visual-attention", "none"),
@@ -92,30 +74,42 @@ def test_switches(run: Any, folder: Path, tmp_path: Path) -> None:
     config = load(tmp_path / "out").model.config
     assert code == 0
     assert (config.separate_visual_qkv, config.visual_attention) == (True, "none")
-    code, _, _ = run(folder, tmp_path / "b", "--to", "separate_qkv", "--no-separate-qkv")
+    code, _, _ = command(
+        "convert", folder, tmp_path / "b", "--to", "separate_qkv", "--no-separate-qkv"
+    )
     assert code == 0 and not load(tmp_path / "b").model.config.separate_visual_qkv
 
 
-def test_parts(run: Any, tmp_path: Path) -> None:
+def test_parts(command: Program, tmp_path: Path) -> None:
     model = reference()
     projector = write_projector(tmp_path / "projector", model)
     base = write_base(tmp_path / "base", model)
     tower = (tmp_path / "projector-tower").rename(tmp_path / "tower")
-    code, out, _ = run(
-        projector, tmp_path / "out", "--to", "llava", "--base", base, "--vision-tower", tower
+    code, out, _ = command(
+        "convert",
+        projector,
+        tmp_path / "out",
+        "--to",
+        "llava",
+        "--base",
+        base,
+        "--vision-tower",
+        tower,
     )
     note, last = out.splitlines()
     assert code == 0 and "is the mean of all others" in note
     assert last == f"The model is {tmp_path / 'out'}"
 
 
-def test_demo_models_convert_too(run: Any, tmp_path: Path) -> None:
-    code, out, _ = run("demo:baseline", tmp_path / "out", "--to", "separate_qkv")
+def test_demo_models_convert_too(command: Program, tmp_path: Path) -> None:
+    code, out, _ = command("convert", "demo:baseline", tmp_path / "out", "--to", "separate_qkv")
     assert code == 0 and "copies" in out
     assert load(tmp_path / "out").model.config.separate_visual_qkv
 
 
-def test_mistakes_are_one_line_and_exit_code_2(run: Any, folder: Path, tmp_path: Path) -> None:
+def test_mistakes_are_one_line_and_exit_code_2(
+    command: Program, folder: Path, tmp_path: Path
+) -> None:
     hf = write_hugging_face(tmp_path / "hf", reference(), "old", "safetensors", 1)
     (hf / "model.safetensors").write_bytes(b"cut")
     (tmp_path / "full").mkdir()
@@ -134,7 +128,7 @@ def test_mistakes_are_one_line_and_exit_code_2(run: Any, folder: Path, tmp_path:
         ((folder, out, "--to", "llava", "--separate-qkv"), "has no switches"),
         ((folder, out, "--base", hf), "leave out --base"),
     ]:
-        code, printed, err = run(*arguments)
+        code, printed, err = command("convert", *arguments)
         assert code == 2 and printed == "", arguments
         assert err.startswith("llavit-lens: error: ") and err.count("\n") == 1
         assert message in err

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 
 import pytest
 from PIL import Image
+from programs import ANALYSES
 
 from llavit_lens import cli
 from llavit_lens.disk import check_file, has_file, user_path
@@ -25,8 +26,6 @@ from llavit_lens.output import full_path, make_folder
 from llavit_lens.studies.paper_figures.options import figure_app
 from llavit_lens.studies.tables.options import table_app
 from llavit_lens.terminal import run
-
-ANALYSES = Path(__file__).parent.parent / "analyses"
 
 
 @pytest.fixture(scope="module")

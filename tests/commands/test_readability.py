@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from programs import Program
 from rich.console import Console
 from tiny import tiny_image, tiny_llavit, tiny_processor
 
-from llavit_lens import cli
 from llavit_lens.disk import read_json
 from llavit_lens.evaluation.labelled import coco_file
 
@@ -45,27 +45,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.chdir(folder)
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setattr(sys, "argv", ["llavit-lens", "readability", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+def run(folder: Path, command: Program, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Runs `llavit-lens readability` in the folder."""
+    monkeypatch.chdir(folder)
+    return partial(command, "readability")
 
 
 COCO = ("--coco", "coco.json", "--images", ".")
 
 
 def test_tables_and_pictures_of_two_models(
-    run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+    run: Program, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = ("--model", "one", "--model", "two")
     sizes = ("--scenes", 5, "--probe", 3, "--words", "words.json")
@@ -92,7 +82,7 @@ def test_tables_and_pictures_of_two_models(
     assert code == 0 and (folder / "picture.pdf").read_bytes() == first
 
 
-def test_the_file_is_read_once(run: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_read_once(run: Program, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = json.loads((folder / "coco.json").read_text())
     for annotation in content["annotations"]:
         annotation["attributes"] = {"color": "red"}
@@ -116,7 +106,7 @@ def test_the_file_is_read_once(run: Any, folder: Path, monkeypatch: pytest.Monke
     assert "recolour_switch" in set(pd.read_csv(folder / "once.csv")["measure"])
 
 
-def test_floor_and_probe_can_be_left_out(run: Any, folder: Path) -> None:
+def test_floor_and_probe_can_be_left_out(run: Program, folder: Path) -> None:
     code, _, err = run(
         "--model", "one", *COCO, "--scenes", 8, "--probe", 0, "--no-floor", "--out", "small.csv"
     )
@@ -125,7 +115,7 @@ def test_floor_and_probe_can_be_left_out(run: Any, folder: Path) -> None:
     assert set(table["model"]) == {"one"} and "probe" not in set(table["measure"])
 
 
-def test_a_picture_that_cannot_be_read_is_named(run: Any, folder: Path) -> None:
+def test_a_picture_that_cannot_be_read_is_named(run: Program, folder: Path) -> None:
     content = json.loads((folder / "coco.json").read_text())
     content["images"][3]["file_name"] = "gone.png"
     (folder / "gone.json").write_text(json.dumps(content))
@@ -135,7 +125,7 @@ def test_a_picture_that_cannot_be_read_is_named(run: Any, folder: Path) -> None:
     assert err.count("left out") == 1 and "gone.png: no such file" in err
 
 
-def test_what_is_left_out_of_labels_is_told_in_a_line_each(run: Any, folder: Path) -> None:
+def test_what_is_left_out_of_labels_is_told_in_a_line_each(run: Program, folder: Path) -> None:
     content = json.loads((folder / "coco.json").read_text())
     for number in range(5):
         content["annotations"] += [
@@ -151,7 +141,7 @@ def test_what_is_left_out_of_labels_is_told_in_a_line_each(run: Any, folder: Pat
     assert "no category" in told[0] and "no pixel" in told[1]
 
 
-def test_annotations_of_stored_pixels(run: Any, folder: Path, tmp_path: Path) -> None:
+def test_annotations_of_stored_pixels(run: Program, folder: Path, tmp_path: Path) -> None:
     content = json.loads((folder / "coco.json").read_text())
     exif = Image.Exif()
     exif[0x0112] = 3
@@ -190,7 +180,7 @@ def test_annotations_of_stored_pixels(run: Any, folder: Path, tmp_path: Path) ->
         (("--coco", "none.json", "--images", "."), "none.json"),
     ],
 )
-def test_mistakes_give_one_line(run: Any, arguments: tuple, message: str) -> None:
+def test_mistakes_give_one_line(run: Program, arguments: tuple, message: str) -> None:
     code, _, err = run("--model", "one", "--no-floor", *arguments)
     assert code == 2
     last = err.strip().splitlines()[-1]

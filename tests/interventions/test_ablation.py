@@ -9,79 +9,52 @@ import pytest
 import torch
 from tiny import (
     DECODER_FAMILIES,
+    FOUR_TOKENS,
     PINPOINTS,
     PROMPT,
-    SHORT_PROMPT,
-    TWO_IMAGES_PROMPT,
     tiny_image,
     tiny_inputs,
-    tiny_llava,
-    tiny_llavit,
-    tiny_processor,
     tiny_text_config,
 )
-from tiny_vlm import LAYERS, plain_processor, tiled_vlm, tiny_vlm
+from tiny_vlm import LAYERS, configured, tiled_vlm, tiny_vlm, trained_as
 
 import llavit_lens as ll
 from llavit_lens.model import LlavitProcessor
 from llavit_lens.vlm.hooks import NamedHook
-from llavit_lens.vlm.vlm import VLM
 
-NEW = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
-STATIC = {**NEW, "cache_implementation": "static"}
-BEAMS = {**NEW, "num_beams": 3, "num_return_sequences": 2}
-BATCH = (SHORT_PROMPT, TWO_IMAGES_PROMPT)
-VARIANTS = ("llava", "causal", "bidirectional", "shared bidirectional")
-"""transformers' own LLaVA, LLaViT, and LLaViT without projections for visual tokens."""
-
-
-def trained_and_configured(variant: str, implementation: str, **changes: Any) -> list[VLM]:
-    """A model with visual attention, and the same weights configured without."""
-    if variant == "llava":
-        trained: Any = tiny_llava(**changes)
-        none = tiny_llavit(separate_visual_qkv=False, visual_attention="none", **changes)
-    else:
-        switches = {**changes, "separate_visual_qkv": "shared" not in variant}
-        trained = tiny_llavit(visual_attention=variant.removeprefix("shared "), **switches)
-        none = tiny_llavit(seed=1, visual_attention="none", **switches)
-    none.load_state_dict(trained.state_dict())
-    for model in (trained, none):
-        model.set_attn_implementation({"text_config": implementation})
-    processor = plain_processor() if variant == "llava" else tiny_processor()
-    return [VLM(trained, processor, "tiny"), VLM(none, tiny_processor(), "tiny")]
-
-
-def given(vlm: VLM, inputs: Any) -> dict[str, Any]:
-    """What the model takes: LLaVA knows no `mm_token_type_ids`."""
-    knows = vlm.model.config.model_type == "llavit"
-    return {name: x for name, x in inputs.items() if knows or name != "mm_token_type_ids"}
+STATIC = {**FOUR_TOKENS, "cache_implementation": "static"}
+BEAMS = {**FOUR_TOKENS, "num_beams": 3, "num_return_sequences": 2}
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ["llava", "causal", "bidirectional", "shared bidirectional"])
 @torch.no_grad()
-def test_equals_the_model_configured_so(
-    variant: str, implementation: str, processor: LlavitProcessor
-) -> None:
-    trained, none = trained_and_configured(variant, implementation)
-    image = tiny_image()
+def test_equals_the_model_configured_so(variant: str, implementation: str) -> None:
+    trained = trained_as(variant, implementation)
+    none = configured(trained, "none")
+    processor, image = trained.processor, tiny_image()
     single, same_length = tiny_inputs(processor, [PROMPT]), tiny_inputs(processor, [PROMPT] * 2)
-    left, right = (tiny_inputs(processor, BATCH, padding_side=side) for side in ("left", "right"))
+    left, right = (tiny_inputs(processor, padding_side=side) for side in ("left", "right"))
     text_only = tiny_inputs(processor, ["USER: What? ASSISTANT:"])
     before = trained.run(image)
     for inputs in (single, same_length, left, right, text_only):
         with ll.ablate_visual_attention(trained):
-            logits = trained.model(**given(trained, inputs)).logits
-        expected = none.model(**given(none, inputs)).logits
+            logits = trained.model(**inputs).logits
+        expected = none.model(**inputs).logits
         real = inputs["attention_mask"].bool()
         assert (logits - expected)[real].abs().max() == 0.0
-    for inputs, settings in ((single, NEW), (left, NEW), (left, STATIC), (left, BEAMS)):
+    for inputs, settings in (
+        (single, FOUR_TOKENS),
+        (left, FOUR_TOKENS),
+        (left, STATIC),
+        (left, BEAMS),
+    ):
         said = []
         for vlm in (trained, none):
             with ll.ablate_visual_attention(vlm):  # changes nothing in the one configured so
-                said.append(vlm.model.generate(**given(vlm, inputs), **settings))
+                said.append(vlm.model.generate(**inputs, **settings))
         assert torch.equal(said[0], said[1])
-        assert torch.equal(said[1], none.model.generate(**given(none, inputs), **settings))
+        assert torch.equal(said[1], none.model.generate(**inputs, **settings))
     with ll.ablate_visual_attention(trained):
         hidden = trained.trace(image).hidden
         answer = trained.generate(image, max_new_tokens=4)
@@ -94,17 +67,17 @@ def test_equals_the_model_configured_so(
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 @torch.no_grad()
-def test_every_decoder_family(family: str, implementation: str, processor: LlavitProcessor) -> None:
+def test_every_decoder_family(family: str, implementation: str) -> None:
     for variant in ("llava", "bidirectional"):
-        text_config = tiny_text_config(family)
-        trained, none = trained_and_configured(variant, implementation, text_config=text_config)
-        inputs = tiny_inputs(processor, BATCH)
+        trained = trained_as(variant, implementation, text_config=tiny_text_config(family))
+        none = configured(trained, "none")
+        inputs = tiny_inputs(trained.processor)
         real = inputs["attention_mask"].bool()
         with ll.ablate_visual_attention(trained):
-            logits = trained.model(**given(trained, inputs)).logits
-            said = trained.model.generate(**given(trained, inputs), **NEW)
+            logits = trained.model(**inputs).logits
+            said = trained.model.generate(**inputs, **FOUR_TOKENS)
         assert (logits - none.model(**inputs).logits)[real].abs().max() == 0.0
-        assert torch.equal(said, none.model.generate(**inputs, **NEW))
+        assert torch.equal(said, none.model.generate(**inputs, **FOUR_TOKENS))
 
 
 @torch.no_grad()
@@ -112,10 +85,11 @@ def test_flash_attention_in_runs(
     monkeypatch: pytest.MonkeyPatch, processor: LlavitProcessor
 ) -> None:
     flash_attn_stub.install(monkeypatch)
-    trained, none = trained_and_configured("bidirectional", "sdpa")
+    trained = trained_as("bidirectional")
+    none = configured(trained, "none")
     for vlm in (trained, none):
         vlm.model.bfloat16().set_attn_implementation({"text_config": "llavit_fa2"})
-    inputs = tiny_inputs(processor, BATCH).to(dtype=torch.bfloat16)
+    inputs = tiny_inputs(processor).to(dtype=torch.bfloat16)
     with ll.ablate_visual_attention(trained):
         logits = trained.model(**inputs).logits
     real = inputs["attention_mask"].bool()

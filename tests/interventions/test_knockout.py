@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,47 +15,34 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tiny import (
     DECODER_FAMILIES,
+    FOUR_TOKENS,
     PROMPT,
     SHORT_PROMPT,
-    TWO_IMAGES_PROMPT,
     WINDOW,
     tiny_image,
     tiny_inputs,
-    tiny_llava,
     tiny_llavit,
-    tiny_processor,
     tiny_text_config,
 )
-from tiny_vlm import FAMILIES, LAYERS, plain_processor, tiled_vlm, tiny_vlm
+from tiny_vlm import FAMILIES, LAYERS, tiled_vlm, tiny_vlm, trained_as
 from torch import Tensor
 
 import llavit_lens as ll
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.vlm import VLM
 
-NEW = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
-BATCH = (SHORT_PROMPT, TWO_IMAGES_PROMPT)
 HEADS = 4
-VLMS = {family: tiny_vlm(family) for family in FAMILIES}
-for _vlm in VLMS.values():  # the hook points are there from the start, so a test's order is nothing
-    _vlm.add_hook_points()
 
 
-@pytest.fixture(autouse=True)
-def attention_is_sdpa_again() -> None:
-    """Before each test, whatever the last one has set."""
-    for vlm in VLMS.values():
-        vlm.model.set_attn_implementation({"text_config": "sdpa"})
+@functools.cache
+def unchanged_vlm(family: str, implementation: str) -> VLM:
+    """One model for all examples of a property; no test may change it."""
+    vlm = tiny_vlm(family)
+    vlm.model.set_attn_implementation({"text_config": implementation})
+    return vlm
 
 
-def inputs_of(vlm: VLM, padding_side: str = "left", prompts: Any = BATCH) -> dict[str, Any]:
-    inputs = dict(tiny_inputs(tiny_processor(), prompts, padding_side=padding_side))
-    if vlm.model.config.model_type != "llavit":
-        del inputs["mm_token_type_ids"]
-    return inputs
-
-
-def recorded(vlm: VLM, inputs: dict[str, Any], stack: Any) -> dict[str, Tensor]:
+def recorded(vlm: VLM, inputs: Mapping[str, Any], stack: Any) -> dict[str, Tensor]:
     """Queries, keys, values and results of every layer, inside of the interventions."""
     seen: dict[str, Tensor] = {}
 
@@ -111,9 +100,8 @@ def test_what_is_left_is_what_a_loop_leaves(data: st.DataObject) -> None:
         ),
         "cuts",
     )
-    vlm = VLMS[family]
-    vlm.model.set_attn_implementation({"text_config": implementation})
-    inputs = inputs_of(vlm, padding_side)
+    vlm = unchanged_vlm(family, implementation)
+    inputs = tiny_inputs(vlm.processor, padding_side=padding_side)
     ids, real = inputs["input_ids"], inputs["attention_mask"].bool()
     visual = ids == vlm.image_token_id
     stack = ExitStack()
@@ -164,14 +152,15 @@ def test_what_is_left_is_what_a_loop_leaves(data: st.DataObject) -> None:
 def test_every_decoder_family_with_any_cache(family: str) -> None:
     """Edges that do not depend on the step: a generation is the same with a cache and without, in
     eager attention and in sdpa, per head too; inside windows as well."""
-    for make, processor in ((tiny_llava, plain_processor()), (tiny_llavit, tiny_processor())):
-        vlm = VLM(make(text_config=tiny_text_config(family)), processor, "tiny")
-        inputs = inputs_of(vlm)
-        no_image = {**NEW, "suppress_tokens": [vlm.image_token_id]}  # it would ask for a picture
+    for variant in ("llava", "bidirectional"):
+        vlm = trained_as(variant, text_config=tiny_text_config(family))
+        inputs = tiny_inputs(vlm.processor)
+        # an image token would ask for an image
+        no_image = {**FOUR_TOKENS, "suppress_tokens": [vlm.image_token_id]}
         said = []
         for implementation in ("eager", "sdpa"):
             vlm.model.set_attn_implementation({"text_config": implementation})
-            plain = vlm.model.generate(**inputs, **NEW)
+            plain = vlm.model.generate(**inputs, **FOUR_TOKENS)
             with (
                 ll.knock_out(vlm, "text->visual", layers=[0, 2], heads=[1, 2]),
                 ll.knock_out(vlm, ("text", range(12)), layers=1, heads=-1, keep_self=True),
@@ -184,7 +173,7 @@ def test_every_decoder_family_with_any_cache(family: str) -> None:
                 by_beams = vlm.model.generate(**inputs, **no_image, **beams)
                 again = vlm.model.generate(**inputs, **no_image, **beams, use_cache=False)
                 assert torch.equal(by_beams, again)
-            assert torch.equal(vlm.model.generate(**inputs, **NEW), plain)
+            assert torch.equal(vlm.model.generate(**inputs, **FOUR_TOKENS), plain)
         budget = 512 * 2.0**-24 * said[0].abs().max()
         for logits in said[1:]:
             assert (logits - said[0]).abs().max() <= budget
@@ -194,12 +183,11 @@ def test_every_decoder_family_with_any_cache(family: str) -> None:
 @pytest.mark.parametrize("family", ["qwen2", "mistral-window"])
 @torch.no_grad()
 def test_in_a_generation_every_new_token_is_the_last(family: str, cache: str) -> None:
-    text_config = tiny_text_config(family)
-    vlm = VLM(tiny_llavit(text_config=text_config), tiny_processor(), "tiny")
-    inputs = inputs_of(vlm, prompts=[PROMPT])
+    vlm = trained_as("bidirectional", text_config=tiny_text_config(family))
+    inputs = tiny_inputs(vlm.processor, [PROMPT])
     visual = inputs["mm_token_type_ids"][0].bool().nonzero().squeeze(1)
     seen: list[Tensor] = []
-    settings = {**NEW, **({"cache_implementation": "static"} if cache == "static" else {})}
+    settings = {**FOUR_TOKENS, **({"cache_implementation": "static"} if cache == "static" else {})}
     with (
         ll.knock_out(vlm, "last->visual", layers=1),
         vlm.hooks([("blocks.1.attn.hook_pattern", lambda pattern, _: seen.append(pattern))]),
@@ -225,11 +213,10 @@ def test_in_a_generation_every_new_token_is_the_last(family: str, cache: str) ->
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_answer_is_read_as_it_is_written(family: str, edges: str) -> None:
     """With a cache, without one, and with the whole answer given: the same tokens are cut off."""
-    vlm = VLMS[family]
-    vlm.model.set_attn_implementation({"text_config": "sdpa"})
+    vlm = tiny_vlm(family)
     image = tiny_image()
     prepared = vlm.prepare(image, PROMPT)
-    reports = {**NEW, "output_logits": True, "return_dict_in_generate": True}
+    reports = {**FOUR_TOKENS, "output_logits": True, "return_dict_in_generate": True}
     reports["suppress_tokens"] = [vlm.image_token_id]  # it would ask for a picture
     written = []
     with ll.knock_out(vlm, edges), vlm.reading(prepared.layout, length=prepared.length):
@@ -250,8 +237,8 @@ def test_an_answer_is_read_as_it_is_written(family: str, edges: str) -> None:
 
 
 def test_behind_padding_the_last_token_is_the_prompts_too() -> None:
-    vlm = VLMS["llava"]
-    inputs = inputs_of(vlm, "left", [SHORT_PROMPT, PROMPT])
+    vlm = tiny_vlm("llava")
+    inputs = tiny_inputs(vlm.processor, [SHORT_PROMPT, PROMPT])
     real = inputs["attention_mask"].bool()
     length = int(real[0].sum())
     visual = inputs["input_ids"] == vlm.image_token_id
@@ -270,8 +257,7 @@ def test_behind_padding_the_last_token_is_the_prompts_too() -> None:
 
 
 def test_places_from_the_end_of_the_prompt() -> None:
-    vlm = VLMS["llavit"]
-    vlm.model.set_attn_implementation({"text_config": "sdpa"})
+    vlm = tiny_vlm("llavit")
     image = tiny_image()
     length = vlm.prepare(image, PROMPT).length
     scores = []
@@ -295,8 +281,7 @@ def test_places_from_the_end_of_the_prompt() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_object_of_the_picture(family: str) -> None:
-    vlm = VLMS[family]
-    vlm.model.set_attn_implementation({"text_config": "sdpa"})
+    vlm = tiny_vlm(family)
     image = tiny_image(width=40, height=30)
     layout = vlm.prepare(image).layout
     mask = np.zeros((30, 40), dtype=bool)
@@ -326,7 +311,7 @@ def test_an_object_of_the_picture(family: str) -> None:
 
 
 def test_objects_of_a_padded_batch() -> None:
-    vlm = VLMS["llavit"]
+    vlm = tiny_vlm("llavit")
     prompts = [SHORT_PROMPT, PROMPT]
     images = [tiny_image(seed) for seed in range(2)]
     prepared = [vlm.prepare(image, text) for image, text in zip(images, prompts, strict=True)]
@@ -334,7 +319,7 @@ def test_objects_of_a_padded_batch() -> None:
     with ll.knock_out(vlm, ("text", box)):
         alone = [vlm.run(image, text) for image, text in zip(images, prompts, strict=True)]
         for side in ("left", "right"):
-            inputs = inputs_of(vlm, side, prompts)
+            inputs = tiny_inputs(vlm.processor, prompts, padding_side=side)
             with torch.no_grad(), vlm.reading(*(one.layout for one in prepared)):
                 together = vlm.model(**inputs).logits
             for row, one in enumerate(alone):
@@ -346,7 +331,7 @@ def test_objects_of_a_padded_batch() -> None:
             ((one_layout,) * 3, "there are 3 layouts for a batch of 2"),
             ((other,) * 2, "visual tokens of sample 1|visual tokens of sample 0"),
         ):
-            inputs = inputs_of(vlm, "right", prompts)
+            inputs = tiny_inputs(vlm.processor, prompts, padding_side="right")
             with (
                 pytest.raises(ll.ConfigurationError, match=message),
                 vlm.reading(*layouts),
@@ -428,7 +413,7 @@ def test_all_is_undone_after_an_error() -> None:
 
 def test_a_token_without_any_key_gets_no_update() -> None:
     for implementation in ("eager", "sdpa"):
-        vlm = VLMS["llava"]
+        vlm = tiny_vlm("llava")
         vlm.model.set_attn_implementation({"text_config": implementation})
         with ll.knock_out(vlm, "last->all", layers=1):
             _, cache = vlm.run_with_cache(tiny_image(), names_filter="blocks.1.*_out")
@@ -455,13 +440,13 @@ def test_a_token_without_any_key_gets_no_update() -> None:
 def test_edges_that_there_are_not(arguments: Any, message: str) -> None:
     with (
         pytest.raises(ll.ConfigurationError, match=message),
-        ll.knock_out(VLMS["llava"], *arguments),
+        ll.knock_out(tiny_vlm("llava"), *arguments),
     ):
         pass
 
 
 def test_mistakes_are_found_without_a_with() -> None:
-    vlm, image = VLMS["llava"], tiny_image()
+    vlm, image = tiny_vlm("llava"), tiny_image()
     for make, message in (
         (lambda: ll.knock_out(vlm, "last->picture"), "no tokens named 'picture'"),
         (lambda: ll.knock_out(vlm, "last->visual", layers=9), "there is no layer 9"),
@@ -477,23 +462,24 @@ def test_mistakes_are_found_without_a_with() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "named"), [("demo:llavit", "'demo:llavit'"), (VLMS["llavit"].model, "a Llavit")]
+    ("make", "named"),
+    [(lambda: "demo:llavit", "'demo:llavit'"), (tiny_llavit, "a Llavit")],
 )
-def test_what_is_no_vlm_is_named(given: Any, named: str) -> None:
-    for make in (
+def test_what_is_no_vlm_is_named(make: Callable[[], Any], named: str) -> None:
+    given = make()
+    for intervene in (
         lambda: ll.knock_out(given, "last->visual"),
         lambda: ll.visual_attention(given, "self"),
         lambda: ll.ablate_visual_attention(given),
         lambda: ll.patch(given, tiny_image()),
     ):
         with pytest.raises(ll.ConfigurationError, match=f"{named}.* is no VLM; pass what ll.load"):
-            make()
+            intervene()
 
 
 def test_places_and_masks_that_do_not_fit_are_refused_in_the_pass() -> None:
-    vlm = VLMS["llava"]
-    vlm.model.set_attn_implementation({"text_config": "sdpa"})
-    inputs = inputs_of(vlm, prompts=[PROMPT])
+    vlm = tiny_vlm("llava")
+    inputs = tiny_inputs(vlm.processor, [PROMPT])
     length = inputs["input_ids"].shape[1]
     with (
         ll.knock_out(vlm, ("all", [length])),
@@ -510,8 +496,8 @@ def test_places_and_masks_that_do_not_fit_are_refused_in_the_pass() -> None:
 
 
 def test_cached_tokens_of_before_are_refused() -> None:
-    vlm = VLMS["llavit"]
-    inputs = inputs_of(vlm, prompts=[PROMPT])
+    vlm = tiny_vlm("llavit")
+    inputs = tiny_inputs(vlm.processor, [PROMPT])
     cache = vlm.model(**inputs, use_cache=True).past_key_values
     next_token = {"input_ids": inputs["input_ids"][:, -1:], "past_key_values": cache}
     with (

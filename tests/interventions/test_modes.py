@@ -6,99 +6,55 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import (
-    DECODER_FAMILIES,
-    PROMPT,
-    SHORT_PROMPT,
-    TWO_IMAGES_PROMPT,
-    tiny_image,
-    tiny_inputs,
-    tiny_llava,
-    tiny_llavit,
-    tiny_processor,
-    tiny_text_config,
-)
-from tiny_vlm import FAMILIES, plain_processor, tiled_vlm, tiny_vlm
+from tiny import DECODER_FAMILIES, FOUR_TOKENS, PROMPT, tiny_image, tiny_inputs, tiny_text_config
+from tiny_vlm import FAMILIES, configured, tiled_vlm, tiny_vlm, trained_as
 
 import llavit_lens as ll
-from llavit_lens.model import LlavitProcessor
-from llavit_lens.vlm.vlm import VLM
 
-NEW = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
-BATCH = (SHORT_PROMPT, TWO_IMAGES_PROMPT)
 MODES = ("causal", "bidirectional", "none")
-
-
-def trained_as(kind: str, **changes: Any) -> VLM:
-    """`llava` is transformers' own, which is causal; the others are LLaViT."""
-    if kind == "llava":
-        return VLM(tiny_llava(**changes), plain_processor(), "tiny")
-    return VLM(tiny_llavit(visual_attention=kind, **changes), tiny_processor(), "tiny")
-
-
-def configured(vlm: VLM, mode: str, implementation: str, **changes: Any) -> VLM:
-    """LLaViT with the same weights."""
-    separate = vlm.model.config.model_type == "llavit"
-    model = tiny_llavit(separate_visual_qkv=separate, visual_attention=mode, seed=1, **changes)
-    model.load_state_dict(vlm.model.state_dict())
-    model.set_attn_implementation({"text_config": implementation})
-    return VLM(model, tiny_processor(), "tiny")
-
-
-def given(vlm: VLM, inputs: Any) -> dict[str, Any]:
-    knows = vlm.model.config.model_type == "llavit"
-    return {name: x for name, x in inputs.items() if knows or name != "mm_token_type_ids"}
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", ["llava", "causal", "bidirectional", "none"])
 @torch.no_grad()
-def test_equals_the_model_configured_so(
-    kind: str, mode: Any, implementation: str, processor: LlavitProcessor
-) -> None:
+def test_equals_the_model_configured_so(kind: str, mode: Any, implementation: str) -> None:
     """To the last bit, also under sdpa: it is given the same mask, or none just as well."""
-    trained = trained_as(kind)
-    trained.model.set_attn_implementation({"text_config": implementation})
-    expected = configured(trained, mode, implementation)
-    single = tiny_inputs(processor, [PROMPT])
-    left, right = (tiny_inputs(processor, BATCH, padding_side=side) for side in ("left", "right"))
-    before = trained.model(**given(trained, single)).logits
+    trained = trained_as(kind, implementation)
+    expected = configured(trained, mode)
+    single = tiny_inputs(trained.processor, [PROMPT])
+    left, right = (tiny_inputs(trained.processor, padding_side=side) for side in ("left", "right"))
+    before = trained.model(**single).logits
     with ll.visual_attention(trained, mode):
         for inputs in (single, left, right):
             real = inputs["attention_mask"].bool()
-            logits = trained.model(**given(trained, inputs)).logits
+            logits = trained.model(**inputs).logits
             assert (logits - expected.model(**inputs).logits)[real].abs().max() == 0.0
-        for settings in (NEW, {**NEW, "cache_implementation": "static"}, {**NEW, "num_beams": 2}):
-            said = trained.model.generate(**given(trained, left), **settings)
-            assert torch.equal(said, expected.model.generate(**left, **settings))
+        for settings in ({}, {"cache_implementation": "static"}, {"num_beams": 2}):
+            said = trained.model.generate(**left, **FOUR_TOKENS, **settings)
+            assert torch.equal(said, expected.model.generate(**left, **FOUR_TOKENS, **settings))
         assert torch.equal(trained.trace(tiny_image()).hidden, expected.trace(tiny_image()).hidden)
-    assert torch.equal(trained.model(**given(trained, single)).logits, before)
-    assert torch.equal(before, logits_of(expected, single)) is (
+    assert torch.equal(trained.model(**single).logits, before)
+    assert torch.equal(before, expected.model(**single).logits) is (
         mode == (kind if kind != "llava" else "causal")
     )
 
 
-def logits_of(vlm: VLM, inputs: Any) -> torch.Tensor:
-    return vlm.model(**inputs).logits
-
-
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 @torch.no_grad()
-def test_every_decoder_family(family: str, processor: LlavitProcessor) -> None:
-    text_config = tiny_text_config(family)
-    inputs = tiny_inputs(processor, BATCH)
-    real = inputs["attention_mask"].bool()
+def test_every_decoder_family(family: str) -> None:
     for kind, mode in (("llava", "bidirectional"), ("bidirectional", "causal")):
-        trained = trained_as(kind, text_config=text_config)
+        trained = trained_as(kind, text_config=tiny_text_config(family))
+        inputs = tiny_inputs(trained.processor)
+        real = inputs["attention_mask"].bool()
         for implementation in ("eager", "sdpa"):
             trained.model.set_attn_implementation({"text_config": implementation})
-            expected = configured(trained, mode, implementation, text_config=text_config)
+            expected = configured(trained, mode)
             with ll.visual_attention(trained, mode):
-                logits = trained.model(**given(trained, inputs)).logits
-                said = trained.model.generate(**given(trained, inputs), **NEW)
+                logits = trained.model(**inputs).logits
+                said = trained.model.generate(**inputs, **FOUR_TOKENS)
             assert (logits - expected.model(**inputs).logits)[real].abs().max() == 0.0
-            assert torch.equal(said, expected.model.generate(**inputs, **NEW))
+            assert torch.equal(said, expected.model.generate(**inputs, **FOUR_TOKENS))
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
@@ -160,9 +116,9 @@ def test_layers() -> None:
         assert bool((among.triu(1) > 0).any()) is later
 
 
-def test_pictures_after_cached_ones_are_refused(processor: LlavitProcessor) -> None:
+def test_pictures_after_cached_ones_are_refused() -> None:
     vlm = tiny_vlm("llava")
-    first, second = (given(vlm, tiny_inputs(processor, [PROMPT], first_image=n)) for n in (0, 1))
+    first, second = (tiny_inputs(vlm.processor, [PROMPT], first_image=n) for n in (0, 1))
     total = first["input_ids"].shape[1] + second["input_ids"].shape[1]
     second["attention_mask"] = torch.ones(1, total, dtype=torch.int64)
     with ll.visual_attention(vlm, "bidirectional"):

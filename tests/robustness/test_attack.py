@@ -21,10 +21,10 @@ import pytest
 from damage import NASTY, damaged_bytes, damaged_json
 from outcomes import Case, attack
 from PIL import Image
+from programs import Program
 from tiny import tiny_image, tiny_llavit, tiny_processor
 
 import llavit_lens as ll
-from llavit_lens import cli
 from llavit_lens.evaluation.labelled.images import LazyImages
 from llavit_lens.images.open import open_image
 from llavit_lens.studies.tables.run_result import RunResult, load_result
@@ -281,9 +281,7 @@ class CommandRun:
         return self.code == 2 and (ours or usage) and not self.lost
 
 
-def test_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command_line(tmp_path: Path, command: Program) -> None:
     """Bad arguments give one line and exit code 2, and the files that were there stay."""
     good = tmp_path / "model"
     tiny_llavit().save_pretrained(good)
@@ -319,7 +317,7 @@ def test_command_line(
 
     def make(random: Random) -> Case:
         name, number = random.choice(names), random.choice(numbers)
-        command = random.choice(
+        arguments = random.choice(
             [
                 ["lens", name, *model],
                 ["lens", image, "--model", name or "no-such-thing"],
@@ -348,19 +346,12 @@ def test_command_line(
         )
 
         def act() -> CommandRun:
-            monkeypatch.setattr("sys.argv", ["llavit-lens", *command])
-            capsys.readouterr()
-            code = 0
-            try:
-                cli.main()
-            except SystemExit as stop:
-                code = int(stop.code or 0)
-            out, err = capsys.readouterr()
+            code, out, err = command(*arguments)
             lost = old.read_text() != "old" or (tmp_path / "out").exists()
             shutil.rmtree(tmp_path / "out", ignore_errors=True)
             old.write_text("old")
             return CommandRun(code, out, err, lost)
 
-        return Case(" ".join(command)[:200], act, lambda run: run.is_clean)
+        return Case(" ".join(arguments)[:200], act, lambda run: run.is_clean)
 
     attack("command line", repeated(120, make))

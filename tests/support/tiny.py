@@ -57,6 +57,9 @@ TABLE_ROWS: dict[str, dict[str, Any]] = {
 }
 """The rows of the paper's Tables 1 and 3 as switches."""
 
+FOUR_TOKENS = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+"""Settings of a short generation."""
+
 WINDOW = 20
 """A sliding window shorter than any prompt with a picture."""
 

@@ -1,7 +1,9 @@
-"""A tiny model and its processor as one VLM, in the two families that the lens is tested on."""
+"""A tiny model and its processor as one VLM: the two families that the lens is tested on, models
+with tiles, and models with one kind of attention among visual tokens."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
 
@@ -73,3 +75,36 @@ def tiled_vlm(kind: str, **changes: Any) -> VLM:
         **changes,
     )
     return VLM(model, tiny_tile_processor(kind), name=f"tiny-{kind}")
+
+
+def trained_as(variant: str, implementation: str = "sdpa", **changes: Any) -> VLM:
+    """A model whose visual tokens attend to each other in one way.
+
+    `llava` is transformers' own, which is causal. All others are LLaViT, with projections for
+    visual tokens, or without them if the name begins with `shared`.
+    """
+    if variant == "llava":
+        model, processor = tiny_llava(**changes), plain_processor()
+    else:
+        model = tiny_llavit(
+            separate_visual_qkv="shared" not in variant,
+            visual_attention=variant.removeprefix("shared "),
+            **changes,
+        )
+        processor = tiny_processor()
+    model.set_attn_implementation({"text_config": implementation})
+    return VLM(model, processor, f"tiny-{variant}")
+
+
+def configured(vlm: VLM, visual_attention: str) -> VLM:
+    """LLaViT with the weights and the attention implementation of `vlm`."""
+    config = vlm.model.config
+    model = tiny_llavit(
+        seed=1,
+        separate_visual_qkv=getattr(config, "separate_visual_qkv", False),
+        visual_attention=visual_attention,
+        text_config=deepcopy(config.text_config),
+    )
+    model.load_state_dict(vlm.model.state_dict())
+    model.set_attn_implementation({"text_config": config.text_config._attn_implementation})
+    return VLM(model, tiny_processor(), f"tiny-{visual_attention}")

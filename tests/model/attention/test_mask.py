@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tiny import tiny_inputs, tiny_llavit, tiny_processor
 from torch import Tensor
 
+from llavit_lens.model import LlavitForConditionalGeneration
 from llavit_lens.model.attention.mask import bidirectional_mask
 from llavit_lens.model.attention.positions import VisualPositions
 
@@ -41,21 +43,23 @@ def batches(draw: st.DrawFn) -> tuple[list[list[bool]], list[list[bool]]]:
     return visual, padding
 
 
-MODEL = tiny_llavit(attn_implementation="eager")
+@functools.cache
+def unchanged_model(implementation: str, mode: str) -> LlavitForConditionalGeneration:
+    """One model for all examples of a property; no test may change it."""
+    return tiny_llavit(attn_implementation=implementation, visual_attention=mode)
 
 
 def attention_weights(
     mode: str, visual: list[list[bool]], padding: list[list[bool]]
 ) -> tuple[Tensor, ...]:
     """Weights [B, H, L, L] of every layer for image-token embeddings at the visual positions."""
-    ids = torch.where(torch.tensor(visual), MODEL.config.image_token_id, TEXT_ID)
-    MODEL.set_attn_implementation("eager")
-    MODEL.config.visual_attention = mode
+    model = unchanged_model("eager", mode)
+    ids = torch.where(torch.tensor(visual), model.config.image_token_id, TEXT_ID)
     with torch.no_grad():
-        output = MODEL(
+        output = model(
             input_ids=ids, attention_mask=(~torch.tensor(padding)).long(), output_attentions=True
         )
-    assert len(output.attentions) == MODEL.config.text_config.num_hidden_layers
+    assert len(output.attentions) == model.config.text_config.num_hidden_layers
     return output.attentions
 
 
@@ -91,11 +95,9 @@ def test_other_modes_are_causal(batch: tuple[list[list[bool]], list[list[bool]]]
 @given(batches())
 def test_sdpa_gets_the_same_mask(batch: tuple[list[list[bool]], list[list[bool]]]) -> None:
     visual, padding = batch
-    MODEL.set_attn_implementation("sdpa")
-    MODEL.config.visual_attention = "bidirectional"
     is_visual = torch.tensor(visual)
     masks = bidirectional_mask(
-        MODEL.model.language_model.config,
+        unchanged_model("sdpa", "bidirectional").model.language_model.config,
         VisualPositions(is_visual, is_visual[:, :0]),
         attention_mask=(~torch.tensor(padding)).long(),
         past_key_values=None,
@@ -111,15 +113,13 @@ def test_sdpa_gets_the_same_mask(batch: tuple[list[list[bool]], list[list[bool]]
 def test_packed_samples_do_not_see_each_other() -> None:
     """Two samples in one row, separated by positions that start again."""
     visual = [[False, True, True, False], [True, False, True, True, False]]
-    ids = torch.where(torch.tensor(visual[0] + visual[1]), MODEL.config.image_token_id, TEXT_ID)[
-        None
-    ]
+    model = tiny_llavit(attn_implementation="eager")
+    is_visual = torch.tensor([visual[0] + visual[1]])
+    ids = torch.where(is_visual, model.config.image_token_id, TEXT_ID)
     positions = torch.tensor([[*range(4), *range(5)]])
     expected = torch.block_diag(*(equation_8(row, [False] * len(row)) for row in visual)).bool()
-    MODEL.set_attn_implementation("eager")
-    MODEL.config.visual_attention = "bidirectional"
     with torch.no_grad():
-        output = MODEL(input_ids=ids, position_ids=positions, output_attentions=True)
+        output = model(input_ids=ids, position_ids=positions, output_attentions=True)
     for weights in output.attentions:
         reached = weights[0] > 0
         assert torch.equal(reached, expected.expand_as(reached))

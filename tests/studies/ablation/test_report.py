@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fonts import needs_font
 from PIL import Image
+from programs import Program
 
-SCRIPT = Path(__file__).parents[3] / "analyses" / "visual_attention_ablation.py"
+SCRIPT = "visual_attention_ablation.py"
 
 
 @needs_font
-def test_the_script_prints_and_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["--scenes", "2", "--window", "6", "--out", str(tmp_path / "new")]
-    monkeypatch.setattr(sys, "argv", [SCRIPT.name, *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    assert stopped.value.code == 0
-    printed = capsys.readouterr().out
+def test_the_script_prints_and_writes(tmp_path: Path, script: Program) -> None:
+    code, printed, _ = script(SCRIPT, "--scenes", 2, "--window", 6, "--out", tmp_path / "new")
+    assert code == 0
     table = pd.read_csv(tmp_path / "new" / "visual_attention_ablation.csv")
     assert set(table["model"]) == {"demo:baseline", "demo:llavit", "demo:no_visual_attention"}
     for name in set(table["model"]):
@@ -44,15 +37,6 @@ def test_the_script_prints_and_writes(
         (("--scenes", "2", "--window", "9"), "--window 9"),
     ],
 )
-def test_mistakes_give_one_line(
-    wrong: tuple[str, ...],
-    message: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(sys, "argv", [SCRIPT.name, *wrong])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    assert stopped.value.code != 0
-    said = capsys.readouterr().err
-    assert message in said and "Traceback" not in said
+def test_mistakes_give_one_line(wrong: tuple[str, ...], message: str, script: Program) -> None:
+    code, _, error = script(SCRIPT, *wrong)
+    assert code != 0 and message in error and "Traceback" not in error

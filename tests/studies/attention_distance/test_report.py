@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fonts import needs_font
+from programs import Program
 from tiny import tiny_image
 from tiny_vlm import tiny_vlm
 
@@ -15,7 +15,6 @@ from llavit_lens.studies.attention_distance.measure import MEASURES, attention_d
 from llavit_lens.studies.attention_distance.table import distance_table
 
 SCRIPT = "attention_distance.py"
-Script = Callable[..., tuple[int, str, str]]
 SCENES = Path(__file__).parents[3] / "llavit_lens" / "assets" / "scenes"
 
 
@@ -35,7 +34,7 @@ def test_the_table_is_the_mean_over_all_patches() -> None:
     assert of_all["value"].item() == pytest.approx(expected)
 
 
-def test_pictures_and_folders(tmp_path: Path, script: Script) -> None:
+def test_pictures_and_folders(tmp_path: Path, script: Program) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(2):
@@ -60,7 +59,7 @@ def test_pictures_and_folders(tmp_path: Path, script: Script) -> None:
 
 
 @needs_font
-def test_one_model_on_scenes(script: Script) -> None:
+def test_one_model_on_scenes(script: Program) -> None:
     code, printed, _ = script(SCRIPT, "--baseline", "", "--scenes", "2")
     assert code == 0 and "demo:llavit" in printed and "demo:baseline" not in printed
 
@@ -76,7 +75,7 @@ def test_one_model_on_scenes(script: Script) -> None:
         (["--model", "demo:no_visual_attention", "--baseline", ""], "attend to nothing"),
     ],
 )
-def test_mistakes_give_one_line(wrong: list[str], message: str, script: Script) -> None:
+def test_mistakes_give_one_line(wrong: list[str], message: str, script: Program) -> None:
     code, _, said = script(SCRIPT, *wrong)
     assert code != 0
     assert message in said and "Traceback" not in said

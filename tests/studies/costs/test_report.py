@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from loaded import loaded_after
 from PIL import Image
+from programs import ANALYSES, Program
 
 from llavit_lens.studies.costs.report import flop_report, parameter_report
 
-ANALYSES = Path(__file__).parents[3] / "analyses"
 REPORTS = {"table_4": parameter_report, "table_5": flop_report}
 
 
@@ -36,31 +33,15 @@ def check_table_5(table: pd.DataFrame) -> None:
 CHECKS = {"table_4": check_table_4, "table_5": check_table_5}
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs a script as a program; returns exit code, stdout and stderr."""
-
-    def call(script: str, *arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, arguments)])
-        code = 0
-        try:
-            runpy.run_path(str(ANALYSES / f"{script}.py"), run_name="__main__")
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        return code, *capsys.readouterr()
-
-    return call
-
-
-@pytest.mark.parametrize("script", REPORTS)
-def test_scripts_write_table_and_figure(run: Any, script: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", REPORTS)
+def test_scripts_write_table_and_figure(script: Program, name: str, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
-    code, out, err = run(script, "--out", folder)
+    code, out, err = script(f"{name}.py", "--out", folder)
     assert (code, err) == (0, "")
     names = sorted(path.name for path in folder.iterdir())
-    assert names == [f"{script}.csv", f"{script}.pdf", f"{script}.png"]
-    assert str(folder / script) in out.replace("\n", "")
-    with Image.open(folder / f"{script}.png") as picture:
+    assert names == [f"{name}.csv", f"{name}.pdf", f"{name}.png"]
+    assert str(folder / name) in out.replace("\n", "")
+    with Image.open(folder / f"{name}.png") as picture:
         picture.load()
         assert picture.width > 1000
 
@@ -98,21 +79,21 @@ def test_without_out_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("script", REPORTS)
-def test_a_place_that_is_no_folder(run: Any, script: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_place_that_is_no_folder(script: Program, name: str, tmp_path: Path) -> None:
     place = tmp_path / "file"
     place.write_text("")
     for folder in (place, place / "deeper"):
-        code, out, err = run(script, "--out", folder)
+        code, out, err = script(f"{name}.py", "--out", folder)
         assert (code, out) == (2, "")
         assert err.startswith("llavit-lens: error: ") and err.count("\n") == 1
         assert str(folder) in err
 
 
-@pytest.mark.parametrize("script", REPORTS)
-def test_a_file_that_cannot_be_written(run: Any, script: str, tmp_path: Path) -> None:
-    (tmp_path / f"{script}.csv").mkdir()
-    code, _, err = run(script, "--out", tmp_path)
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_file_that_cannot_be_written(script: Program, name: str, tmp_path: Path) -> None:
+    (tmp_path / f"{name}.csv").mkdir()
+    code, _, err = script(f"{name}.py", "--out", tmp_path)
     assert code == 2
     assert err.startswith("llavit-lens: error: cannot write") and err.count("\n") == 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from programs import ANALYSES, Program
 from tiny import tiny_image, tiny_llavit, tiny_processor, tiny_vision_config
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -24,7 +24,6 @@ from llavit_lens.miniature.world.scenes import example_truth
 from llavit_lens.studies.paper_figures import report as paper_figures
 from llavit_lens.studies.paper_figures.report import figure_report, parse_patches
 
-ANALYSES = Path(__file__).parents[3] / "analyses"
 NUMBERS = (1, 3, 4, 5, 6)
 SCENE = "crown-north-kite"
 
@@ -298,8 +297,7 @@ def test_mistakes_give_one_line(
     mistake: str,
     folder: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    script: Program,
 ) -> None:
     arguments, message = MISTAKES[mistake]
     given = [argument.format(folder=folder) for argument in arguments]
@@ -308,12 +306,9 @@ def test_mistakes_give_one_line(
             given += [option, str(folder / default)]
     if "--out" not in given:
         given += ["--out", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["figure_5.py", *given])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(ANALYSES / "figure_5.py"), run_name="__main__")
-    said = capsys.readouterr().err
-    assert stopped.value.code == 2 and said.count("\n") == 1
-    assert message.format(folder=folder) in said
+    code, _, error = script("figure_5.py", *given)
+    assert code == 2 and error.count("\n") == 1
+    assert message.format(folder=folder) in error
     assert list(tmp_path.iterdir()) == []
 
 
@@ -323,7 +318,7 @@ def test_the_scripts_have_defaults(
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    script: Program,
 ) -> None:
     """The demo's models on two scenes; tiny ones stand in for them."""
     asked = []
@@ -334,12 +329,10 @@ def test_the_scripts_have_defaults(
 
     load = paper_figures.load
     monkeypatch.setattr(paper_figures, "load", stand_in)
-    monkeypatch.setattr(sys, "argv", [f"figure_{number}.py", "--out", str(tmp_path)])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(ANALYSES / f"figure_{number}.py"), run_name="__main__")
-    assert stopped.value.code == 0
+    code, printed, _ = script(f"figure_{number}.py", "--out", tmp_path)
+    assert code == 0
     both = ["demo:baseline", "demo:llavit"]
     assert asked == (both if number in (3, 5, 6) else both[:1])
     data = json.loads((tmp_path / f"figure_{number}.json").read_text())
     assert len(data["pictures"]) == 2 and len(readings(data)) == 16
-    assert str(tmp_path / f"figure_{number}.png") in capsys.readouterr().out.replace("\n", "")
+    assert str(tmp_path / f"figure_{number}.png") in printed.replace("\n", "")

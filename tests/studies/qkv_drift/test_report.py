@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from programs import Program
 from tiny import tiny_llavit, tiny_processor, tiny_text_config
 from transformers import AutoModelForCausalLM
 
 NAME = "visual_qkv_drift"
 SCRIPT = f"{NAME}.py"
-Script = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_the_change_is_where_it_was_made(
-    folders: dict[str, Path], tmp_path: Path, script: Script
+    folders: dict[str, Path], tmp_path: Path, script: Program
 ) -> None:
     options = ["--model", folders["llavit"], "--base", folders["base"], "--out", tmp_path / "o"]
     code, printed, said = script(SCRIPT, *options)
@@ -64,7 +63,7 @@ def test_the_change_is_where_it_was_made(
     assert all((tmp_path / "o" / f"{NAME}{end}").stat().st_size > 9000 for end in (".png", ".pdf"))
 
 
-def test_untrained_and_unrelated_are_said(folders: dict[str, Path], script: Script) -> None:
+def test_untrained_and_unrelated_are_said(folders: dict[str, Path], script: Program) -> None:
     code, printed, _ = script(SCRIPT, "--model", folders["untrained"])
     assert code == 0 and "not trained yet" in " ".join(printed.split())
     torch.manual_seed(9)
@@ -89,7 +88,7 @@ def test_untrained_and_unrelated_are_said(folders: dict[str, Path], script: Scri
     ],
 )
 def test_mistakes_give_one_line(
-    wrong: list[str], message: str, folders: dict[str, Path], script: Script
+    wrong: list[str], message: str, folders: dict[str, Path], script: Program
 ) -> None:
     code, _, said = script(SCRIPT, *(text.format(**folders) for text in wrong))
     assert code != 0
@@ -97,7 +96,7 @@ def test_mistakes_give_one_line(
 
 
 def test_square_brackets_in_a_name_are_no_markup(
-    folders: dict[str, Path], tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+    folders: dict[str, Path], tmp_path: Path, script: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(folders["llavit"], tmp_path / "[run]" / "[/b]")
     monkeypatch.chdir(tmp_path)

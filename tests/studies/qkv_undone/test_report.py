@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fonts import needs_font
+from programs import Program
 
 SCRIPT = "visual_qkv_undone.py"
-Script = Callable[..., tuple[int, str, str]]
 
 
 @needs_font
-def test_the_script_prints_and_writes(tmp_path: Path, script: Script) -> None:
+def test_the_script_prints_and_writes(tmp_path: Path, script: Program) -> None:
     code, printed, said = script(SCRIPT, "--scenes", 2, "--out", tmp_path)
     assert code == 0, said
     assert "text QKV in 5 " in printed and "text QKV in 0-5" in printed
@@ -32,7 +31,7 @@ def test_the_script_prints_and_writes(tmp_path: Path, script: Script) -> None:
 
 
 @needs_font
-def test_the_report_says_which_projections_are_undone(tmp_path: Path, script: Script) -> None:
+def test_the_report_says_which_projections_are_undone(tmp_path: Path, script: Program) -> None:
     options = ("--projections", "v", "--baseline", "", "--scenes", 2, "--out", tmp_path)
     code, printed, said = script(SCRIPT, *options)
     assert code == 0, said
@@ -51,6 +50,6 @@ def test_the_report_says_which_projections_are_undone(tmp_path: Path, script: Sc
         (("--projections", "x"), "one or more of 'qkv'"),
     ],
 )
-def test_mistakes_give_one_line(wrong: tuple[str, ...], message: str, script: Script) -> None:
+def test_mistakes_give_one_line(wrong: tuple[str, ...], message: str, script: Program) -> None:
     code, _, said = script(SCRIPT, *wrong)
     assert code == 2 and message in " ".join(said.split()) and "Traceback" not in said

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from fonts import needs_font
+from programs import Program
 
 from llavit_lens.miniature.world.fingerprint import world_fingerprint
 from llavit_lens.studies.tables.paper_accuracy import CATEGORIES, TABLE_3
 from llavit_lens.studies.tables.run_result import RunResult, save_result
 
-ANALYSES = Path(__file__).parents[3] / "analyses"
 KINDS = dict(zip(CATEGORIES, ("at", "read_relation", "exist_trait", "exist_kind"), strict=True))
-
-
-def run_script(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", [name, *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(ANALYSES / name), run_name="__main__")
-    return int(stopped.value.code or 0)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +34,7 @@ def test_results_that_are_there_are_compared_without_training(
     seeds: tuple[int, ...],
     said: tuple[str, ...],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    script: Program,
 ) -> None:
     for number, (variant, own) in enumerate(zip(TABLE_3, seeds, strict=True)):
         for seed in range(own):
@@ -58,9 +48,9 @@ def test_results_that_are_there_are_compared_without_training(
                 dict.fromkeys(CATEGORIES, [4] * 30), rng.integers(0, 9, (30, 3)).tolist(), [9] * 30,
             )  # fmt: skip
             save_result(run, tmp_path)
-    arguments = ["--results", str(tmp_path), "--out", str(tmp_path / "out")]
-    assert run_script("table_3.py", arguments, monkeypatch) == 0
-    printed = " ".join(capsys.readouterr().out.split())
+    code, printed, _ = script("table_3.py", "--results", tmp_path, "--out", tmp_path / "out")
+    assert code == 0
+    printed = " ".join(printed.split())
     assert "by guessing" in printed and "47.6 / 50.7" in printed
     assert all(part in printed for part in said), printed
     assert "Training loss in the last fifth of stage 2: baseline 0." in printed
@@ -76,22 +66,20 @@ def test_results_that_are_there_are_compared_without_training(
 
 
 @needs_font
-def test_what_is_missing_is_trained_and_evaluated_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_missing_is_trained_and_evaluated_once(tmp_path: Path, script: Program) -> None:
     arguments = [
         "--results", str(tmp_path / "results"), "--train", str(tmp_path / "runs"),
         "--seeds", "4", "--preset", "smoke", "--scenes", "2",
     ]  # fmt: skip
-    assert run_script("table_1.py", arguments, monkeypatch) == 0
-    assert "no visual attn." in capsys.readouterr().out
+    code, printed, _ = script("table_1.py", *arguments)
+    assert code == 0 and "no visual attn." in printed
     files = sorted((tmp_path / "results").iterdir())
     assert [f.name for f in files] == ["baseline-seed4.json", "no_visual_attention-seed4.json"]
     record = json.loads(files[0].read_text())
     assert record["world"] == world_fingerprint() and record["made"]["preset"] == "smoke"
     assert len(record["patches"]) == 2 and set(record["made"]["versions"]) >= {"torch"}
     written = [f.stat().st_mtime_ns for f in files]
-    assert run_script("table_1.py", arguments, monkeypatch) == 0
+    assert script("table_1.py", *arguments)[0] == 0
     assert [f.stat().st_mtime_ns for f in files] == written
 
 
@@ -108,9 +96,8 @@ def test_mistakes_give_one_line(
     message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    script: Program,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run_script("table_1.py", arguments, monkeypatch) == 2
-    said = capsys.readouterr().err
-    assert message in said and "Traceback" not in said
+    code, _, error = script("table_1.py", *arguments)
+    assert code == 2 and message in error and "Traceback" not in error

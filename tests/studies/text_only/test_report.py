@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from programs import Program
 from tiny import tiny_text_config
 from transformers import AutoModelForCausalLM
 
@@ -16,7 +16,6 @@ from llavit_lens.studies.text_only.questions import text_questions
 from llavit_lens.studies.text_only.text_model import plain_decoder
 
 SCRIPT = "text_only.py"
-Script = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("base", ["bare", "own"])
 def test_base_and_baseline_with_the_same_weights_answer_alike(
-    base: str, bases: dict[str, Path], tmp_path: Path, script: Script
+    base: str, bases: dict[str, Path], tmp_path: Path, script: Program
 ) -> None:
     options = ["--base", bases[base], "--documents", "4", "--out", tmp_path / "new"]
     code, printed, said = script(SCRIPT, *options)
@@ -51,7 +50,7 @@ def test_base_and_baseline_with_the_same_weights_answer_alike(
         assert (tmp_path / "new" / f"text_only{suffix}").stat().st_size > 9000
 
 
-def test_own_questions(tmp_path: Path, script: Script) -> None:
+def test_own_questions(tmp_path: Path, script: Program) -> None:
     file = tmp_path / "questions.jsonl"
     asked = [("what is a dog ?", "mammal", "kinds"), ("2 + 2 ?", "four", None), ("?", "yes", None)]
     rows = [{"question": q, "answer": a, **({"category": c} if c else {})} for q, a, c in asked]
@@ -85,7 +84,7 @@ def test_questions_about_passages_are_the_same_every_time() -> None:
     ],
 )
 def test_mistakes_give_one_line(
-    wrong: list[str], message: str, bases: dict[str, Path], script: Script
+    wrong: list[str], message: str, bases: dict[str, Path], script: Program
 ) -> None:
     code, _, said = script(SCRIPT, *(text.format(**bases) for text in wrong))
     assert code != 0
@@ -102,7 +101,7 @@ def test_mistakes_give_one_line(
         '{"question": "a", "answer": "..."}',
     ],
 )
-def test_a_line_that_is_no_question_is_named(line: str, tmp_path: Path, script: Script) -> None:
+def test_a_line_that_is_no_question_is_named(line: str, tmp_path: Path, script: Program) -> None:
     file = tmp_path / "q.jsonl"
     file.write_text('{"question": "a", "answer": "b"}\n' + line)
     code, _, said = script(SCRIPT, "--questions", file)

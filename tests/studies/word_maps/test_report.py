@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fonts import needs_font
-
-Script = Callable[..., tuple[int, str, str]]
+from programs import Program
 
 
 @needs_font
-def test_the_script_prints_and_writes(tmp_path: Path, script: Script) -> None:
+def test_the_script_prints_and_writes(tmp_path: Path, script: Program) -> None:
     code, printed, said = script("word_maps.py", "--scenes", 2, "--out", tmp_path)
     assert code == 0, said
     assert "of the language model (LLM) on words" in " ".join(printed.split())
@@ -42,6 +40,6 @@ def test_the_script_prints_and_writes(tmp_path: Path, script: Script) -> None:
         (("--seed", "-1"), "numbered from 0 on"),
     ],
 )
-def test_mistakes_give_one_line(wrong: tuple[str, ...], message: str, script: Script) -> None:
+def test_mistakes_give_one_line(wrong: tuple[str, ...], message: str, script: Program) -> None:
     code, _, said = script("word_maps.py", *wrong)
     assert code == 2 and message in said and "Traceback" not in said
