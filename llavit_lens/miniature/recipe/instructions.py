@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from llavit_lens.miniature.recipe.general_text import general_document
+from llavit_lens.miniature.recipe.general_text import general_passage
 from llavit_lens.miniature.recipe.pretrain_tower import to_pixel_values
 from llavit_lens.miniature.world.captions import DESCRIBE, caption
 from llavit_lens.miniature.world.corpus import Corpus, pick
@@ -63,10 +63,10 @@ class Instructions(Captions):
         rng = random.Random(f"stage 2, seed {self.seed}, {index}")
         roll = rng.random()
         if roll < TEXT_ONLY_SHARE:
-            document = general_document(rng)
-            if document.turns:
-                (first, answer), *rest = document.turns
-                turns = [(f"{document.context}\n{first}".strip(), answer), *rest]
+            passage = general_passage(rng)
+            if passage.turns:
+                (first, answer), *rest = passage.turns
+                turns = [(f"{passage.context}\n{first}".strip(), answer), *rest]
                 return Example(encode_chat(self.tokenizer, turns), None)
         number = pick(self.corpus.count, "stage 2", self.seed, index)
         scene = self.corpus.scene(number)

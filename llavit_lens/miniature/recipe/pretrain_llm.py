@@ -18,7 +18,8 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
 from llavit_lens.disk import write_folder_atomically
-from llavit_lens.miniature.recipe.general_text import general_document, lexicon_words
+from llavit_lens.miniature.recipe.general_text import general_passage
+from llavit_lens.miniature.recipe.lexicon import lexicon_words
 from llavit_lens.miniature.world.captions import DESCRIBE, caption
 from llavit_lens.miniature.world.concepts import COLORS, CONCEPTS, NUMBERS, POSITIONS, SIGN_WORDS
 from llavit_lens.miniature.world.corpus import Corpus, pick
@@ -154,10 +155,10 @@ class Documents(Dataset):
         return Document(encoded, breaks[2] + 1)  # behind the system's text and the user's header
 
     def _general(self, rng: random.Random) -> Encoded:
-        document = general_document(rng)
-        if not document.turns:
-            return encode_plain(self.tokenizer, document.context, image=False)
-        return self._chat(document.context, list(document.turns), rng)
+        passage = general_passage(rng)
+        if not passage.turns:
+            return encode_plain(self.tokenizer, passage.context, image=False)
+        return self._chat(passage.context, list(passage.turns), rng)
 
     def _drill(self, parts: list[tuple[str, bool]]) -> Encoded:
         """Plain text in parts, each a target or not."""

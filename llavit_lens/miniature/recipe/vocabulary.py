@@ -7,7 +7,7 @@ import random
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from llavit_lens.miniature.recipe.general_text import FUNCTION_WORDS, lexicon_words
+from llavit_lens.miniature.recipe.lexicon import FUNCTION_WORDS, lexicon_words
 from llavit_lens.miniature.world.captions import DESCRIBE, caption
 from llavit_lens.miniature.world.concepts import (
     BACKGROUNDS,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from llavit_lens.disk import read_text
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.miniature.recipe.general_text import DOCUMENT_KINDS
+from llavit_lens.miniature.recipe.general_text import PASSAGE_KINDS
 from llavit_lens.studies.text_only.right import plain_words
 
 
@@ -40,12 +40,12 @@ def text_questions(documents: int, seed: int) -> list[TextQuestion]:
     while group < documents:
         rng = Random(f"text only, {seed}, {number}")
         number += 1
-        kind = rng.choice(DOCUMENT_KINDS)
-        document = kind(rng)
-        for question, answer in document.turns:
-            text = f"{document.context}\n{question}".strip()
+        kind = rng.choice(PASSAGE_KINDS)
+        passage = kind(rng)
+        for question, answer in passage.turns:
+            text = f"{passage.context}\n{question}".strip()
             questions.append(TextQuestion(text, answer, kind.__name__, group))
-        group += bool(document.turns)
+        group += bool(passage.turns)
     return sorted(questions, key=lambda one: one.category)
 
 

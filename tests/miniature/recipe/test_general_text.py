@@ -3,6 +3,7 @@
 The look-up kinds are re-read here by small independent parsers of the English, not of the tables.
 """
 
+import hashlib
 import re
 from collections import Counter
 from random import Random
@@ -10,32 +11,32 @@ from random import Random
 import pytest
 
 from llavit_lens.miniature.recipe import general_text
-from llavit_lens.miniature.recipe.general_text import (
-    DOCUMENT_KINDS,
+from llavit_lens.miniature.recipe.general_text import PASSAGE_KINDS, general_passage
+from llavit_lens.miniature.recipe.lexicon import (
     FUNCTION_WORDS,
     LEXICON,
     NUMBERS,
-    Document,
-    general_document,
+    SCALES,
     lexicon_words,
 )
+from llavit_lens.miniature.recipe.wording import Passage
 
 READ_TO_ANSWER = {"attributes", "placing", "lists", "comparisons", "sequence", "facts", "story"}
 
 
-def _many(kind: str, n: int = 1500) -> list[Document]:
+def _many(kind: str, n: int = 1500) -> list[Passage]:
     rng = Random(kind)
     return [getattr(general_text, kind)(rng) for _ in range(n)]
 
 
-def _sentences(document: Document) -> list[str]:
+def _sentences(document: Passage) -> list[str]:
     return [s for s in document.context.removesuffix(" .").split(" . ") if s]
 
 
 @pytest.fixture(scope="module")
-def corpus() -> list[Document]:
+def corpus() -> list[Passage]:
     rng = Random(0)
-    return [general_document(rng) for _ in range(30_000)]
+    return [general_passage(rng) for _ in range(30_000)]
 
 
 def test_lexicon_is_clean_and_large() -> None:
@@ -46,7 +47,7 @@ def test_lexicon_is_clean_and_large() -> None:
     assert len(FUNCTION_WORDS) == len(set(FUNCTION_WORDS))
 
 
-def test_every_token_is_declared_and_nearly_every_word_occurs(corpus: list[Document]) -> None:
+def test_every_token_is_declared_and_nearly_every_word_occurs(corpus: list[Passage]) -> None:
     seen: Counter[str] = Counter()
     for document in corpus:
         for text in (document.context, *(part for turn in document.turns for part in turn)):
@@ -59,13 +60,28 @@ def test_every_token_is_declared_and_nearly_every_word_occurs(corpus: list[Docum
 
 def test_same_seed_same_documents() -> None:
     first, again, other = (
-        [general_document(rng) for _ in range(300)] for rng in map(Random, (5, 5, 6))
+        [general_passage(rng) for _ in range(300)] for rng in map(Random, (5, 5, 6))
     )
     assert first == again
     assert first != other
 
 
-def test_passages_have_the_promised_size(corpus: list[Document]) -> None:
+def test_the_text_that_the_demo_models_read_stays_the_same() -> None:
+    """Byte for byte: the recipe of the demo models names no version of it."""
+    digest = hashlib.sha256()
+    for kind in PASSAGE_KINDS:
+        for seed in range(300):
+            passage = kind(Random(f"{kind.__name__} {seed}"))
+            digest.update(repr((passage.context, passage.turns)).encode())
+    for seed in range(2000):
+        passage = general_passage(Random(seed))
+        digest.update(repr((passage.context, passage.turns)).encode())
+    assert digest.hexdigest() == (
+        "2f0c9c0a9941d8c25faf42430a7b3cd9d12f34a3662dd8a7dc13a7a0947e389b"
+    )
+
+
+def test_passages_have_the_promised_size(corpus: list[Passage]) -> None:
     lengths = [len(d.context.split()) for d in corpus if d.context]
     assert min(lengths) >= 12
     assert max(lengths) <= 70
@@ -73,7 +89,7 @@ def test_passages_have_the_promised_size(corpus: list[Document]) -> None:
     assert all(d.context or d.turns for d in corpus)
 
 
-def test_no_document_asks_one_question_twice_with_two_answers(corpus: list[Document]) -> None:
+def test_no_document_asks_one_question_twice_with_two_answers(corpus: list[Passage]) -> None:
     for document in corpus:
         assert len(dict(document.turns)) == len(set(document.turns)), document
 
@@ -194,7 +210,7 @@ def test_placing_answers() -> None:
 
 
 def test_comparison_answers_follow_from_the_chain() -> None:
-    opposite = {down: up for up, down, *_ in general_text.SCALES}
+    opposite = {down: up for up, down, *_ in SCALES}
     for document in _many("comparisons"):
         edges = []
         for sentence in _sentences(document):
@@ -206,7 +222,7 @@ def test_comparison_answers_follow_from_the_chain() -> None:
         assert len(order) == len(edges) + 1 >= 3
         for question, answer in document.turns:
             if found := re.fullmatch(r"who is the (\w+) \?", question):
-                top = found[1] in {scale[2] for scale in general_text.SCALES}
+                top = found[1] in {scale[2] for scale in SCALES}
                 assert answer == order[0 if top else -1], document
             elif found := re.fullmatch(r"who is (\w+) , (.+) or (.+) \?", question):
                 pair = sorted(found.groups()[1:], key=order.index)
@@ -318,11 +334,9 @@ def test_repetition_repeats_a_suffix() -> None:
 
 
 def test_all_kinds_are_equally_likely(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = tuple(kind.__name__ for kind in DOCUMENT_KINDS)
-    monkeypatch.setattr(
-        general_text, "DOCUMENT_KINDS", tuple(lambda _, n=name: n for name in names)
-    )
+    names = tuple(kind.__name__ for kind in PASSAGE_KINDS)
+    monkeypatch.setattr(general_text, "PASSAGE_KINDS", tuple(lambda _, n=name: n for name in names))
     rng = Random(1)
-    drawn = Counter(general_document(rng) for _ in range(12_000))
+    drawn = Counter(general_passage(rng) for _ in range(12_000))
     # 1,000 expected each, standard deviation sqrt(12000 * (1/12) * (11/12)) = 30; five of them.
     assert all(abs(drawn[name] - 1000) < 150 for name in names)
