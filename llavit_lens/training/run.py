@@ -41,7 +41,7 @@ def has_fast_bf16() -> bool:
     return bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16"))
 
 
-class Course(NamedTuple):
+class TrainingHistory(NamedTuple):
     """How a training went.
 
     Attributes:
@@ -61,7 +61,7 @@ def run(
     schedule: Schedule,
     name: str,
     checkpoints: int = 10,
-) -> Course:
+) -> TrainingHistory:
     """Train `model` in place on `data` in its order; continue from `folder`'s last checkpoint."""
     print(f"-- {name}: {schedule.steps} steps of {schedule.batch}", flush=True)
     part = max(1, schedule.steps // checkpoints)
@@ -102,7 +102,7 @@ def run(
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     model.eval()
     losses = [round(step["loss"], 4) for step in trainer.state.log_history if "loss" in step]
-    return Course(clock.minutes, losses)
+    return TrainingHistory(clock.minutes, losses)
 
 
 class _Clock(TrainerCallback):

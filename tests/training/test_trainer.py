@@ -113,8 +113,8 @@ def test_an_interrupted_run_ends_with_the_same_weights_and_counts_its_time(tmp_p
     monkeypatch.setattr(runs, "time", SimpleNamespace(monotonic=count(0, 60).__next__))
     schedule = Schedule(steps=8, batch=4, learning_rate=1e-2)
     whole = tiny_llm()
-    course = run(whole, Numbers(), collate, tmp_path / "whole", schedule, "whole", 4)
-    assert course.minutes == 5 and len(set(course.losses)) == 4
+    history = run(whole, Numbers(), collate, tmp_path / "whole", schedule, "whole", 4)
+    assert history.minutes == 5 and len(set(history.losses)) == 4
 
     broken = tiny_llm()
     original = RecipeTrainer.__init__
@@ -129,7 +129,7 @@ def test_an_interrupted_run_ends_with_the_same_weights_and_counts_its_time(tmp_p
     monkeypatch.setattr(runs.RecipeTrainer, "__init__", original)
 
     again = tiny_llm()
-    assert run(again, Numbers(), collate, tmp_path / "broken", schedule, "again", 4) == course
+    assert run(again, Numbers(), collate, tmp_path / "broken", schedule, "again", 4) == history
     for name, expected in whole.state_dict().items():
         assert torch.equal(again.state_dict()[name], expected), name
     assert not torch.equal(whole.lm_head.weight, tiny_llm().lm_head.weight)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from llavit_lens.disk import write_text_atomically
+from llavit_lens.miniature.recipe.documents import MAP_SHARE
 from llavit_lens.miniature.recipe.presets import Preset
-from llavit_lens.miniature.recipe.pretrain_llm import MAP_SHARE
-from llavit_lens.miniature.recipe.variants import variant_named
 from llavit_lens.miniature.world.fingerprint import world_fingerprint
+from llavit_lens.rows import Row
 
 _CARD = """\
 ---
@@ -68,9 +68,8 @@ question alone: {guess}).
 COLUMNS = ("hit3", "chance3", "name3", "name_chance3", "background3", "newline1")
 
 
-def write_card(folder: Path, record: dict[str, Any], preset: Preset) -> None:
+def write_card(folder: Path, record: dict[str, Any], variant: Row, preset: Preset) -> None:
     """Write `folder/README.md` from what `scores.json` holds."""
-    variant = variant_named(record["variant"])
     first, scores = record["scores"].values()
     size = sum(f.stat().st_size for f in folder.glob("*.safetensors")) / 2e6
     schedules = {

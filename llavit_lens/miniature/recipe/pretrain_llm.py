@@ -1,77 +1,21 @@
-"""Pretrain the small language model on text alone: general text, and the world's captions and maps.
+"""Pretrain the small language model on text alone (see `documents`).
 
-It is what Qwen is to LLaVA: a language model that has never seen a picture. Its text teaches it to
-read: passages, captions and word maps with questions that only they answer, paraphrases, look-ups;
-most of its thousands of words are about what no picture shows.
+It is what Qwen is to LLaVA: a language model that has never seen an image.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase, Qwen2Config, Qwen2ForCausalLM
 
 from llavit_lens.disk import write_folder_atomically
-from llavit_lens.miniature.recipe.general_text import general_passage
-from llavit_lens.miniature.recipe.lexicon import lexicon_words
-from llavit_lens.miniature.world.captions import DESCRIBE, caption
-from llavit_lens.miniature.world.concepts import COLORS, CONCEPTS, NUMBERS, POSITIONS, SIGN_WORDS
-from llavit_lens.miniature.world.corpus import Corpus, pick
-from llavit_lens.miniature.world.questions import ALWAYS_TOLD, TOLD_WITH_PLACE, Question, questions
-from llavit_lens.miniature.world.scenes import Scene, sample_scene
-from llavit_lens.miniature.world.word_maps import PLACE_WEIGHT, add_places, map_places, word_map
-from llavit_lens.training.collate import pad_examples
-from llavit_lens.training.conversations import (
-    IGNORE,
-    Encoded,
-    encode_chat,
-    encode_plain,
-    token_id,
-)
+from llavit_lens.miniature.recipe.documents import CollateDocuments, Documents
+from llavit_lens.miniature.recipe.initial_weights import induction_head, scale_residual_writes
+from llavit_lens.miniature.world.corpus import Corpus
+from llavit_lens.miniature.world.word_maps import add_places
 from llavit_lens.training.run import Schedule, run
-
-CONTEXT_SHARE = 0.15  # of the tokens that are no answer, the share that is a target
-MAP_QUESTIONS = 8
-DRILL_PHASE = 0.25  # of the run, how long look-ups are most of the text
-
-# Shares of the kinds of documents, in the first phase and after it.
-MIX = {
-    "repetition": (0.15, 0.03),
-    "table": (0.2, 0.05),
-    "places": (0.1, 0.04),
-    "quiz": (0.1, 0.07),
-    "chat": (0.0, 0.09),
-    "paraphrase": (0.0, 0.04),
-    "general": (0.1, 0.17),
-    "map, places": (0.2, 0.08),
-    "map, chat": (0.1, 0.33),
-    "map, caption": (0.05, 0.1),
-}
-TEXT_RECIPE = {
-    "shares": MIX,
-    "first phase": DRILL_PHASE,
-    "targets in the context": CONTEXT_SHARE,
-    "questions on a map": MAP_QUESTIONS,
-    "weight of places": PLACE_WEIGHT,
-}
-MAP_SHARE = sum(
-    (1 - DRILL_PHASE) * late + DRILL_PHASE * early
-    for kind, (early, late) in MIX.items()
-    if kind.startswith("map")
-)
-
-
-class Document(NamedTuple):
-    """One text of the language model; `map_at` is where the first word of its map stands."""
-
-    text: Encoded
-    map_at: int | None = None
 
 
 def llm_config(
@@ -94,216 +38,6 @@ def llm_config(
     )
 
 
-class Documents(Dataset):
-    """`length` documents, tokenized; document i is a function of i."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, corpus: Corpus, length: int):
-        self.tokenizer, self.corpus, self.length = tokenizer, corpus, length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> Document:
-        rng = random.Random(f"document {index}")
-        phase = 0 if index < DRILL_PHASE * self.length else 1
-        (kind,) = rng.choices(list(MIX), [shares[phase] for shares in MIX.values()])
-        if kind == "repetition":
-            return Document(self._drill(repetition(rng)))
-        if kind == "table":
-            return Document(self._drill(table(rng)))
-        if kind == "general":
-            return Document(self._general(rng))
-        if kind.startswith("map"):
-            return self._map(kind.removeprefix("map, "), index, 6 if phase else 2, rng)
-        number = pick(self.corpus.count, "llm", index)
-        scene = sample_scene(number, max_things=3 if phase else 2)
-        text = caption(scene, rng)
-        if kind == "places":
-            said = {word for word in text.split() if word in PLACES}
-            return Document(self._drill([(f"{text}\n", False), (places(scene, said, rng), True)]))
-        if kind == "paraphrase":
-            if rng.random() < 0.5:
-                return Document(self._drill([(f"{text}\n", False), (caption(scene, rng), True)]))
-            return Document(self._chat(text, [(rng.choice(DESCRIBE), caption(scene, rng))], rng))
-        asked = [(q.question, q.answer) for q in questions(scene, rng) if answerable(q, text)]
-        if kind == "quiz":
-            quiz = [part for q, a in asked[:10] for part in ((f" {q}", False), (f" {a} .", True))]
-            return Document(self._drill([(f"{text}\n", False), *quiz]))
-        return Document(self._chat(text, asked[:5], rng))
-
-    def _map(self, kind: str, index: int, max_things: int, rng: random.Random) -> Document:
-        """A scene's word map, then what follows a picture too: a caption, a chat; or notes.
-
-        `max_things` counts signs too: the first phase is about simple scenes.
-        """
-        tries = (pick(self.corpus.count, "map", index, i) for i in range(20))
-        number = next((n for n in tries if len(self.corpus.scene(n).things) <= max_things), 0)
-        truth = self.corpus.truth(number)
-        scene, text = truth.scene, " ".join(word_map(truth, rng))
-        if kind == "places":
-            notes = places(scene, PLACES, rng)
-            return Document(self._drill([(f"{text}\n", False), (notes, True)]), 0)
-        if kind == "caption" and rng.random() < 0.5:
-            return Document(self._drill([(text, False), (f" {caption(scene, rng)}\n", True)]), 0)
-        if kind == "caption":
-            turns = [(rng.choice(DESCRIBE), caption(scene, rng))]
-        else:
-            turns = [(q.question, q.answer) for q in questions(scene, rng)][:MAP_QUESTIONS]
-        encoded = self._chat(text, turns, rng)
-        line_break = token_id(self.tokenizer, "\n")
-        breaks = [i for i, token in enumerate(encoded.input_ids) if token == line_break]
-        return Document(encoded, breaks[2] + 1)  # behind the system's text and the user's header
-
-    def _general(self, rng: random.Random) -> Encoded:
-        passage = general_passage(rng)
-        if not passage.turns:
-            return encode_plain(self.tokenizer, passage.context, image=False)
-        return self._chat(passage.context, list(passage.turns), rng)
-
-    def _drill(self, parts: list[tuple[str, bool]]) -> Encoded:
-        """Plain text in parts, each a target or not."""
-        ids: list[int] = []
-        labels: list[int] = []
-        for text, is_target in parts:
-            new = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-            ids += new
-            labels += new if is_target else [IGNORE] * len(new)
-        return Encoded(ids, labels)
-
-    def _chat(self, context: str, turns: list[tuple[str, str]], rng: random.Random) -> Encoded:
-        """The context stands in front of the first question, as a picture will; answers count in
-        full, other tokens are targets with the chance CONTEXT_SHARE."""
-        (first, answer), *rest = turns
-        first = f"{context}\n{first}" if context else first
-        ids, labels = encode_chat(self.tokenizer, [(first, answer), *rest], train_on_markers=False)
-        for i, label in enumerate(labels):
-            if label == IGNORE and rng.random() < CONTEXT_SHARE:
-                labels[i] = ids[i]
-        return Encoded(ids, labels)
-
-
-WORDS = tuple(sorted({*lexicon_words(), *CONCEPTS, *SIGN_WORDS}))
-PLACES = {place for row in POSITIONS for place in row}
-
-
-def repetition(rng: random.Random) -> list[tuple[str, bool]]:
-    """A list of words, and the same list once or twice again."""
-    words = " ".join(rng.sample(WORDS, rng.randint(6, 22)))
-    return [(f"{words} .", False), *[(f" {words} .", True)] * rng.choice([1, 2])]
-
-
-def table(rng: random.Random) -> list[tuple[str, bool]]:
-    """Pairs of a key and a value, then the same look-ups in other orders: 'rope seven , lamp left'.
-
-    Half of the values are words of one small group, so that guessing by kind does not help.
-    """
-    n = rng.randint(3, 8)
-    keys = rng.sample(WORDS, n)
-    group = rng.choice([sorted(PLACES), [*NUMBERS], COLORS, list(CONCEPTS), WORDS])
-    pairs = [(key, rng.choice(group)) for key in keys]
-    if rng.random() < 0.3:
-        pairs = [
-            (value, key) for key, value in pairs if [v for _, v in pairs].count(value) == 1
-        ] or pairs
-    parts = [(" , ".join(f"{key} {value}" for key, value in pairs) + " .", False)]
-    for _ in range(rng.choice([2, 3])):
-        for key, value in rng.sample(pairs, len(pairs)):
-            parts += [(f" {key}", False), (f" {value}", True)]
-        parts.append((" .", False))
-    return parts
-
-
-def places(scene: Scene, said: Collection[str], rng: random.Random) -> str:
-    """Where things are, as far as the text before said these places: notes in random order."""
-    notes = []
-    for thing in scene.things:
-        name = thing.word or thing.name
-        if thing.position in said:
-            notes += [f"{name} : {thing.position}", f"{thing.position} : {name}"]
-    notes += (
-        [f"top : {scene.backgrounds[0]}", f"bottom : {scene.backgrounds[1]}"]
-        if rng.random() < 0.3
-        else []
-    )
-    notes = notes or [thing.word or thing.name for thing in scene.things]
-    return " . ".join(rng.sample(notes, len(notes))) + " ."
-
-
-def answerable(asked: Question, text: str) -> bool:
-    """Whether a caption says enough: captions tell the place or size of some things only."""
-    if asked.kind in ALWAYS_TOLD:
-        return True
-    words = f"{asked.question} {asked.answer}".split()
-    needed = [word for word in words if word in PLACES | {"small", "large"}]
-    return asked.kind in TOLD_WITH_PLACE and all(word in text.split() for word in needed)
-
-
-@torch.no_grad()
-def induction_head(model: Qwen2ForCausalLM) -> None:
-    """Start with one induction head: a head of layer 0 that looks at the previous token, and one of
-    layer 1 that looks behind an earlier copy of the present token and copies what stands there.
-
-    Large language models learn such heads early in their billions of tokens, and reading from
-    context is built on them; a model of this size would spend most of its short training on the
-    plateau before. Everything here is a start only and trained on like all other weights.
-
-    Rotary pairs (i, i + size/2): the fast ones tell neighbors apart, the slow ones hardly notice
-    distance. With a query bias that is the key bias turned back by one position, the score peaks at
-    the previous token (q · R(j - i) k is largest for j = i - 1).
-    """
-    config = model.config
-    width, heads = config.hidden_size, config.num_attention_heads
-    size = width // heads
-    half, fast = size // 2, size // 4
-    theta = model.model.rotary_emb.inv_freq[:fast]
-    slow = torch.cat([torch.arange(fast, half), torch.arange(half + fast, size)])
-    # subspaces of the residual stream that do not disturb each other
-    read, write, copy = nn.init.orthogonal_(torch.empty(width, width))[: 3 * size].split(size)
-
-    first, second = (layer.self_attn for layer in model.model.layers[:2])
-    peak = 58**0.5  # scores fall by about 7 from the previous token to its neighbors
-    q, k = first.q_proj, first.k_proj
-    q.weight[:size] = 0
-    k.weight[:fast] = k.weight[half : half + fast] = 0
-    k.bias[:fast] = peak
-    q.bias[:fast], q.bias[half : half + fast] = peak * theta.cos(), -peak * theta.sin()
-    first.v_proj.weight[:size] = read
-    first.o_proj.weight *= 0.3
-    first.o_proj.weight[:, :size] = 0.18 * write.T  # about as long as an embedding
-    model.model.layers[0].mlp.down_proj.weight *= 0.2
-
-    q, k = second.q_proj.weight[-size:], second.k_proj.weight[-size:]
-    q.zero_()
-    k.zero_()
-    q[slow], k[slow] = 2 * read[: len(slow)], 2 * write[: len(slow)]
-    second.v_proj.weight[-size:] = copy
-    second.o_proj.weight[:, -size:] = copy.T
-
-
-def scale_residual_writes(model: Qwen2ForCausalLM) -> None:
-    """Divide what writes to the residual stream by sqrt(2 · layers), as in GPT-2."""
-    for layer in model.model.layers:
-        for projection in (layer.self_attn.o_proj, layer.mlp.down_proj):
-            nn.init.normal_(projection.weight, std=projection.in_features**-0.5)
-            projection.weight.data /= (2 * model.config.num_hidden_layers) ** 0.5
-
-
-class CollateDocuments:
-    """Batches with `place_ids` for the words of maps, -1 elsewhere; see `add_places`."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase):
-        self.pad = tokenizer.pad_token_id
-        self.places = torch.tensor(tokenizer.convert_tokens_to_ids(map_places()))
-
-    def __call__(self, documents: list[Document]) -> dict[str, Tensor]:
-        batch = pad_examples([d.text for d in documents], self.pad)
-        batch["place_ids"] = torch.full_like(batch["input_ids"], -1)
-        for row, document in zip(batch["place_ids"], documents, strict=True):
-            if document.map_at is not None:
-                row[document.map_at : document.map_at + len(self.places)] = self.places
-        return batch
-
-
 def pretrain_llm(
     folder: Path,
     corpus: Corpus,
@@ -311,12 +45,11 @@ def pretrain_llm(
     schedule: Schedule,
     width: int = 128,
     layers: int = 6,
-    seed: int = 0,
 ) -> Qwen2ForCausalLM:
     """Train the language model and save it in `folder`; continue or return it when it is there."""
     if (folder / "model.safetensors").is_file():
         return Qwen2ForCausalLM.from_pretrained(folder)
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     config = llm_config(tokenizer, width, layers)
     model = Qwen2ForCausalLM._from_config(config, attn_implementation="eager")
     scale_residual_writes(model)

@@ -1,4 +1,4 @@
-"""Pretrain the vision tower on image-caption pairs (see `tower`)."""
+"""Pretrain the vision tower on image-caption pairs (see `contrastive_tower`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import CLIPVisionModel, PreTrainedTokenizerBase
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from llavit_lens.disk import write_folder_atomically
-from llavit_lens.miniature.recipe.tower import ContrastiveTower, tower_config
+from llavit_lens.miniature.recipe.contrastive_tower import ContrastiveTower, tower_config
 from llavit_lens.miniature.world.captions import caption
 from llavit_lens.miniature.world.concepts import BACKGROUNDS, CONCEPTS, SIGN_WORDS
 from llavit_lens.miniature.world.corpus import Corpus, pick
@@ -76,12 +76,11 @@ def pretrain_tower(
     schedule: Schedule,
     width: int = 128,
     layers: int = 6,
-    seed: int = 0,
 ) -> CLIPVisionModel:
     """Train the tower and save it in `folder`; continue or return it when some or all is done."""
     if (folder / "model.safetensors").is_file():
         return CLIPVisionModel.from_pretrained(folder)
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     model = ContrastiveTower(tower_config(width, layers), len(tokenizer), len(CONTENT_WORDS))
     pairs = CaptionPairs(corpus, schedule.steps * schedule.batch)
     home = folder.with_name(f"{folder.name}.run")

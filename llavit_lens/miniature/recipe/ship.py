@@ -12,11 +12,11 @@ from pathlib import Path
 from transformers import AutoTokenizer, CLIPVisionModel, Qwen2ForCausalLM
 
 from llavit_lens.disk import write_folder_atomically, write_text_atomically
-from llavit_lens.miniature.recipe.presets import preset_named
-from llavit_lens.miniature.recipe.train import SHIPPED, shared_recipe
+from llavit_lens.miniature.recipe.presets import PRESETS
+from llavit_lens.miniature.recipe.shared_parts import SHIPPED, shared_recipe
 
 
-def ship_shared(shared: Path, preset: str = "cpu") -> None:
+def ship_shared(shared: Path) -> None:
     """Copy tokenizer, tower and language model of `prepare_shared`, and their recipe."""
     for name, kind in (("tower", CLIPVisionModel), ("llm", Qwen2ForCausalLM)):
         model = kind.from_pretrained(shared / name).bfloat16()
@@ -25,7 +25,7 @@ def ship_shared(shared: Path, preset: str = "cpu") -> None:
     tokenizer = AutoTokenizer.from_pretrained(shared / "tokenizer")
     with write_folder_atomically(SHIPPED / "tokenizer") as folder:
         tokenizer.save_pretrained(folder)
-    recipe = shared_recipe(preset_named(preset))
+    recipe = shared_recipe(PRESETS["cpu"])
     write_text_atomically(SHIPPED / "recipe.json", json.dumps(recipe, indent=1))
 
 

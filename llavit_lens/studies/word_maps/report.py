@@ -11,7 +11,7 @@ import pandas as pd
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.benchmark.evaluate import BenchmarkScene, answers, benchmark_scenes
-from llavit_lens.miniature.recipe.train import SHIPPED
+from llavit_lens.miniature.recipe.shared_parts import SHIPPED
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress

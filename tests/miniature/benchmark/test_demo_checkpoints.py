@@ -14,9 +14,9 @@ from transformers import AutoTokenizer, CLIPVisionModel, Qwen2ForCausalLM
 import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.benchmark.score import truth_of_other_scenes
-from llavit_lens.miniature.recipe import train
+from llavit_lens.miniature.recipe import shared_parts
 from llavit_lens.miniature.recipe.presets import PRESETS
-from llavit_lens.miniature.recipe.train import SHIPPED, is_shipped, shared_recipe
+from llavit_lens.miniature.recipe.shared_parts import SHIPPED, is_shipped, shared_recipe
 from llavit_lens.miniature.recipe.vocabulary import build_tokenizer
 from llavit_lens.miniature.world.scenes import example_names, example_path, example_truth
 
@@ -59,20 +59,20 @@ def test_the_parts_that_ship_are_of_the_recipe_and_world_of_today():
 
 @needs_font
 def test_a_run_starts_from_the_parts_that_ship_unless_told_otherwise(tmp_path, monkeypatch):
-    monkeypatch.setitem(PRESETS, "cpu", replace(PRESETS["cpu"], scenes=60))
-    recipe = shared_recipe(PRESETS["cpu"])
-    monkeypatch.setattr(train, "shared_recipe", lambda preset: {**recipe, "scenes": 40_000})
+    preset = replace(PRESETS["cpu"], scenes=60)
+    recipe = shared_recipe(preset)
+    monkeypatch.setattr(shared_parts, "shared_recipe", lambda _: {**recipe, "scenes": 40_000})
     pretrained = []
-    monkeypatch.setattr(train, "_in_processes", pretrained.append)
-    train.prepare_shared(tmp_path / "ours", "cpu")
+    monkeypatch.setattr(shared_parts, "in_processes", pretrained.append)
+    shared_parts.prepare_shared(tmp_path / "ours", preset)
     for part in ("tower", "llm"):
         ours, copy = (home / part / "model.safetensors" for home in (SHIPPED, tmp_path / "ours"))
         assert ours.read_bytes() == copy.read_bytes()
     assert pretrained == [[]]
-    train.prepare_shared(tmp_path / "anew", "cpu", anew=True)
-    assert [job for job, _ in pretrained[1]] == [train._tower, train._llm]
+    shared_parts.prepare_shared(tmp_path / "anew", preset, anew=True)
+    assert [job for job, _ in pretrained[1]] == [shared_parts.train_tower, shared_parts.train_llm]
     with pytest.raises(ConfigurationError, match="another recipe"):
-        train.prepare_shared(tmp_path / "ours", "cpu", anew=True)
+        shared_parts.prepare_shared(tmp_path / "ours", preset, anew=True)
 
 
 @pytest.mark.parametrize("name", SWITCHES)

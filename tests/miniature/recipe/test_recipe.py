@@ -13,17 +13,14 @@ from transformers import CLIPImageProcessorPil, CLIPVisionModel, Qwen2ForCausalL
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.recipe import pretrain_llm as pretrain_llm_module
-from llavit_lens.miniature.recipe.pretrain_llm import (
-    CollateDocuments,
-    Document,
-    Documents,
-    induction_head,
-    llm_config,
-    scale_residual_writes,
-)
+from llavit_lens.miniature.recipe.contrastive_tower import ContrastiveTower, tower_config
+from llavit_lens.miniature.recipe.documents import MIX, CollateDocuments, Document, Documents
+from llavit_lens.miniature.recipe.initial_weights import induction_head, scale_residual_writes
+from llavit_lens.miniature.recipe.presets import PRESETS
+from llavit_lens.miniature.recipe.pretrain_llm import llm_config
 from llavit_lens.miniature.recipe.pretrain_tower import to_pixel_values
-from llavit_lens.miniature.recipe.tower import ContrastiveTower, tower_config
-from llavit_lens.miniature.recipe.train import prepare_shared, train_demo
+from llavit_lens.miniature.recipe.shared_parts import prepare_shared
+from llavit_lens.miniature.recipe.train import train_demo
 from llavit_lens.miniature.recipe.variants import build_processor, build_variant
 from llavit_lens.miniature.recipe.vocabulary import build_tokenizer
 from llavit_lens.miniature.world.concepts import BACKGROUNDS, CONCEPTS, SIGN_WORDS
@@ -244,10 +241,10 @@ def test_pretraining_tells_the_model_the_places_and_leaves_no_hook(tmp_path, mon
 
 @needs_font
 def test_shared_parts_of_another_text_are_refused(tmp_path, monkeypatch):
-    prepare_shared(tmp_path, "smoke")
-    monkeypatch.setitem(pretrain_llm_module.MIX, "table", (0.0, 0.0))
+    prepare_shared(tmp_path, PRESETS["smoke"])
+    monkeypatch.setitem(MIX, "table", (0.0, 0.0))
     with pytest.raises(ConfigurationError, match="another recipe"):
-        prepare_shared(tmp_path, "smoke")
+        prepare_shared(tmp_path, PRESETS["smoke"])
 
 
 @needs_font
@@ -264,14 +261,14 @@ def test_the_corpus_is_what_the_scenes_say_and_is_drawn_once(tmp_path):
 
 ENDLESS = """
 import sys, time
-from llavit_lens.miniature.recipe.train import _in_processes
+from llavit_lens.miniature.recipe.processes import in_processes
 
 def job():
     print("at work", flush=True)
     time.sleep(600)
 
 if __name__ == "__main__":
-    _in_processes([(job, ())])
+    in_processes([(job, ())])
 """
 
 
