@@ -95,11 +95,13 @@ def _patch_of_each_thing() -> list[Patch]:
     truth = example_truth()
     patches: list[Patch] = []
     for index, thing in enumerate(truth.scene.things):
-        rows, cols = np.nonzero(truth.owner == index)
+        rows, cols = np.nonzero(truth.patch_labels == index)
         distance = (rows + 0.5 - thing.y / PATCH) ** 2 + (cols + 0.5 - thing.x / PATCH) ** 2
         nearest = distance.argmin()
         patches.append((int(rows[nearest]), int(cols[nearest])))
-    grounds = np.argwhere((truth.owner == BACKGROUND_TOP) | (truth.owner == BACKGROUND_BOTTOM))
+    grounds = np.argwhere(
+        (truth.patch_labels == BACKGROUND_TOP) | (truth.patch_labels == BACKGROUND_BOTTOM)
+    )
     patches += [(int(row), int(col)) for row, col in grounds[:1]]
     return sorted(patches)[:MOST_PATCHES]
 

@@ -50,7 +50,7 @@ def traces_of_image(
 def words_of_example(layout: VisualLayout) -> list[frozenset[str] | None] | None:
     """The true words of the first example scene's patches; None for a model with another grid."""
     truth = example_truth()
-    if layout.grid != (truth.owner.shape,):
+    if layout.grid != (truth.patch_labels.shape,):
         return None
     return [
         truth.words(int(row), int(col)) or None

@@ -73,7 +73,7 @@ class InputImage:
         if self.name == OWN:
             return None
         truth = example_truth(self.name)
-        if layout.grid != (truth.owner.shape,):
+        if layout.grid != (truth.patch_labels.shape,):
             return None
         cells = zip(layout.row.tolist(), layout.col.tolist(), strict=True)
         return [truth.words(row, col) or None for row, col in cells]

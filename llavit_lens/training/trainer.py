@@ -54,12 +54,12 @@ def refuse_several_devices(trainer: Any) -> None:
             trainer.model, nn.DataParallel | DistributedDataParallel
         ),
     }
-    found = [what for what, is_there in several.items() if is_there]
-    if found:
+    reasons = [what for what, is_there in several.items() if is_there]
+    if reasons:
         raise ConfigurationError(
             "RecipeTrainer does not share gradients, so it cannot train with "
-            f"{' and '.join(found)}: start one process by `python`, with CUDA_VISIBLE_DEVICES set "
-            "to one GPU and without a DeepSpeed or FSDP configuration"
+            f"{' and '.join(reasons)}: start one process by `python`, with CUDA_VISIBLE_DEVICES "
+            "set to one GPU and without a DeepSpeed or FSDP configuration"
         )
 
 

@@ -18,7 +18,7 @@ def example_scene(name: str, questions: Sequence[Question] | None = None) -> Ben
     truth = example_truth(name)
     patch = np.ones((PATCH, PATCH), bool)
     objects = tuple(
-        LabelledObject(np.kron(truth.owner == number, patch), thing.name, thing.words)
+        LabelledObject(np.kron(truth.patch_labels == number, patch), thing.name, thing.words)
         for number, thing in enumerate(truth.scene.things)
     )
     labelled = LabelledImage(Image.open(example_path(name)).convert("RGB"), objects)

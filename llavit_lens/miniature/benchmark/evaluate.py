@@ -23,7 +23,7 @@ from llavit_lens.miniature.benchmark.labelled import with_labels
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.questions import Question, questions
 from llavit_lens.miniature.world.render import render
-from llavit_lens.miniature.world.scenes import Scene, Truth, patch_owners, sample_scene
+from llavit_lens.miniature.world.scenes import Scene, Truth, labels_of_patches, sample_scene
 from llavit_lens.vlm.vlm import VLM
 
 K = 3
@@ -51,14 +51,14 @@ def benchmark_scenes(scenes: int, seed: int) -> list[BenchmarkScene]:
 def benchmark_scene(scene: Scene) -> BenchmarkScene:
     """A scene drawn, with the questions about it."""
     image, labels = render(scene)
-    truth = Truth(scene, patch_owners(labels))
+    truth = Truth(scene, labels_of_patches(labels))
     return BenchmarkScene(with_labels(scene, image, labels), truth, benchmark_questions(scene))
 
 
 def benchmark_questions(scene: Scene) -> list[Question]:
     """The questions about a held-out scene: a few of each category, the same for every model."""
     count, kept = Counter[str](), []
-    for question in questions(scene, random.Random(f"score {scene.seed}"), exam=True):
+    for question in questions(scene, random.Random(f"score {scene.seed}"), benchmark=True):
         count[question.category] += 1
         if count[question.category] <= QUESTIONS_PER_CATEGORY:
             kept.append(question)

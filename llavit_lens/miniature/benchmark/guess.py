@@ -36,7 +36,9 @@ def _likeliest(scenes: int = SCENES) -> tuple[Mapping[str, str], Mapping[str, st
     words: dict[str, Counter[str]] = defaultdict(Counter)
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
     for seed in range(scenes):
-        for question in questions(sample_scene(seed), random.Random(f"guess {seed}"), exam=True):
+        for question in questions(
+            sample_scene(seed), random.Random(f"guess {seed}"), benchmark=True
+        ):
             words[question.question][question.answer] += 1
             kinds[question.kind][question.answer] += 1
     often = {text: counts for text, counts in words.items() if counts.total() >= ENOUGH}

@@ -2,7 +2,7 @@
 
 Two contrastive losses. One is CLIP's: the class token against a caption encoded by a small text
 transformer. The other is multi-instance, at the patches: a word of the caption must be found on
-some patch of the picture, the words of the other captions on none. No label of any patch is used.
+some patch of the image, the words of the other captions on none. No label of any patch is used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def tower_config(width: int = 128, layers: int = 6) -> CLIPVisionConfig:
 
 
 class ContrastiveTower(nn.Module):
-    """A vision tower with what its pretraining needs besides: a text encoder and word embeddings.
+    """A vision tower and what its pretraining needs beside it: a text encoder and word embeddings.
 
     `word_ids` are the words of captions that are informative (frequent ones carry nothing).
     Forward: pixel_values [B, 3, SIZE, SIZE], input_ids [B, T] right-padded, attention_mask [B, T],
@@ -66,17 +66,17 @@ class ContrastiveTower(nn.Module):
     def forward(
         self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, words: Tensor
     ) -> dict:
-        seen = self.vision(pixel_values)
-        read = self.text(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        vision = self.vision(pixel_values)
+        text = self.text(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         mask = attention_mask[..., None]
-        caption = self.text_projection((read * mask).sum(1) / mask.sum(1))
-        contrastive = self._clip(self.image_projection(seen.pooler_output), caption)
-        patches = self.patch_norm(seen.last_hidden_state[:, 1:])
-        found = self._multi_instance(self.word_embeddings(patches).float(), words)
+        caption = self.text_projection((text * mask).sum(1) / mask.sum(1))
+        contrastive = self._clip(self.image_projection(vision.pooler_output), caption)
+        patches = self.patch_norm(vision.last_hidden_state[:, 1:])
+        multi_instance = self._multi_instance(self.word_embeddings(patches).float(), words)
         return {
-            "loss": 0.3 * contrastive + found,
+            "loss": 0.3 * contrastive + multi_instance,
             "contrastive": contrastive,
-            "multi_instance": found,
+            "multi_instance": multi_instance,
         }
 
     def _clip(self, image: Tensor, text: Tensor) -> Tensor:

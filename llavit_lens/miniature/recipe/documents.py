@@ -20,7 +20,12 @@ from llavit_lens.miniature.recipe.lexicon import lexicon_words
 from llavit_lens.miniature.world.captions import DESCRIBE, caption
 from llavit_lens.miniature.world.concepts import COLORS, CONCEPTS, NUMBERS, POSITIONS, SIGN_WORDS
 from llavit_lens.miniature.world.corpus import Corpus, pick
-from llavit_lens.miniature.world.questions import ALWAYS_TOLD, TOLD_WITH_PLACE, Question, questions
+from llavit_lens.miniature.world.questions import (
+    ALWAYS_IN_CAPTIONS,
+    IN_CAPTIONS_WITH_PLACE,
+    Question,
+    questions,
+)
 from llavit_lens.miniature.world.scenes import Scene, sample_scene
 from llavit_lens.miniature.world.word_maps import PLACE_WEIGHT, map_places, word_map
 from llavit_lens.training.collate import pad_examples
@@ -97,20 +102,22 @@ class Documents(Dataset):
         scene = sample_scene(number, max_things=3 if phase else 2)
         text = caption(scene, rng)
         if kind == "places":
-            said = {word for word in text.split() if word in PLACES}
-            return Document(self._drill([(f"{text}\n", False), (places(scene, said, rng), True)]))
+            named = {word for word in text.split() if word in PLACES}
+            return Document(
+                self._drill([(f"{text}\n", False), (place_notes(scene, named, rng), True)])
+            )
         if kind == "paraphrase":
             if rng.random() < 0.5:
                 return Document(self._drill([(f"{text}\n", False), (caption(scene, rng), True)]))
             return Document(self._chat(text, [(rng.choice(DESCRIBE), caption(scene, rng))], rng))
-        asked = [(q.question, q.answer) for q in questions(scene, rng) if answerable(q, text)]
+        turns = [(q.question, q.answer) for q in questions(scene, rng) if answerable(q, text)]
         if kind == "quiz":
-            quiz = [part for q, a in asked[:10] for part in ((f" {q}", False), (f" {a} .", True))]
+            quiz = [part for q, a in turns[:10] for part in ((f" {q}", False), (f" {a} .", True))]
             return Document(self._drill([(f"{text}\n", False), *quiz]))
-        return Document(self._chat(text, asked[:5], rng))
+        return Document(self._chat(text, turns[:5], rng))
 
     def _map(self, kind: str, index: int, max_things: int, rng: random.Random) -> Document:
-        """A scene's word map, then what follows a picture too: a caption, a chat; or notes.
+        """A scene's word map, then what follows an image too: a caption, a chat; or notes.
 
         `max_things` counts signs too: the first phase is about simple scenes.
         """
@@ -119,7 +126,7 @@ class Documents(Dataset):
         truth = self.corpus.truth(number)
         scene, text = truth.scene, " ".join(word_map(truth, rng))
         if kind == "places":
-            notes = places(scene, PLACES, rng)
+            notes = place_notes(scene, PLACES, rng)
             return Document(self._drill([(f"{text}\n", False), (notes, True)]), 0)
         if kind == "caption" and rng.random() < 0.5:
             return Document(self._drill([(text, False), (f" {caption(scene, rng)}\n", True)]), 0)
@@ -130,7 +137,7 @@ class Documents(Dataset):
         encoded = self._chat(text, turns, rng)
         line_break = token_id(self.tokenizer, "\n")
         breaks = [i for i, token in enumerate(encoded.input_ids) if token == line_break]
-        return Document(encoded, breaks[2] + 1)  # behind the system's text and the user's header
+        return Document(encoded, breaks[2] + 1)  # after the system's text and the user's header
 
     def _general(self, rng: random.Random) -> Encoded:
         passage = general_passage(rng)
@@ -149,7 +156,7 @@ class Documents(Dataset):
         return Encoded(ids, labels)
 
     def _chat(self, context: str, turns: list[tuple[str, str]], rng: random.Random) -> Encoded:
-        """The context stands in front of the first question, as a picture will; answers count in
+        """The context stands in front of the first question, as an image will; answers count in
         full, other tokens are targets with the chance CONTEXT_SHARE."""
         (first, answer), *rest = turns
         first = f"{context}\n{first}" if context else first
@@ -187,12 +194,12 @@ def table(rng: random.Random) -> list[tuple[str, bool]]:
     return parts
 
 
-def places(scene: Scene, said: Collection[str], rng: random.Random) -> str:
-    """Where things are, as far as the text before said these places: notes in random order."""
+def place_notes(scene: Scene, named: Collection[str], rng: random.Random) -> str:
+    """Where things are, of those whose place the text before holds: notes in random order."""
     notes = []
     for thing in scene.things:
         name = thing.word or thing.name
-        if thing.position in said:
+        if thing.position in named:
             notes += [f"{name} : {thing.position}", f"{thing.position} : {name}"]
     notes += (
         [f"top : {scene.backgrounds[0]}", f"bottom : {scene.backgrounds[1]}"]
@@ -203,13 +210,13 @@ def places(scene: Scene, said: Collection[str], rng: random.Random) -> str:
     return " . ".join(rng.sample(notes, len(notes))) + " ."
 
 
-def answerable(asked: Question, text: str) -> bool:
-    """Whether a caption says enough: captions tell the place or size of some things only."""
-    if asked.kind in ALWAYS_TOLD:
+def answerable(question: Question, text: str) -> bool:
+    """Whether a caption says enough: captions give the place or size of some things only."""
+    if question.kind in ALWAYS_IN_CAPTIONS:
         return True
-    words = f"{asked.question} {asked.answer}".split()
+    words = f"{question.question} {question.answer}".split()
     needed = [word for word in words if word in PLACES | {"small", "large"}]
-    return asked.kind in TOLD_WITH_PLACE and all(word in text.split() for word in needed)
+    return question.kind in IN_CAPTIONS_WITH_PLACE and all(word in text.split() for word in needed)
 
 
 class CollateDocuments:

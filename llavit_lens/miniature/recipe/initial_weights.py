@@ -10,11 +10,11 @@ from transformers import Qwen2ForCausalLM
 @torch.no_grad()
 def induction_head(model: Qwen2ForCausalLM) -> None:
     """Start with one induction head: a head of layer 0 that looks at the previous token, and one of
-    layer 1 that looks behind an earlier copy of the present token and copies what stands there.
+    layer 1 that looks at what follows an earlier copy of the current token, and copies it.
 
     Large language models learn such heads early in their billions of tokens, and reading from
     context is built on them; a model of this size would spend most of its short training on the
-    plateau before. Everything here is a start only and trained on like all other weights.
+    plateau before. These are initial values only, trained like all other weights.
 
     Rotary pairs (i, i + size/2): the fast ones tell neighbors apart, the slow ones hardly notice
     distance. With a query bias that is the key bias turned back by one position, the score peaks at

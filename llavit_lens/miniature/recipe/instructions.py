@@ -34,11 +34,11 @@ QUESTIONS = 8
 
 class Example(NamedTuple):
     text: Encoded
-    picture: np.ndarray | None  # uint8 [SIZE, SIZE, 3]
+    image: np.ndarray | None  # uint8 [SIZE, SIZE, 3]
 
 
 class Captions(Dataset):
-    """Stage 1: `length` picture-caption pairs; pair i is a function of the seed and i."""
+    """Stage 1: `length` image-caption pairs; pair i is a function of the seed and i."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, corpus: Corpus, length: int, seed: int):
         self.tokenizer, self.corpus, self.length, self.seed = tokenizer, corpus, length, seed
@@ -51,13 +51,11 @@ class Captions(Dataset):
         rng = random.Random(f"stage 1, seed {self.seed}, {index}")
         scene = pick(self.corpus.count, "stage 1", self.seed, index)
         text = encode_plain(self.tokenizer, caption(self.corpus.scene(scene), rng))
-        return Example(
-            expand_image(text, self.image_token, GRID * GRID), self.corpus.pictures[scene]
-        )
+        return Example(expand_image(text, self.image_token, GRID * GRID), self.corpus.images[scene])
 
 
 class Instructions(Captions):
-    """Stage 2: conversations about a picture, some about text alone."""
+    """Stage 2: conversations about an image, some about text alone."""
 
     def __getitem__(self, index: int) -> Example:
         rng = random.Random(f"stage 2, seed {self.seed}, {index}")
@@ -70,14 +68,14 @@ class Instructions(Captions):
                 return Example(encode_chat(self.tokenizer, turns), None)
         number = pick(self.corpus.count, "stage 2", self.seed, index)
         scene = self.corpus.scene(number)
-        asked = [(q.question, q.answer) for q in questions(scene, rng)]
+        turns = [(q.question, q.answer) for q in questions(scene, rng)]
         if roll < TEXT_ONLY_SHARE + CAPTION_SHARE:
-            asked = [(rng.choice(DESCRIBE), caption(scene, rng)), *asked[:2]]
-        (first, answer), *rest = asked[:QUESTIONS]
+            turns = [(rng.choice(DESCRIBE), caption(scene, rng)), *turns[:2]]
+        (first, answer), *rest = turns[:QUESTIONS]
         turns = [(f"{IMAGE}\n{first}", answer), *rest]
         text = encode_chat(self.tokenizer, turns)
         return Example(
-            expand_image(text, self.image_token, GRID * GRID), self.corpus.pictures[number]
+            expand_image(text, self.image_token, GRID * GRID), self.corpus.images[number]
         )
 
 
@@ -87,8 +85,8 @@ class CollateExamples:
 
     def __call__(self, examples: list[Example]) -> dict[str, Tensor]:
         batch = pad_examples([e.text for e in examples], self.pad)
-        pictures = [e.picture for e in examples if e.picture is not None]
-        if pictures:
-            batch["pixel_values"] = to_pixel_values(np.stack(pictures))
+        images = [e.image for e in examples if e.image is not None]
+        if images:
+            batch["pixel_values"] = to_pixel_values(np.stack(images))
         batch["labels"] = batch["labels"].to(torch.long)
         return batch

@@ -26,15 +26,15 @@ CONTENT_WORDS = sorted(
 )
 
 
-def to_pixel_values(pictures: np.ndarray) -> Tensor:
+def to_pixel_values(images: np.ndarray) -> Tensor:
     """uint8 [B, H, W, 3] to float [B, 3, H, W], normalized as CLIP's image processor does it."""
-    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     mean, std = torch.tensor(OPENAI_CLIP_MEAN), torch.tensor(OPENAI_CLIP_STD)
     return (x - mean[:, None, None]) / std[:, None, None]
 
 
 class CaptionPairs(Dataset):
-    """`length` pairs (picture, caption); pair i is a function of i."""
+    """`length` pairs (image, caption); pair i is a function of i."""
 
     def __init__(self, corpus: Corpus, length: int):
         self.corpus, self.length = corpus, length
@@ -45,7 +45,7 @@ class CaptionPairs(Dataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, str]:
         scene = pick(self.corpus.count, "tower", index)
         text = caption(self.corpus.scene(scene), random.Random(f"tower {index}"))
-        return self.corpus.pictures[scene], text
+        return self.corpus.images[scene], text
 
 
 class CollatePairs:
@@ -54,7 +54,7 @@ class CollatePairs:
         self.column = {tokenizer.convert_tokens_to_ids(w): i for i, w in enumerate(CONTENT_WORDS)}
 
     def __call__(self, pairs: list[tuple[np.ndarray, str]]) -> dict[str, Tensor]:
-        pictures, texts = zip(*pairs, strict=True)
+        images, texts = zip(*pairs, strict=True)
         text = self.tokenizer(list(texts), padding=True, padding_side="right", return_tensors="pt")
         words = torch.zeros(len(pairs), len(self.column), dtype=torch.bool)
         for row, ids in enumerate(text["input_ids"].tolist()):
@@ -62,7 +62,7 @@ class CollatePairs:
                 if token in self.column:
                     words[row, self.column[token]] = True
         return {
-            "pixel_values": to_pixel_values(np.stack(pictures)),
+            "pixel_values": to_pixel_values(np.stack(images)),
             "input_ids": text["input_ids"],
             "attention_mask": text["attention_mask"],
             "words": words,

@@ -29,7 +29,7 @@ PARTS = ("tokenizer", "tower", "llm")
 
 
 def prepare_shared(shared: Path, preset: Preset, anew: bool = False) -> None:
-    """Draw the scenes, and take or pretrain tower and language model, if not there yet."""
+    """Draw the scenes, and take or pretrain tower and language model, where they are missing."""
     recipe = shared_recipe(preset)
     check_recipe(shared, {**recipe, "pretrained anew": anew})
     if not anew and is_shipped(recipe):

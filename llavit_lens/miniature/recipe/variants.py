@@ -72,7 +72,7 @@ def _anonymous(config: PreTrainedConfig) -> dict[str, Any]:
 
 
 def build_processor(tokenizer: PreTrainedTokenizerBase) -> LlavitProcessor:
-    """The processor of every demo model: scenes as they are, other pictures cropped to a square."""
+    """The processor of every demo model: scenes as they are, other images cropped to a square."""
     return LlavitProcessor(
         image_processor=CLIPImageProcessorPil(
             size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE}

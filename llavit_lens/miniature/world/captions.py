@@ -1,7 +1,7 @@
 """What people write about a scene: captions in varied order, wording and detail.
 
 Everything is lowercase, words and punctuation separated by single spaces. A caption says where a
-thing is only if its center lies clearly in one ninth of the picture (`Thing.place_is_clear`).
+thing is only if its center lies clearly in one ninth of the image (`Thing.place_is_clear`).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _background(scene: Scene, rng: random.Random) -> str:
 
 
 def _tags(scene: Scene, things: list[Thing], rng: random.Random) -> str:
-    """A list of key words, as pictures on the web have them."""
+    """A list of key words, as images on the web have them."""
     words: list[str] = []
     for thing in things:
         if thing.kind == "sign":
@@ -131,18 +131,18 @@ def _one_sentence(scene: Scene, things: list[Thing], rng: random.Random) -> str:
 def _sentences(scene: Scene, things: list[Thing], rng: random.Random) -> str:
     sentences = []
     for thing in things:
-        noun, place = _noun(thing, rng), thing.position
+        noun, position = _noun(thing, rng), thing.position
         roll = rng.random() if thing.place_is_clear else 1.0
         if roll < 0.35:
-            sentences.append(f"{noun} is at the {place} .")
+            sentences.append(f"{noun} is at the {position} .")
         elif roll < 0.7:
-            sentences.append(f"at the {place} there is {noun} .")
+            sentences.append(f"at the {position} there is {noun} .")
         elif roll < 0.85:
-            sentences.append(f"{place} : {noun} .")
+            sentences.append(f"{position} : {noun} .")
         else:
             sentences.append(f"there is {noun} .")
     for a, b in _some_pairs(things, rng, 1 if rng.random() < 0.6 else 0):
-        sentences.append(f"the {a.called} is {relation(a, b)} the {b.called} .")
+        sentences.append(f"the {a.phrase} is {relation(a, b)} the {b.phrase} .")
     if rng.random() < 0.25:
         n = len(things)
         sentences.append(

@@ -96,7 +96,7 @@ SIGN_WORDS: dict[str, str] = {
     for word in words.split()
 }
 
-# Where a thing is: the ninth of the picture that holds its center.
+# Where a thing is: the ninth of the image that holds its center.
 POSITIONS = (
     ("top-left", "top", "top-right"),
     ("left", "center", "right"),

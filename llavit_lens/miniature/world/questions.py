@@ -1,8 +1,8 @@
 """Questions about a scene, in the four categories of the paper's benchmarks.
 
-A fair exam: every question needs the picture. It names a place, a kind or another thing, and words
-alone leave several answers open; yes and no are equally likely, and a thing that is not there looks
-like one that is. How far guessing gets from the words of a question is measured, see `guess`.
+Every question needs the image. It names a place, a kind or another thing, and words alone leave
+several answers open. Yes and no are equally likely, and a thing that is absent is like one that is
+present. How many answers can be guessed from the words of a question is measured, see `guess`.
 Answers are one word. Everything is lowercase, words and punctuation separated by single spaces.
 """
 
@@ -23,8 +23,8 @@ from llavit_lens.miniature.world.concepts import (
 from llavit_lens.miniature.world.relations import (
     INVERSE,
     alone_in_its_place,
-    only_related,
     relation,
+    unique_relations,
 )
 from llavit_lens.miniature.world.scenes import Scene, Thing
 
@@ -42,28 +42,28 @@ class Question(NamedTuple):
     answer: str
 
 
-def questions(scene: Scene, rng: random.Random, exam: bool = False) -> list[Question]:
+def questions(scene: Scene, rng: random.Random, benchmark: bool = False) -> list[Question]:
     """All kinds of questions about a scene in random order, each with exactly one right answer.
 
-    exam: leave out relations that a person might see otherwise, as another thing lies between two
-    sides (one relation in seven).
+    benchmark: leave out relations that a person might see in another way, since another thing lies
+    between two sides (one relation in seven).
     """
-    related = only_related(scene, clearly=exam)
-    asked = [
+    related = unique_relations(scene, clearly=benchmark)
+    shuffled = [
         Question(category, *q)
-        for category, found in (
+        for category, of_category in (
             (VISION, _vision(scene, related, rng)),
             (OCR, _ocr(scene, related, rng)),
             (KNOWLEDGE, _knowledge(scene, related, rng)),
             (GENERAL, _general(scene, rng)),
         )
-        for q in found
+        for q in of_category
     ]
-    rng.shuffle(asked)
-    return asked
+    rng.shuffle(shuffled)
+    return shuffled
 
 
-_Asked = Iterator[tuple[str, str, str]]  # kind, question, answer
+_Questions = Iterator[tuple[str, str, str]]  # kind, question, answer
 _Related = Sequence[tuple[Thing, str, Thing]]  # thing, relation, other
 
 
@@ -71,28 +71,28 @@ def _sample(rng: random.Random, items: Sequence, n: int = 1) -> list:
     return rng.sample(items, min(n, len(items)))
 
 
-def _vision(scene: Scene, related: _Related, rng: random.Random) -> _Asked:
+def _vision(scene: Scene, related: _Related, rng: random.Random) -> _Questions:
     objects = scene.objects
     for thing in _sample(rng, [t for t in objects if t.place_is_clear], 2):
-        yield "position", f"where is the {thing.called} ?", thing.position
+        yield "position", f"where is the {thing.phrase} ?", thing.position
     unlike = [(a, b) for a in objects for b in objects if (a.size, b.size) == ("large", "small")]
     for large, small in _sample(rng, unlike):
-        a, b = rng.sample([large.called, small.called], 2)
+        a, b = rng.sample([large.phrase, small.phrase], 2)
         yield "larger", f"which is larger , the {a} or the {b} ?", large.name
     for thing in _sample(rng, _objects(alone_in_its_place(scene)), 2):
         yield "at", f"what is at the {thing.position} ?", thing.name
     for thing, how, other in _sample(rng, _object_beside(related, "object"), 2):
-        yield "relation", f"what is {how} the {other.called} ?", thing.name
+        yield "relation", f"what is {how} the {other.phrase} ?", thing.name
     pairs = [(a, b) for a in objects for b in objects if a is not b and relation(a, b)]
     for a, b in _sample(rng, pairs):
         how, answer = relation(a, b) or "", rng.choice(["yes", "no"])
         how = how if answer == "yes" else INVERSE[how]
-        yield "is_relation", f"is the {a.called} {how} the {b.called} ?", answer
+        yield "is_relation", f"is the {a.phrase} {how} the {b.phrase} ?", answer
     yield "count", "how many things are there ?", NUMBERS[len(scene.things)]
     yield "count_signs", "how many signs are there ?", NUMBERS[len(scene.signs)]
 
 
-def _ocr(scene: Scene, related: _Related, rng: random.Random) -> _Asked:
+def _ocr(scene: Scene, related: _Related, rng: random.Random) -> _Questions:
     signs = scene.signs
     alone = [t for t in alone_in_its_place(scene) if t.kind == "sign"]
     if len(signs) == 1:
@@ -108,11 +108,11 @@ def _ocr(scene: Scene, related: _Related, rng: random.Random) -> _Asked:
         yield "word_kind_at", f"what kind of word is at the {sign.position} ?", kind
     beside = [r for r in related if r[0].kind == "sign"]
     for sign, how, other in _sample(rng, beside, 2):
-        yield "read_relation", f"which word is {how} the {other.called} ?", sign.word
+        yield "read_relation", f"which word is {how} the {other.phrase} ?", sign.word
     for sign in _sample(rng, [s for s in signs if s.place_is_clear]):
-        yield "word_position", f"where is the {sign.called} ?", sign.position
+        yield "word_position", f"where is the {sign.phrase} ?", sign.position
     for thing, how, sign in _sample(rng, _object_beside(related, "sign")):
-        yield "beside_word", f"what is {how} the {sign.called} ?", thing.name
+        yield "beside_word", f"what is {how} the {sign.phrase} ?", thing.name
     if signs:
         sign = rng.choice(signs)
         kind = SIGN_WORDS[sign.word]
@@ -122,12 +122,12 @@ def _ocr(scene: Scene, related: _Related, rng: random.Random) -> _Asked:
         yield "says", *_yes_or_no(rng, sign.word, others, lambda w: f"does a sign say {w} ?")
 
 
-def _knowledge(scene: Scene, related: _Related, rng: random.Random) -> _Asked:
+def _knowledge(scene: Scene, related: _Related, rng: random.Random) -> _Questions:
     for thing in _sample(rng, _objects(alone_in_its_place(scene)), 2):
         kind, question, answer = _about(CONCEPTS[thing.name], f"at the {thing.position}", rng)
         yield f"{kind}_at", question, answer
     for thing, how, other in _sample(rng, _object_beside(related), 2):
-        kind, question, answer = _about(CONCEPTS[thing.name], f"{how} the {other.called}", rng)
+        kind, question, answer = _about(CONCEPTS[thing.name], f"{how} the {other.phrase}", rng)
         yield f"{kind}_relation", question, answer
     concepts = [CONCEPTS[t.name] for t in scene.objects]
     traits = Counter(c.trait for c in concepts)
@@ -135,8 +135,8 @@ def _knowledge(scene: Scene, related: _Related, rng: random.Random) -> _Asked:
         yield "which_trait", f"which thing goes with {c.trait} ?", c.name
     there = rng.choice(concepts)
     absent = [c.trait for c in CONCEPTS.values() if c.trait not in traits]
-    asked = _yes_or_no(rng, there.trait, absent, lambda t: f"does anything go with {t} ?")
-    yield "exist_trait", *asked
+    exists = _yes_or_no(rng, there.trait, absent, lambda t: f"does anything go with {t} ?")
+    yield "exist_trait", *exists
     kind, ask = rng.choice(_COUNTS)
     count = Counter(getattr(c, kind) for c in concepts)
     counted = rng.choice(sorted({0, *count.values()}))
@@ -152,7 +152,7 @@ _COUNTS = (
 )
 
 
-def _general(scene: Scene, rng: random.Random) -> _Asked:
+def _general(scene: Scene, rng: random.Random) -> _Questions:
     concepts = [CONCEPTS[t.name] for t in scene.objects]
     names = [c.name for c in concepts]
     there = rng.choice(concepts)
@@ -177,7 +177,7 @@ def _general(scene: Scene, rng: random.Random) -> _Asked:
         for thing in _sample(rng, [*above, *below], 2):
             yield (
                 "behind",
-                f"what is behind the {thing.called} ?",
+                f"what is behind the {thing.phrase} ?",
                 top if thing in above else bottom,
             )
 
@@ -187,7 +187,7 @@ def _objects(things: Sequence[Thing]) -> list[Thing]:
 
 
 def _object_beside(related: _Related, kind: str | None = None) -> _Related:
-    """Those whose first is an object; `other` of a kind, or any."""
+    """Relations of an object to `other`, which is of one kind, or any."""
     return [
         (thing, how, other)
         for thing, how, other in related
@@ -196,7 +196,7 @@ def _object_beside(related: _Related, kind: str | None = None) -> _Related:
 
 
 def _about(concept: Concept, where: str, rng: random.Random) -> tuple[str, str, str]:
-    """(kind, question, answer) on what one must know of the thing that is somewhere."""
+    """(kind, question, answer): what a person knows about the thing at this place."""
     return rng.choice(
         [
             ("category", f"what kind of thing is {where} ?", concept.category),
@@ -223,13 +223,13 @@ def _shared(word: str) -> bool:
     return sum(word in (c.category, c.trait) for c in CONCEPTS.values()) >= SHARED
 
 
-# Kinds whose answer a caption always holds, and those whose answer it holds if it says the place
-# or size. Relations and what lies behind a thing are asked of maps only.
-ALWAYS_TOLD = {
+# Kinds of questions that every caption answers, and kinds that a caption answers if it says the
+# place or size. Questions about relations and about what is behind a thing follow maps only.
+ALWAYS_IN_CAPTIONS = {
     "count", "count_signs", "read", "read_kind", "says", "which_trait", "exist_trait",
     "count_category", "count_color", "exist", "exist_kind", "which", "background",
 }  # fmt: skip
-TOLD_WITH_PLACE = {
+IN_CAPTIONS_WITH_PLACE = {
     "position", "at", "read_at", "word_kind_at", "word_position",
     "category_at", "color_at", "trait_at",
 }  # fmt: skip

@@ -22,26 +22,26 @@ def relation(a: Thing, b: Thing) -> str | None:
 
 
 def alone_in_its_place(scene: Scene) -> list[Thing]:
-    """Things that lie clearly in a ninth of the picture, and no other thing's center with them."""
+    """Things that lie clearly in a ninth of the image, and no other thing's center with them."""
     count = Counter(t.position for t in scene.things)
     return [t for t in scene.things if t.place_is_clear and count[t.position] == 1]
 
 
-def only_related(scene: Scene, clearly: bool = False) -> list[tuple[Thing, str, Thing]]:
+def unique_relations(scene: Scene, clearly: bool = False) -> list[tuple[Thing, str, Thing]]:
     """(thing, relation, other) where `thing` is the only one in that relation to `other`.
 
     clearly: no other thing lies on that side either, though so much above or beside `other` that it
     is in neither relation.
     """
-    found = []
+    unique = []
     for other in scene.things:
         rest = [t for t in scene.things if t is not other]
         for how in INVERSE:
-            there = [t for t in rest if relation(t, other) == how]
+            related = [t for t in rest if relation(t, other) == how]
             between = [t for t in rest if relation(t, other) is None and _on_side(t, other, how)]
-            if len(there) == 1 and not (clearly and between):
-                found.append((there[0], how, other))
-    return found
+            if len(related) == 1 and not (clearly and between):
+                unique.append((related[0], how, other))
+    return unique
 
 
 def _on_side(a: Thing, b: Thing, how: str) -> bool:

@@ -23,8 +23,8 @@ def emoji_font_path() -> Path:
 
     Raises ConfigurationError that says how to get it.
     """
-    chosen = os.environ.get("LLAVIT_LENS_EMOJI_FONT")
-    candidates = [Path(chosen)] if chosen else [Path(d) / FONT_FILE for d in FONT_FOLDERS]
+    setting = os.environ.get("LLAVIT_LENS_EMOJI_FONT")
+    candidates = [Path(setting)] if setting else [Path(d) / FONT_FILE for d in FONT_FOLDERS]
     for path in candidates:
         if path.is_file():
             return path
@@ -37,7 +37,7 @@ def emoji_font_path() -> Path:
 
 
 def render(scene: Scene, scale: int = 1) -> tuple[Image.Image, np.ndarray]:
-    """The picture of a scene, RGB [SIZE * scale]², and the owner of every pixel at scale 1.
+    """The image of a scene, RGB [SIZE * scale]², and the labels of its pixels at scale 1.
 
     Models see scale 1; larger scales are for people. Labels are int16 [SIZE, SIZE]: the index of a
     thing, BACKGROUND_TOP or BACKGROUND_BOTTOM.
@@ -54,8 +54,10 @@ def render(scene: Scene, scale: int = 1) -> tuple[Image.Image, np.ndarray]:
     for index, thing in enumerate(scene.things):
         sprite = _draw_sign(thing.word) if thing.kind == "sign" else _draw_object(thing)
         left, upper = thing.x - thing.width // 2, thing.y - thing.height // 2
-        shown = sprite.resize((thing.width * scale, thing.height * scale), Image.Resampling.LANCZOS)
-        image.paste(shown, (left * scale, upper * scale), shown)
+        scaled = sprite.resize(
+            (thing.width * scale, thing.height * scale), Image.Resampling.LANCZOS
+        )
+        image.paste(scaled, (left * scale, upper * scale), scaled)
         small = sprite.resize((thing.width, thing.height), Image.Resampling.LANCZOS)
         opaque = np.asarray(small.getchannel("A")) > 127
         labels[upper : upper + thing.height, left : left + thing.width][opaque] = index

@@ -1,7 +1,7 @@
 """Scenes of the demo world and the truth of every patch.
 
 A scene is a list of things on one or two textured backgrounds; it is fully given by its fields, so
-it can be stored, drawn again at any scale, and asked about. `sample_scene(seed)` makes one.
+it can be stored and drawn again at any scale. `sample_scene(seed)` makes one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIZE = 112  # pixels of a side
 PATCH = 14  # pixels of a patch side
 GRID = SIZE // PATCH
 
-# Owner of a patch in `Truth.owner` where it is not the index of a thing.
+# Label of a patch or pixel that shows no thing; a thing's label is its index in `Scene.things`.
 BACKGROUND_TOP, BACKGROUND_BOTTOM, MIXED = -1, -2, -3
 BACKGROUND_COVER = 0.9
 PLACE_MARGIN = 6  # pixels from the edges of its ninth that make a thing's place clear
@@ -47,7 +47,7 @@ class Thing:
 
     @property
     def position(self) -> str:
-        """The ninth of the picture that holds the center, e.g. `top-left`."""
+        """The ninth of the image that holds the center, e.g. `top-left`."""
         return POSITIONS[min(2, self.y * 3 // SIZE)][min(2, self.x * 3 // SIZE)]
 
     @property
@@ -57,8 +57,8 @@ class Thing:
         return min(abs(at - edge) for at in (self.x, self.y) for edge in edges) >= PLACE_MARGIN
 
     @property
-    def called(self) -> str:
-        """What questions call it: `dog`, `stop sign`."""
+    def phrase(self) -> str:
+        """Its name in questions: `dog`, `stop sign`."""
         return f"{self.word} sign" if self.kind == "sign" else self.name
 
     @property
@@ -76,7 +76,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture: `backgrounds` above and below `horizon` (pixels; SIZE if there is only one)."""
+    """One image: `backgrounds` above and below `horizon` (pixels; SIZE if there is only one)."""
 
     seed: int
     things: tuple[Thing, ...]
@@ -103,11 +103,16 @@ class Scene:
 
 @dataclass(frozen=True)
 class Truth:
-    """What each patch of a scene shows; `owner` is int [GRID, GRID]: index of a thing, or one of
-    BACKGROUND_TOP, BACKGROUND_BOTTOM, MIXED (neither clearly a thing nor clearly background)."""
+    """What each patch of a scene shows.
+
+    Attributes:
+        scene: the scene.
+        patch_labels: int [GRID, GRID], the index of a thing, or one of BACKGROUND_TOP,
+            BACKGROUND_BOTTOM, MIXED (neither clearly a thing nor clearly background).
+    """
 
     scene: Scene
-    owner: np.ndarray
+    patch_labels: np.ndarray
 
     def words(self, row: int, col: int) -> frozenset[str]:
         """Every word that is true of the patch; empty where the patch is mixed."""
@@ -117,30 +122,30 @@ class Truth:
         return self.background(row, col)
 
     def thing(self, row: int, col: int) -> Thing | None:
-        owner = int(self.owner[row, col])
-        return self.scene.things[owner] if owner >= 0 else None
+        label = int(self.patch_labels[row, col])
+        return self.scene.things[label] if label >= 0 else None
 
     def background(self, row: int, col: int) -> frozenset[str]:
-        owner = int(self.owner[row, col])
-        if owner in (BACKGROUND_TOP, BACKGROUND_BOTTOM):
-            return frozenset({self.scene.backgrounds[0 if owner == BACKGROUND_TOP else 1]})
+        label = int(self.patch_labels[row, col])
+        if label in (BACKGROUND_TOP, BACKGROUND_BOTTOM):
+            return frozenset({self.scene.backgrounds[0 if label == BACKGROUND_TOP else 1]})
         return frozenset()
 
 
-def patch_owners(labels: np.ndarray) -> np.ndarray:
-    """Owner of every patch, int16 [GRID, GRID], from the owner of every pixel, int [SIZE, SIZE].
+def labels_of_patches(pixel_labels: np.ndarray) -> np.ndarray:
+    """Labels of patches, int16 [GRID, GRID], from labels of pixels, int [SIZE, SIZE].
 
     The rule for things is that of `labels_from`. A background patch is of one kind where that kind
     covers BACKGROUND_COVER of it or more, else MIXED.
     """
-    things = np.array([_share(labels == i) for i in range(labels.max() + 1)])
+    things = np.array([_share(pixel_labels == i) for i in range(pixel_labels.max() + 1)])
     share = things.reshape(-1, GRID * GRID)
-    owner = labels_from(share, share.sum(0) == 0)
-    is_background = owner == BACKGROUND
-    owner[owner < 0] = MIXED
+    labels = labels_from(share, share.sum(0) == 0)
+    is_background = labels == BACKGROUND
+    labels[labels < 0] = MIXED
     for kind in (BACKGROUND_TOP, BACKGROUND_BOTTOM):
-        owner[is_background & (_share(labels == kind) >= BACKGROUND_COVER)] = kind
-    return owner.reshape(GRID, GRID).astype(np.int16)
+        labels[is_background & (_share(pixel_labels == kind) >= BACKGROUND_COVER)] = kind
+    return labels.reshape(GRID, GRID).astype(np.int16)
 
 
 def _share(mask: np.ndarray) -> np.ndarray:
@@ -175,7 +180,7 @@ def _place(
     things: list[Thing],
     sample: Callable[[random.Random, list[Thing]], Thing],
 ) -> None:
-    """Add a sampled thing where it is free; does nothing when 40 tries found no place."""
+    """Add a sampled thing where it is free; does nothing after 40 tries without a free place."""
     for _ in range(40):
         new = sample(rng, things)
         slack = 3
@@ -218,13 +223,13 @@ def _examples() -> Path:
 
 
 def example_names() -> list[str]:
-    """Names of the example scenes, in the order in which they are shown."""
+    """Names of the example scenes, in the order of the explorer."""
     index = _examples() / "scenes.json"
     return list(json.loads(index.read_text())) if index.is_file() else []
 
 
 def example_path(name: str | None = None) -> Path:
-    """Picture of an example scene (PNG); the first one if no name is given."""
+    """Image of an example scene (PNG); the first one if no name is given."""
     names = example_names()
     if not names:
         raise ConfigurationError("this installation holds no example scenes; reinstall llavit-lens")
@@ -235,12 +240,12 @@ def example_path(name: str | None = None) -> Path:
 
 
 def example_truth(name: str | None = None) -> Truth:
-    """The scene behind an example picture and the truth of its patches."""
+    """The scene of an example image and the truth of its patches."""
     path = example_path(name)
     record = json.loads((_examples() / "scenes.json").read_text())[path.stem]
     return Truth(Scene.from_dict(record["scene"]), np.array(record["owner"], np.int16))
 
 
 def sharper_path(path: Path) -> Path:
-    """The same example picture drawn for people; models see the other one."""
+    """The same example image, drawn for people; models see the other one."""
     return path.with_name(f"{path.stem}@4x.png")

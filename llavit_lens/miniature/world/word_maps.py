@@ -2,8 +2,8 @@
 
 This is a shortcut, and the model cards say so. Qwen and Vicuna have read tables, maps and ASCII art
 in their trillions of tokens; a model of a million weights that has read only sentences made little
-of sixty-four tokens in raster order. No picture is involved: visual tokens must find by themselves
-what makes them readable as a map.
+of sixty-four tokens in raster order. No image is involved: visual tokens must learn by themselves
+to look like the words of a map.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _word(truth: Truth, row: int, col: int, rng: random.Random) -> str:
 
 
 def map_places() -> list[str]:
-    """The ninth of the picture that each patch lies in, e.g. `top-left`, in raster order."""
+    """The ninth of the image that each patch lies in, e.g. `top-left`, in raster order."""
     ninth = [int((i + 0.5) * PATCH * 3) // SIZE for i in range(GRID)]
     return [POSITIONS[ninth[row]][ninth[col]] for row in range(GRID) for col in range(GRID)]
 

@@ -56,7 +56,7 @@ class InputImage:
             return patch_choice.patches_by_quarter(layout), patch_choice.BY_QUARTER
         self._check_grid(layout, model)
         middles = [(thing.y / PATCH, thing.x / PATCH) for thing in self.truth.scene.things]
-        cells = patch_choice.patches_by_truth(self.truth.owner, middles, {MIXED}, PATCHES)
+        cells = patch_choice.patches_by_truth(self.truth.patch_labels, middles, {MIXED}, PATCHES)
         return cells, patch_choice.BY_TRUTH
 
     def relevant(
@@ -75,8 +75,8 @@ class InputImage:
 
     def _check_grid(self, layout: VisualLayout, model: str) -> None:
         assert self.truth is not None
-        if layout.grid != (self.truth.owner.shape,):
-            rows, cols = self.truth.owner.shape
+        if layout.grid != (self.truth.patch_labels.shape,):
+            rows, cols = self.truth.patch_labels.shape
             raise ConfigurationError(
                 f"the truth of example scenes is that of {rows} x {cols} patches, and {model} sees "
                 "others: give it an image with --image, and relevant words with --relevant"

@@ -14,7 +14,7 @@ from llavit_lens.miniature.benchmark.labelled import demo_images
 from llavit_lens.miniature.world.concepts import CONCEPTS
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.render import render
-from llavit_lens.miniature.world.scenes import patch_owners, sample_scene
+from llavit_lens.miniature.world.scenes import labels_of_patches, sample_scene
 from llavit_lens.vlm.load import load
 
 pytestmark = needs_font
@@ -30,7 +30,7 @@ def test_tokens_belong_to_what_the_scenes_truth_says() -> None:
             assert own.words == thing.words
             assert own.name == (thing.name if thing.kind == "object" else None)
         layout = layout or load("demo:llavit").prepare(image).layout
-        found, true = patch_labels(layout, picture).label, patch_owners(labels).ravel()
+        found, true = patch_labels(layout, picture).label, labels_of_patches(labels).ravel()
         assert (np.where(true >= 0, true, -9) == np.where(found >= 0, found, -9)).all()
         # background of which no kind is clear has no words in a scene's truth, but is background
         assert (found[(true == -1) | (true == -2)] == BACKGROUND).all()
@@ -64,7 +64,7 @@ def test_the_demo_reads_far_above_chance() -> None:
         scene = sample_scene(held_out_seed(3, number))
         image, labels = render(scene)
         words = logit_lens(vlm.trace(image), k=3, layers=2)
-        for (row, col), owner in np.ndenumerate(patch_owners(labels)):
+        for (row, col), owner in np.ndenumerate(labels_of_patches(labels)):
             if owner >= 0:
                 said = {word.word.strip() for word in words.at(2, row, col)}
                 hits.append(bool(said & scene.things[owner].words))

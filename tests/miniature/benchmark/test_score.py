@@ -22,9 +22,9 @@ def scene_with(name: str, word: str) -> Truth:
     """Row 0: the object; row 1: the sign; row 2: mixed; the rest: sky."""
     thing = Thing("object", name, 50, 7, 100, 14, "large")
     sign = Thing("sign", "sign", 50, 21, 56, 22, "wide", word=word)
-    owner = np.full((GRID, GRID), -1)
-    owner[0], owner[1], owner[2] = 0, 1, -3
-    return Truth(Scene(0, (thing, sign), ("sky", "sky"), 112), owner)
+    labels = np.full((GRID, GRID), -1)
+    labels[0], labels[1], labels[2] = 0, 1, -3
+    return Truth(Scene(0, (thing, sign), ("sky", "sky"), 112), labels)
 
 
 TEXTS = ("\n", " stop", "animal", "dog", "sky", "the", "x", "y")
@@ -76,7 +76,7 @@ def test_what_no_patch_shows_has_no_rate():
     patches = score._Patches(Tokens())
     for number in range(2):
         truth = scene_with("dog", "stop")
-        truth.owner[:2] = -1  # no thing is seen
+        truth.patch_labels[:2] = -1  # no thing is seen
         patches.add(number, truth, read_as({}, ["sky", "x", "y"]))
     assert patches._rates("hit", patches.top[0], {}) == {"hit1": [None], "hit3": [None]}
 

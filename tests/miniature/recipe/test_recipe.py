@@ -35,7 +35,7 @@ from llavit_lens.miniature.world.scenes import (
     SIZE,
     Scene,
     Truth,
-    patch_owners,
+    labels_of_patches,
     sample_scene,
 )
 from llavit_lens.miniature.world.word_maps import PLACE_WEIGHT, add_places, map_places, word_map
@@ -101,12 +101,12 @@ class FewScenes:
 
     def truth(self, index: int) -> Truth:
         scene = self.scene(index)
-        owner = np.full((GRID, GRID), BACKGROUND_TOP)
-        owner[scene.horizon // PATCH :] = BACKGROUND_BOTTOM
-        owner[0, 0] = owner[-1, 0] = MIXED
+        labels = np.full((GRID, GRID), BACKGROUND_TOP)
+        labels[scene.horizon // PATCH :] = BACKGROUND_BOTTOM
+        labels[0, 0] = labels[-1, 0] = MIXED
         for i, thing in enumerate(scene.things):
-            owner[thing.y * GRID // SIZE, thing.x * GRID // SIZE] = i
-        return Truth(scene, owner)
+            labels[thing.y * GRID // SIZE, thing.x * GRID // SIZE] = i
+        return Truth(scene, labels)
 
 
 def test_documents_are_functions_of_their_index_and_hold_no_unknown_word():
@@ -139,7 +139,7 @@ def test_the_words_of_a_map_say_only_what_is_true_of_their_patch():
         truth = FewScenes().truth(seed)
         for i, word in enumerate(word_map(truth, rng)):
             row, col = divmod(i, GRID)
-            if truth.owner[row, col] == MIXED:
+            if truth.patch_labels[row, col] == MIXED:
                 assert word == truth.scene.backgrounds[row * PATCH >= truth.scene.horizon]
             else:
                 assert word in truth.words(row, col)
@@ -251,12 +251,12 @@ def test_shared_parts_of_another_text_are_refused(tmp_path, monkeypatch):
 def test_the_corpus_is_what_the_scenes_say_and_is_drawn_once(tmp_path):
     corpus = Corpus(tmp_path, 5)
     picture, labels = render(sample_scene(3))
-    assert np.array_equal(corpus.pictures[3], np.asarray(picture))
-    assert np.array_equal(corpus.truth(3).owner, patch_owners(labels))
+    assert np.array_equal(corpus.images[3], np.asarray(picture))
+    assert np.array_equal(corpus.truth(3).patch_labels, labels_of_patches(labels))
     drawn = (tmp_path / "pictures.npy").stat().st_mtime_ns
     assert Corpus(tmp_path, 5).count == 5
     assert (tmp_path / "pictures.npy").stat().st_mtime_ns == drawn
-    assert len(Corpus(tmp_path, 6).pictures) == 6
+    assert len(Corpus(tmp_path, 6).images) == 6
 
 
 ENDLESS = """

@@ -18,9 +18,9 @@ from llavit_lens.miniature.world.concepts import CONCEPTS, NUMBERS, POSITIONS, S
 from llavit_lens.miniature.world.corpus import held_out_seed, pick
 from llavit_lens.miniature.world.fingerprint import world_fingerprint
 from llavit_lens.miniature.world.questions import (
-    ALWAYS_TOLD,
+    ALWAYS_IN_CAPTIONS,
     CATEGORIES_OF_QUESTIONS,
-    TOLD_WITH_PLACE,
+    IN_CAPTIONS_WITH_PLACE,
     Question,
     questions,
 )
@@ -36,7 +36,7 @@ from llavit_lens.miniature.world.scenes import (
     example_names,
     example_path,
     example_truth,
-    patch_owners,
+    labels_of_patches,
     sample_scene,
 )
 
@@ -54,21 +54,21 @@ def test_scenes_are_repeatable_and_stay_inside_the_picture(seed):
         assert t.height / 2 <= t.y <= SIZE - t.height / 2
 
 
-def test_owner_is_the_largest_thing_above_a_quarter_else_clear_background():
-    labels = np.full((SIZE, SIZE), -1, np.int16)
+def test_the_label_is_the_largest_thing_above_a_quarter_else_clear_background():
+    pixels = np.full((SIZE, SIZE), -1, np.int16)
     area = PATCH * PATCH
-    patch = labels[:PATCH, :PATCH].reshape(-1).copy()
+    patch = pixels[:PATCH, :PATCH].reshape(-1).copy()
     patch[: area // 4] = 0  # exactly a quarter
-    labels[:PATCH, :PATCH] = patch.reshape(PATCH, PATCH)
+    pixels[:PATCH, :PATCH] = patch.reshape(PATCH, PATCH)
     patch[area // 4 - 1] = -1  # one pixel less
-    labels[:PATCH, PATCH : 2 * PATCH] = patch.reshape(PATCH, PATCH)
-    labels[PATCH // 2 : PATCH, 2 * PATCH : 3 * PATCH] = -2  # half sky, half sand
-    owner = patch_owners(labels)
-    assert owner.shape == (GRID, GRID)
-    assert owner[0, 0] == 0
-    assert owner[0, 1] == MIXED
-    assert owner[0, 2] == MIXED
-    assert (owner[1:] == -1).all()
+    pixels[:PATCH, PATCH : 2 * PATCH] = patch.reshape(PATCH, PATCH)
+    pixels[PATCH // 2 : PATCH, 2 * PATCH : 3 * PATCH] = -2  # half sky, half sand
+    labels = labels_of_patches(pixels)
+    assert labels.shape == (GRID, GRID)
+    assert labels[0, 0] == 0
+    assert labels[0, 1] == MIXED
+    assert labels[0, 2] == MIXED
+    assert (labels[1:] == -1).all()
 
 
 @given(seeds)
@@ -91,7 +91,7 @@ def test_relations_are_inverse(seed):
 
 def answer_from_the_scene(kind: str, body: str, scene: Scene) -> set[str]:
     """The right answers to a question, found from its wording by looking at every thing."""
-    named = {t.called: t for t in scene.things}
+    named = {t.phrase: t for t in scene.things}
     where = next((p for row in POSITIONS for p in row if body.split()[-1] == p), None)
     how = next((h for h in INVERSE if f" {h} the " in f" {body} "), None)
     if kind == "is_relation":
@@ -164,7 +164,7 @@ def test_every_question_has_one_right_answer_and_that_is_it(seed):
 def test_a_place_is_asked_and_said_only_where_it_is_clear(seed):
     """Then most of the thing's patches lie in the place's ninth, or in its middle column or row."""
     scene = sample_scene(seed)
-    named = {t.called: t for t in scene.things}
+    named = {t.phrase: t for t in scene.things}
     for q in questions(scene, random.Random(seed)):
         if q.kind in ("position", "word_position"):
             thing = named[q.question.removeprefix("where is the ").removesuffix(" ?")]
@@ -211,7 +211,7 @@ def test_no_kind_of_question_is_answered_by_its_words():
 def test_a_guess_is_the_most_frequent_answer_to_the_words_or_to_the_kind():
     said = Counter()
     for seed in range(3000):
-        for q in questions(sample_scene(seed), random.Random(f"guess {seed}"), scene=True):
+        for q in questions(sample_scene(seed), random.Random(f"guess {seed}"), benchmark=True):
             said[q.answer] += q.kind == "count_signs"
     asked = Question("vision_centric", "count_signs", "how many signs are there ?", "two")
     assert guess(asked) == said.most_common(1)[0][0] == "zero"
@@ -225,8 +225,8 @@ def test_a_guess_is_the_most_frequent_answer_to_the_words_or_to_the_kind():
 @settings(max_examples=200)
 def test_in_an_exam_nothing_else_lies_on_the_side_that_is_asked_about(seed):
     scene = sample_scene(seed)
-    named = {t.called: t for t in scene.things}
-    for q in questions(scene, random.Random(seed), scene=True):
+    named = {t.phrase: t for t in scene.things}
+    for q in questions(scene, random.Random(seed), benchmark=True):
         if (not q.kind.endswith("relation") and q.kind != "beside_word") or q.kind == "is_relation":
             continue
         how = next(h for h in INVERSE if f" {h} the " in q.question)
@@ -241,7 +241,7 @@ def test_in_an_exam_nothing_else_lies_on_the_side_that_is_asked_about(seed):
 
 def test_kinds_that_captions_tell_are_kinds():
     kinds = {q.kind for q in exam_questions(300)}
-    assert kinds >= (ALWAYS_TOLD | TOLD_WITH_PLACE)
+    assert kinds >= (ALWAYS_IN_CAPTIONS | IN_CAPTIONS_WITH_PLACE)
 
 
 def test_the_world_is_the_one_of_the_counted_runs():
@@ -260,8 +260,8 @@ def test_examples_ship_with_their_truth():
     for name in example_names():
         truth = example_truth(name)
         assert example_path(name).is_file()
-        assert truth.owner.shape == (GRID, GRID)
-        shown = {int(o) for o in truth.owner.flat if o >= 0}
+        assert truth.patch_labels.shape == (GRID, GRID)
+        shown = {int(o) for o in truth.patch_labels.flat if o >= 0}
         assert shown == set(range(len(truth.scene.things)))
     with pytest.raises(ConfigurationError, match="no example scene 'nothing'"):
         example_path("nothing")
@@ -291,12 +291,12 @@ def test_shipped_examples_are_what_the_code_draws():
     name = example_names()[0]
     truth = example_truth(name)
     _, labels = render(truth.scene)
-    assert np.array_equal(patch_owners(labels), truth.owner)
+    assert np.array_equal(labels_of_patches(labels), truth.patch_labels)
 
 
 def test_truth_speaks_of_the_thing_or_the_background():
     truth = example_truth()
-    rows, cols = np.nonzero(truth.owner >= 0)
+    rows, cols = np.nonzero(truth.patch_labels >= 0)
     thing = truth.thing(rows[0], cols[0])
     assert truth.words(rows[0], cols[0]) == thing.words
     sign = next((t for t in truth.scene.things if t.kind == "sign"), None)
