@@ -1,4 +1,5 @@
-# `make demo` draws a picture, `make test` runs the tests; both make the environment first if needed.
+# `make demo` draws a picture, `make test` runs the tests, `make test-fast` the unit tests alone; all
+# make the environment first if needed.
 # `make explorer` opens the explorer in the browser: make explorer EXPLORER_ARGS="-- --model FOLDER"
 # To use another interpreter or folder: make test PYTHON=python3.12 VENV=/somewhere/venv
 VENV ?= .venv
@@ -6,7 +7,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo explorer test test-cuda test-robustness lint format clean
+.PHONY: demo explorer test test-fast test-cuda test-robustness lint format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -19,6 +20,12 @@ explorer: $(VENV)/.installed-explorer
 test: export OMP_NUM_THREADS = 1
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup -m "not slow" $(PYTEST_ARGS)
+
+# While you work: what is left when compilers, trainings, other processes and browsers are left out.
+test-fast: export OMP_NUM_THREADS = 1
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup \
+	  -m "not slow and not long and not browser" $(PYTEST_ARGS)
 
 # About 600 bad inputs, and programs killed at any moment: LLAVIT_LENS_SEED=7 make test-robustness
 test-robustness: export OMP_NUM_THREADS = 1

@@ -50,6 +50,7 @@ def test_lens_prints_the_words_of_every_layer(command: Program, folder: Path) ->
     assert "of 16 patches" in out
 
 
+@pytest.mark.long
 def test_lens_draws_two_models(command: Program, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "words.png"
     both = ("--model", folder / "llavit", "--baseline", folder / "baseline")
@@ -63,6 +64,7 @@ def test_lens_draws_two_models(command: Program, folder: Path, tmp_path: Path) -
         assert two.width == one.width and two.height > 1.6 * one.height
 
 
+@pytest.mark.long
 def test_lens_draws_the_tile_that_is_asked_for(
     command: Program, folder: Path, tmp_path: Path
 ) -> None:
@@ -255,6 +257,7 @@ def test_demo_draw(command: Program, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert code == 0 and calls == [((tmp_path / "d.png", "zoo"), {})]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", ["logit_lens", "input_similarity"])
 def test_analyses_draw(folder: Path, tmp_path: Path, script: str) -> None:
     out = tmp_path / f"{script}.png"

@@ -11,6 +11,8 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+pytestmark = pytest.mark.long
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 

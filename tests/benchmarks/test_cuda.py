@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 GOOD = "import json, sys; json.dump({'seen': 1}, open(sys.argv[1], 'w'))"
 BAD = "import sys; print('no such kernel'); sys.exit(3)"

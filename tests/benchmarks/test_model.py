@@ -13,6 +13,8 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+pytestmark = pytest.mark.long
+
 FILE = Path(__file__).parents[2] / "benchmarks" / "model.py"
 WIDTH, LAYERS, VISUAL = 48, 2, 32
 

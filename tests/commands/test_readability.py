@@ -18,6 +18,8 @@ from tiny import tiny_image, tiny_llavit, tiny_processor
 from llavit_lens.disk import read_json
 from llavit_lens.evaluation.labelled import coco_file
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

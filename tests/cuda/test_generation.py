@@ -83,6 +83,7 @@ def test_every_cache_gives_the_same_answer(
     assert changed == 0 if intervention == "none" else changed > 10 * budget
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["llava", "llavit"])
 def test_compiled_steps_give_the_same_answer(family: str, device: torch.device) -> None:
     """Steps that were compiled before an intervention do not know of it, so inside it they run as

@@ -79,6 +79,7 @@ def test_the_product_is_float32_whatever_is_set_around_it(
     assert (np.abs(words.values - np.take_along_axis(expected, words.ids, 2)) <= budget).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["demo:baseline", "demo:no_visual_attention", "demo:llavit"])
 def test_a_demo_model_reads_and_says_what_it_does_on_the_cpu(
     name: str, device: torch.device

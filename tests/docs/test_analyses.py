@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "analyses" / "README.md").read_text()
 SCRIPTS = sorted(path.name for path in (ROOT / "analyses").glob("*.py"))

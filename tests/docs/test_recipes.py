@@ -24,6 +24,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 SCENES = ROOT / "llavit_lens" / "assets" / "scenes"
 PAGES = sorted((ROOT / "docs" / "recipes").glob("[a-z]*.md"))  # all but the list in README.md

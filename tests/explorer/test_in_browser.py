@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     Tops = tuple[np.ndarray, int]
 
 # a server and a browser are not cheap: with pytest-xdist all of these run in one process
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 SCRIPT = "<script>window.hacked=1</script>"
 IMAGE = "<img src=x onerror=window.hacked=1>"

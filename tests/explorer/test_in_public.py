@@ -19,7 +19,7 @@ from PIL import Image
 from llavit_lens.explorer.uploads import MOST_BYTES
 from llavit_lens.vlm.load import checkpoint_folder
 
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from llavit_lens.explorer import download_buttons, downloads
 from llavit_lens.explorer.view import UNPINNED
 from llavit_lens.miniature.world.scenes import example_names
 
+pytestmark = pytest.mark.long
+
 
 def test_a_link_restores_its_view(page: AppTest, shown: list[ShownView]) -> None:
     page.query_params.update(

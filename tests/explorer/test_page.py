@@ -14,6 +14,8 @@ from llavit_lens.explorer.view import View
 from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.miniature.world.scenes import example_names
 
+pytestmark = pytest.mark.long
+
 
 def test_it_opens_on_words(page: AppTest, shown: list[ShownView]) -> None:
     page.run()

@@ -13,6 +13,8 @@ from streamlit.testing.v1 import AppTest
 from llavit_lens.explorer import sidebar, visitors
 from llavit_lens.vlm.load import checkpoint_folder
 
+pytestmark = pytest.mark.long
+
 
 def test_a_public_page_offers_no_folder(shown: list[ShownView], tmp_path: Path) -> None:
     page = AppTest.from_string(PUBLIC, default_timeout=SECONDS)

@@ -13,6 +13,8 @@ from llavit_lens.explorer import waiting
 from llavit_lens.explorer.waiting import Progress
 from llavit_lens.steps import READ
 
+pytestmark = pytest.mark.long
+
 
 def test_progress_says_what_is_done_and_how_far(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 5.0, 6.0, 7.0, 20.0, 30.0])

@@ -12,7 +12,7 @@ from browser import EXPLORER, explorer_server, open_browser
 from llavit_lens.explorer.wording import JOINER
 
 MILLISECONDS = 90_000
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 TEXTS = [
     "https://evil.example/x?a=b",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.skipif(find_spec("nnsight") is None, reason="nnsight is not installed")
 def test_nnsight_reads_and_edits_what_our_hooks_do() -> None:

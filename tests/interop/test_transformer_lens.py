@@ -45,7 +45,10 @@ from llavit_lens.vlm.vlm import VLM
 IMAGE = tiny_image()
 ARCHITECTURE = "LlavitForConditionalGeneration"
 
-pytestmark = pytest.mark.filterwarnings("error:Hook alias", "error:Failed to load entry point")
+pytestmark = [pytest.mark.long, ]
+    pytest.mark.long,
+    pytest.mark.filterwarnings("error:Hook alias", "error:Failed to load entry point"),
+]
 
 
 @pytest.fixture(autouse=True)

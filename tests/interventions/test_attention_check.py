@@ -31,7 +31,12 @@ IMAGE = tiny_image(1)
 NO_COMPILER = pytest.mark.skipif(
     shutil.which("g++") is None, reason="torch compiles flex_attention with g++"
 )
-BACKENDS = ["eager", "sdpa", "llavit_sdpa", pytest.param("flex_attention", marks=NO_COMPILER)]
+BACKENDS = [
+    "eager",
+    "sdpa",
+    "llavit_sdpa",
+    pytest.param("flex_attention", marks=[NO_COMPILER, pytest.mark.long]),
+]
 
 
 def llavit(visual_attention: str = "bidirectional", **changes: object) -> VLM:

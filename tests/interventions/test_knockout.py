@@ -78,6 +78,7 @@ ENDS = st.sampled_from(["visual", "text", "last", "all"]) | st.lists(
 
 
 # not shrunk: each example is a pass of the model beside loops, so that took minutes
+@pytest.mark.long
 @settings(max_examples=15, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_what_is_left_is_what_a_loop_leaves(data: st.DataObject) -> None:

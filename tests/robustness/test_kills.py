@@ -31,7 +31,7 @@ from llavit_lens.output import write_files
 from llavit_lens.results.words import Words
 from llavit_lens.studies.tables.run_result import RunResult, load_result, save_result
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
 KILLS = [pytest.param(4, id="4 kills"), pytest.param(20, id="20 kills", marks=pytest.mark.slow)]
 

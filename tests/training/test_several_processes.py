@@ -14,6 +14,8 @@ from transformers import TrainingArguments
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.training.trainer import RecipeTrainer
 
+pytestmark = pytest.mark.long
+
 SCRIPT = Path(__file__).with_name("several_processes.py")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 

@@ -108,6 +108,7 @@ class StopAt(TrainerCallback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.long
 def test_an_interrupted_run_ends_with_the_same_weights_and_counts_its_time(tmp_path, monkeypatch):
     """By a clock that goes on by a minute at each look: at the start, 4 checkpoints, the end."""
     monkeypatch.setattr(runs, "time", SimpleNamespace(monotonic=count(0, 60).__next__))

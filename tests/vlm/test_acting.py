@@ -89,6 +89,7 @@ def expected() -> dict[str, Any]:
     return all_results(tiny_vlm("llavit"))
 
 
+@pytest.mark.long
 def test_a_compiled_model_acts_as_one_that_is_not(expected: dict[str, Any]) -> None:
     vlm = tiny_vlm("llavit")
     inputs = vlm.prepare(IMAGE).inputs
@@ -100,6 +101,7 @@ def test_a_compiled_model_acts_as_one_that_is_not(expected: dict[str, Any]) -> N
         assert torch.equal(vlm.model(**inputs).logits, plain)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("compiled", [compile_layers, wrap_parts])
 def test_compiled_parts_act_as_those_that_are_not(
     expected: dict[str, Any], compiled: Callable[[VLM], VLM]
@@ -117,6 +119,7 @@ def check_same(results: dict[str, Any], expected: dict[str, Any]) -> None:
         assert torch.equal(value, expected[name]), name
 
 
+@pytest.mark.long
 def test_hook_points_given_to_a_compiled_model_act() -> None:
     expected = tiny_vlm("llava").run_with_cache(IMAGE, names_filter="resid_post")[1]
     vlm = compile_layers(tiny_vlm("llava"))
@@ -126,6 +129,7 @@ def test_hook_points_given_to_a_compiled_model_act() -> None:
     assert torch.equal(vlm.model(**inputs).logits, plain)
 
 
+@pytest.mark.long
 def test_a_model_compiled_inside_acts_there_and_not_after() -> None:
     vlm = tiny_vlm("llavit")
     inputs = vlm.prepare(IMAGE).inputs
@@ -137,6 +141,7 @@ def test_a_model_compiled_inside_acts_there_and_not_after() -> None:
     assert torch.equal(vlm.model(**inputs).logits, plain) and not torch.equal(expected, plain)
 
 
+@pytest.mark.long
 def test_steps_that_transformers_compiles_act() -> None:
     vlm = tiny_vlm("llavit")
     inputs = vlm.prepare(IMAGE).inputs
@@ -157,6 +162,7 @@ def test_steps_that_transformers_compiles_act() -> None:
         assert write(**static) == plain
 
 
+@pytest.mark.long
 def test_the_kernel_of_flex_attention_stays_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a function without hooks, and what the check of attention has to look at."""
     vlm, calls = tiny_vlm("llavit"), 0
@@ -383,6 +389,7 @@ def test_a_check_that_reads_no_weights_is_found() -> None:
     vlm.run(IMAGE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_false_alarms(family: str) -> None:
     """Prompts and steps, with and without a cache, beams, batches, text alone, and gradients."""

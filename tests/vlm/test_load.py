@@ -388,6 +388,7 @@ def test_errors_are_of_the_promised_kinds(tmp_path: Path, llavit_folder: Path) -
         load(llavit_folder, dtype="int8")
 
 
+@pytest.mark.long
 def test_nothing_but_the_error_is_printed(copy: Path) -> None:
     edit_weights(copy, lambda weights: weights.pop(UP))
     script = (

@@ -44,6 +44,7 @@ def test_they_are_of_one_recipe():
     assert len(recipes) == 1
 
 
+@pytest.mark.long
 def test_the_parts_that_ship_are_of_the_recipe_and_world_of_today():
     assert is_shipped(shared_recipe(PRESETS["cpu"]))
     assert not is_shipped(shared_recipe(PRESETS["smoke"]))
@@ -57,6 +58,7 @@ def test_the_parts_that_ship_are_of_the_recipe_and_world_of_today():
     assert llm.config.hidden_size == tower.config.hidden_size == preset.width
 
 
+@pytest.mark.long
 @needs_font
 def test_a_run_starts_from_the_parts_that_ship_unless_told_otherwise(tmp_path, monkeypatch):
     preset = replace(PRESETS["cpu"], scenes=60)
@@ -83,6 +85,7 @@ def test_they_load_with_their_switches(name):
     assert found == SWITCHES[name]
 
 
+@pytest.mark.long
 def test_llavit_reads_most_patches_of_the_examples():
     vlm = ll.load("demo:llavit")
     read, truth, scene = [], [], []
@@ -103,6 +106,7 @@ def test_llavit_reads_most_patches_of_the_examples():
     assert sum(chance) / len(chance) < 0.2 and sum(hits) / len(hits) > 0.75
 
 
+@pytest.mark.long
 def test_it_names_most_objects_of_the_examples():
     vlm = ll.load("demo:llavit")
     named = []

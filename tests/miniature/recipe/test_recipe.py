@@ -200,6 +200,7 @@ def test_unknown_names_are_one_clear_error(tmp_path):
         train_demo("llavit", 0, tmp_path, preset="huge")
 
 
+@pytest.mark.long
 @needs_font
 def test_a_smoke_run_makes_a_model_that_loads_and_is_not_made_twice(tmp_path):
     folder = train_demo("llavit", 0, tmp_path, preset="smoke")
@@ -220,6 +221,7 @@ def test_a_smoke_run_makes_a_model_that_loads_and_is_not_made_twice(tmp_path):
         train_demo("llavit", 1, tmp_path, preset="cpu")
 
 
+@pytest.mark.long
 def test_pretraining_tells_the_model_the_places_and_leaves_no_hook(tmp_path, monkeypatch):
     told = []
 
@@ -239,6 +241,7 @@ def test_pretraining_tells_the_model_the_places_and_leaves_no_hook(tmp_path, mon
     assert torch.equal(llm.float()(input_ids=ids).logits, plain.float()(input_ids=ids).logits)
 
 
+@pytest.mark.long
 @needs_font
 def test_shared_parts_of_another_text_are_refused(tmp_path, monkeypatch):
     prepare_shared(tmp_path, PRESETS["smoke"])
@@ -272,6 +275,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 def test_a_killed_command_leaves_no_training_behind(tmp_path):
     (tmp_path / "endless.py").write_text(ENDLESS)
     command = subprocess.Popen(

@@ -125,6 +125,7 @@ def test_packed_samples_do_not_see_each_other() -> None:
         assert torch.equal(reached, expected.expand_as(reached))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles flex_attention with g++")
 @torch.no_grad()
 def test_flex_attention_honors_the_mask() -> None:

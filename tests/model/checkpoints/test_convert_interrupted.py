@@ -22,6 +22,8 @@ from llavit_lens.model.checkpoints.convert import convert
 from llavit_lens.model.checkpoints.source import open_source
 from llavit_lens.vlm.load import load
 
+pytestmark = pytest.mark.long
+
 
 def files_of(folder: Path) -> dict[str, str]:
     """Names and hashes of a folder's files."""

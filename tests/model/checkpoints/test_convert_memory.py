@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from llava_layouts import reference, write_original
 
+pytestmark = pytest.mark.long
+
 _MEASURE = """
 import re, sys
 from pathlib import Path

@@ -10,6 +10,8 @@ from fonts import needs_font
 from PIL import Image
 from programs import Program
 
+pytestmark = pytest.mark.long
+
 SCRIPT = "visual_attention_ablation.py"
 
 

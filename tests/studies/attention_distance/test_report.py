@@ -14,6 +14,8 @@ from tiny_vlm import tiny_vlm
 from llavit_lens.studies.attention_distance.measure import MEASURES, attention_distances
 from llavit_lens.studies.attention_distance.table import distance_table
 
+pytestmark = pytest.mark.long
+
 SCRIPT = "attention_distance.py"
 SCENES = Path(__file__).parents[3] / "llavit_lens" / "assets" / "scenes"
 

@@ -12,6 +12,8 @@ from programs import ANALYSES, Program
 
 from llavit_lens.studies.costs.report import flop_report, parameter_report
 
+pytestmark = pytest.mark.long
+
 REPORTS = {"table_4": parameter_report, "table_5": flop_report}
 
 

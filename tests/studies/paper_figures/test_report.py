@@ -24,6 +24,8 @@ from llavit_lens.miniature.world.scenes import example_truth
 from llavit_lens.studies.paper_figures import report as paper_figures
 from llavit_lens.studies.paper_figures.report import figure_report, parse_patches
 
+pytestmark = pytest.mark.long
+
 NUMBERS = (1, 3, 4, 5, 6)
 SCENE = "crown-north-kite"
 

@@ -12,6 +12,8 @@ from programs import Program
 from tiny import tiny_llavit, tiny_processor, tiny_text_config
 from transformers import AutoModelForCausalLM
 
+pytestmark = pytest.mark.long
+
 NAME = "visual_qkv_drift"
 SCRIPT = f"{NAME}.py"
 

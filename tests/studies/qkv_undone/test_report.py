@@ -9,6 +9,8 @@ import pytest
 from fonts import needs_font
 from programs import Program
 
+pytestmark = pytest.mark.long
+
 SCRIPT = "visual_qkv_undone.py"
 
 

@@ -15,6 +15,8 @@ from llavit_lens.miniature.world.fingerprint import world_fingerprint
 from llavit_lens.studies.tables.paper_accuracy import CATEGORIES, TABLE_3
 from llavit_lens.studies.tables.run_result import RunResult, save_result
 
+pytestmark = pytest.mark.long
+
 KINDS = dict(zip(CATEGORIES, ("at", "read_relation", "exist_trait", "exist_kind"), strict=True))
 
 

@@ -15,6 +15,8 @@ import llavit_lens as ll
 from llavit_lens.studies.text_only.questions import text_questions
 from llavit_lens.studies.text_only.text_model import plain_decoder
 
+pytestmark = pytest.mark.long
+
 SCRIPT = "text_only.py"
 
 

@@ -9,6 +9,8 @@ import pytest
 from fonts import needs_font
 from programs import Program
 
+pytestmark = pytest.mark.long
+
 
 @needs_font
 def test_the_script_prints_and_writes(tmp_path: Path, script: Program) -> None:

@@ -111,6 +111,7 @@ def held_and_far(
     return held, (gap_x > reach[:, 0]) | (gap_y > reach[:, 1])
 
 
+@pytest.mark.long
 @settings(max_examples=300)
 @given(sizes, names, st.data())
 def test_painting_a_pixel_changes_the_tokens_whose_boxes_hold_it(
@@ -136,6 +137,7 @@ def test_painting_a_pixel_changes_the_tokens_whose_boxes_hold_it(
         assert on_an_edge or held.sum() == 2
 
 
+@pytest.mark.long
 @settings(max_examples=300)
 @given(sizes, names, st.data())
 def test_without_a_filter_only_boxes_that_hold_the_pixel_change(
