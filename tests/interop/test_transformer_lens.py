@@ -45,7 +45,7 @@ from llavit_lens.vlm.vlm import VLM
 IMAGE = tiny_image()
 ARCHITECTURE = "LlavitForConditionalGeneration"
 
-pytestmark = [pytest.mark.long, ]
+pytestmark = [
     pytest.mark.long,
     pytest.mark.filterwarnings("error:Hook alias", "error:Failed to load entry point"),
 ]
