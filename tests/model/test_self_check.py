@@ -135,6 +135,7 @@ def test_a_tested_release_is_not_checked(assets: Path, monkeypatch: pytest.Monke
         check_release("qwen2")
 
 
+@pytest.mark.long
 def test_a_release_without_what_is_needed_names_those_that_have_it() -> None:
     code = (
         "import transformers.masking_utils as masks; del masks.find_packed_sequence_indices; "

@@ -186,6 +186,7 @@ def exam_questions(scenes: int = 1500):
     ]
 
 
+@pytest.mark.long
 def test_looking_away_does_not_pay():
     """The likeliest answer to each question's words is right at most this often, by category."""
     right, asked = Counter(), Counter()
@@ -198,6 +199,7 @@ def test_looking_away_does_not_pay():
     assert share["knowledge"] < 0.35 and share["general"] < 0.4
 
 
+@pytest.mark.long
 def test_no_kind_of_question_is_answered_by_its_words():
     right, asked = Counter(), Counter()
     for q in exam_questions():

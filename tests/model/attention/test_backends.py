@@ -249,6 +249,7 @@ def test_a_cache_of_packed_samples_is_refused(processor: LlavitProcessor) -> Non
         tiny_llavit()(**packed(processor), use_cache=True)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles flex_attention with g++")
 @pytest.mark.parametrize("family", ["qwen2", "mistral-window"])
 @torch.no_grad()

@@ -34,6 +34,7 @@ def bar_lengths(figure: Figure, color: str) -> list[float]:
     return [b.get_width() for b in bars if to_hex(b.get_facecolor()) == color][1:]
 
 
+@pytest.mark.long
 def test_table_4_is_drawn_to_scale(four: list[table_4.ParameterRow]) -> None:
     figure = draw_parameters(four)
     shown = lines(figure)
@@ -65,6 +66,7 @@ def test_table_5_is_drawn_to_scale(five: list[table_5.FlopRow]) -> None:
         assert counted == pytest.approx([row.gflops * scale for row in five[block]])
 
 
+@pytest.mark.long
 def test_nothing_leaves_the_page_or_overlaps(
     four: list[table_4.ParameterRow], five: list[table_5.FlopRow]
 ) -> None:

@@ -62,6 +62,7 @@ def increase(baseline: int, llavit: int) -> float:
     return 100 * (llavit - baseline) / baseline
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TABLE_4)
 def test_the_twelve_numbers_of_table_4_come_out(four: pd.DataFrame, name: str) -> None:
     baseline, llavit = pair(four, name)
