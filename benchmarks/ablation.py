@@ -52,7 +52,7 @@ class _Decoder(VLM):
     """What interventions need of a VLM; there is no image and no processor."""
 
     def __init__(self, model: Any) -> None:
-        self.model, self.image_token_id = model, model.config.image_token_id
+        self.model = model
 
 
 def measure(model: Any, visual: int, width: int, repeats: int) -> dict[str, list[float]]:
