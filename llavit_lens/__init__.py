@@ -1,4 +1,4 @@
-"""Read, in words, what a vision-language model makes of every patch of a picture, at every layer.
+"""Read, in words, what a vision-language model makes of every patch of an image, at every layer.
 
     import llavit_lens as ll
     vlm = ll.load("demo:llavit")

@@ -49,7 +49,7 @@ from llavit_lens.terminal import run
 from llavit_lens.version import __version__
 
 app = typer.Typer(
-    help="See, in words, what a vision-language model makes of every patch of a picture.",
+    help="See, in words, what a vision-language model makes of every patch of an image.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -82,7 +82,7 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """See, in words, what a vision-language model makes of every patch of a picture."""
+    """See, in words, what a vision-language model makes of every patch of an image."""
 
 
 @app.command()
@@ -96,7 +96,7 @@ def lens(
     out: OutOption = None,
     tile: TileOption = None,
 ) -> None:
-    """Read words off every patch of a picture with the logit lens.
+    """Read words off every patch of an image with the logit lens.
 
     Prints the most frequent words of each layer; --out also draws them or saves them all.
     """
@@ -109,7 +109,7 @@ def lens(
 def readability(
     model: ModelsOption = ["demo:llavit"],  # noqa: B006  # typer copies it
     scenes: Annotated[
-        int, typer.Option(min=2, max=1_000_000, help="How many pictures to read.")
+        int, typer.Option(min=2, max=1_000_000, help="How many images to read.")
     ] = 100,
     seed: Annotated[
         int, typer.Option(min=0, max=899_999, help="Which scenes, or the order of --coco.")
@@ -166,7 +166,7 @@ def draw(
         typer.Option(
             parser=path,
             callback=checked(partial(check_out, suffixes=FIGURES)),
-            help="The picture to write.",
+            help="The figure to write.",
         ),
     ] = Path("demo.png"),
     scene: Annotated[str | None, typer.Option(help="Name of an example scene.")] = None,

@@ -108,7 +108,7 @@ ImageOption = Annotated[
         "--image",
         parser=path,
         callback=CHECKED_IMAGE,
-        help="The picture; default: an example scene.",
+        help="The image; default: an example scene.",
     ),
 ]
 PromptOption = Annotated[
@@ -124,7 +124,7 @@ LayersOption = Annotated[
     typer.Option(
         "--layers",
         help="'all' or numbers like '0,3,-1': 0 is the input, -1 the output. "
-        "Without it: input, middle and output for a picture, all for a table.",
+        "Without it: input, middle and output for a figure, all for a table.",
     ),
 ]
 KOption = Annotated[int, typer.Option("-k", min=1, help="How many words.")]
@@ -134,7 +134,7 @@ OutOption = Annotated[
         "--out",
         parser=path,
         callback=checked(partial(check_out, suffixes=FIGURES + TABLES)),
-        help="Where to write: .png, .pdf or .svg (picture), .csv or .parquet (table).",
+        help="Where to write: .png, .pdf or .svg (figure), .csv or .parquet (table).",
     ),
 ]
 FolderOption = Annotated[
@@ -153,14 +153,14 @@ SeedOption = Annotated[int, typer.Option("--seed", max=899_999, help="Which set 
 # Of `lens`, `convert` and `readability` alone.
 ImageArgument = Annotated[
     Path,
-    typer.Argument(parser=path, callback=CHECKED_IMAGE, help="The picture.", show_default=False),
+    typer.Argument(parser=path, callback=CHECKED_IMAGE, help="The image.", show_default=False),
 ]
 TileOption = Annotated[
     str | None,
     typer.Option(
         "--tile",
-        help="Which tile to draw where a model sees the picture in several: 1, 2, …, or 'grid' for "
-        "all of them. (default: the whole picture)",
+        help="Which tile to draw where a model sees the image in several: 1, 2, …, or 'grid' for "
+        "all of them. (default: the whole image)",
     ),
 ]
 SourceArgument = Annotated[
@@ -238,7 +238,7 @@ CocoOption = Annotated[
         "--coco",
         parser=path,
         callback=CHECKED_FILE,
-        help="Annotations in COCO's format, to read pictures and not scenes.",
+        help="Annotations in COCO's format, to read images and not scenes.",
     ),
 ]
 CocoImagesOption = Annotated[
@@ -247,7 +247,7 @@ CocoImagesOption = Annotated[
         "--images",
         parser=path,
         callback=checked(check_folder),
-        help="Folder of the pictures of --coco.",
+        help="Folder of the images of --coco.",
     ),
 ]
 CocoWordsOption = Annotated[
@@ -273,7 +273,7 @@ ProbeOption = Annotated[
         "--probe",
         min=0,
         max=1_000_000,
-        help="Other pictures to train the linear probe on; 0: no probe.",
+        help="Other images to train the linear probe on; 0: no probe.",
     ),
 ]
 FloorOption = Annotated[
@@ -285,7 +285,7 @@ OutsOption = Annotated[
         "--out",
         parser=path,
         callback=checked(partial(check_out, suffixes=TABLES + FIGURES)),
-        help="Where to write: .csv or .parquet (table), .png, .pdf or .svg (picture); may be "
+        help="Where to write: .csv or .parquet (table), .png, .pdf or .svg (figure); may be "
         "repeated.",
     ),
 ]

@@ -73,7 +73,7 @@ def print_report_files(name: str, out: Path | None) -> None:
 def print_file(out: Path | None) -> None:
     """Print where a figure or table is that `write_files` has written; None prints nothing."""
     if out is not None:
-        print(f"The {'picture' if is_figure(out) else 'table'} is {full_path(out)}")
+        print(f"The {'figure' if is_figure(out) else 'table'} is {full_path(out)}")
 
 
 def write_figure(name: str, figure: Figure, data: dict[str, Any], out: Path) -> None:

@@ -85,7 +85,7 @@ def test_lens_draws_the_tile_that_is_asked_for(
     for model, options, message in [
         (tmp_path / "tiled", (*png, "--tile", "9"), "there is no tile 9: the image has tiles 0 to"),
         (tmp_path / "tiled", (*png, "--tile", "all"), "is neither a number nor 'grid'"),
-        (tmp_path / "tiled", ("--tile", "1"), "--tile chooses what a picture shows"),
+        (tmp_path / "tiled", ("--tile", "1"), "--tile chooses what a figure shows"),
         (folder / "llavit", (*png, "--tile", "grid"), "there is no tile grid: the image has one"),
     ]:
         code, _, err = command("lens", folder / "noise.png", "--model", model, *options)

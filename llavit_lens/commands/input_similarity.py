@@ -63,7 +63,7 @@ def input_similarity_report(
     numbers = parse_layers(layers)
     if draws and (numbers is None or len(numbers) != 1):
         raise ConfigurationError(
-            f"a picture shows one layer beside the input: --layers {layers!r} is not one"
+            f"a figure shows one layer beside the input: --layers {layers!r} is not one"
         )
     readings = [
         (name, input_similarity(trace, k), logit_lens(trace, k, numbers))

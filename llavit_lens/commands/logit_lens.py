@@ -49,7 +49,7 @@ def logit_lens_report(
     draws = out is not None and is_figure(out)
     if tile is not None and not draws:
         raise ConfigurationError(
-            "--tile chooses what a picture shows: write one with --out words.png (a table with "
+            "--tile chooses what a figure shows: write one with --out words.png (a table with "
             "--out words.csv has all tiles)"
         )
     tile_number = 0 if tile is None else parse_tile(tile)
@@ -74,6 +74,6 @@ def logit_lens_report(
 def _check_panels(layers: int) -> None:
     if layers > MOST_PANELS:
         raise ConfigurationError(
-            f"{layers} layers do not fit into one picture: choose at most {MOST_PANELS} with "
+            f"{layers} layers do not fit into one figure: choose at most {MOST_PANELS} with "
             "--layers, or write a table with --out words.csv"
         )

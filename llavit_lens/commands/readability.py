@@ -73,7 +73,7 @@ def readability_report(
     """
     for path in out:
         check_out(path, TABLES + FIGURES)
-    read, trained, what = _pictures(scenes, seed, coco, images, words, probe, orientation)
+    read, trained, what = _images(scenes, seed, coco, images, words, probe, orientation)
     results: list[Readability] = []
     trained_models: list[Readability] = []
     for name in models:  # one model is in memory at a time
@@ -107,10 +107,10 @@ def _print_left_out(reasons: Collection[str]) -> None:
         print_remark(f"left out: {reason}")
     if len(reasons) > _MOST_REASONS:
         more = len(reasons) - _MOST_REASONS
-        print_remark(f"left out for reasons like these: {more} more pictures")
+        print_remark(f"left out for reasons like these: {more} more images")
 
 
-def _pictures(
+def _images(
     scenes: int,
     seed: int,
     coco: Path | None,
@@ -128,16 +128,16 @@ def _pictures(
         others = demo_images(probe, seed, _PROBE_SCENES, changes=False)
         return demo_images(scenes, seed), others, "scenes of the miniature world"
     if images is None:
-        raise ConfigurationError("--coco needs --images, the folder of its pictures")
+        raise ConfigurationError("--coco needs --images, the folder of its images")
     more = None if words is None else _words(words)
     others = coco_images(coco, images, more, seed, changes=False, orientation=orientation)
-    pictures = with_color_changes(others)
-    if len(pictures) < scenes + probe:
+    labelled = with_color_changes(others)
+    if len(labelled) < scenes + probe:
         raise ConfigurationError(
-            f"{shown(coco)}: has {len(pictures)} pictures with objects, not {scenes} to read and "
+            f"{shown(coco)}: has {len(labelled)} images with objects, not {scenes} to read and "
             f"{probe} for the probe; choose --scenes and --probe so that both fit"
         )
-    return pictures[:scenes], others[scenes : scenes + probe], f"pictures of {shown(coco.name)}"
+    return labelled[:scenes], others[scenes : scenes + probe], f"images of {shown(coco.name)}"
 
 
 def _words(path: Path) -> dict[str, list[str]]:
@@ -149,11 +149,11 @@ def _words(path: Path) -> dict[str, list[str]]:
     return content
 
 
-def _watched(pictures: LazyImages, doing: str) -> Iterable[LabelledImage]:
-    if not len(pictures):
+def _watched(images: LazyImages, doing: str) -> Iterable[LabelledImage]:
+    if not len(images):
         return ()
-    steps = progress(range(len(pictures)), doing)
-    return map(pictures.__getitem__, steps)  # goes on after an image that cannot be read
+    steps = progress(range(len(images)), doing)
+    return map(images.__getitem__, steps)  # goes on after an image that cannot be read
 
 
 def _print(table: pd.DataFrame, what: str) -> None:

@@ -67,7 +67,7 @@ def draw_attention(
         return page.axes(left, top, width, height)
 
     scale = Normalize(0.0, max(float(weights.max()), 1e-9))
-    draw_image(panel(0, "the picture"), pixels, layout)
+    draw_image(panel(0, "the image"), pixels, layout)
     for column, (tile, tile_name) in enumerate(panels, 1):
         axes = panel(column, f"attention{tile_name and ', '}{tile_name}")
         draw_values(axes, pixels, layout, weights, scale, _PALETTE, tile)
@@ -98,7 +98,7 @@ def _about(patterns: AttentionPatterns, query: Query | None, layer: int, head: H
     return (
         f"{drawable(patterns.model)}, layer {patterns.layer_number(layer)} of 0 to "
         f"{patterns.n_layers - 1}, {heads}. {'Up to ' if head == 'max' else ''}{share:.0%} {part} "
-        "to the picture, the rest to text."
+        "to the image, the rest to text."
     )
 
 

@@ -33,7 +33,7 @@ def draw_comparison(
     return draw_word_panels(
         rows,
         image,
-        title="What a vision-language model makes of each patch of a picture",
+        title="What a vision-language model makes of each patch of an image",
         note=MINIATURE,
         show_image=True,
         truth=truth,

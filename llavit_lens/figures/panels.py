@@ -107,7 +107,7 @@ def _draw_bare_image(
     page: Page, top: float, width: float, image: Image.Image, layout: VisualLayout
 ) -> float:
     height = width * image.height / image.width
-    page.text(EDGE, top + _ROW_HEAD - 0.3, "the picture", size=11)
+    page.text(EDGE, top + _ROW_HEAD - 0.3, "the image", size=11)
     draw_image(page.axes(EDGE, top + _ROW_HEAD, width, height), image, layout)
     return top + _ROW_HEAD + height
 
@@ -143,7 +143,7 @@ def panel_name(words: Words, layer: int, tile: Tile = 0) -> str:
     if words.kind == "input_similarity":
         name += ", by cosine"
     if len(words.layout.grid) > 1:
-        name += {"grid": ", in tiles", 0: ", whole picture"}.get(tile, f", tile {tile}")
+        name += {"grid": ", in tiles", 0: ", whole image"}.get(tile, f", tile {tile}")
     return name
 
 

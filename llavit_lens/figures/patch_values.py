@@ -68,4 +68,4 @@ def tiles_of(layout: VisualLayout) -> list[tuple[Tile, str]]:
     """What is drawn of an image: its one tile, or the whole image and the tiles together."""
     if len(layout.grid) == 1:
         return [(0, "")]
-    return [(0, "whole picture"), ("grid", "in tiles")]
+    return [(0, "whole image"), ("grid", "in tiles")]

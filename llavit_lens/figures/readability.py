@@ -78,7 +78,7 @@ def draw_readability(result: Readability, *others: Readability, what: str | None
     figure, axes = new_chart(
         "Do words name what the patches show?",
         f"{what}, read by the logit lens at each state of the residual stream (0: the projector's "
-        "output). Bands: 95 % intervals over pictures; none where nothing was seen at all.",
+        "output). Bands: 95 % intervals over images; none where nothing was seen at all.",
         _key(table, colors),
         _COLUMNS,
         rows,

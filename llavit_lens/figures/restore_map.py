@@ -96,7 +96,7 @@ def _about(sweep: RestoreMap) -> str:
     point = _POINTS.get(sweep.point, f"{sweep.point} of a decoder layer")
     return (
         f"{drawable(sweep.model)} is asked: {drawable(sweep.question)} It reads "
-        "picture 2, but one piece of what it computed for picture 1 is put in its place: the state "
+        "image 2, but one piece of what it computed for image 1 is put in its place: the state "
         f"of some tokens at {point}. Red: this piece alone brings the answer back."
     )
 
@@ -130,7 +130,7 @@ def _draw_panels(
     height = _PANEL * image.height / image.width
     window = f"window of {sweep.window} x {sweep.window} patches"
     what = "patch" if sweep.window == 1 else window
-    page.text(_RIGHT, top, f"One {what} restored, drawn on picture 1", size=11, weight="bold")
+    page.text(_RIGHT, top, f"One {what} restored, drawn on image 1", size=11, weight="bold")
     top += 0.3
     rows = [sweep.layers.index(layer) for layer in layers]
     cells = [sweep.places[i].cell for i in patches]
@@ -217,7 +217,7 @@ def _draw_scale(page: Page, left: float, top: float, scale: Normalize) -> float:
         top,
         scale,
         _PALETTE,
-        "how far log p(answer) comes back, as a share of the way from picture 2 to picture 1",
+        "how far log p(answer) comes back, as a share of the way from image 2 to image 1",
         width=_BAR,
         ticks={-limit: ends[0], 0.0: "no effect", limit: ends[1]},
     )

@@ -105,7 +105,7 @@ def _query_token(vlm: VLM, prompt: Prompt, query: Query) -> QueryToken:
         )
     cells = np.flatnonzero(layout.positions == position)
     if not len(cells):
-        return QueryToken(query, position, f"token {position}, off the picture", "", -1)
+        return QueryToken(query, position, f"token {position}, off the image", "", -1)
     cell = int(cells[0])
     kind = f"patch at row {layout.row[cell]}, column {layout.col[cell]}"
     if len(layout.grid) > 1:

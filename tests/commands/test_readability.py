@@ -65,7 +65,7 @@ def test_tables_and_pictures_of_two_models(
     outs = [part for name in files for part in ("--out", name)]
     code, out, err = run(*models, *COCO, *sizes, *outs)
     assert code == 0, err
-    assert "5 pictures of coco.json" in out and "several tokens" in out and "zebra" in out
+    assert "5 images of coco.json" in out and "several tokens" in out and "zebra" in out
     table = pd.read_csv(folder / "table.csv")
     assert ",".join(table.columns) == "model,measure,layer,k,value,low,high,chance,n"
     assert set(table["model"]) == {
@@ -123,7 +123,7 @@ def test_a_picture_that_cannot_be_read_is_named(run: Program, folder: Path) -> N
     (folder / "gone.json").write_text(json.dumps(content))
     sizes = ("--scenes", 8, "--probe", 0, "--no-floor")
     code, out, err = run("--model", "one", "--coco", "gone.json", "--images", ".", *sizes)
-    assert code == 0 and "7 pictures of gone.json" in out
+    assert code == 0 and "7 images of gone.json" in out
     assert err.count("left out") == 1 and "gone.png: no such file" in err
 
 
@@ -137,7 +137,7 @@ def test_what_is_left_out_of_labels_is_told_in_a_line_each(run: Program, folder:
     (folder / "partly.json").write_text(json.dumps(content))
     sizes = ("--scenes", 2, "--probe", 6, "--no-floor")  # pictures of the probe as well
     code, out, err = run("--model", "one", "--coco", "partly.json", "--images", ".", *sizes)
-    assert code == 0 and "2 pictures of partly.json" in out
+    assert code == 0 and "2 images of partly.json" in out
     told = [line for line in err.splitlines() if line.startswith("labels: ")]
     assert len(told) == 2 and all("left out" in line and ": 5 (" in line for line in told)
     assert "no category" in told[0] and "no pixel" in told[1]
@@ -174,7 +174,7 @@ def test_annotations_of_stored_pixels(run: Program, folder: Path, tmp_path: Path
         (("--images", "."), "belong to --coco"),
         (("--orientation", "stored"), "belong to --coco"),
         (("--coco", "coco.json"), "needs --images"),
-        ((*COCO, "--scenes", "7", "--probe", "2"), "has 8 pictures with objects"),
+        ((*COCO, "--scenes", "7", "--probe", "2"), "has 8 images with objects"),
         ((*COCO, "--scenes", "2", "--probe", "2", "--words", "bad.json"), "bad.json"),
         ((*COCO, "--scenes", "2", "--probe", "2", "--words", "none.json"), "none.json"),
         ((*COCO, "--scenes", "2", "--probe", "0", "--out", "table.txt"), "table.txt"),

@@ -59,7 +59,7 @@ def test_the_attention_map_says_the_numbers_of_its_data() -> None:
     figure = found.plot()
     said = " ".join(texts(figure).split())
     share = found.share_on_visual[-1, :, 0].mean()
-    assert f"{share:.0%} of its attention goes to the picture" in said
+    assert f"{share:.0%} of its attention goes to the image" in said
     tokens = found.n_tokens
     assert f"evenly over all {tokens} tokens it would be {100 / tokens:.1f}%" in said
     bar = [tick.get_text() for tick in figure.axes[-1].get_xticklabels()]

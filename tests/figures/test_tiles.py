@@ -28,7 +28,7 @@ def padded() -> Words:
 
 
 def test_a_tile_or_the_grid_of_tiles(words: Words) -> None:
-    names = {0: "whole picture", 1: "tile 1", 2: "tile 2", "grid": "in tiles"}
+    names = {0: "whole image", 1: "tile 1", 2: "tile 2", "grid": "in tiles"}
     for tile, patches in ((0, 16), (1, 16), (2, 16), ("grid", 32)):
         figure = draw_patch_words(words, layer=-1, tile=tile)  # type: ignore[arg-type]
         assert len(figure.axes[0].texts) == patches

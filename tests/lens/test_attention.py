@@ -113,7 +113,7 @@ def test_tiles_and_newlines() -> None:
     assert len(off) and (found.share_on_visual > found.weights.sum(-1)).any()
     assert found.queries[1].name == "patch at row 1, column 1 of tile 2"
     newline = attention_patterns(vlm, wide, PROMPT, queries=int(off[0]))
-    assert newline.queries[0].name == f"token {off[0]}, off the picture"
+    assert newline.queries[0].name == f"token {off[0]}, off the image"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PANEL = 3.3  # inches, with its labels
-_SHARES = {"visual": "Attention kept in the picture", "self": "… and on the token itself"}
+_SHARES = {"visual": "Attention kept in the image", "self": "… and on the token itself"}
 _HEADS: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 4, "alpha": 0.55}
 _UNIFORM: dict[str, Any] = {"linestyle": DASHED, "linewidth": 1.2}
 _KEY = [
@@ -40,7 +40,7 @@ def draw_attention_distance(table: pd.DataFrame) -> Figure:
     figure, [panels] = new_chart(
         "How far visual tokens look",
         "Mean distance from a patch to the patches it attends to, weighted by attention (text left "
-        f"out). {table['n'].iloc[0]} pictures; bands: 95 % intervals.",
+        f"out). {table['n'].iloc[0]} images; bands: 95 % intervals.",
         _KEY,
         columns,
         size=(columns * _PANEL, 4.0),

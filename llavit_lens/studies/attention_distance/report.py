@@ -46,7 +46,7 @@ def attention_distance_report(
     make_folder(out)
     openers = _files(images) if images else _scenes(scenes, seed)
     if len(openers) < 2:
-        raise ConfigurationError(f"{len(openers)} picture: intervals need at least 2")
+        raise ConfigurationError(f"{len(openers)} image: intervals need at least 2")
     tables = []
     for number, name in enumerate(models):
         vlm = load(name)
@@ -56,7 +56,7 @@ def attention_distance_report(
         ]
         if len(distances) < 2:
             raise ConfigurationError(
-                f"{len(distances)} of {len(openers)} pictures could be read: intervals need 2"
+                f"{len(distances)} of {len(openers)} images could be read: intervals need 2"
             )
         tables.append(distance_table(name, distances))
     table = pd.concat(tables, ignore_index=True)
@@ -95,7 +95,7 @@ def _opened(openers: Iterable[_Opener], report: bool) -> Iterator[Image.Image]:
 def _print(table: pd.DataFrame) -> None:
     """A table for each model: the mean of all heads, beside uniform attention."""
     print_notes(
-        f"Attention of visual tokens, {table['n'].iloc[0]} pictures (± half a 95 % interval; in "
+        f"Attention of visual tokens, {table['n'].iloc[0]} images (± half a 95 % interval; in "
         "brackets: if it were uniform over what the mask allows)"
     )
     headings = ("layer", "patches", "heads", "widths", "% visual", "% on itself")

@@ -27,7 +27,7 @@ def figure_app(number: int, summary: str) -> typer.Typer:
             typer.Option(
                 callback=CHECKED_MODEL,
                 help="demo:NAME, a checkpoint folder, or owner/name on the Hub; '' for none. Once "
-                "for all pictures, or once for each. Default: demo:baseline.",
+                "for all images, or once for each. Default: demo:baseline.",
             ),
         ] = None,
         model: Annotated[
@@ -41,7 +41,7 @@ def figure_app(number: int, summary: str) -> typer.Typer:
         image: Annotated[
             list[Path] | None,
             typer.Option(
-                parser=path, callback=CHECKED_IMAGE, help="A picture; may be given several times."
+                parser=path, callback=CHECKED_IMAGE, help="An image; may be given several times."
             ),
         ] = None,
         scene: Annotated[
@@ -55,7 +55,7 @@ def figure_app(number: int, summary: str) -> typer.Typer:
             list[str] | None,
             typer.Option(
                 metavar="PLACES",
-                help="Row and column of each patch, like '3,5 0,2'. Once for all pictures, or once "
+                help="Row and column of each patch, like '3,5 0,2'. Once for all images, or once "
                 "for each. Default: by a rule, which the figure states.",
             ),
         ] = None,
@@ -63,7 +63,7 @@ def figure_app(number: int, summary: str) -> typer.Typer:
             list[str] | None,
             typer.Option(
                 metavar="WORDS",
-                help="Words to mark, like 'dog,tail,belly'. Once for all pictures of --image, or "
+                help="Words to mark, like 'dog,tail,belly'. Once for all images of --image, or "
                 "once for each. Scenes are marked by their truth.",
             ),
         ] = None,

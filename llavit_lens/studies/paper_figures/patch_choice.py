@@ -16,7 +16,7 @@ BY_TRUTH = (
     "the middle one of each of the three largest things and, to make four, of each background the "
     "one furthest from all else"
 )
-BY_QUARTER = "the middle of each quarter of the picture"
+BY_QUARTER = "the middle of each quarter of the image"
 BY_HAND = "chosen by hand"
 
 Cell = tuple[int, int, int]

@@ -159,5 +159,5 @@ def _meanings(inputs: Sequence[InputImage]) -> list[str]:
     if any(image.truth for image in inputs):
         meanings.append("true of the thing or background on the patch")
     if any(image.listed for image in inputs):
-        meanings.append("in the list for the picture, not checked for this patch")
+        meanings.append("in the list for the image, not checked for this patch")
     return meanings

@@ -1,4 +1,4 @@
-"""Answers without a picture: accuracy and likelihood by category, model beside model."""
+"""Answers without an image: accuracy and likelihood by category, model beside model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def draw_text_only(table: pd.DataFrame) -> Figure:
     categories = list(dict.fromkeys(table["category"]))
     questions = table.loc[table["category"].eq(categories[0]), "n"].iloc[0]
     figure, [panels] = new_chart(
-        "Asked in text alone, without a picture",
+        "Asked in text alone, without an image",
         f"{questions} questions, the same for every model; bars: 95 % intervals.",
         [(name, {"color": colors[name], "marker": "o", "linestyle": "none"}) for name in colors],
         columns=len(_TITLES),

@@ -60,7 +60,7 @@ def text_only_report(
         answered[name] = _answers(last, texts)
         difference = difference_from_plain_decoder(vlm, texts[:_CHECKED])
         notes.append(
-            f"{name} without a picture and transformers' own decoder with its text weights: logits "
+            f"{name} without an image and transformers' own decoder with its text weights: logits "
             f"differ by at most {difference:.2g}."
         )
     if base is not None:
@@ -78,8 +78,8 @@ def _answers(model: TextModel, questions: list[TextQuestion]) -> list[TextResult
 def _print(table: pd.DataFrame, notes: Sequence[str]) -> None:
     models = list(dict.fromkeys(table["model"]))
     for measure, title in (
-        ("accuracy", "Right answers without a picture"),
-        ("nll", "-log p(right answer) without a picture, in nats"),
+        ("accuracy", "Right answers without an image"),
+        ("nll", "-log p(right answer) without an image, in nats"),
     ):
         rows = table[table["measure"].eq(measure)].set_index(["category", "model"])
         lines = []

@@ -39,7 +39,7 @@ def text_model(vlm: VLM) -> TextModel:
     def prompt(question: str) -> str:
         if processor.image_token in question:
             raise ConfigurationError(
-                f"a question holds {processor.image_token}, but is asked without a picture: "
+                f"a question holds {processor.image_token}, but is asked without an image: "
                 f"{question[:60]!r}"
             )
         return vlm.family.prompt(processor, question, vlm.name, with_image=False)

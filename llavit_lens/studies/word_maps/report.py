@@ -22,13 +22,13 @@ from llavit_lens.studies.text_only.text_model import plain_decoder, text_model
 from llavit_lens.studies.word_maps.measure import answers_from_words, check_words
 from llavit_lens.vlm.load import load
 
-TITLE = "What language models answer from words in place of a picture"
+TITLE = "What language models answer from words in place of an image"
 NOTE = (
     "Words: a map with one true word for each patch. Language model: before it learned to see; the "
-    "others have since seen pictures, but no maps. {scenes} scenes. Guessing is from the words of "
+    "others have since seen images, but no maps. {scenes} scenes. Guessing is from the words of "
     f"the question. {HALF_INTERVAL}"
 )
-WORDS, PICTURES = "words", "pictures"
+WORDS, IMAGES = "words", "pictures"  # as the table in files calls them
 BASE = "language model"
 
 
@@ -64,7 +64,7 @@ def word_maps_report(
     ways = {(BASE, WORDS): partial(answers_from_words, before)}
     for vlm, text in zip(vlms, alone, strict=True):
         ways[vlm.name, WORDS] = partial(answers_from_words, text)
-        ways[vlm.name, PICTURES] = partial(answers, vlm)
+        ways[vlm.name, IMAGES] = partial(answers, vlm)
     shares = {
         f"{name} on {what}": [_ask(name, answer, benchmark)]
         for (name, what), answer in ways.items()
@@ -93,7 +93,7 @@ def _ask(
 def _print(table: pd.DataFrame, scenes: int) -> None:
     print_notes(
         f"Percent of right answers on {scenes} held-out scenes, by kind of question: of the "
-        "language model (LLM) on words; of each model on words, then on pictures."
+        "language model (LLM) on words; of each model on words, then on images."
     )
     models = list(dict.fromkeys(table["model"]))[1:]
     lines = []
@@ -105,7 +105,7 @@ def _print(table: pd.DataFrame, scenes: int) -> None:
                 f"{category.split('_')[0]}, {kind}".replace("_", " "),
                 f"{100 * guess:.0f}",
                 percent[BASE, WORDS],
-                *(f"{percent[name, WORDS]}, {percent[name, PICTURES]}" for name in models),
+                *(f"{percent[name, WORDS]}, {percent[name, IMAGES]}" for name in models),
             ]
         )
     print_table(["", "guess", "LLM", *models], lines)

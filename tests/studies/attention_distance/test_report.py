@@ -69,8 +69,8 @@ def test_one_model_on_scenes(script: Program) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (["--scenes", "1"], "1 picture: intervals need at least 2"),
-        (["--scenes", "-3"], "0 picture"),
+        (["--scenes", "1"], "1 image: intervals need at least 2"),
+        (["--scenes", "-3"], "0 image"),
         (["--image", str(SCENES / "kite-moon.png")], "at least 2"),
         (["--image", "nowhere.png", "--image", "no.png"], "nowhere.png: no such file"),
         (["--model", "demo:nothing"], "demo:nothing"),

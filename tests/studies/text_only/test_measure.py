@@ -101,7 +101,7 @@ def test_a_text_path_that_differs_shows(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_no_image_token_and_no_empty_answer() -> None:
     model = text_model(tiny_vlm("llavit"))
-    with pytest.raises(ConfigurationError, match="asked without a picture"):
+    with pytest.raises(ConfigurationError, match="asked without an image"):
         list(ask(model, [TextQuestion("What is <image>?", "a", "x", 0)]))
 
 
