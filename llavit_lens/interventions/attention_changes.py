@@ -28,7 +28,7 @@ from llavit_lens.interventions.verify import Expected, stop_verifying, verify_ne
 from llavit_lens.model.compat import CACHE, cache_of
 from llavit_lens.vlm.acting import Acting, acting
 from llavit_lens.vlm.attention_choice import attention_by, check_attention
-from llavit_lens.vlm.decoder import decoder_of
+from llavit_lens.vlm.families import decoder_of
 from llavit_lens.vlm.hooks import hook_points
 from llavit_lens.vlm.turns import owned
 from llavit_lens.vlm.vlm import VLM

@@ -21,7 +21,7 @@ from llavit_lens.model.attention.positions import find_visual_positions, packed_
 from llavit_lens.model.attention.routing import VisualTokens
 from llavit_lens.model.compat import cache_of
 from llavit_lens.vlm.acting import acting
-from llavit_lens.vlm.decoder import decoder_of
+from llavit_lens.vlm.families import decoder_of
 from llavit_lens.vlm.reading import Reading
 from llavit_lens.vlm.turns import reading_of
 

@@ -54,7 +54,7 @@ def patch(
             and patterns are those of the token that attends, so both prompts must be equally long.
             Queries and keys at hook_rot_q and hook_rot_k are rotated for the place that they had in
             the source, and keep it wherever they are put; those at hook_q and hook_k get their new
-            tokens's.
+            tokens'.
         positions: tokens of both prompts; default: all visual tokens, unless regions are given.
             Negative numbers count from the end.
         from_region: patches of the source, as cells, or as a box or mask, which hold those that

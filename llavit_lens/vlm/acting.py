@@ -17,7 +17,7 @@ from torch import nn
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.compilation import uncompiled
-from llavit_lens.vlm.decoder import decoder_of
+from llavit_lens.vlm.families import decoder_of
 from llavit_lens.vlm.turns import Owner, owned, turn
 
 Needed = Callable[[], bool]

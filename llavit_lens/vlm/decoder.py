@@ -29,14 +29,16 @@ class Decoder:
     embedding: nn.Module
 
     @classmethod
-    def of(cls, model: Any) -> Decoder:
-        """The decoder of a LLaVA-like model with its head.
+    def of(cls, model: Any, module: Any) -> Decoder:
+        """The decoder of a model with its head.
+
+        Args:
+            module: the decoder itself: see `llavit_lens.vlm.families.decoder_of`.
 
         Raises:
             ConfigurationError: PEFT has wrapped the model, or it is not built the usual way.
         """
         refuse_peft(model)
-        module = decoder_of(model)
         layers, norm = getattr(module, "layers", None), getattr(module, "norm", None)
         head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
         if not (
@@ -72,9 +74,9 @@ class Decoder:
         return str(self.config._attn_implementation)
 
 
-def decoder_of(model: Any) -> Any:
-    """The module of `Decoder`, for any model: one and the same, whatever was wrapped around the
-    model.
+def usual_decoder(model: Any) -> Any:
+    """The decoder where most families have it: one and the same module, whatever was wrapped around
+    the model.
 
     Of a plain language model, its part without the head; of any other model, the model itself.
     """

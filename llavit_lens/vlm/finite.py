@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.vlm.acting import acting
-from llavit_lens.vlm.decoder import decoder_of
+from llavit_lens.vlm.families import decoder_of
 
 
 def check_weights(model: nn.Module, name: str) -> None:

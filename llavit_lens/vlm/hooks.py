@@ -25,7 +25,8 @@ from llavit_lens.model.hook_points import (
 )
 from llavit_lens.vlm.acting import Acting, acting, always
 from llavit_lens.vlm.attention_choice import attention_by
-from llavit_lens.vlm.decoder import decoder_of, refuse_peft
+from llavit_lens.vlm.decoder import refuse_peft
+from llavit_lens.vlm.families import decoder_of
 
 Names = str | Sequence[str] | Callable[[str], bool] | None
 """Names of hook points: one, several, shell patterns such as `blocks.*.hook_resid_post`, short

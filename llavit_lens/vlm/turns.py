@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.decoder import decoder_of
+from llavit_lens.vlm.families import decoder_of
 from llavit_lens.vlm.reading import Reading
 
 _PATIENCE = 1.0

@@ -18,9 +18,9 @@ from llavit_lens.inputs import DEFAULT_PROMPT, check_text
 from llavit_lens.rows import VisualAttention
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
-from llavit_lens.vlm.decoder import Decoder, decoder_of
-from llavit_lens.vlm.families import family_of
-from llavit_lens.vlm.families.family import Family, image_token_id
+from llavit_lens.vlm.decoder import Decoder
+from llavit_lens.vlm.families import decoder_of, family_of
+from llavit_lens.vlm.families.family import Family
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
@@ -88,7 +88,7 @@ class VLM:
     @property
     def image_token_id(self) -> int:
         """The id that stands for one visual token in `input_ids`."""
-        return image_token_id(self.model.config)
+        return self.family.placeholder_id(self.model.config)
 
     @property
     def visual_attention(self) -> VisualAttention:
@@ -112,7 +112,7 @@ class VLM:
         Raises:
             ConfigurationError: the model is not built the usual way, or PEFT has wrapped it.
         """
-        return self.family.decoder(self.model)
+        return Decoder.of(self.model, decoder_of(self.model))
 
     @property
     def tokenizer(self) -> Any:

@@ -18,7 +18,7 @@ from llavit_lens.miniature.world.scenes import GRID, PATCH, SIZE
 from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration, LlavitProcessor
 from llavit_lens.rows import ROWS, Row
 from llavit_lens.training.conversations import IMAGE, token_id
-from llavit_lens.vlm.decoder import decoder_of
+from llavit_lens.vlm.families import decoder_of
 
 LOCAL_AND_GLOBAL = (2, 4, 5)  # of six layers, as the paper's of twenty-four
 PENULTIMATE = -2

@@ -25,7 +25,7 @@ from transformers import (
 
 from llavit_lens.model import LlavitConfig
 from llavit_lens.model.attention.routing import VisualTokens
-from llavit_lens.vlm.decoder import decoder_of
+from llavit_lens.vlm.families import decoder_of
 
 
 @dataclass(frozen=True)

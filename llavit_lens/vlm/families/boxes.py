@@ -50,7 +50,7 @@ def boxes_of(left: np.ndarray, top: np.ndarray, patch: int, across: Axis, down: 
 def whole_image(
     image_processor: Any, image_size: tuple[int, int], seen_size: tuple[int, int]
 ) -> tuple[Axis, Axis]:
-    """Axes of a image seen in one piece: padded to a square (LLaVA), resized, cropped.
+    """Axes of an image seen in one piece: padded to a square (LLaVA), resized, cropped.
 
     Args:
         image_processor: the one that made the pixels.
@@ -89,7 +89,7 @@ def whole_image(
 
 
 def stretched(image_size: tuple[int, int], seen_size: tuple[int, int]) -> tuple[Axis, Axis]:
-    """Axes of a image resized to `seen_size` without regard to its shape. (width, height) all."""
+    """Axes of an image resized to `seen_size` without regard to its shape. (width, height) all."""
     across, down = (
         Axis(0, length, seen, 0, length) for length, seen in zip(image_size, seen_size, strict=True)
     )
@@ -97,7 +97,7 @@ def stretched(image_size: tuple[int, int], seen_size: tuple[int, int]) -> tuple[
 
 
 def grid_of_tiles(image_size: tuple[int, int], grid_size: tuple[int, int]) -> tuple[Axis, Axis]:
-    """Axes of a image that was fitted into `grid_size` pixels and padded around (LLaVA-NeXT).
+    """Axes of an image that was fitted into `grid_size` pixels and padded around (LLaVA-NeXT).
 
     Both are (width, height).
     """

@@ -12,7 +12,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.model.chat import chat_prompt
 from llavit_lens.rows import VisualAttention
-from llavit_lens.vlm.decoder import Decoder
+from llavit_lens.vlm.decoder import usual_decoder
 
 LayoutFunction = Callable[[Mapping[str, Any], Any, Any, tuple[int, int]], VisualLayout]
 """(inputs, processor, config, image_size) -> where the visual tokens of one image lie.
@@ -26,6 +26,16 @@ Tile 0 is the whole image wherever in the sequence its tokens stand, if the mode
 
 Raises ConfigurationError where the tokens are not those of such an image.
 """
+
+
+def image_token_id(config: Any) -> int:
+    """The id that stands for one visual token in `input_ids`.
+
+    It is the model's. That of the processor may be another one: the token that stands for a whole
+    image in a prompt.
+    """
+    token_id: int = config.image_token_id  # transformers knows it by this name in every config
+    return token_id
 
 
 def _nothing(*_: Any) -> None:
@@ -43,7 +53,8 @@ class Family:
             processor that do not belong together. `name` is the checkpoint's, for messages.
         plain_prompt: what a question becomes where there is no chat template; holds `{image}`, for
             the token that stands for an image in a prompt, and `{question}`.
-        decoder: of a model: the language model that reads visual tokens, and its parts.
+        placeholder_id: of a config: the id that stands for one visual token in `input_ids`.
+        decoder: of a model: the module of the language model that reads visual tokens.
         visual_attention: of a config: what visual tokens attend to by the model's own design.
         complete_processor: (processor, config) -> None; adds, in place, what processors of older
             releases do not say.
@@ -58,7 +69,8 @@ class Family:
     layout: LayoutFunction
     validate: Callable[[Any, Any, str], None]
     plain_prompt: str
-    decoder: Callable[[Any], Decoder] = Decoder.of
+    placeholder_id: Callable[[Any], int] = image_token_id
+    decoder: Callable[[Any], Any] = usual_decoder
     visual_attention: Callable[[Any], VisualAttention] = lambda config: "causal"
     complete_processor: Callable[[Any, Any], None] = _nothing
     follow: Callable[[Any, Any, Sequence[str], str], None] = _nothing
@@ -85,16 +97,6 @@ def unknown_layout(processor: Any) -> ConfigurationError:
         f"{type(processor).__name__} lays visual tokens out in a way that is not known here; "
         "use a model of the LLaVA, LLaVA-NeXT or LLaViT family"
     )
-
-
-def image_token_id(config: Any) -> int:
-    """The id that stands for one visual token in `input_ids`.
-
-    It is the model's. That of the processor may be another one: the token that stands for a whole
-    image in a prompt.
-    """
-    token_id: int = config.image_token_id  # transformers knows it by this name in every config
-    return token_id
 
 
 def image_positions(inputs: Mapping[str, Any], config: Any) -> np.ndarray:
