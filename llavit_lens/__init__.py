@@ -18,7 +18,7 @@ from llavit_lens.version import __version__
 if TYPE_CHECKING:
     from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError, LlavitLensError
     from llavit_lens.evaluation.labelled.coco import coco_images
-    from llavit_lens.evaluation.labelled.images import LabelledImage, LabelledObject
+    from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, LabelledObject
     from llavit_lens.evaluation.readability.readability import readability
     from llavit_lens.images.layout import VisualLayout
     from llavit_lens.images.regions import Box, Mask
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from llavit_lens.interventions.attention_check import check_visual_attention
     from llavit_lens.interventions.knockout import knock_out, visual_attention
     from llavit_lens.interventions.patching import patch
-    from llavit_lens.interventions.projections import text_projections
     from llavit_lens.interventions.restore import restore_map
+    from llavit_lens.interventions.text_projections import text_projections
     from llavit_lens.lens.attention import attention_patterns
     from llavit_lens.lens.input_similarity import input_similarity
     from llavit_lens.lens.logit_lens import logit_lens
@@ -44,8 +44,8 @@ _HOME = {
     "ConfigurationError": "llavit_lens.errors",
     "ImageError": "llavit_lens.errors",
     "LlavitLensError": "llavit_lens.errors",
-    "LabelledObject": "llavit_lens.evaluation.labelled.images",
-    "LabelledImage": "llavit_lens.evaluation.labelled.images",
+    "LabelledObject": "llavit_lens.evaluation.labelled.labelled_images",
+    "LabelledImage": "llavit_lens.evaluation.labelled.labelled_images",
     "Mask": "llavit_lens.images.regions",
     "Trace": "llavit_lens.vlm.trace",
     "VLM": "llavit_lens.vlm.vlm",
@@ -63,7 +63,7 @@ _HOME = {
     "patch": "llavit_lens.interventions.patching",
     "readability": "llavit_lens.evaluation.readability.readability",
     "restore_map": "llavit_lens.interventions.restore",
-    "text_projections": "llavit_lens.interventions.projections",
+    "text_projections": "llavit_lens.interventions.text_projections",
     "to_transformer_lens": "llavit_lens.interop.bridge",
     "visual_attention": "llavit_lens.interventions.knockout",
 }

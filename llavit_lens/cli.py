@@ -30,7 +30,7 @@ from llavit_lens.options import (
     OrientationOption,
     OutOption,
     OutsOption,
-    Preset,
+    PresetName,
     PresetOption,
     ProbeOption,
     ProjectorBaseOption,
@@ -200,7 +200,7 @@ def train(
         ),
     ],
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1)] = 0,
-    preset: PresetOption = Preset.cpu,
+    preset: PresetOption = PresetName.cpu,
     shared: Annotated[
         Path | None,
         typer.Option(

@@ -27,7 +27,7 @@ class ConfigurationError(LlavitLensError, ValueError):
 
 
 def one_line(error: Exception, most: int = 300) -> str:
-    """What somebody else's error says, on one line of at most `most` characters."""
+    """The message of another library's error, on one line of at most `most` characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= most else f"{text[:most]}…"
 

@@ -94,7 +94,7 @@ def is_figure(out: Path) -> bool:
 
 
 def check_out(out: Path | None, suffixes: tuple[str, ...]) -> None:
-    """Refuse a file that cannot be written before any work is done; None is none.
+    """Refuse a file that cannot be written before any work is done; None is not checked.
 
     Raises:
         ConfigurationError: another suffix than those given, no such folder, or it cannot be
@@ -153,7 +153,7 @@ def check_image_or_folder(path: Path) -> None:
 
 
 def check_out_folder(out: Path | None) -> None:
-    """Refuse a folder that cannot be made or written to; None is none. Nothing is made yet.
+    """Refuse a folder that cannot be made or written to; None is not checked. Nothing is made yet.
 
     Raises:
         ConfigurationError: something else is there or above it, or it cannot be written to.
@@ -178,7 +178,7 @@ def check_out_folder(out: Path | None) -> None:
 
 
 def check_text(text: str | None, what: str) -> None:
-    """Refuse a text with bytes that are not UTF-8, as a shell may pass them; None is none.
+    """Refuse a text with bytes that are not UTF-8, as a shell may pass them; None is not checked.
 
     Raises:
         ConfigurationError: it is not.

@@ -27,10 +27,10 @@ from llavit_lens.rows import ROWS, VISUAL_ATTENTION_MODES
 # typer makes the choices of an option of an enum.
 Variant = StrEnum("Variant", list(ROWS))  # type: ignore[misc]  # mypy wants the names here
 Conversion = StrEnum("Conversion", [*ROWS, "llava"])  # type: ignore[misc]
-VisualAttention = StrEnum("VisualAttention", list(VISUAL_ATTENTION_MODES))  # type: ignore[misc]
+VisualAttentionName = StrEnum("VisualAttentionName", list(VISUAL_ATTENTION_MODES))  # type: ignore[misc]
 
 
-class Preset(StrEnum):
+class PresetName(StrEnum):
     """Sizes of the demo's training run."""
 
     cpu = "cpu"
@@ -146,7 +146,7 @@ FolderOption = Annotated[
         help="Folder for the table (.csv) and a figure of it (.png, .pdf).",
     ),
 ]
-PresetOption = Annotated[Preset, typer.Option("--preset", help="How large.")]
+PresetOption = Annotated[PresetName, typer.Option("--preset", help="How large.")]
 ScenesOption = Annotated[int, typer.Option("--scenes", max=100_000, help="Held-out scenes.")]
 SeedOption = Annotated[int, typer.Option("--seed", max=899_999, help="Which set of scenes.")]
 
@@ -197,7 +197,7 @@ SeparateQkvOption = Annotated[
     ),
 ]
 VisualAttentionOption = Annotated[
-    VisualAttention | None,
+    VisualAttentionName | None,
     typer.Option("--visual-attention", help="What visual tokens attend to. (default: the row's)"),
 ]
 VisionLayersOption = Annotated[

@@ -22,7 +22,7 @@ _UNDATED: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".svg": {
 
 
 def make_folder(out: Path | None) -> None:
-    """Make the folder, before any work is done; None is none.
+    """Make the folder, before any work is done; None makes none.
 
     Raises:
         ConfigurationError: it is no folder and cannot be made one.

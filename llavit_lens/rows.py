@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-VisualAttention = Literal["causal", "bidirectional", "none"]
+VisualAttentionMode = Literal["causal", "bidirectional", "none"]
 """What visual tokens attend to: earlier tokens, as text does; also all visual tokens (Eq. 8); or
 nothing, since they skip the attention update (Eq. 5)."""
 
-VISUAL_ATTENTION_MODES: tuple[VisualAttention, ...] = get_args(VisualAttention)
+VISUAL_ATTENTION_MODES: tuple[VisualAttentionMode, ...] = get_args(VisualAttentionMode)
 
 LOCAL_AND_GLOBAL = (5, 15, 23)
 """The paper's layers of CLIP ViT-L, which has 24; the output of layer 23 is LLaVA's -2."""
@@ -32,7 +32,7 @@ class Row:
     name: str
     label: str
     separate_visual_qkv: bool = False
-    visual_attention: VisualAttention = "causal"
+    visual_attention: VisualAttentionMode = "causal"
     local_and_global: bool = False
 
 

@@ -23,8 +23,9 @@ from tiny import (
     tiny_tile_processor,
 )
 
-from llavit_lens.commands import input_similarity, lens_words
+from llavit_lens.commands import input_similarity
 from llavit_lens.commands import score as score_command
+from llavit_lens.commands import word_tables as lens_words
 from llavit_lens.commands.arguments import parse_patch
 from llavit_lens.errors import CheckpointError
 

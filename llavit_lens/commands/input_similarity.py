@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llavit_lens.commands.arguments import parse_layers
-from llavit_lens.commands.lens_words import (
+from llavit_lens.commands.word_tables import (
     print_frequent,
     traces_of_image,
     words_of_example,

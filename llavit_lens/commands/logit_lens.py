@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llavit_lens.commands.arguments import parse_layers, parse_tile
-from llavit_lens.commands.lens_words import (
+from llavit_lens.commands.word_tables import (
     print_frequent,
     traces_of_image,
     words_of_example,

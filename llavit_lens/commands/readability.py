@@ -15,7 +15,7 @@ from rich.table import Table
 from llavit_lens.disk import read_json, shown
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.labelled.coco import coco_images, with_color_changes
-from llavit_lens.evaluation.labelled.images import LabelledImage, LazyImages
+from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, LazyImages
 from llavit_lens.evaluation.readability.readability import readability
 from llavit_lens.evaluation.readability.untrained import untrained
 from llavit_lens.figures.readability import draw_readability

@@ -1,1 +1,1 @@
-"""How well a lens reads and a model answers, measured against known truth; what a model costs."""
+"""How well a lens reads and a model answers, measured against known truth."""

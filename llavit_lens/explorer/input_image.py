@@ -86,7 +86,7 @@ def example_image(name: str) -> InputImage:
     Raises:
         ConfigurationError: there is no such scene.
     """
-    from llavit_lens.images.open import open_image, pixel_sha256  # PyTorch comes with it
+    from llavit_lens.images.open import open_image, pixel_sha256
 
     path = example_path(name or None)
     pixels = open_image(path)

@@ -10,8 +10,8 @@ from matplotlib.patches import Rectangle
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.color_scale import draw_color_scale
+from llavit_lens.figures.labels import layer_name, layer_number, value_name
 from llavit_lens.figures.legible import drawable
-from llavit_lens.figures.names import layer_name, layer_number, value_name
 from llavit_lens.figures.page import EDGE, Page
 from llavit_lens.figures.patch_grid import Truth, draw_image, draw_words, image_of_words, top_values
 from llavit_lens.figures.style import NEUTRAL, PALETTE, RIGHT, value_scale

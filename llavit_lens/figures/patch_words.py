@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from llavit_lens.figures.names import model_name
+from llavit_lens.figures.labels import model_name
 from llavit_lens.figures.panels import draw_word_panels, panel_name
 from llavit_lens.figures.patch_grid import Truth, draw_image, draw_words, image_of_words, top_values
 from llavit_lens.figures.style import LITERAL, value_scale

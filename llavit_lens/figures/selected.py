@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.figures.labels import layer_name
 from llavit_lens.figures.legible import drawable
-from llavit_lens.figures.names import layer_name
 from llavit_lens.figures.numbered import (
     TABLE_LEFT,
     NumberedPatch,

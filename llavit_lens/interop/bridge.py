@@ -31,7 +31,7 @@ def to_transformer_lens(vlm: VLM) -> TransformerBridge:
     that LLaViT can have.
 
     Raises:
-        ConfigurationError: TransformerLens is not installed, `vlm` is none, there are hooks or
+        ConfigurationError: TransformerLens is not installed, `vlm` is not a VLM, there are hooks or
             interventions on the model, or the model has no hook points.
     """
     require_vlm(vlm)

@@ -34,8 +34,8 @@ def ablate_visual_attention(
             part of it is zero); None is all heads.
 
     Raises:
-        ConfigurationError: there is no such layer or head, `vlm` is none, or the model has no hook
-            points.
+        ConfigurationError: there is no such layer or head, `vlm` is not a VLM, or the model has no
+            hook points.
     """
     require_vlm(vlm)
     numbers, some_heads = layer_indices(vlm.decoder, layers), head_indices(vlm.decoder, heads)

@@ -180,7 +180,7 @@ class _Changes:
 
     def _after_layer(self, index: int) -> Any:
         def after(module: nn.Module, args: Any, z_BLHE: Tensor) -> None:
-            """What visual tokens read is zero by Eq. 5: looked at once in a prompt and a step."""
+            """What visual tokens read is zero by Eq. 5: checked once in a prompt and in a step."""
             kind = (index, z_BLHE.shape[1] > 1)
             if index not in self._without_update or kind in self._silent:
                 return
@@ -201,7 +201,7 @@ class _Changes:
         current = self._passes.current
         new: dict[str, Any] = {}
         updates = {change.updates for change in here}
-        if updates - {None} and self._tells_visual(current):
+        if updates - {None} and self._has_visual_branch(current):
             new["visual_tokens"] = current.visual_tokens
             new["skip_visual_update"] = False in updates
             if False in updates:
@@ -234,7 +234,7 @@ class _Changes:
         self._verified.add(kind)
         self._unread.discard(kind[0])
 
-    def _tells_visual(self, current: Pass) -> bool:
+    def _has_visual_branch(self, current: Pass) -> bool:
         """As in LLaViT's own forward pass: text after cached tokens attends plainly."""
         return current.past == 0 or len(current.visual_tokens.visual) > 0
 

@@ -49,8 +49,8 @@ def knock_out(
             call for as many keys as a head is wide, in these two passes.
 
     Raises:
-        ConfigurationError: there is no such edge, layer or head, or `vlm` is none; later, in the
-            pass, a region where the layout is unknown, or weights that are not zero.
+        ConfigurationError: there is no such edge, layer or head, or `vlm` is not a VLM; later, in
+            the pass, a region where the layout is unknown, or weights that are not zero.
     """
     require_vlm(vlm)
     change = AttentionChange(
@@ -74,8 +74,8 @@ def visual_attention(
     but "eager" and "sdpa" is switched to "sdpa" inside.
 
     Raises:
-        ConfigurationError: there is no such mode or layer, or `vlm` is none; later, in the pass,
-            new visual tokens after cached ones, which could not attend to them; weights as in
+        ConfigurationError: there is no such mode or layer, or `vlm` is not a VLM; later, in the
+            pass, new visual tokens after cached ones, which could not attend to them; weights as in
             `knock_out`.
     """
     require_vlm(vlm)

@@ -22,7 +22,7 @@ from llavit_lens.model.attention.routing import VisualTokens
 from llavit_lens.model.compat import cache_of
 from llavit_lens.vlm.acting import acting
 from llavit_lens.vlm.families import decoder_of
-from llavit_lens.vlm.reading import Reading
+from llavit_lens.vlm.pass_inputs import PassInputs
 from llavit_lens.vlm.turns import reading_of
 
 
@@ -42,7 +42,7 @@ class Pass:
     is_real: Tensor
     past: int
     visual_tokens: VisualTokens
-    reading: Reading
+    reading: PassInputs
 
 
 class Passes:

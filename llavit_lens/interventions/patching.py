@@ -63,7 +63,7 @@ def patch(
             Boxes have to hold patches in the same arrangement; cells are taken in their order.
 
     Raises:
-        ImageError, ConfigurationError: as `VLM.trace`; `vlm` is none; positions together with
+        ImageError, ConfigurationError: as `VLM.trace`; `vlm` is not a VLM; positions together with
             regions; regions or tokens that are not there, are not as many, or have no rows at a
             hook point. In the pass: its images are unknown (see `VLM.reading`), or queries and keys
             are rotated and there is padding before a prompt.

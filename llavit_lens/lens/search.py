@@ -30,7 +30,7 @@ class Found:
 
     @property
     def best(self) -> tuple[int, int]:
-        """(layer, patch) on the image where the word is likeliest; of equals the first."""
+        """(layer, patch) on the image where the word is likeliest; at a tie the first."""
         values = np.where(self.on_image, self.values, -np.inf)
         layer, patch = np.unravel_index(int(values.argmax()), values.shape)
         return int(layer), int(patch)

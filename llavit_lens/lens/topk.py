@@ -144,7 +144,7 @@ def _tile_topk(logits_NC: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
 def _merge(
     best: tuple[Tensor, Tensor], more: tuple[Tensor, Tensor], k: int
 ) -> tuple[Tensor, Tensor]:
-    """Best k of both; `more` has the higher ids, so a stable sort keeps equals in order of ids."""
+    """Best k of both; `more` has the higher ids, so a stable sort breaks ties by the lower id."""
     values, ids = (torch.cat(pair, dim=1) for pair in zip(best, more, strict=True))
     values, order = values.sort(dim=1, descending=True, stable=True)
     return values[:, :k], ids.gather(1, order)[:, :k]

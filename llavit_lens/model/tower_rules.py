@@ -26,7 +26,7 @@ def check_tower(config: Any, layers: Any = None, strategy: str | None = None) ->
         if getattr(tower, "num_register_tokens", 0):
             why = ": LLaVA would take its register tokens for patches"
         raise ConfigurationError(
-            f"The vision tower {tower.model_type!r} is not served{why}; "
+            f"The vision tower {tower.model_type!r} is not supported{why}; "
             f"use one of: {', '.join(CLASS_TOKENS)}."
         )
     strategy = config.vision_feature_select_strategy if strategy is None else strategy

@@ -40,7 +40,7 @@ def check_provenance(provenance: Any) -> None:
     for name in ("image_sha256", "corrupted_image_sha256"):
         digest = provenance.get(name)
         is_digest = isinstance(digest, str) and bool(re.fullmatch("[0-9a-f]{64}", digest))
-        expect(digest is None or is_digest, f"an {name} that is none")
+        expect(digest is None or is_digest, f"an {name} that is no SHA-256 digest")
 
 
 def check_layout(layout: VisualLayout) -> None:

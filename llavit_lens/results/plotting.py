@@ -1,4 +1,4 @@
-"""Which figure draws which result: the one table of imports by name, as figures know results.
+"""Which figure draws which result: the one table of imports by name.
 
 `figures` stands above `results` and imports it, so a result cannot import its figure by itself.
 """

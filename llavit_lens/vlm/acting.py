@@ -1,6 +1,6 @@
 """Hooks that act in every pass of a model, and the proof of it at the end of each pass.
 
-Hooks can be passed by in silence: a layer is skipped or replaced, a `forward` is patched, compiled
+A hook can be bypassed in silence: a layer is skipped or replaced, a `forward` is patched, compiled
 code runs in the place of Python. So all of our hooks are set here, and a pass in which one of them
 did not run ends with an error.
 """

@@ -10,11 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from llavit_lens.rows import VisualAttention
+from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.prompt import Prompt
 
-Mode = Literal[VisualAttention, "self"]
+Mode = Literal[VisualAttentionMode, "self"]
 """How visual tokens attend to visual tokens: "causal", to earlier ones; "bidirectional", to all
 (Eq. 8); "none", they get no update at all (Eq. 5); "self", to themselves alone, which no model is
 trained with."""

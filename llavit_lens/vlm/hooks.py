@@ -209,7 +209,7 @@ def hooks(model: Any, fwd_hooks: Sequence[tuple[Names, Hook]]) -> Iterator[None]
 def set_hook(
     actor: Acting, hook: NamedHook, point: HookPoint, function: Callable[..., Any]
 ) -> None:
-    """Set a hook at a hook point; a pass that goes by it is an error."""
+    """Set a hook at a hook point; a pass that skips it is an error."""
     needed = actor.visual_rows if hook.kind in VISUAL_HOOKS else always
     actor.hook(point, f"the hook at {hook.name}", function, needed=needed)
 

@@ -29,10 +29,10 @@ from llavit_lens.model.checkpoints.detect import is_llava, read_config
 from llavit_lens.model.checkpoints.hub import local_folder
 from llavit_lens.model.checkpoints.key_names import refuse_faults
 from llavit_lens.model.checkpoints.processors import read_processor
-from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.sizes import check_sizes
 from llavit_lens.model.checkpoints.small_files import check_small_files, generation_file
 from llavit_lens.model.checkpoints.source import Source, empty_model, open_source
+from llavit_lens.model.checkpoints.weights import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.quiet import quiet_transformers
 from llavit_lens.steps import READ
 from llavit_lens.vlm.families import family_of

@@ -15,10 +15,10 @@ from torch import nn
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.families import decoder_of
-from llavit_lens.vlm.reading import Reading
+from llavit_lens.vlm.pass_inputs import PassInputs
 
 _PATIENCE = 1.0
-"""Seconds after which a waiting thread looks whether the one that it waits for is still there."""
+"""Seconds between checks that the thread that holds the lock is still alive."""
 
 
 class Owner:
@@ -28,7 +28,7 @@ class Owner:
         self._thread, self._task = current_thread(), _task()
 
     def is_here(self) -> bool:
-        """Not in any other thread, nor in another task while the owner's lasts."""
+        """Not in any other thread, nor in another task while the owner's task is running."""
         if current_thread() is not self._thread:
             return False
         return self._task in (None, _task()) or self._task.done()
@@ -60,11 +60,11 @@ class Turns:
         self.lock = RLock()
         self.holder: Thread | None = None
         self.owners: list[Owner] = []
-        self.reading = Reading()
+        self.reading = PassInputs()
 
 
 @contextmanager
-def turn(model: Any, reading: Reading | None = None) -> Iterator[None]:
+def turn(model: Any, reading: PassInputs | None = None) -> Iterator[None]:
     """Inside, no other thread runs the model or opens anything on it. Waits for its turn.
 
     All VLMs around one decoder take turns.
@@ -110,7 +110,7 @@ def owned(model: Any) -> Iterator[Owner]:
         turns.owners.remove(owner)
 
 
-def reading_of(model: Any) -> Reading:
+def reading_of(model: Any) -> PassInputs:
     """What the pass under way reads, as far as that is known."""
     return _turns_of(model).reading
 
@@ -125,7 +125,7 @@ def check_none_open(model: Any) -> None:
 
 
 def _turns_of(model: Any) -> Turns:
-    with _books:
+    with _turns_lock:
         return _turns.setdefault(decoder_of(model), Turns())
 
 
@@ -137,4 +137,4 @@ def _task() -> Any:
 
 
 _turns: WeakKeyDictionary[nn.Module, Turns] = WeakKeyDictionary()
-_books = Lock()
+_turns_lock = Lock()

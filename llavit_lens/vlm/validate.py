@@ -1,4 +1,4 @@
-"""The last step before a model is used: is everything there is about it in order?"""
+"""The last check before a model is used: do its config and processor fit?"""
 
 from __future__ import annotations
 

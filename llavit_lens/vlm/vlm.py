@@ -15,7 +15,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import ImageSource, open_oriented
 from llavit_lens.inputs import DEFAULT_PROMPT, check_text
-from llavit_lens.rows import VisualAttention
+from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.decoder import Decoder
@@ -25,9 +25,9 @@ from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
 from llavit_lens.vlm.length import check_characters, check_length
+from llavit_lens.vlm.pass_inputs import PassInputs
 from llavit_lens.vlm.prompt import Prompt, collate, lacks_start_token
 from llavit_lens.vlm.provenance import provenance_of
-from llavit_lens.vlm.reading import Reading
 from llavit_lens.vlm.readout import ReadoutCache
 from llavit_lens.vlm.trace import Trace, record_residual_stream, what
 from llavit_lens.vlm.turns import check_none_open, turn
@@ -91,7 +91,7 @@ class VLM:
         return self.family.placeholder_id(self.model.config)
 
     @property
-    def visual_attention(self) -> VisualAttention:
+    def visual_attention(self) -> VisualAttentionMode:
         """What visual tokens attend to by the model's own design, without interventions."""
         return self.family.visual_attention(self.model.config)
 
@@ -339,7 +339,7 @@ class VLM:
             ConfigurationError: an intervention or hook is open in another thread.
         """
         lengths = [length] if isinstance(length, int) else length or ()
-        reading = Reading(layouts, tuple(lengths))
+        reading = PassInputs(layouts, tuple(lengths))
         with turn(self.model, reading), finite_passes(self.model, self.name):
             yield
 

@@ -211,7 +211,7 @@ def test_masks_of_a_labelled_picture_are_turned_with_it(tag: int, size: tuple[in
 def test_changes_are_turned_too_and_replace_turns_nothing_again() -> None:
     from dataclasses import replace
 
-    from llavit_lens.evaluation.labelled.images import Change
+    from llavit_lens.evaluation.labelled.labelled_images import Change
 
     data = encoded(picture(), 6)
     change = Change("replace", opened(data), half(), "a", "b")

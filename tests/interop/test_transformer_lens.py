@@ -38,7 +38,7 @@ from llavit_lens.interop.bridge import to_transformer_lens
 from llavit_lens.interventions.ablation import ablate_visual_attention
 from llavit_lens.interventions.knockout import knock_out
 from llavit_lens.interventions.patching import patch
-from llavit_lens.interventions.projections import text_projections
+from llavit_lens.interventions.text_projections import text_projections
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.vlm.vlm import VLM
 

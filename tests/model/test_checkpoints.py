@@ -226,7 +226,7 @@ def test_separate_visual_qkv_is_a_bool(value: object, tmp_path: Path) -> None:
 def test_a_decoder_family_that_is_not_served_is_refused() -> None:
     config = LlavitConfig(**tiny_config_arguments(text_config=GemmaConfig(num_hidden_layers=1)))
     with pytest.raises(
-        ConfigurationError, match=r"'gemma' is not served.*llama, mistral, phi3, qwen2, qwen3"
+        ConfigurationError, match=r"'gemma' is not supported.*llama, mistral, phi3, qwen2, qwen3"
     ):
         LlavitForConditionalGeneration(config)
 

@@ -25,7 +25,7 @@ from programs import Program
 from tiny import tiny_image, tiny_llavit, tiny_processor
 
 import llavit_lens as ll
-from llavit_lens.evaluation.labelled.images import LazyImages
+from llavit_lens.evaluation.labelled.labelled_images import LazyImages
 from llavit_lens.images.open import open_image
 from llavit_lens.studies.tables.run_result import RunResult, load_result
 

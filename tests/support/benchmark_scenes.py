@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from llavit_lens.evaluation.labelled.images import LabelledImage, LabelledObject
+from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, LabelledObject
 from llavit_lens.miniature.benchmark.evaluate import BenchmarkScene, benchmark_questions
 from llavit_lens.miniature.world.questions import Question
 from llavit_lens.miniature.world.scenes import PATCH, example_path, example_truth

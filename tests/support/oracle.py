@@ -17,7 +17,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from llavit_lens.evaluation.labelled.images import Change, LabelledImage, LabelledObject
+from llavit_lens.evaluation.labelled.labelled_images import Change, LabelledImage, LabelledObject
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.readout import Readout
 from llavit_lens.vlm.trace import Trace

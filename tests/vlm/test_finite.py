@@ -21,8 +21,8 @@ from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.studies.attention_distance.measure import attention_distances
 from llavit_lens.studies.text_only.measure import ask
-from llavit_lens.studies.text_only.questions import TextQuestion
 from llavit_lens.studies.text_only.text_model import text_model
+from llavit_lens.studies.text_only.text_questions import TextQuestion
 from llavit_lens.vlm.answers import answer_log_prob
 from llavit_lens.vlm.finite import nonfinite_weight
 from llavit_lens.vlm.load import load

@@ -292,7 +292,7 @@ def test_original_llava_format_is_recognized(copy: Path, model_type: str) -> Non
     (copy / "config.json").write_text(
         json.dumps({"model_type": model_type, "mm_vision_tower": "clip"})
     )
-    assert "its projector is 'linear', not 'mlp2x_gelu'; this is not served" in fails(copy)
+    assert "its projector is 'linear', not 'mlp2x_gelu'; this is not supported" in fails(copy)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions import attention_changes
 from llavit_lens.vlm import turns
-from llavit_lens.vlm.reading import Reading
+from llavit_lens.vlm.pass_inputs import PassInputs
 from llavit_lens.vlm.turns import reading_of
 from llavit_lens.vlm.vlm import VLM
 
@@ -80,7 +80,7 @@ def test_threads_get_what_each_gets_alone(vlm: VLM) -> None:
         together = list(pool.map(lambda one: CALLS[one[0]](vlm, one[1]), work))
     for one, other, (name, _) in zip(alone, together, work, strict=True):
         assert torch.equal(one, other), name
-    assert reading_of(vlm.model) == Reading()
+    assert reading_of(vlm.model) == PassInputs()
 
 
 def test_vlms_around_one_model_take_turns_too(vlm: VLM) -> None:

@@ -30,9 +30,13 @@ from llavit_lens.evaluation.labelled.coco_file import (
     read_coco,
 )
 from llavit_lens.evaluation.labelled.coco_masks import box_of, shape_of
-from llavit_lens.evaluation.labelled.images import LabelledImage, LabelledObject, LazyImages
+from llavit_lens.evaluation.labelled.label_report import LabelReport
+from llavit_lens.evaluation.labelled.labelled_images import (
+    LabelledImage,
+    LabelledObject,
+    LazyImages,
+)
 from llavit_lens.evaluation.labelled.recolour import recolouring
-from llavit_lens.evaluation.labelled.report import LabelReport
 from llavit_lens.images.open import open_oriented
 from llavit_lens.images.orientation import (
     UPRIGHT,

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from llavit_lens.disk import read_json, shown
 from llavit_lens.errors import ConfigurationError, printable
-from llavit_lens.evaluation.labelled.report import LabelReport
+from llavit_lens.evaluation.labelled.label_report import LabelReport
 
 _MAX_BYTES = 2 * 2**30  # the largest files in use, those of LVIS, are half as large
 _LONGEST_NAME = 4096  # characters: the longest path that Linux opens

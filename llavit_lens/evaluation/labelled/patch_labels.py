@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llavit_lens.evaluation.labelled.images import LabelledImage
+from llavit_lens.evaluation.labelled.labelled_images import LabelledImage
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.regions import Mask
 
@@ -58,8 +58,13 @@ def labels_from(share: np.ndarray, untouched: np.ndarray) -> np.ndarray:
     """
     label = np.where(untouched, BACKGROUND, MIXED)
     if len(share):
-        label = np.where(share.max(0) >= OBJECT_COVER - _ROUNDING, share.argmax(0), label)
+        label = np.where(shows(share.max(0)), share.argmax(0), label)
     return label.astype(np.int64)
+
+
+def shows(share: np.ndarray) -> np.ndarray:
+    """bool, whether a patch shows an object that covers this share of it: OBJECT_COVER or more."""
+    return share >= OBJECT_COVER - _ROUNDING
 
 
 def covered(layout: VisualLayout, mask: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from llavit_lens.evaluation.labelled.images import Change, LabelledImage
+from llavit_lens.evaluation.labelled.labelled_images import Change, LabelledImage
 
 HUES = {
     "red": (0.0, 20.0),

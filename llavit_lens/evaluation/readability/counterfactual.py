@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from llavit_lens.evaluation.labelled.images import Change, LabelledImage
-from llavit_lens.evaluation.labelled.patch_labels import OBJECT_COVER, covered
+from llavit_lens.evaluation.labelled.labelled_images import Change, LabelledImage
+from llavit_lens.evaluation.labelled.patch_labels import covered, shows
 from llavit_lens.evaluation.readability.measures import ahead, log_prob_of
 from llavit_lens.evaluation.readability.tally import Tally
 from llavit_lens.evaluation.readability.word_tokens import WordTokens
@@ -34,7 +34,7 @@ def count_change(
     is left out of the first two.
     """
     layout = before[0].layout
-    on_object = np.flatnonzero(covered(layout, change.mask) >= OBJECT_COVER).tolist()
+    on_object = np.flatnonzero(shows(covered(layout, change.mask))).tolist()
     old, new = word_tokens.ids(change.old), word_tokens.ids(change.new)
     if on_object and old and new and not old & new:
         odds = []

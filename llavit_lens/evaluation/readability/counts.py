@@ -109,7 +109,7 @@ class ImageCounts:
         self._weight[measure] += weight
 
     def close(self) -> None:
-        """After the last comparison: chance goes into the tally, and the words are let go."""
+        """After the last comparison: chance goes into the tally, and the words are freed."""
         for measure, chance_SK in self._chance.items():
             share_SK = chance_SK / self._weight[measure]
             for k in self.ks:

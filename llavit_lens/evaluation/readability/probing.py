@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation.labelled.images import LabelledImage, readable
+from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, readable
 from llavit_lens.evaluation.labelled.patch_labels import PatchLabels, patch_labels
 from llavit_lens.evaluation.readability.probe import Probe
 from llavit_lens.evaluation.readability.tally import Tally

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation.labelled.images import LabelledImage, readable
+from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, readable
 from llavit_lens.evaluation.labelled.patch_labels import patch_labels
 from llavit_lens.evaluation.readability.counterfactual import count_change
 from llavit_lens.evaluation.readability.counts import (

@@ -4,7 +4,7 @@ The rule is that of the word search (`llavit_lens.lens.follow.tokens_in`): a wor
 token of its text and by the one with a space before it, here as it is written, in lower case or
 with a capital first letter: "dog", "Dog". A word that is no single token in any of these is said by
 its first piece as it is written, as inside a sentence. A word of which the vocabulary has not even
-pieces cannot be said; it is left out, and it is on record that it was.
+pieces cannot be said; it is left out, and the result reports it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation.labelled.images import LabelledObject
+from llavit_lens.evaluation.labelled.labelled_images import LabelledObject
 from llavit_lens.lens.follow import Tokens, tokens_in
 
 Ids = frozenset[int]

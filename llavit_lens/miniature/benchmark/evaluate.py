@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from llavit_lens.evaluation.labelled.images import LabelledImage
+from llavit_lens.evaluation.labelled.labelled_images import LabelledImage
 from llavit_lens.evaluation.labelled.patch_labels import patch_labels
 from llavit_lens.evaluation.readability.measures import said_of_each
 from llavit_lens.evaluation.readability.word_tokens import WordTokens

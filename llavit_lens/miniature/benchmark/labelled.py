@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from llavit_lens.evaluation.labelled.images import (
+from llavit_lens.evaluation.labelled.labelled_images import (
     Change,
     LabelledImage,
     LabelledObject,

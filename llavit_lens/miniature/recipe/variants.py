@@ -20,7 +20,7 @@ from llavit_lens.rows import ROWS, Row
 from llavit_lens.training.conversations import IMAGE, token_id
 from llavit_lens.vlm.families import decoder_of
 
-LOCAL_AND_GLOBAL = (2, 4, 5)  # of six layers, as the paper's of twenty-four
+MINIATURE_LAYERS = (2, 4, 5)  # of six layers, as the paper's of twenty-four
 PENULTIMATE = -2
 
 
@@ -44,7 +44,7 @@ def build_variant(
         text_config=_anonymous(llm.config),
         image_token_index=token_id(tokenizer, IMAGE),
         image_seq_length=GRID * GRID,
-        vision_feature_layer=list(LOCAL_AND_GLOBAL) if variant.local_and_global else PENULTIMATE,
+        vision_feature_layer=list(MINIATURE_LAYERS) if variant.local_and_global else PENULTIMATE,
         vision_feature_select_strategy="default",
         separate_visual_qkv=variant.separate_visual_qkv,
         visual_attention=variant.visual_attention,

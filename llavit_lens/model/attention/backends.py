@@ -23,7 +23,7 @@ from transformers.modeling_flash_attention_utils import _flash_attention_forward
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.attention.mask import FLASH_IN_RUNS, SDPA_IN_RUNS
-from llavit_lens.model.attention.runs import Calls, Runs
+from llavit_lens.model.attention.token_runs import Calls, Runs
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Calls, bool], Tensor]
 """Runs calls of one kind: query rows [R, H, E], key and value rows [M, K, E], the calls, whether

@@ -16,7 +16,7 @@ from llavit_lens.model.attention.mask import (
     check_bidirectional,
 )
 from llavit_lens.model.attention.positions import VisualPositions, packed_samples
-from llavit_lens.model.attention.runs import find_runs
+from llavit_lens.model.attention.token_runs import find_runs
 from llavit_lens.model.decoders import VisualDecoder
 
 

@@ -11,9 +11,9 @@ from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.checkpoints import key_names
 from llavit_lens.model.checkpoints.detect import is_llava, read_config
 from llavit_lens.model.checkpoints.hub import local_folder
-from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.sizes import check_sizes
 from llavit_lens.model.checkpoints.small_files import check_small_files
+from llavit_lens.model.checkpoints.weights import LazyTensor, Reader, find_weight_files
 
 _TEXT_QKV = re.compile(r"model\.language_model\.layers\.\d+\.self_attn\.[qkv]+_proj\.(weight|bias)")
 

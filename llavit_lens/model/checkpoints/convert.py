@@ -23,9 +23,9 @@ from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.inputs import check_new_folder
 from llavit_lens.model.agreement import check_agreement
 from llavit_lens.model.checkpoints.card import model_card
-from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import Source, open_source
 from llavit_lens.model.checkpoints.target import Target, retarget
+from llavit_lens.model.checkpoints.weights import LazyTensor
 from llavit_lens.model.checkpoints.writing import (
     NotWritten,
     begin,

@@ -9,7 +9,7 @@ from typing import Any
 
 from llavit_lens.disk import has_file, read_json
 from llavit_lens.errors import CheckpointError
-from llavit_lens.model.checkpoints.read import find_weight_files
+from llavit_lens.model.checkpoints.weights import find_weight_files
 
 PROJECTOR_FILE = "mm_projector.bin"
 _LORA_FILES = (
@@ -57,7 +57,7 @@ def detect(folder: Path) -> CheckpointFolder:
     "llava" in transformers' folders too.
 
     Raises:
-        CheckpointError: the folder is no LLaVA checkpoint, or of a kind that is not served.
+        CheckpointError: the folder is no LLaVA checkpoint, or of a kind that is not supported.
     """
     lora = [name for name in _LORA_FILES if has_file(folder / name, error=CheckpointError)]
     if lora:

@@ -17,9 +17,9 @@ from llavit_lens.disk import is_web_address, user_path
 from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
 from llavit_lens.model.checkpoints.detect import read_config
 from llavit_lens.model.checkpoints.hub import local_folder
-from llavit_lens.model.checkpoints.read import Reader, find_weight_files
 from llavit_lens.model.checkpoints.sizes import check_sizes
 from llavit_lens.model.checkpoints.small_files import check_small_files
+from llavit_lens.model.checkpoints.weights import Reader, find_weight_files
 from llavit_lens.model.compat import AutoImageProcessor
 from llavit_lens.model.tower_rules import CLASS_TOKENS
 

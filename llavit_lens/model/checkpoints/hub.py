@@ -14,7 +14,7 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, Repository
 from llavit_lens.errors import CheckpointError, one_line
 from llavit_lens.inputs import local_model
 from llavit_lens.model.checkpoints.detect import PROJECTOR_FILE
-from llavit_lens.model.checkpoints.read import WEIGHT_FILES
+from llavit_lens.model.checkpoints.weights import WEIGHT_FILES
 from llavit_lens.model.progress import download_bar
 
 _HUB_TIMEOUT_SECONDS = 10

@@ -21,7 +21,7 @@ from tokenizers import AddedToken
 from torch import Tensor
 
 from llavit_lens.errors import CheckpointError
-from llavit_lens.model.checkpoints.read import LazyTensor
+from llavit_lens.model.checkpoints.weights import LazyTensor
 
 IMAGE_TOKEN = "<image>"
 TABLES = ("model.language_model.embed_tokens.weight", "lm_head.weight")

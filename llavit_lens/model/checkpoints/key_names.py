@@ -15,7 +15,7 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
 from llavit_lens.errors import CheckpointError
-from llavit_lens.model.checkpoints.read import LazyTensor
+from llavit_lens.model.checkpoints.weights import LazyTensor
 
 Layout = tuple[tuple[str, str], ...]
 """(pattern of a whole source key, its replacement); the first that matches counts."""

@@ -78,7 +78,7 @@ def require_served(name: str, fields: dict[str, Any]) -> None:
     ]
     for refused, reason in refusals:
         if refused:
-            raise CheckpointError(f"{name}: {reason}; this is not served")
+            raise CheckpointError(f"{name}: {reason}; this is not supported")
 
 
 def is_llavas(key: str) -> bool:
@@ -92,7 +92,7 @@ def llava_type(name: str, family: str | None) -> str:
         if served == family:
             return kind
     raise CheckpointError(
-        f"{name}: a base of type {family!r} is not served; there are: "
+        f"{name}: a base of type {family!r} is not supported; there are: "
         + ", ".join(sorted(set(_FAMILY_BY_TYPE.values())))
     )
 
@@ -119,7 +119,7 @@ def text_config(name: str, fields: dict[str, Any], has_head: bool) -> PreTrained
     kind = fields.get("model_type")
     if kind not in _FAMILY_BY_TYPE:
         types = ", ".join(_FAMILY_BY_TYPE)
-        raise CheckpointError(f"{name}: model_type {kind!r} is not served; there are: {types}")
+        raise CheckpointError(f"{name}: model_type {kind!r} is not supported; there are: {types}")
     kept = {key: value for key, value in fields.items() if not is_llavas(key)}
     kept.setdefault("tie_word_embeddings", not has_head)
     try:
@@ -157,7 +157,7 @@ def feature_settings(
         raise CheckpointError(
             f"{name}: every tile of an image keeps its class token (mm_vision_select_feature="
             f"{fields['mm_vision_select_feature']!r} with image_aspect_ratio='anyres'), which has "
-            "no place among the patches; this is not served"
+            "no place among the patches; this is not supported"
         )
     return {
         "vision_feature_layer": layer,

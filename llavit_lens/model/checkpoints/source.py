@@ -37,9 +37,9 @@ from llavit_lens.model.checkpoints.processors import (
     reason_of,
 )
 from llavit_lens.model.checkpoints.prompts import chat_template
-from llavit_lens.model.checkpoints.read import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.checkpoints.sizes import check_sizes
 from llavit_lens.model.checkpoints.small_files import generation_file
+from llavit_lens.model.checkpoints.weights import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.llava_processors import complete_processor
 from llavit_lens.model.processing import LlavitProcessor
@@ -95,8 +95,8 @@ def open_source(
             LLaVA checkpoint names.
 
     Raises:
-        CheckpointError: the format is not served, files are missing or damaged, or the weights are
-            not exactly those of the model.
+        CheckpointError: the format is not supported, files are missing or damaged, or the weights
+            are not exactly those of the model.
         ConfigurationError: `base` or `vision_tower` for a checkpoint that has its own.
     """
     checkpoint = detect(folder)

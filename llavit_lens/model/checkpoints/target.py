@@ -11,8 +11,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.attention.visual_attention import VisualLinear
-from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import Source, empty_model
+from llavit_lens.model.checkpoints.weights import LazyTensor
 from llavit_lens.model.configuration import LlavitConfig
 from llavit_lens.model.decoders import DECODERS
 from llavit_lens.model.llava_processors import resolution_of
@@ -60,7 +60,7 @@ def retarget(
         separate_visual_qkv, visual_attention, vision_feature_layer: instead of the row's.
 
     Raises:
-        ConfigurationError: an unknown row or switch, a decoder family that is not served, or a
+        ConfigurationError: an unknown row or switch, a decoder family that is not supported, or a
             change that the weights do not define.
     """
     given = {
@@ -116,7 +116,7 @@ def _config(source: Source, row: Row, given: dict[str, Any]) -> LlavitConfig:
     family = config.get_text_config().model_type
     if family not in DECODERS:
         raise ConfigurationError(
-            f"{source.name}: the decoder family {family!r} is not served by LLaViT (there are: "
+            f"{source.name}: the decoder family {family!r} is not supported by LLaViT (there are: "
             f"{', '.join(DECODERS)}); --to {PLAIN} converts its format"
         )
     config.dtype = source.config.dtype

@@ -28,7 +28,7 @@ from llavit_lens.disk import (
     write_text_atomically,
 )
 from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
-from llavit_lens.model.checkpoints.read import LazyTensor
+from llavit_lens.model.checkpoints.weights import LazyTensor
 
 RECORD = "conversion.json"
 _FINISHED = {"finished": True}

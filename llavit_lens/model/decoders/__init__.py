@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llavit_lens.model.decoders.adopt import add_hook_points, check_hook_points
 from llavit_lens.model.decoders.base import MaskKeeping, VisualDecoder
-from llavit_lens.model.decoders.table import DECODERS, build_decoder
+from llavit_lens.model.decoders.registry import DECODERS, build_decoder
 
 __all__ = [
     "DECODERS",

@@ -13,7 +13,7 @@ from torch import nn
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.decoders.layer import HookedLayer
-from llavit_lens.model.decoders.table import DECODERS
+from llavit_lens.model.decoders.registry import DECODERS
 
 
 def add_hook_points(model: Any) -> None:
@@ -22,7 +22,7 @@ def add_hook_points(model: Any) -> None:
     Nothing is done where they are there already. Outputs and state dict stay as they are.
 
     Raises:
-        ConfigurationError: the decoder is of a family that is not served, or its layers are not
+        ConfigurationError: the decoder is of a family that is not supported, or its layers are not
             transformers' own.
     """
     layers, family = _without_points(model)

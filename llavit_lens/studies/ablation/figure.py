@@ -35,7 +35,7 @@ _MEANINGS = {
 
 
 def draw_ablation(table: pd.DataFrame, scenes: int) -> Figure:
-    """Draw the table of `ablation.measure` for one model or several, with 95 % intervals."""
+    """Draw the `condition_table` of one model or several, with 95 % intervals."""
     colors = model_colors(table["model"])
     key: list[tuple[str, dict[str, Any]]] = [
         (model, {"color": color, "linewidth": 5}) for model, color in colors.items()

@@ -1,4 +1,4 @@
-"""What the study scripts of `analyses/` do: run models under interventions, print, draw, save."""
+"""What `analyses/visual_attention_ablation.py` does: measure, print, draw, save."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class ParameterCount:
 def count_parameters(config: LlavitConfig) -> ParameterCount:
     """Count on the real modules, built on the meta device.
 
-    Raises ConfigurationError for a decoder family that is not served.
+    Raises ConfigurationError for a decoder family that is not supported.
     """
     with torch.device("meta"):
         model = LlavitForConditionalGeneration(config)

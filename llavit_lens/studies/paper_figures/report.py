@@ -12,15 +12,15 @@ from llavit_lens.studies.paper_figures.cards import draw_cards
 from llavit_lens.studies.paper_figures.contents import FigureImage
 from llavit_lens.studies.paper_figures.data import figure_data
 from llavit_lens.studies.paper_figures.definitions import FIGURES, PaperFigure
+from llavit_lens.studies.paper_figures.figure_images import FigureInput, one_for_each, open_images
 from llavit_lens.studies.paper_figures.footnotes import figure_notes
-from llavit_lens.studies.paper_figures.images import InputImage, one_for_each, open_images
-from llavit_lens.studies.paper_figures.lens_words import (
+from llavit_lens.studies.paper_figures.lists import draw_lists
+from llavit_lens.studies.paper_figures.model_words import (
     ModelWords,
     check_cells,
     read_model,
     read_patches,
 )
-from llavit_lens.studies.paper_figures.lists import draw_lists
 from llavit_lens.studies.paper_figures.patch_choice import BY_HAND, Cell
 from llavit_lens.vlm.load import load
 
@@ -112,7 +112,7 @@ def _models_of_images(
     definition: PaperFigure,
     baselines: Sequence[str] | None,
     models: Sequence[str] | None,
-    images: Sequence[InputImage],
+    images: Sequence[FigureInput],
 ) -> list[list[str]]:
     """The names of the models of each image, the baseline first."""
     if baselines is None:
@@ -134,7 +134,7 @@ def _models_of_images(
 
 def _contents(
     definition: PaperFigure,
-    inputs: Sequence[InputImage],
+    inputs: Sequence[FigureInput],
     read: Sequence[Sequence[ModelWords]],
     cells: Sequence[list[Cell] | None],
 ) -> list[FigureImage]:
@@ -153,7 +153,7 @@ def _contents(
     return contents
 
 
-def _meanings(inputs: Sequence[InputImage]) -> list[str]:
+def _meanings(inputs: Sequence[FigureInput]) -> list[str]:
     """What a marked word may be."""
     meanings = []
     if any(image.truth for image in inputs):

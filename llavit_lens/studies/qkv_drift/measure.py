@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from llavit_lens.model.checkpoints.projections import Projection
+from llavit_lens.model.checkpoints.qkv_weights import Projection
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ import pandas as pd
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.checkpoints.base_model import read_base_model
 from llavit_lens.model.checkpoints.detect import is_llava
-from llavit_lens.model.checkpoints.projections import (
+from llavit_lens.model.checkpoints.qkv_weights import (
     PROJECTIONS,
     Projection,
     has_visual_projections,
     read_projections,
 )
-from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import open_source
+from llavit_lens.model.checkpoints.weights import LazyTensor
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress
 from llavit_lens.studies.qkv_drift.figure import draw_qkv_drift

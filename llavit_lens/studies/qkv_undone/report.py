@@ -9,7 +9,7 @@ import pandas as pd
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
-from llavit_lens.interventions.projections import text_projections
+from llavit_lens.interventions.text_projections import text_projections
 from llavit_lens.miniature.benchmark.evaluate import benchmark_scenes
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress, with_interval

@@ -12,7 +12,7 @@ import pandas as pd
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.studies.tables.paper_accuracy import BASE_LLMS, CATEGORIES
 from llavit_lens.studies.tables.run_result import RunResult
-from llavit_lens.studies.tables.runs import answer_counts, patch_counts
+from llavit_lens.studies.tables.trained_runs import answer_counts, patch_counts
 
 PaperTable = Mapping[str, Mapping[str, Sequence[float]]]
 

@@ -12,7 +12,7 @@ import pandas as pd
 from llavit_lens.miniature.benchmark.guess import is_guessed
 from llavit_lens.miniature.world.questions import CATEGORIES_OF_QUESTIONS, Question
 from llavit_lens.studies.tables.run_result import RunResult
-from llavit_lens.studies.tables.runs import questions_of
+from llavit_lens.studies.tables.trained_runs import questions_of
 
 Kind = tuple[str, str]  # category, kind
 

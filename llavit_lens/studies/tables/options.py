@@ -9,7 +9,7 @@ import typer
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import check_out_folder
-from llavit_lens.options import FolderOption, Preset, PresetOption, checked, path
+from llavit_lens.options import FolderOption, PresetName, PresetOption, checked, path
 
 
 def table_app(number: int, ours: Path) -> typer.Typer:
@@ -43,7 +43,7 @@ def table_app(number: int, ours: Path) -> typer.Typer:
         seeds: Annotated[
             str, typer.Option(metavar="N,N,…", help="Seeds of the runs to train.")
         ] = "0,1,2",
-        preset: PresetOption = Preset.cpu,
+        preset: PresetOption = PresetName.cpu,
         scenes: Annotated[
             int, typer.Option(max=100_000, help="Held-out scenes to examine new runs on.")
         ] = 500,

@@ -23,7 +23,7 @@ from llavit_lens.studies.tables.kinds import by_kind
 from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, draw_kinds
 from llavit_lens.studies.tables.paper_accuracy import BASE_LLMS, CATEGORIES
 from llavit_lens.studies.tables.run_result import RunResult, load_result, save_result
-from llavit_lens.studies.tables.runs import evaluate_run, guessed, load_results
+from llavit_lens.studies.tables.trained_runs import evaluate_run, guessed, load_results
 from llavit_lens.vlm.load import load
 
 SCENES, SCENE_SET = 500, 12345

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.studies.text_only.questions import TextQuestion
 from llavit_lens.studies.text_only.right import is_right
 from llavit_lens.studies.text_only.text_model import (
     TextModel,
@@ -17,6 +16,7 @@ from llavit_lens.studies.text_only.text_model import (
     text_inputs,
     text_model,
 )
+from llavit_lens.studies.text_only.text_questions import TextQuestion
 from llavit_lens.vlm.finite import finite_passes
 from llavit_lens.vlm.vlm import VLM
 

@@ -17,9 +17,13 @@ from llavit_lens.studies.text_only.measure import (
     ask,
     difference_from_plain_decoder,
 )
-from llavit_lens.studies.text_only.questions import TextQuestion, read_questions, text_questions
 from llavit_lens.studies.text_only.table import ALL, text_table
 from llavit_lens.studies.text_only.text_model import TextModel, text_model
+from llavit_lens.studies.text_only.text_questions import (
+    TextQuestion,
+    read_questions,
+    text_questions,
+)
 from llavit_lens.vlm.load import load
 
 _CHECKED = 8  # questions on which logits are compared

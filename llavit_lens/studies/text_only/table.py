@@ -9,7 +9,7 @@ import pandas as pd
 
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.studies.text_only.measure import TextResult
-from llavit_lens.studies.text_only.questions import TextQuestion
+from llavit_lens.studies.text_only.text_questions import TextQuestion
 
 ALL = "all"
 

@@ -18,7 +18,7 @@ def family_of(config: Any) -> Family:
     A model of another type is taken for one of the LLaVA kind, until its processor shows that it
     is none.
     """
-    return _FAMILIES.get(getattr(config, "model_type", None), LLAVA_LIKE)
+    return _FAMILIES.get(getattr(config, "model_type", ""), LLAVA_LIKE)
 
 
 def decoder_of(model: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.model.chat import chat_prompt
-from llavit_lens.rows import VisualAttention
+from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.decoder import usual_decoder
 
 LayoutFunction = Callable[[Mapping[str, Any], Any, Any, tuple[int, int]], VisualLayout]
@@ -71,7 +71,7 @@ class Family:
     plain_prompt: str
     placeholder_id: Callable[[Any], int] = image_token_id
     decoder: Callable[[Any], Any] = usual_decoder
-    visual_attention: Callable[[Any], VisualAttention] = lambda config: "causal"
+    visual_attention: Callable[[Any], VisualAttentionMode] = lambda config: "causal"
     complete_processor: Callable[[Any, Any], None] = _nothing
     follow: Callable[[Any, Any, Sequence[str], str], None] = _nothing
     advise: Callable[[Sequence[str], str], str] = lambda switches, name: ""

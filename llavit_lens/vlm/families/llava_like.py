@@ -1,4 +1,4 @@
-"""What the models of the LLaVA kind share, and what is assumed of a model that no file is about."""
+"""What the models of the LLaVA kind share, and the defaults for model types that no file names."""
 
 from __future__ import annotations
 

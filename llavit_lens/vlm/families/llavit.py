@@ -9,15 +9,15 @@ from typing import Any
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model import LlavitProcessor
 from llavit_lens.model.agreement import check_agreement
-from llavit_lens.rows import VisualAttention
+from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.families.llava_like import LLAVA_LIKE, follow_strategy
 
 _TILING = ("mm_patch_merge_type", "image_grid_pinpoints")
 _RESOLUTION = ("image_aspect_ratio", *_TILING)
 
 
-def _visual_attention(config: Any) -> VisualAttention:
-    mode: VisualAttention = config.visual_attention
+def _visual_attention(config: Any) -> VisualAttentionMode:
+    mode: VisualAttentionMode = config.visual_attention
     return mode
 
 

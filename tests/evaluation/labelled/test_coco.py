@@ -18,7 +18,7 @@ from PIL import Image
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.labelled.coco import coco_images
 from llavit_lens.evaluation.labelled.coco_file import Endings
-from llavit_lens.evaluation.labelled.images import LabelledImage, LazyImages, readable
+from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, LazyImages, readable
 
 Save = Callable[[dict[str, Any]], Path]
 

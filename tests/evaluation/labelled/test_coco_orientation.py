@@ -15,7 +15,7 @@ from PIL import Image
 
 from llavit_lens.errors import ImageError
 from llavit_lens.evaluation.labelled.coco import coco_images
-from llavit_lens.evaluation.labelled.images import LabelledImage, LazyImages, readable
+from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, LazyImages, readable
 from llavit_lens.images.open import open_image
 
 TAGS = range(1, 9)

@@ -10,7 +10,7 @@ from tiny import tiny_image
 from tiny_vlm import LAYERS, WIDTH, tiled_vlm, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation.labelled.images import LabelledImage, LabelledObject
+from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, LabelledObject
 from llavit_lens.evaluation.readability.probe import Probe
 from llavit_lens.evaluation.readability.readability import readability
 from llavit_lens.evaluation.readability.untrained import untrained

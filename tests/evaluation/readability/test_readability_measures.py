@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from llavit_lens.errors import ConfigurationError, ImageError
-from llavit_lens.evaluation.labelled.images import LabelledImage, LazyImages
+from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, LazyImages
 from llavit_lens.evaluation.readability.measures import chance_of_average_precision
 from llavit_lens.evaluation.readability.readability import readability
 from llavit_lens.evaluation.readability.word_tokens import WordTokens

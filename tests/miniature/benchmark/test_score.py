@@ -15,7 +15,7 @@ from llavit_lens.miniature.recipe.vocabulary import build_tokenizer
 from llavit_lens.miniature.world.concepts import BACKGROUNDS, CONCEPTS, SIGN_WORDS
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.scenes import GRID, Scene, Thing, Truth
-from llavit_lens.options import Preset
+from llavit_lens.options import PresetName
 
 
 def scene_with(name: str, word: str) -> Truth:
@@ -102,7 +102,7 @@ def test_one_scene_has_no_chance_level():
 
 
 def test_the_command_line_offers_what_there_is():
-    assert [p.value for p in Preset] == list(PRESETS)
+    assert [p.value for p in PresetName] == list(PRESETS)
 
 
 def test_a_word_of_the_world_is_said_by_the_tokens_of_its_text_alone():

@@ -28,7 +28,7 @@ from llavit_lens.model import LlavitConfig, LlavitForConditionalGeneration
 from llavit_lens.model.checkpoints.convert import convert
 from llavit_lens.model.checkpoints.image_token import grow_table, place_image_token
 from llavit_lens.model.checkpoints.prompts import chat_template
-from llavit_lens.model.checkpoints.read import LazyTensor
+from llavit_lens.model.checkpoints.weights import LazyTensor
 from llavit_lens.model.decoders import DECODERS
 from llavit_lens.vlm.load import load
 

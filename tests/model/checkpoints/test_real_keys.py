@@ -16,8 +16,8 @@ from llavit_lens.errors import CheckpointError
 from llavit_lens.model.checkpoints import key_names as layouts
 from llavit_lens.model.checkpoints import original
 from llavit_lens.model.checkpoints.find_tower import find_tower
-from llavit_lens.model.checkpoints.read import LazyTensor
 from llavit_lens.model.checkpoints.source import empty_model
+from llavit_lens.model.checkpoints.weights import LazyTensor
 
 GiB = 2**30
 

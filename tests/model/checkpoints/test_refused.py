@@ -27,8 +27,8 @@ from safetensors.torch import load_file, save_file
 
 from llavit_lens.errors import LlavitLensError
 from llavit_lens.model.checkpoints.convert import convert
-from llavit_lens.model.checkpoints.read import Reader
 from llavit_lens.model.checkpoints.source import open_source
+from llavit_lens.model.checkpoints.weights import Reader
 from llavit_lens.rows import ROWS
 from llavit_lens.vlm.load import load
 
@@ -268,7 +268,7 @@ def test_files_of_torch_before_2020_load(spoil: Any) -> None:
             "with image_aspect_ratio='anyres')",
         ),
         ({"mm_vision_select_feature": "slice"}, "mm_vision_select_feature='slice'"),
-        ({"model_type": "llava_mpt"}, "model_type 'llava_mpt' is not served"),
+        ({"model_type": "llava_mpt"}, "model_type 'llava_mpt' is not supported"),
         ({"model_type": "llava_llama"}, "foreign: model.layers.0.self_attn.k_proj.bias"),
         ({"quantization_config": {"load_in_4bit": True}}, "is quantized"),
         ({"mm_vision_tower": "nobody/no-tower"}, "--vision-tower"),
@@ -311,7 +311,7 @@ def test_projector_without_its_base(spoil: Any) -> None:
     configure(base, hidden_size=40)
     assert "instead of" in fails(projector, base=base)
     configure(base, hidden_size=48, model_type="gpt2")
-    assert "a base of type 'gpt2' is not served" in fails(projector, base=base)
+    assert "a base of type 'gpt2' is not supported" in fails(projector, base=base)
 
 
 def test_parts_that_are_not_needed(spoil: Any) -> None:

@@ -14,7 +14,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.legible import escaped
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.results.words import Words
-from llavit_lens.studies.paper_figures.lens_words import ModelWords, check_cells
+from llavit_lens.studies.paper_figures.model_words import ModelWords, check_cells
 from llavit_lens.studies.paper_figures.patch_choice import patches_by_quarter, patches_by_truth
 from llavit_lens.studies.paper_figures.word_choice import Vocabulary, choose_words
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import tiny_llavit, tiny_processor, tiny_text_config
 
-from llavit_lens.model.checkpoints.projections import Projection, read_projections
+from llavit_lens.model.checkpoints.qkv_weights import Projection, read_projections
 from llavit_lens.model.checkpoints.source import open_source
 from llavit_lens.studies.qkv_drift.measure import drift, noise_spectrum, spectrum
 

@@ -10,10 +10,10 @@ from tiny_vlm import tiny_vlm
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.studies.text_only.measure import TextResult, ask, difference_from_plain_decoder
-from llavit_lens.studies.text_only.questions import TextQuestion
 from llavit_lens.studies.text_only.right import is_right
 from llavit_lens.studies.text_only.table import text_table
 from llavit_lens.studies.text_only.text_model import text_model
+from llavit_lens.studies.text_only.text_questions import TextQuestion
 from llavit_lens.vlm.vlm import VLM
 
 QUESTIONS = [

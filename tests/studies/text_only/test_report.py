@@ -12,8 +12,8 @@ from tiny import tiny_text_config
 from transformers import AutoModelForCausalLM
 
 import llavit_lens as ll
-from llavit_lens.studies.text_only.questions import text_questions
 from llavit_lens.studies.text_only.text_model import plain_decoder
+from llavit_lens.studies.text_only.text_questions import text_questions
 
 pytestmark = pytest.mark.long
 

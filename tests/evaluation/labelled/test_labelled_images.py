@@ -11,7 +11,7 @@ from tiny import tiny_image
 from tiny_vlm import tiled_vlm, tiny_vlm
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation.labelled.images import (
+from llavit_lens.evaluation.labelled.labelled_images import (
     Change,
     LabelledImage,
     LabelledObject,

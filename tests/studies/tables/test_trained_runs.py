@@ -32,7 +32,7 @@ from llavit_lens.studies.tables.kinds import by_kind
 from llavit_lens.studies.tables.kinds_figure import draw_kinds
 from llavit_lens.studies.tables.paper_accuracy import CATEGORIES, TABLE_1, TABLE_3
 from llavit_lens.studies.tables.run_result import RunResult, load_result, save_result
-from llavit_lens.studies.tables.runs import (
+from llavit_lens.studies.tables.trained_runs import (
     answer_counts,
     evaluate_run,
     guessed,

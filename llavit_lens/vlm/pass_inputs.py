@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Reading:
+class PassInputs:
     """Layouts and prompt lengths of a pass, one for each sample. Beams of a sample follow each
     other, so one entry then stands for several rows of the batch.
 

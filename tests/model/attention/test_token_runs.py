@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.attention.backends import attend_in_runs, llavit_sdpa, sdpa_kernel
 from llavit_lens.model.attention.positions import VisualPositions
-from llavit_lens.model.attention.runs import Runs, find_runs
+from llavit_lens.model.attention.token_runs import Runs, find_runs
 
 
 @dataclass

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class InputImage:
+class FigureInput:
     """An image to read.
 
     Attributes:
@@ -85,7 +85,7 @@ class InputImage:
 
 def open_images(
     figure: PaperFigure, images: Sequence[Path], scenes: Sequence[str], relevant: Sequence[str]
-) -> list[InputImage]:
+) -> list[FigureInput]:
     """Scenes, then images; two example scenes if there are neither.
 
     Args:
@@ -106,11 +106,11 @@ def open_images(
     for name in scenes:
         path = example_path(name)
         drawn = open_image(sharper_path(path))
-        inputs.append(InputImage(name, open_image(path), drawn, example_truth(name), None))
+        inputs.append(FigureInput(name, open_image(path), drawn, example_truth(name), None))
     lists = [_words(text) for text in relevant]
     for path, listed in zip(images, one_for_each(lists, images, "--relevant"), strict=True):
         image = open_image(path)
-        inputs.append(InputImage(path.name, image, image, None, listed))
+        inputs.append(FigureInput(path.name, image, image, None, listed))
     return inputs
 
 

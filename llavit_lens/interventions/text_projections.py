@@ -36,7 +36,7 @@ def text_projections(
 
     Raises:
         ConfigurationError: the model has no visual projections, there is no such layer or
-            projection, or `vlm` is none.
+            projection, or `vlm` is not a VLM.
     """
     require_vlm(vlm)
     numbers = layer_indices(vlm.decoder, layers)

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from llavit_lens.errors import ConfigurationError, ImageError
-from llavit_lens.evaluation.labelled.report import LabelReport
+from llavit_lens.evaluation.labelled.label_report import LabelReport
 from llavit_lens.images.open import open_image, open_oriented
 from llavit_lens.images.orientation import (
     Orientation,

@@ -23,10 +23,10 @@ DECODERS: dict[str, type[VisualDecoder]] = {
 
 
 def build_decoder(text_config: PreTrainedConfig, separate_visual_qkv: bool) -> VisualDecoder:
-    """The decoder for a text configuration; ConfigurationError if its family is not served."""
+    """The decoder for a text configuration; ConfigurationError if its family is not supported."""
     if text_config.model_type not in DECODERS:
         raise ConfigurationError(
-            f"The decoder family {text_config.model_type!r} is not served; "
+            f"The decoder family {text_config.model_type!r} is not supported; "
             f"use a checkpoint with one of these text models: {', '.join(DECODERS)}."
         )
     return DECODERS[text_config.model_type](text_config, separate_visual_qkv)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from llavit_lens.model.checkpoints.read import LazyTensor
+from llavit_lens.model.checkpoints.weights import LazyTensor
 
 PROJECTIONS = ("q", "k", "v")
 
