@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from llavit_lens.evaluation.readability import UNTRAINED
+from llavit_lens.results.readability import UNTRAINED
 from llavit_lens.figures.charts import DASHED, DOTTED, Key, name_panel, name_states, new_chart
 from llavit_lens.figures.style import MUTED, model_colors
 

@@ -14,6 +14,9 @@ from llavit_lens.results.result import Result
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+UNTRAINED = " (untrained)"
+"""What follows the name of a model that has not learned anything."""
+
 
 @dataclass(eq=False)
 class Readability(Result):

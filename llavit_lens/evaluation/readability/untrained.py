@@ -7,7 +7,7 @@ from copy import deepcopy
 import torch
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.evaluation.readability import UNTRAINED
+from llavit_lens.results.readability import UNTRAINED
 from llavit_lens.vlm.vlm import VLM
 
 
