@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from llavit_lens.results.readability import UNTRAINED
 from llavit_lens.figures.charts import DASHED, DOTTED, Key, name_panel, name_states, new_chart
 from llavit_lens.figures.style import MUTED, model_colors
+from llavit_lens.results.readability import UNTRAINED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

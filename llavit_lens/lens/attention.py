@@ -11,7 +11,7 @@ from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.open import ImageSource
-from llavit_lens.inputs import DEFAULT_PROMPT
+from llavit_lens.inputs import DEFAULT_PROMPT, whole_number
 from llavit_lens.lens.text_tokens import check_position, find_text, text_tokens
 from llavit_lens.results.attention_patterns import AttentionPatterns, Query, QueryToken
 from llavit_lens.vlm.hooks import NamedHook
@@ -87,6 +87,7 @@ def attention_patterns(
 def _query_token(vlm: VLM, prompt: Prompt, query: Query) -> QueryToken:
     layout = prompt.layout
     if isinstance(query, tuple):
+        query = tuple(whole_number(one, "a query's number") for one in query)
         cell = layout.index(*query)
         position = int(layout.positions[cell])
     elif isinstance(query, str):
@@ -94,6 +95,7 @@ def _query_token(vlm: VLM, prompt: Prompt, query: Query) -> QueryToken:
         position = prompt.length - 1 if query == "last" else find_text(tokens, query).position
     else:
         position = check_position(query, prompt.length)
+        query = whole_number(query, "query")  # as a file holds it
     texts = {token.position: token.text for token in text_tokens(vlm, prompt)}
     if position in texts:
         kind = "last token" if position == prompt.length - 1 else f"token {position}"

@@ -37,6 +37,9 @@ def check_numbers(numbers: Any, name: str, below: int | None = None) -> None:
 def check_provenance(provenance: Any) -> None:
     """Raise ConfigurationError unless it is a table with checksums that are checksums."""
     expect(isinstance(provenance, dict), "provenance that is no table")
+    for name in ("model", "prompt"):
+        text = provenance.get(name)
+        expect(text is None or _is_text(text), f"a {name} that is no text")
     for name in ("image_sha256", "corrupted_image_sha256"):
         digest = provenance.get(name)
         is_digest = isinstance(digest, str) and bool(re.fullmatch("[0-9a-f]{64}", digest))
@@ -88,3 +91,10 @@ def _are_counts(numbers: Any) -> bool:
 
 def _are_sizes(numbers: Any, count: int) -> bool:
     return len(numbers) == count and all(type(n) is int and n > 0 for n in numbers)
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False

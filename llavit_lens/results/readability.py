@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,10 @@ class Readability(Result):
         return str(self.table["model"].iloc[0])
 
     def to_pandas(self) -> pd.DataFrame:
-        """A copy of `table` with the columns prompt and n_images at the end."""
+        """A copy of `table`, with the columns prompt and n_images at the end.
+
+        There is no column image, as a row is about many images.
+        """
         return self.table.assign(prompt=self.provenance.get("prompt"), n_images=self.n_images)
 
     def plot(self, *others: Readability, what: str | None = None) -> Figure:
@@ -92,6 +96,21 @@ class Readability(Result):
     def __getitem__(self, key: Any) -> Any:
         _warn_is_no_table("[]")
         return self.table[key]
+
+    def __len__(self) -> int:
+        _warn_is_no_table("len")
+        return len(self.table)
+
+    def __iter__(self) -> Iterator[str]:
+        _warn_is_no_table("iter")
+        return iter(self.table)
+
+    def __contains__(self, key: object) -> bool:
+        _warn_is_no_table("in")
+        return key in self.table
+
+    def __bool__(self) -> bool:  # not by `__len__`
+        return True
 
 
 def _warn_is_no_table(name: str) -> None:

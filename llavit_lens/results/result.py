@@ -45,7 +45,7 @@ class Result(ABC):
 
     @abstractmethod
     def to_pandas(self) -> pd.DataFrame:
-        """Tidy: one row for each number; the last columns are image, model and prompt."""
+        """Tidy: one row for each number, with model, prompt and, of results of one image, image."""
 
     def save(self, path: str | Path) -> None:
         """One Parquet file with a checksum; `load` gives back an equal result.
@@ -130,10 +130,11 @@ def image_of(
 
 
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and np.array_equal(a, b)
-    if isinstance(a, pd.DataFrame):
-        return isinstance(b, pd.DataFrame) and a.equals(b)
+    if isinstance(a, np.ndarray | pd.DataFrame) or isinstance(b, np.ndarray | pd.DataFrame):
+        if isinstance(a, pd.DataFrame) and isinstance(b, pd.DataFrame):
+            return bool(a.equals(b))
+        arrays = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
+        return arrays and a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, list | tuple):
         return type(a) is type(b) and len(a) == len(b) and all(map(_same, a, b))
     return bool(a == b)

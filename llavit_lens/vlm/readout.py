@@ -68,7 +68,7 @@ class ReadoutCache:
         """
         latest = self._latest
         earlier = None
-        if latest is not None:
+        if latest is not None and not _is_weight_of(decoder.head, latest.unembedding):
             earlier = Unembedding(latest.unembedding, latest.unembedding_bias)
         weight, bias = unembedding_of(decoder, state, logits, earlier, name)
         embedding = embedding_of(decoder.embedding, len(logits), device)
@@ -86,9 +86,19 @@ class ReadoutCache:
         return self._latest
 
 
+def _is_weight_of(head: nn.Module, matrix: Tensor) -> bool:
+    """Whether it is a weight of the head, which an adapter may have changed the effect of since."""
+    weights = list(head.parameters())
+    return any(matrix is weight or _in_one_place(matrix, weight) for weight in weights)
+
+
+def _in_one_place(a: Tensor, b: Tensor) -> bool:
+    return a.data_ptr() == b.data_ptr() != 0
+
+
 def _reused(table: Tensor, latest: Tensor) -> Tensor:
     """The latest table, if this one is the same."""
     if (table.shape, table.dtype, table.device) != (latest.shape, latest.dtype, latest.device):
         return table
-    is_same = table.data_ptr() == latest.data_ptr() or torch.equal(table, latest)
+    is_same = _in_one_place(table, latest) or torch.equal(table, latest)
     return latest if is_same else table

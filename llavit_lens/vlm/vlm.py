@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import torch
 from PIL import Image
@@ -193,6 +194,8 @@ class VLM:
         self, prompts: Sequence[Prompt], max_new_tokens: int = 64, **generation_options: Any
     ) -> list[str]:
         """The answer to each of several prompts, which run together: as `generate`."""
+        if not prompts:
+            return []
         options = {"do_sample": False, **generation_options}
         with self._one_pass(prompts):
             ids = generate_ids(self.model, self._inputs(prompts), max_new_tokens, options)
@@ -226,6 +229,8 @@ class VLM:
                 infinity; as `hooks`.
         """
         several = [prompts] if isinstance(prompts, Prompt) else list(prompts)
+        if not several:
+            raise ConfigurationError("there is no prompt to run; give one that vlm.prepare made")
         inputs = self._inputs(several, answer, copies)
         with (
             turn(self.model),
@@ -338,8 +343,8 @@ class VLM:
         Raises:
             ConfigurationError: an intervention or hook is open in another thread.
         """
-        lengths = [length] if isinstance(length, int) else length or ()
-        reading = PassInputs(layouts, tuple(lengths))
+        lengths = [length] if isinstance(length, SupportsIndex) else length or ()
+        reading = PassInputs(layouts, tuple(map(index, lengths)))
         with turn(self.model, reading), finite_passes(self.model, self.name):
             yield
 

@@ -112,6 +112,12 @@ def test_it_is_used_as_a_table_with_a_warning() -> None:
         assert result["value"].tolist() == result.table["value"].tolist()
     with pytest.warns(DeprecationWarning, match="groupby"):
         assert len(result.groupby("measure").mean(numeric_only=True)) == 3
+    with pytest.warns(DeprecationWarning, match="len"):
+        assert len(result) == len(result.table) and result
+    with pytest.warns(DeprecationWarning, match="'iter'"):
+        assert list(result) == list(result.table)
+    with pytest.warns(DeprecationWarning, match="'in'"):
+        assert "value" in result and "no such" not in result
     with pytest.warns(DeprecationWarning, match="attrs"):
         assert result.attrs["pictures"] == 4 and result.attrs["left_out"] == ["giraffe"]
     with pytest.warns(DeprecationWarning), pytest.raises(AttributeError):

@@ -265,3 +265,27 @@ def test_a_loaded_map_is_drawn_on_its_images_and_no_others(results: dict[str, An
     with pytest.raises(ConfigurationError, match="corrupted_image= is not the one that was read"):
         loaded.plot(clean_image=clean, corrupted_image=clean)
     assert loaded.plot(clean_image=clean, corrupted_image=corrupted).axes
+
+
+def test_queries_may_be_numbers_of_numpy(tmp_path: Path) -> None:
+    vlm = tiny_vlm("llavit")
+    queries = [np.int64(0), (np.int64(1), 2)]
+    patterns = attention_patterns(vlm, tiny_image(), "What?", queries=queries)
+    assert patterns == attention_patterns(vlm, tiny_image(), "What?", queries=[0, (1, 2)])
+    patterns.save(tmp_path / "p.parquet")
+    assert AttentionPatterns.load(tmp_path / "p.parquet") == patterns
+
+
+def test_a_result_with_an_array_is_not_one_without(result: Any) -> None:
+    name = "weights" if isinstance(result, AttentionPatterns) else "restored"
+    assert replace(result, **{name: None}) != result
+    assert result != replace(result, **{name: None})
+
+
+@pytest.mark.parametrize("name", ["patterns"])
+@pytest.mark.parametrize("wrong", [[], 3, "\ud800"])
+def test_a_name_of_a_model_is_text(result: Any, wrong: Any) -> None:
+    for field in ("model", "prompt"):
+        changed = replace(result, provenance=result.provenance | {field: wrong})
+        with pytest.raises(ConfigurationError, match=f"a {field} that is no text"):
+            changed.to_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from tiny import PROMPT, tiny_image
@@ -86,3 +87,20 @@ def test_hooks_of_one_pass() -> None:
     assert len(seen) == vlm.decoder.n_layers
     assert torch.equal(hooked, vlm.forward(prompt).logits)
     assert len(seen) == vlm.decoder.n_layers
+
+
+def test_no_prompts() -> None:
+    vlm = tiny_vlm("llavit")
+    with pytest.raises(ll.ConfigurationError, match="no prompt to run"):
+        vlm.forward([])
+    assert vlm.generate_batch([]) == []
+
+
+def test_lengths_may_be_numbers_of_numpy() -> None:
+    vlm = tiny_vlm("llavit")
+    prompt = vlm.prepare(tiny_image(), PROMPT)
+    logits = []
+    for length in (prompt.length, np.int64(prompt.length), [np.int64(prompt.length)]):
+        with ll.knock_out(vlm, ([-2], "visual")), vlm.reading(prompt.layout, length=length):
+            logits.append(vlm.model(**prompt.inputs).logits)
+    assert torch.equal(logits[0], logits[1]) and torch.equal(logits[0], logits[2])

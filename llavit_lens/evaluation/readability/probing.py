@@ -108,10 +108,10 @@ def _states(trace: Trace, features: list[Tensor]) -> dict[str, Tensor]:
 def tower_features(vlm: VLM) -> Iterator[list[Tensor]]:
     """Inside, a pass appends the projector's input to the list: [images, tokens, width].
 
-    The list stays empty for models without a `multi_modal_projector`.
+    The list stays empty for models without a projector.
     """
     features: list[Tensor] = []
-    projector: Any = getattr(vlm.model.model, "multi_modal_projector", None)
+    projector: Any = vlm.family.projector(vlm.model)
     if projector is None:
         yield features
         return

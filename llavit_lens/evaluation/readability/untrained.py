@@ -19,13 +19,13 @@ def untrained(vlm: VLM, seed: int = 0) -> VLM:
     Raises:
         ConfigurationError: the model has no vision tower of its own.
     """
-    tower = getattr(vlm.model.model, "vision_tower", None)
+    tower = vlm.family.tower(vlm.model)
     if tower is None:
         raise ConfigurationError(
-            f"{vlm.name}: has no vision_tower to keep, so there is no untrained model beside it"
+            f"{vlm.name}: has no vision tower to keep, so there is no untrained model beside it"
         )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = type(vlm.model)._from_config(deepcopy(vlm.model.config), dtype=vlm.model.dtype)
-    model.model.vision_tower.load_state_dict(tower.state_dict())
+    vlm.family.tower(model).load_state_dict(tower.state_dict())
     return VLM(model.to(vlm.device), vlm.processor, f"{vlm.name}{UNTRAINED}", vlm.revision)

@@ -2,7 +2,7 @@
 
 const DENSE = 12; // columns of patches: with more, the image gets more room, and words merge
 
-// The layer at the same share of the depth, as `matched_layer` in lens/difference.py.
+// The layer at the same share of the depth, as `matched_layer` in lens/matching.py.
 const matchedLayer = (layer, depth, other) => Math.floor((layer * other) / depth + 0.5);
 
 class LinkedPanes {

@@ -42,6 +42,16 @@ def _nothing(*_: Any) -> None:
     pass
 
 
+def usual_tower(model: Any) -> Any:
+    """The vision tower where most families have it."""
+    return getattr(model.model, "vision_tower", None)
+
+
+def usual_projector(model: Any) -> Any:
+    """The projector where most families have it."""
+    return getattr(model.model, "multi_modal_projector", None)
+
+
 @dataclass(frozen=True)
 class Family:
     """Models that are built alike.
@@ -55,6 +65,8 @@ class Family:
             the token that stands for an image in a prompt, and `{question}`.
         placeholder_id: of a config: the id that stands for one visual token in `input_ids`.
         decoder: of a model: the module of the language model that reads visual tokens.
+        tower, projector: of a model: the modules that make visual features, and visual tokens of
+            them; None where there is none.
         visual_attention: of a config: what visual tokens attend to by the model's own design.
         complete_processor: (processor, config) -> None; adds, in place, what processors of older
             releases do not say.
@@ -71,6 +83,8 @@ class Family:
     plain_prompt: str
     placeholder_id: Callable[[Any], int] = image_token_id
     decoder: Callable[[Any], Any] = usual_decoder
+    tower: Callable[[Any], Any] = usual_tower
+    projector: Callable[[Any], Any] = usual_projector
     visual_attention: Callable[[Any], VisualAttentionMode] = lambda config: "causal"
     complete_processor: Callable[[Any, Any], None] = _nothing
     follow: Callable[[Any, Any, Sequence[str], str], None] = _nothing
