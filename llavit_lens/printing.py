@@ -1,6 +1,6 @@
 """What commands print: tables and notes on standard output; progress and remarks on the other.
 
-No text is read as rich's markup: a word such as [red] is printed as it is.
+No text is read as rich's markup or emoji codes: [red] and :dog: are printed as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,23 +29,22 @@ def progress(steps: Iterable[Step], doing: str, total: int | None = None) -> Ite
 def print_notes(*notes: str) -> None:
     """Print paragraphs, broken into lines that fit the terminal."""
     for note in notes:
-        Console(highlight=False).print(note, markup=False)
+        Console(highlight=False, emoji=False).print(note, markup=False)
 
 
 def print_remark(text: str) -> None:
     """Print a line on standard error; it is not broken, because it may hold a path."""
-    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+    Console(stderr=True, highlight=False, emoji=False).print(text, markup=False, soft_wrap=True)
 
 
 def print_table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None
 ) -> None:
     """Print a table of texts, one of `headings` for each column."""
-    table = Table(
-        *map(escape, headings), title=None if title is None else escape(title), box=SIMPLE
-    )
+    heads = [Column(Text(heading)) for heading in headings]
+    table = Table(*heads, title=None if title is None else Text(title, "table.title"), box=SIMPLE)
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(Text, row))
     Console().print(table)
 
 

@@ -17,7 +17,16 @@ def test_the_package_is_light() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["lens", "--help"], ["demo", "train", "--help"], ["lens"]]
+    "arguments",
+    [
+        ["--help"],
+        ["lens", "--help"],
+        ["demo", "train", "--help"],
+        ["lens"],
+        ["lens", "no such file.png"],
+        ["lens", "--model", "./no such folder"],
+        ["readability", "--scenes", "0"],
+    ],
 )
 def test_help_and_usage_errors_are_light(arguments: list[str]) -> None:
     code = (

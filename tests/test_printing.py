@@ -9,13 +9,22 @@ from llavit_lens.printing import print_notes, print_remark, print_table, progres
 
 
 def test_no_text_is_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(["[red]"], [["[bold]cell"]], "[i]title")
-    print_notes("[b]note", "[b]other")
-    print_remark("left out: [/x].png")
+    print_table(["[red]:cat:"], [["[bold]cell :dog:"]], "[i]title :bus:")
+    print_notes("[b]note", "[b]other :hat:")
+    print_remark("left out: [/x]:key:.png")
     assert list(progress([1, 2], "[dim]reading")) == [1, 2]
     out, err = capsys.readouterr()
-    assert all(text in out for text in ("[red]", "[bold]cell", "[i]title", "[b]note", "[b]other"))
-    assert "left out: [/x].png\n" in err and "[dim]reading" in err
+    assert all(
+        text in out
+        for text in (
+            "[red]:cat:",
+            "[bold]cell :dog:",
+            "[i]title :bus:",
+            "[b]note",
+            "[b]other :hat:",
+        )
+    )
+    assert "left out: [/x]:key:.png\n" in err and "[dim]reading" in err
 
 
 def test_a_remark_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from llavit_lens.disk import read_json, shown
 from llavit_lens.errors import ConfigurationError
@@ -166,7 +166,7 @@ def _print(table: pd.DataFrame, what: str) -> None:
             rows = of_model[of_model["measure"].eq(measure) & has_k]
             if len(rows):
                 columns[heading] = rows
-        lines = Table(title=escape(str(model)), box=SIMPLE, padding=(0, 1, 0, 0))
+        lines = Table(title=Text(str(model), "table.title"), box=SIMPLE, padding=(0, 1, 0, 0))
         for heading in ("layer", *columns):  # whole words and numbers still fit into 80 columns
             longest = max([*heading.split(), "±0.00"], key=len)
             lines.add_column(heading, min_width=len(longest))

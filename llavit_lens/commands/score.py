@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from llavit_lens.miniature.benchmark.score import score_model
 from llavit_lens.vlm.load import load
@@ -45,7 +45,9 @@ def score_report(model: str, scenes: int, seed: int, as_json: bool) -> None:
 def _print(scores: dict[str, Any], model: str) -> None:
     """The JSON in short: each layer, the input similarity, the answers."""
     console = Console()
-    table = Table(*_COLUMNS.values(), title=escape(f"{model}: true words among the top 3"))
+    table = Table(
+        *_COLUMNS.values(), title=Text(f"{model}: true words among the top 3", "table.title")
+    )
     best_layer = scores["best_layer"]["layer"]
     for row in [{"layer": "input (cosine)", **scores["input_similarity"]}, *scores["layers"]]:
         cells = [_cell(row[column]) for column in _COLUMNS]

@@ -72,6 +72,17 @@ def test_chance_takes_the_truth_of_another_scene():
         truth_of_other_scenes(truth[:3], scene[:3])
 
 
+def test_words_that_are_always_there_score_no_better_than_chance():
+    patches = score._Patches(Tokens())
+    for number, name in enumerate(("dog", "cat")):
+        truth = scene_with(name, "stop")
+        truth.patch_labels[1] = -3  # no sign
+        patches.add(number, truth, read_as({}, ["animal", "x", "y"]))
+    (rates,) = patches.score()
+    assert rates["hit1"] == rates["chance1"] == 1
+    assert rates["name1"] == rates["name_chance1"] == 0
+
+
 def test_what_no_patch_shows_has_no_rate():
     patches = score._Patches(Tokens())
     for number in range(2):
