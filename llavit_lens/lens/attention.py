@@ -87,8 +87,13 @@ def attention_patterns(
 def _query_token(vlm: VLM, prompt: Prompt, query: Query) -> QueryToken:
     layout = prompt.layout
     if isinstance(query, tuple):
-        query = tuple(whole_number(one, "a query's number") for one in query)
-        cell = layout.index(*query)
+        if len(query) not in (2, 3):
+            raise ConfigurationError(
+                f"{query} is no patch; give (row, column) or (row, column, tile)"
+            )
+        row, col, *tile = (whole_number(one, "a query's number") for one in query)
+        cell = layout.index(row, col, *tile)
+        query = (row, col, tile[0]) if tile else (row, col)
         position = int(layout.positions[cell])
     elif isinstance(query, str):
         tokens = text_tokens(vlm, prompt)

@@ -128,6 +128,7 @@ def test_tiles_and_newlines() -> None:
         ({"queries": "i"}, "says 'i' nowhere as whole tokens|at tokens"),
         ({"queries": ":"}, "at tokens"),
         ({"queries": 99}, "there is no token 99"),
+        ({"queries": [(1,)]}, "is no patch; give .row, column."),
         ({"queries": 1.5}, "is no token"),
         ({"queries": (7, 7)}, "no patch at row 7"),
     ],
