@@ -25,7 +25,7 @@ test: $(VENV)/.installed-dev
 test-fast: export OMP_NUM_THREADS = 1
 test-fast: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup \
-	  -m "not slow and not long and not browser" $(PYTEST_ARGS)
+	  -m "not slow and not long and not browser" --ignore=tests/cuda $(PYTEST_ARGS)
 
 # About 600 bad inputs, and programs killed at any moment: LLAVIT_LENS_SEED=7 make test-robustness
 test-robustness: export OMP_NUM_THREADS = 1

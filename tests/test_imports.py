@@ -11,6 +11,7 @@ from loaded import loaded_after
 import llavit_lens
 
 
+@pytest.mark.long
 def test_the_package_is_light() -> None:
     assert loaded_after("import llavit_lens; assert llavit_lens.__version__") == set()
     assert "torch" in loaded_after("import llavit_lens; llavit_lens.load")  # the check can fail

@@ -202,6 +202,7 @@ def test_nothing_slow_is_imported_for_an_error(script: str | None, arguments: li
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 2
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full")
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_output_that_cannot_be_written(arguments: list[str]) -> None:
@@ -279,6 +280,7 @@ def test_whatever_happens_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
         assert err.startswith(f"llavit-lens: {said}" if said else "")
 
 
+@pytest.mark.long
 def test_an_interrupt_is_one_line() -> None:
     code = (
         "import time, typer\nfrom llavit_lens.terminal import run\n"

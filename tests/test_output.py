@@ -41,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("report", [parameter_report, flop_report])
 def test_costs(report, tmp_path: Path, full: Any) -> None:
     with full, pytest.raises(OSError, match="No space"):

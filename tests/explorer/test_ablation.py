@@ -62,6 +62,7 @@ def test_the_code_that_is_shown_does_the_same(input_image: InputImage, kind: str
             assert torch.equal(vlm.run(input_image.pixels), found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("strong", "weak"), [(strong, weak) for strong, void in VOID.items() for weak in void]
 )

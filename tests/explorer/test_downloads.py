@@ -90,6 +90,7 @@ def test_parquet_files_load_again(
         assert Words.load(tmp_path / name) == getattr(result, lens)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layer", [-1, 0, 2])
 def test_figures(
     results: tuple[LensResult, LensResult], input_image: InputImage, layer: int

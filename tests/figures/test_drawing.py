@@ -164,6 +164,7 @@ def test_draws_on_axes_of_ones_own(make_words: MakeWords) -> None:
     assert left.get_title() == "input (projector output)"
 
 
+@pytest.mark.long
 def test_words_plot_is_the_same_figure(make_words: MakeWords) -> None:
     words = make_words()
     assert texts_in_svg(words.plot(layer=0)) == texts_in_svg(draw_patch_words(words, layer=0))

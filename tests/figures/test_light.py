@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import llavit_lens.figures
 
 
+@pytest.mark.long
 def test_figures_are_drawn_without_pytorch() -> None:
     names = sorted(path.stem for path in Path(llavit_lens.figures.__file__).parent.glob("*.py"))
     assert len(names) > 10

@@ -26,6 +26,7 @@ STATIC = {**FOUR_TOKENS, "cache_implementation": "static"}
 BEAMS = {**FOUR_TOKENS, "num_beams": 3, "num_return_sequences": 2}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
 @pytest.mark.parametrize("variant", ["llava", "causal", "bidirectional", "shared bidirectional"])
 @torch.no_grad()
@@ -64,6 +65,7 @@ def test_equals_the_model_configured_so(variant: str, implementation: str) -> No
     assert not torch.equal(before, none.run(image))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 @torch.no_grad()

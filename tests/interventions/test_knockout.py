@@ -148,6 +148,7 @@ def test_what_is_left_is_what_a_loop_leaves(data: st.DataObject) -> None:
         assert (z - expected)[real].abs().max() <= float(budget)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 @torch.no_grad()
 def test_every_decoder_family_with_any_cache(family: str) -> None:
@@ -280,6 +281,7 @@ def test_places_from_the_end_of_the_prompt() -> None:
         vlm.run(image, PROMPT)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_object_of_the_picture(family: str) -> None:
     vlm = tiny_vlm(family)

@@ -14,6 +14,7 @@ import llavit_lens as ll
 MODES = ("causal", "bidirectional", "none")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", ["llava", "causal", "bidirectional", "none"])
@@ -40,6 +41,7 @@ def test_equals_the_model_configured_so(kind: str, mode: Any, implementation: st
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 @torch.no_grad()
 def test_every_decoder_family(family: str) -> None:
@@ -91,6 +93,7 @@ def test_patches_that_see_themselves_alone() -> None:
         assert (cache["pattern", layer][0][:, visual, : visual[0]] > 0).any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
 @pytest.mark.parametrize("mode", ["causal", "bidirectional", "self", "none"])
 def test_the_check_of_attention_confirms_it(mode: Any, implementation: str) -> None:

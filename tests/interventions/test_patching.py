@@ -85,6 +85,7 @@ def rows_of(name: str, activation: Tensor, tokens: list[int]) -> tuple[Tensor, o
     return activation, tokens if activation.ndim == 3 and "attn.hook" in name else (0, tokens)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("positions", ["visual", "all", [-1, 9]])
 def test_every_hook_point_takes_what_the_source_had(family: str, positions: object) -> None:

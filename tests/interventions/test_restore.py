@@ -39,6 +39,7 @@ def naive(vlm: VLM, layer: int, tokens: list[int], answer: list[int]) -> float:
         handle.remove()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_equals_plain_hooks_one_at_a_time(family: str) -> None:
     vlm = tiny_vlm(family)
@@ -179,6 +180,7 @@ def test_says_how_much_there_is_to_do(capsys: pytest.CaptureFixture[str]) -> Non
     assert f"{LAYERS} layers x 4 places = {LAYERS * 4} restorations in {LAYERS * 2} passes" in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -47,6 +47,7 @@ def copied(vlm: VLM, layers: list[int], wanted: str) -> VLM:
     return VLM(model, vlm.processor, vlm.name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("layers", "wanted"), [([0, 1, 2], "qkv"), ([1], "qkv"), ([1, 2], "v"), ([0], "qk")]
 )
@@ -99,6 +100,7 @@ def test_a_model_without_visual_projections_is_refused() -> None:
             ll.text_projections(vlm)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 def test_two_of_the_same_layer_add_up(family: str) -> None:
     vlm = trained(family)

@@ -82,6 +82,7 @@ def readings(trace: Trace) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_lenses_do_not_see_what_is_around_them(family: str, around: str) -> None:
@@ -94,6 +95,7 @@ def test_lenses_do_not_see_what_is_around_them(family: str, around: str) -> None
         assert np.array_equal(inside[name], values), name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_trace_is_taken_inside(family: str, around: str) -> None:

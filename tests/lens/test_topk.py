@@ -93,6 +93,7 @@ def test_tracked_ranks_are_exact_with_ties(problem: Problem, data: st.DataObject
     assert np.array_equal(top.tracked_logits.numpy(), logits[:, tracked])
 
 
+@pytest.mark.long
 @given(problems(integers=False))
 def test_values_against_float64(problem: Problem) -> None:
     logits = naive_logits(problem)

@@ -51,6 +51,7 @@ def untyped(inputs: BatchFeature) -> dict[str, Tensor]:
     return {key: value for key, value in inputs.items() if key != "mm_token_type_ids"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("layer", [-2, [1, 2, -1]], ids=str)
 def test_all_switches_off_is_llava_next(layer: int | list[int], implementation: str) -> None:

@@ -54,6 +54,7 @@ def test_every_query_key_and_value_projection_has_a_visual_copy(family: str) -> 
     assert rows == text_config.num_hidden_layers * features
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 @torch.no_grad()
 def test_round_trip_and_conversion(family: str, processor: LlavitProcessor, tmp_path: Path) -> None:
@@ -89,6 +90,7 @@ def test_round_trip_and_conversion(family: str, processor: LlavitProcessor, tmp_
     assert (converted(**inputs).logits - expected).abs().max() <= BUDGET
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 @torch.no_grad()

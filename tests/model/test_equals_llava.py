@@ -39,6 +39,7 @@ def test_logits_loss_and_gradients_are_equal(
             assert torch.equal(parameter.grad, gradients[name].grad), name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 @torch.no_grad()

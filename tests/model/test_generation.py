@@ -19,6 +19,7 @@ BUDGET = 1e-5
 NEW = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("row", TABLE_ROWS)
 def test_every_cache_gives_the_same_tokens(

@@ -173,6 +173,7 @@ SWITCHES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("switches", SWITCHES, ids=lambda s: "-".join(map(str, s.values())))
 @torch.no_grad()
 def test_logits_are_those_of_the_equations(
@@ -187,6 +188,7 @@ def test_logits_are_those_of_the_equations(
         assert (logits - expected).abs().max() <= BUDGET * expected.abs().max()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "switches",
     [

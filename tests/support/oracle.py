@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from llavit_lens.evaluation.labelled.labelled_images import Change, LabelledImage, LabelledObject
 from llavit_lens.images.layout import VisualLayout
+from llavit_lens.vlm.families.llava_like import LLAVA_LIKE
 from llavit_lens.vlm.readout import Readout
 from llavit_lens.vlm.trace import Trace
 
@@ -52,6 +53,7 @@ class Oracle:
 
     name = "oracle"
     model = SimpleNamespace(model=SimpleNamespace())
+    family = LLAVA_LIKE
 
     def __init__(self, write: Write) -> None:
         self.write, self.tokenizer = write, tokenizer()

@@ -212,6 +212,7 @@ def freeze_wrapped(vlm: VLM) -> VLM:
     return vlm
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", EVERYTHING)
 @pytest.mark.parametrize("freeze", [freeze_model, freeze_decoder, freeze_wrapped])
 def test_compiled_code_that_no_stance_of_torch_switches_off_is_found(
@@ -315,6 +316,7 @@ REPLACED = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", [*EVERYTHING, "cache", "trace"])
 @pytest.mark.parametrize("replace", REPLACED)
 def test_modules_replaced_after_the_hooks_were_set_are_found(

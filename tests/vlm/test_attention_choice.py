@@ -30,6 +30,7 @@ def choose(vlm: VLM, implementation: str) -> None:
     vlm.model.set_attn_implementation({"text_config": implementation})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("own", ["llavit_sdpa", "sdpa", "eager"])
 @pytest.mark.parametrize("left", list(permutations(range(3))))
 def test_what_is_open_stays_in_force_in_any_order(own: str, left: tuple[int, ...]) -> None:

@@ -167,6 +167,7 @@ def test_edges_in_parts_make_the_same_polygon(monkeypatch: pytest.MonkeyPatch) -
     assert 0 < whole.sum() < whole.size
 
 
+@pytest.mark.long
 def test_large_ones_are_quick() -> None:
     rng = np.random.default_rng(0)
     zigzag = rng.uniform(0, 1000, 40_000).tolist()

@@ -210,6 +210,7 @@ def test_no_kind_of_question_is_answered_by_its_words():
         assert n > 100 and right[kind] / n < 0.6, kind
 
 
+@pytest.mark.long
 def test_a_guess_is_the_most_frequent_answer_to_the_words_or_to_the_kind():
     said = Counter()
     for seed in range(3000):

@@ -59,6 +59,7 @@ def gradients(model: LlavitForConditionalGeneration, inputs: dict[str, Any]) -> 
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_runs_give_the_logits_and_gradients_of_the_mask(
@@ -116,6 +117,7 @@ def test_a_window_about_as_long_as_the_prompt(
     assert (model(**inputs).logits - expected).abs().max() <= BUDGET
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", MODES)
 @torch.no_grad()
 def test_generation_in_runs(mode: str, processor: LlavitProcessor) -> None:
@@ -161,6 +163,7 @@ def test_an_image_after_cached_text_in_runs(kind: type, processor: LlavitProcess
     assert (got - expected[:, text.shape[1] :]).abs().max() <= BUDGET
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("family", ["qwen2", "mistral-window"])
@@ -211,6 +214,7 @@ def test_padding_around_packed_samples_is_refused(
     assert model(**batch, position_ids=positions).logits.isfinite().all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", ["packed", "batch"])
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
 @pytest.mark.parametrize("mode", MODES)

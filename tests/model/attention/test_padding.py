@@ -15,6 +15,7 @@ from llavit_lens.model import LlavitProcessor
 BUDGET = 2e-5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("row", TABLE_ROWS)

@@ -24,6 +24,7 @@ layouts = st.integers(1, 3).flatmap(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=80)
 @given(layouts)
 def test_split_and_merge_are_inverse_and_their_gradients_right(layout: list[list[bool]]) -> None:

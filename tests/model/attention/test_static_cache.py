@@ -10,6 +10,7 @@ from transformers import StaticCache
 from llavit_lens.model import LlavitProcessor
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
 @pytest.mark.parametrize("mode", ["causal", "bidirectional", "none"])
 @torch.no_grad()

@@ -155,6 +155,7 @@ def naive_attention(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> Tensor:
     return torch.stack(rows).view(batch, new, heads, width)
 
 
+@pytest.mark.long
 @settings(max_examples=40)
 @given(batches(), st.integers(0, 3))
 def test_attention_in_runs_is_masked_attention(batch: Batch, room: int) -> None:

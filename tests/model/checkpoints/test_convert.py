@@ -28,6 +28,7 @@ QKV = "model.language_model.layers.1.self_attn.{}_proj{}.{}"
 LINEAR_1 = "model.multi_modal_projector.linear_1.weight"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("row", ROWS)
 def test_every_row_of_the_tables(row: str, folder: Path, tmp_path: Path) -> None:
     switches = ROWS[row]
@@ -67,6 +68,7 @@ def test_visual_projections_are_copies(folder: Path, tmp_path: Path) -> None:
             assert text.std() > 0
 
 
+@pytest.mark.long
 @torch.no_grad()
 @pytest.mark.parametrize("layers", [[1, 2], [2, 1], [2, 3, 0], [-2, 1]])
 def test_more_vision_layers_leave_the_projector_as_it_was(

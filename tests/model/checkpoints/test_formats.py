@@ -57,6 +57,7 @@ def assert_equals(vlm: Any, model: Any) -> None:
     assert torch.equal(mine, model(**inputs).logits)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tower", [False, True], ids=["tower beside", "tower inside"])
 @pytest.mark.parametrize(
     ("suffix", "shards"), [("bin", 1), ("bin", 3), ("safetensors", 1), ("safetensors", 3)]
@@ -71,6 +72,7 @@ def test_original_folder(suffix: str, shards: int, tower: bool, tmp_path: Path) 
     assert_equals(vlm, model)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", LLAVA_TYPES)
 def test_original_folder_of_every_family(family: str, tmp_path: Path) -> None:
     model = reference(family)
@@ -139,6 +141,7 @@ def test_the_new_row_never_wins(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", ["old", "middle", "new"])
 @pytest.mark.parametrize(("suffix", "shards"), [("bin", 2), ("safetensors", 1), ("safetensors", 2)])
 def test_hugging_face_folder(layout: str, suffix: str, shards: int, tmp_path: Path) -> None:
@@ -160,6 +163,7 @@ def test_original_next(tmp_path: Path) -> None:
     assert_equals(load(tmp_path / "out"), model)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", ["original", "old", "middle", "new"])
 def test_llavit_starts_as_llava_next(layout: str, tmp_path: Path) -> None:
     model = reference("llama", next_=True)
@@ -183,6 +187,7 @@ def test_llavit_starts_as_llava_next(layout: str, tmp_path: Path) -> None:
         assert torch.equal(value, model.state_dict()[key.replace("_visual", "")])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("merge_type", ["flat", "spatial", None])
 def test_tiles_that_only_llavit_knows(merge_type: str | None, tmp_path: Path) -> None:
     """LLaVA's code merges them so without newlines; None is its default, "flat"."""

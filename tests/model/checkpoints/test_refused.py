@@ -123,6 +123,7 @@ def test_a_key_under_two_names(spoil: Any) -> None:
     assert f"there twice: {alias} and multi_modal_projector.linear_1.bias" in fails(folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", ["old", "middle", "new"])
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool])
 def test_weights_that_are_no_floats(dtype: torch.dtype, layout: str, tmp_path: Path) -> None:
@@ -243,6 +244,7 @@ def test_files_of_torch_before_2020_load(spoil: Any) -> None:
     assert load(folder).model.dtype == torch.float32
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "message"),
     [

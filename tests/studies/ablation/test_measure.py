@@ -105,6 +105,7 @@ def test_the_other_condition_leaves_each_visual_token_itself(vlm: VLM) -> None:
         assert check_visual_attention(vlm, image, mode="self").passed
 
 
+@pytest.mark.long
 def test_the_intervention_is_in_force(table: pd.DataFrame) -> None:
     """State 0 comes before all attention; a window of layers cannot change what comes before it."""
     read = table[table["measure"].eq("hit3")].set_index(["condition", "first_layer", "state"])
@@ -123,6 +124,7 @@ def test_the_intervention_is_in_force(table: pd.DataFrame) -> None:
     assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
 
 
+@pytest.mark.long
 def test_the_figure_is_drawn(table: pd.DataFrame) -> None:
     """Its panels hold the numbers of the table: answers, one category's sweep, words by state."""
     two = pd.concat([table, table.assign(model="demo:baseline", change=-0.25)])

@@ -36,6 +36,7 @@ def test_the_formula_gives_the_size_of_transformers_llava(name: str) -> None:
     assert count.total == size_of_llava(config)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", BASE_LLMS)
 def test_the_formula_gives_the_size_of_the_modules(name: str, method: str) -> None:

@@ -85,6 +85,7 @@ def test_the_twelve_numbers_of_table_4_come_out(four: pd.DataFrame, name: str) -
     assert shown == printed == TABLE_4[name]
 
 
+@pytest.mark.long
 def test_agreement_is_counted() -> None:
     rows = table_4()
     assert agreement(rows) == (12, 12)
@@ -131,6 +132,7 @@ def test_phi(four: pd.DataFrame) -> None:
     assert pd.isna([baseline.params_b_paper, llavit.params_b_paper]).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", TABLE_5)
 def test_the_implied_formulas_give_the_numbers_of_table_5(five: pd.DataFrame, module: str) -> None:
     row = five.loc[module]

@@ -136,6 +136,7 @@ def test_where_the_papers_own_models_disagree_there_is_no_ordering() -> None:
                    and category == "ocr_chart" for category, low, high in pairs)  # fmt: skip
 
 
+@pytest.mark.long
 def test_guessing_is_scored_on_the_questions_that_were_asked() -> None:
     run = made_up("baseline", 0, 0.5)
     hits = [
