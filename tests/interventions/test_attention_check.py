@@ -203,7 +203,7 @@ def test_a_leak_outside_of_attention_is_found() -> None:
     assert report.failures and all("after layer 1" in line for line in report.failures)
 
 
-def test_an_update_where_there_should_be_none_is_found() -> None:
+def test_an_update_where_there_should_be_none_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     vlm = llavit("none")
     attention = vlm.model.model.language_model.layers[1].self_attn
     plain = type(attention).forward
@@ -211,11 +211,8 @@ def test_an_update_where_there_should_be_none_is_found() -> None:
     def forward(self: object, *args: object, **kwargs: object) -> object:
         return plain(self, *args, **{**kwargs, "skip_visual_update": False})
 
-    type(attention).forward = forward
-    try:
-        report = check_visual_attention(vlm, IMAGE, PROMPT, raise_on_failure=False)
-    finally:
-        type(attention).forward = plain
+    monkeypatch.setattr(type(attention), "forward", forward)
+    report = check_visual_attention(vlm, IMAGE, PROMPT, raise_on_failure=False)
     assert "visual token" in report.failures[0] and "attends to" in report.failures[0]
 
 
