@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from llavit_lens.figures.fit import shorten_start
+from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.page import EDGE, Page
 from llavit_lens.figures.style import GRID, LITERAL, MUTED, text_width
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 Key = Sequence[tuple[str, Mapping[str, Any]]]
 """What lines and marks mean: (meaning, style of the `Line2D`)."""
@@ -47,12 +50,14 @@ def new_chart(
     """
     width, height = size
     page = Page(width)
-    top = page.heading(title, about) + 0.14
+    top = page.heading(drawable(title), drawable(about)) + 0.14
     if key:
-        key_columns = _key_columns(key, 72 * (width - 2 * EDGE))
-        page.figure.legend(
-            [Line2D([], [], **style) for _, style in key],
-            [meaning for meaning, _ in key],
+        room = width - 2 * EDGE
+        key = [(key_name(meaning, room), style) for meaning, style in key]
+        key_columns = _key_columns(key, 72 * room)
+        draw_key(
+            page.figure,
+            key,
             ncols=key_columns,
             loc="upper left",
             bbox_to_anchor=(EDGE, top),
@@ -61,8 +66,6 @@ def new_chart(
             borderaxespad=0,
             handlelength=3,
             columnspacing=1.4,
-            frameon=False,
-            prop={"family": LITERAL["family"], "size": _KEY},
         )
         top += _KEY_ROW * -(-len(key) // key_columns) + 0.2
     figure = page.finish(top + height)
@@ -72,6 +75,25 @@ def new_chart(
     return figure, figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios)
 
 
+def key_name(name: str, room: float) -> str:
+    """A name as a key has it: safe to draw, its start cut off where `room` inches are too few."""
+    return shorten_start(drawable(name), 72 * room / _KEY - _KEY_LINE)
+
+
+def draw_key(parent: Axes | Figure, key: Key, **options: Any) -> Legend:
+    """A legend of `key`, whose meanings are literal text, with `options` of `Axes.legend`."""
+    legend = parent.legend(
+        [Line2D([], [], **style) for _, style in key],
+        [""] * len(key),  # set below: here, what begins with _ is left out and $...$ is a formula
+        frameon=False,
+        prop={"family": LITERAL["family"], "size": _KEY},
+        **options,
+    )
+    for text, (meaning, _) in zip(legend.get_texts(), key, strict=True):
+        text.update({**LITERAL, "text": meaning})
+    return legend
+
+
 def _key_columns(key: Key, room: float) -> int:
     """How many entries fit into a row: all, or as many as have the width of the widest."""
     widths = [_KEY * (text_width(meaning) + _KEY_LINE) for meaning, _ in key]
@@ -79,7 +101,10 @@ def _key_columns(key: Key, room: float) -> int:
 
 
 def name_panel(axes: Axes, title: str, detail: str = "", **style: Any) -> None:
-    """Put a title above a panel, with a line of detail below it, and give the panel its look."""
+    """Put a title above a panel, with a line of detail below it, and give the panel its look.
+
+    Axes that are labelled are so already.
+    """
     axes.set_title(
         title, loc="left", pad=18 if detail else 8, weight="bold", fontsize=11.5, **style, **LITERAL
     )
@@ -92,7 +117,7 @@ def name_panel(axes: Axes, title: str, detail: str = "", **style: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.label.set_fontsize(9)
+        axis.label.update({"fontsize": 9, **LITERAL})
 
 
 def draw_line(

@@ -51,13 +51,36 @@ def shorten(text: str, width: float) -> str:
     return "…"
 
 
+def shorten_start(text: str, width: float) -> str:
+    """As `shorten`, but the end stays: paths and names of models differ there."""
+    if text_width(text) <= width:
+        return text
+    for start in range(1, len(text)):
+        if text_width("…" + text[start:]) <= width:
+            return "…" + text[start:]
+    return "…"
+
+
 def wrap(text: str, width: float, size: float) -> str:
-    """`text` broken between words into lines of at most `width` points at font size `size`."""
-    lines = [""]
+    """`text` broken into lines of at most `width` points at font size `size`.
+
+    It is broken between words, and within a word that is longer than a line.
+    """
+    lines, width = [""], width / size
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if text_width(longer) * size <= width:
+        if text_width(longer) <= width:
             lines[-1] = longer
         else:
-            lines.append(word)
+            lines += _pieces(word, width)
     return "\n".join(line for line in lines if line)
+
+
+def _pieces(word: str, width: float) -> list[str]:
+    """A word in pieces of at most `width`, in units of the font size, or of one letter."""
+    pieces = [""]
+    for letter in word:
+        if pieces[-1] and text_width(pieces[-1] + letter) > width:
+            pieces.append("")
+        pieces[-1] += letter
+    return pieces

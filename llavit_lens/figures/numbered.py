@@ -21,6 +21,7 @@ from llavit_lens.figures.style import (
     LITERAL,
     MUTED,
     color_of,
+    ink,
     text_width,
 )
 
@@ -92,7 +93,7 @@ def _draw_box(axes: Axes, patch: NumberedPatch, size: tuple[int, int]) -> None:
         textcoords="offset points",
         fontsize=9,
         weight="bold",
-        color="white",
+        color=ink(patch.color),
         ha="center",
         va="center_baseline",
         bbox={

@@ -10,11 +10,12 @@ from matplotlib.patches import Rectangle
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.color_scale import draw_color_scale
+from llavit_lens.figures.fit import shorten_start
 from llavit_lens.figures.labels import layer_name, layer_number, value_name
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.page import EDGE, Page
 from llavit_lens.figures.patch_grid import Truth, draw_image, draw_words, image_of_words, top_values
-from llavit_lens.figures.style import NEUTRAL, PALETTE, RIGHT, value_scale
+from llavit_lens.figures.style import BOLD_WIDTH, NEUTRAL, PALETTE, RIGHT, value_scale
 
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
@@ -126,7 +127,9 @@ def _draw_row(
 ) -> float:
     """The panels of one model."""
     height = width * image.height / image.width
-    page.text(left, top + 0.16, drawable(name), size=13, weight="bold")
+    room = len(row) * (width + _GAP) - _GAP
+    name = shorten_start(drawable(name), 72 * room / 13 / BOLD_WIDTH)
+    page.text(left, top + 0.16, name, size=13, weight="bold")
     top += _ROW_HEAD
     for words, layer in row:
         page.text(left, top - 0.3, panel_name(words, layer, tile), size=11)

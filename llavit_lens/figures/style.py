@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from itertools import count
 from typing import Any
 
 from matplotlib import colormaps
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Colormap, Normalize, to_hex, to_rgb
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
 FONT = "DejaVu Sans"  # comes with matplotlib, so figures are the same everywhere
@@ -45,18 +46,27 @@ def color_of(number: int) -> str:
 def model_colors(names: Iterable[str]) -> dict[str, str]:
     """A color for each model. Variants of the demo have the same one in all figures.
 
-    Other models get the colors that are left, in order.
+    Other models get the colors that are left, in order, then darker and lighter shades of all. A
+    folder may be called as a variant is: it has the variant's color unless that one is there too.
     """
     names = list(dict.fromkeys(names))
-    numbers = {
-        name: _VARIANTS.index(variant)
-        for name in names
-        if (variant := name.removeprefix("demo:")) in _VARIANTS
-    }
+    numbers: dict[str, int] = {}
+    for name in sorted(names, key=lambda name: not name.startswith("demo:")):
+        variant = name.removeprefix("demo:")
+        if variant in _VARIANTS and (number := _VARIANTS.index(variant)) not in numbers.values():
+            numbers[name] = number
     others = [name for name in names if name not in numbers]
-    free = [n for n in range(len(COLORS)) if n not in numbers.values()] or [0]
-    numbers |= {name: free[i % len(free)] for i, name in enumerate(others)}
-    return {name: color_of(numbers[name]) for name in names}
+    taken = set(numbers.values())
+    free = (n for n in count() if n not in taken)
+    numbers |= dict(zip(others, free, strict=False))
+    return {name: _shade(numbers[name]) for name in names}
+
+
+def _shade(number: int) -> str:
+    """`color_of`, darker in a second round through the colors, lighter in a third."""
+    target, share = ((0.0, 0.0), (0.0, 0.5), (1.0, 0.5))[number // len(COLORS) % 3]
+    red, green, blue = ((1 - share) * p + share * target for p in to_rgb(color_of(number)))
+    return to_hex((red, green, blue))
 
 
 def font_file() -> str:
@@ -86,7 +96,8 @@ def contrast(a: Any, b: Any) -> float:
 
 
 def ink(background: Any) -> str:
-    """Black or white, whichever stands out more from `background`."""
+    """Black or white, whichever stands out more from `background`, RGB(A) or a color's name."""
+    background = to_rgb(background)
     return LIGHT if contrast(background, (1, 1, 1)) > contrast(background, (0, 0, 0)) else DARK
 
 

@@ -13,6 +13,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from PIL import Image
 
 from llavit_lens.errors import ConfigurationError
@@ -23,7 +24,7 @@ from llavit_lens.figures import (
     draw_word_panels,
 )
 from llavit_lens.figures.legible import drawable
-from llavit_lens.figures.style import RIGHT, contrast, value_scale
+from llavit_lens.figures.style import COLORS, RIGHT, contrast, value_scale
 from llavit_lens.results.words import Words
 
 MakeWords = Callable[..., Words]
@@ -203,3 +204,24 @@ def test_bad_requests(make_words: MakeWords) -> None:
     words.image = None
     with pytest.raises(ConfigurationError, match="image="):
         draw_patch_words(words)
+
+
+@pytest.mark.parametrize("number", range(1, len(COLORS) + 1))
+def test_the_number_of_a_patch_stands_out_from_its_color(
+    number: int, make_words: MakeWords
+) -> None:
+    words = make_words(grid=(4, 4))
+    patches = [(cell // 4, cell % 4) for cell in range(number)]
+    figure = draw_selected_patches([("m", words, words)], patches=patches)
+    texts = [text for text in figure.findobj(Text) if text.get_bbox_patch() is not None]
+    badge = next(text for text in texts if text.get_text() == str(number))
+    box = badge.get_bbox_patch()
+    assert box is not None
+    assert contrast(to_rgba(badge.get_color()), box.get_facecolor()) > 4.5
+
+
+def test_a_long_name_of_a_model_stays_on_the_page(make_words: MakeWords) -> None:
+    name = "/data/" + "very-long-name-of-a-folder/" * 12 + "first"
+    figure = draw_word_panels([(name, [(make_words(), -1)])])
+    texts = [text for text in figure.texts if text.get_text().endswith("/first")]
+    assert len(texts) == 1 and texts[0].get_window_extent().x1 < figure.bbox.x1

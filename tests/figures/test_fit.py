@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llavit_lens.figures.fit import LARGEST, SMALLEST, fit_words, shorten, wrap
+from llavit_lens.figures.fit import LARGEST, SMALLEST, fit_words, shorten, shorten_start, wrap
 from llavit_lens.figures.style import text_width
 
 letters = st.characters(min_codepoint=0x21, max_codepoint=0x17E, exclude_categories=["C", "Z"])
@@ -39,8 +39,20 @@ def test_a_cut_is_as_long_as_it_can_be(text: str, width: float) -> None:
 
 
 @given(st.lists(words, max_size=12))
-def test_wrapping_loses_no_word(texts: list[str]) -> None:
-    wrapped = wrap(" ".join(texts), 100.0, 10.0)
-    assert wrapped.split() == " ".join(texts).split()
-    for line in wrapped.splitlines():
-        assert text_width(line) * 10 <= 100 or " " not in line
+def test_wrapping_loses_nothing_and_no_line_is_too_long(texts: list[str]) -> None:
+    lines = wrap(" ".join(texts), 100.0, 10.0).split("\n")
+    assert "".join(lines).replace(" ", "") == "".join(texts)
+    assert all(text_width(line) * 10 <= 100 for line in lines)
+
+
+@given(words)
+def test_words_that_fit_a_line_are_not_broken(text: str) -> None:
+    width = 10 * text_width(text) * (1 + 1e-9)
+    assert wrap(f"{text} {text}", width, 10.0).split("\n") == [text, text]
+
+
+def test_a_path_is_cut_at_its_start() -> None:
+    path = "/data/runs/first/checkpoint-100"
+    short = shorten_start(path, 10.0)
+    assert path.endswith(short.removeprefix("…")) and 9 < text_width(short) <= 10
+    assert shorten_start(path, 100.0) == path and shorten_start(path, 0.1) == "…"

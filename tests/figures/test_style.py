@@ -12,8 +12,15 @@ def test_a_variant_of_the_demo_keeps_its_color() -> None:
     assert model_colors(["some/model", "demo:llavit"])["demo:llavit"] == both["demo:llavit"]
 
 
+def test_a_folder_called_as_a_variant_has_another_color_than_the_variant() -> None:
+    alone = model_colors(["demo:llavit"])["demo:llavit"]
+    for names in (["llavit", "demo:llavit"], ["demo:llavit", "llavit"]):
+        colors = model_colors(names)
+        assert colors["demo:llavit"] == alone != colors["llavit"]
+
+
 def test_other_models_have_colors_of_their_own_while_there_are_enough() -> None:
     names = ["demo:baseline", *map(str, range(len(COLORS) - 1))]
     assert sorted(model_colors([*names, *names]).values()) == sorted(COLORS)
-    assert len(model_colors(map(str, range(20)))) == 20
+    assert len(set(model_colors(map(str, range(24))).values())) == 24
     assert color_of(len(COLORS)) == color_of(0)

@@ -255,6 +255,13 @@ def test_loaded_patterns_are_drawn_on_their_image_and_no_other(results: dict[str
     assert texts[0] == texts[1]
 
 
+def test_a_long_name_of_a_model_stays_on_the_page(results: dict[str, Any]) -> None:
+    name = "/data/" + "very-long-name-of-a-folder/" * 12 + "first"
+    figure = replace(results["patterns"], model=name, prompt="x" * 300).plot()
+    assert all(text.get_window_extent().x1 < figure.bbox.x1 for text in figure.texts)
+    assert any(name in text.get_text().replace("\n", "") for text in figure.texts)
+
+
 def test_a_loaded_map_is_drawn_on_its_images_and_no_others(results: dict[str, Any]) -> None:
     clean, corrupted = results["clean"]
     loaded = RestoreMap.load(results["map"].to_bytes())

@@ -15,14 +15,16 @@ from llavit_lens.figures.charts import (
     name_states,
     new_chart,
 )
-from llavit_lens.figures.fit import shorten
-from llavit_lens.figures.style import MUTED, model_colors
+from llavit_lens.figures.fit import shorten_start
+from llavit_lens.figures.legible import drawable
+from llavit_lens.figures.style import MUTED, model_colors, text_width
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 _PANEL = 3.3  # inches, with its labels
+_TITLE = "Distance: "
 _SHARES = {"visual": "Attention kept in the image", "self": "… and on the token itself"}
 _HEADS: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 4, "alpha": 0.55}
 _UNIFORM: dict[str, Any] = {"linestyle": DASHED, "linewidth": 1.2}
@@ -50,8 +52,8 @@ def draw_attention_distance(table: pd.DataFrame) -> Figure:
         _draw(axes, distances[distances["model"].eq(model)], color)
         axes.set_ylim(0, 1.05 * _highest(distances))
         axes.set_ylabel("patches")
-        name = shorten(f"Distance: {model}", (_PANEL - 0.6) * 72 / 12.5)
-        name_panel(axes, name, color=color)
+        name = shorten_start(drawable(model), (_PANEL - 0.6) * 72 / 12.5 - text_width(_TITLE))
+        name_panel(axes, f"{_TITLE}{name}", color=color)
     for axes, (measure, name) in zip(panels[len(colors) :], _SHARES.items(), strict=True):
         shares = table[table["measure"].eq(measure)]
         for number, (model, color) in enumerate(colors.items()):
