@@ -17,7 +17,7 @@ from llavit_lens.figures.charts import (
 )
 from llavit_lens.figures.fit import shorten_start
 from llavit_lens.figures.legible import drawable
-from llavit_lens.figures.style import MUTED, model_colors, text_width
+from llavit_lens.figures.style import BOLD_WIDTH, MUTED, model_colors, text_width
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,9 @@ def draw_attention_distance(table: pd.DataFrame) -> Figure:
         _draw(axes, distances[distances["model"].eq(model)], color)
         axes.set_ylim(0, 1.05 * _highest(distances))
         axes.set_ylabel("patches")
-        name = shorten_start(drawable(model), (_PANEL - 0.6) * 72 / 12.5 - text_width(_TITLE))
+        name = shorten_start(
+            drawable(model), (_PANEL - 0.6) * 72 / 11.5 / BOLD_WIDTH - text_width(_TITLE)
+        )
         name_panel(axes, f"{_TITLE}{name}", color=color)
     for axes, (measure, name) in zip(panels[len(colors) :], _SHARES.items(), strict=True):
         shares = table[table["measure"].eq(measure)]
