@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Step = TypeVar("Step")
 
 
-def progress(steps: Iterable[Step], doing: str, total: int | None = None) -> Iterable[Step]:
+def progress_bar(steps: Iterable[Step], doing: str, total: int | None = None) -> Iterable[Step]:
     """Go through the steps beside a progress bar; `total` where they have no length."""
     return track(steps, escape(doing), total, console=Console(stderr=True))
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from llavit_lens.printing import print_notes, print_remark, print_table, progress, with_interval
+from llavit_lens.printing import print_notes, print_remark, print_table, progress_bar, with_interval
 
 
 def test_no_text_is_markup(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["[red]:cat:"], [["[bold]cell :dog:"]], "[i]title :bus:")
     print_notes("[b]note", "[b]other :hat:")
     print_remark("left out: [/x]:key:.png")
-    assert list(progress([1, 2], "[dim]reading")) == [1, 2]
+    assert list(progress_bar([1, 2], "[dim]reading")) == [1, 2]
     out, err = capsys.readouterr()
     assert all(
         text in out

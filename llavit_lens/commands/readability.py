@@ -23,7 +23,7 @@ from llavit_lens.images.orientation import Orientation
 from llavit_lens.inputs import FIGURES, TABLES, check_out, check_text, is_figure
 from llavit_lens.miniature.benchmark.labelled import demo_images
 from llavit_lens.output import print_file, write_files
-from llavit_lens.printing import print_notes, print_remark, progress
+from llavit_lens.printing import print_notes, print_remark, progress_bar
 from llavit_lens.results.readability import Readability
 from llavit_lens.vlm.load import load
 
@@ -152,7 +152,7 @@ def _words(path: Path) -> dict[str, list[str]]:
 def _watched(images: LazyImages, doing: str) -> Iterable[LabelledImage]:
     if not len(images):
         return ()
-    steps = progress(range(len(images)), doing)
+    steps = progress_bar(range(len(images)), doing)
     return map(images.__getitem__, steps)  # goes on after an image that cannot be read
 
 

@@ -8,11 +8,10 @@ Shape letters: B batch, L tokens, A tokens of the answer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
@@ -22,6 +21,7 @@ from llavit_lens.interventions.passes import follow_passes
 from llavit_lens.interventions.restore_places import Place, PlaceKind, places_of
 from llavit_lens.interventions.token_rows import BatchTokens, write_tokens
 from llavit_lens.model.hook_points import PATTERN_HOOKS, TEXT_HOOKS, VISUAL_HOOKS
+from llavit_lens.printing import print_remark, progress_bar
 from llavit_lens.results.restore_map import RestoreMap
 from llavit_lens.vlm.answers import Answer, answer_tokens, log_prob_of_tokens
 from llavit_lens.vlm.hooks import NamedHook, full_name
@@ -138,21 +138,16 @@ def _sweep(
     """float64 [states, places], log p(answer) with each of the states at each of the places."""
     restored = np.empty((len(states), len(places)))
     starts = range(0, len(places), batch_size)
-    passes = len(states) * len(starts)
-    console = Console(stderr=True)
+    passes = list(product(enumerate(states.items()), starts))
     if progress:
-        console.print(
+        print_remark(
             f"{len(states)} layers x {len(places)} places = {restored.size} restorations in "
-            f"{passes} passes"
+            f"{len(passes)} passes"
         )
-    with Progress(console=console, disable=not progress) as bar:
-        job = bar.add_task("restoring", total=passes)
-        for row, (name, state) in enumerate(states.items()):
-            for start in starts:
-                batch = places[start : start + batch_size]
-                columns = slice(start, start + len(batch))
-                restored[row, columns] = _restored(vlm, prompt, answer, name, state, batch)
-                bar.advance(job)
+    for (row, (name, state)), start in progress_bar(passes, "restoring") if progress else passes:
+        batch = places[start : start + batch_size]
+        columns = slice(start, start + len(batch))
+        restored[row, columns] = _restored(vlm, prompt, answer, name, state, batch)
     return restored
 
 

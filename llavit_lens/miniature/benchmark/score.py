@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import track
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.readability.measures import said_of_each
@@ -23,6 +20,7 @@ from llavit_lens.miniature.benchmark.guess import is_guessed
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.questions import CATEGORIES_OF_QUESTIONS
 from llavit_lens.miniature.world.scenes import GRID, Truth, sample_scene
+from llavit_lens.printing import progress_bar
 from llavit_lens.results.words import Words
 from llavit_lens.vlm.vlm import VLM
 
@@ -155,8 +153,7 @@ def _measure(
     kinds: dict[str, list[bool]] = defaultdict(list)
     guesses: dict[str, list[bool]] = defaultdict(list)
     numbers = range(scenes)
-    bar = track(numbers, escape(f"scoring {vlm.name}"), console=Console(stderr=True))
-    for number in bar if progress else numbers:
+    for number in progress_bar(numbers, f"scoring {vlm.name}") if progress else numbers:
         scene = benchmark_scene(sample_scene(first_seed + number))
         trace = vlm.trace(scene.image)
         if trace.layout.grid != ((GRID, GRID),):

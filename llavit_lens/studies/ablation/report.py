@@ -11,7 +11,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.miniature.benchmark.evaluate import benchmark_scenes
 from llavit_lens.output import make_folder, print_report_files, write_report
-from llavit_lens.printing import print_notes, print_table, progress, with_interval
+from llavit_lens.printing import print_notes, print_table, progress_bar, with_interval
 from llavit_lens.studies.ablation.figure import draw_ablation
 from llavit_lens.studies.ablation.measure import conditions
 from llavit_lens.studies.conditions import AS_TRAINED, condition_table, evaluate_under
@@ -50,7 +50,7 @@ def ablation_report(
     benchmark, bootstrap = benchmark_scenes(scenes, seed), Bootstrap(scenes)
     tables = []
     for name, vlm in vlms.items():
-        steps = progress(planned[name], f"asking {name}")
+        steps = progress_bar(planned[name], f"asking {name}")
         results = [(condition, evaluate_under(condition, vlm, benchmark)) for condition in steps]
         tables.append(condition_table(name, results, bootstrap))
     table = pd.concat(tables, ignore_index=True)

@@ -15,7 +15,7 @@ from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.miniature.world.render import render
 from llavit_lens.miniature.world.scenes import sample_scene
 from llavit_lens.output import make_folder, print_report_files, write_report
-from llavit_lens.printing import print_notes, print_remark, print_table, progress, with_interval
+from llavit_lens.printing import print_notes, print_remark, print_table, progress_bar, with_interval
 from llavit_lens.studies.attention_distance.figure import draw_attention_distance
 from llavit_lens.studies.attention_distance.measure import attention_distances
 from llavit_lens.studies.attention_distance.table import distance_table
@@ -50,7 +50,7 @@ def attention_distance_report(
     tables = []
     for number, name in enumerate(models):
         vlm = load(name)
-        steps = progress(openers, f"reading {name}")
+        steps = progress_bar(openers, f"reading {name}")
         distances = [
             attention_distances(vlm, image) for image in _opened(steps, report=number == 0)
         ]

@@ -22,7 +22,7 @@ from llavit_lens.model.checkpoints.qkv_weights import (
 from llavit_lens.model.checkpoints.source import open_source
 from llavit_lens.model.checkpoints.weights import LazyTensor
 from llavit_lens.output import make_folder, print_report_files, write_report
-from llavit_lens.printing import print_notes, print_table, progress
+from llavit_lens.printing import print_notes, print_table, progress_bar
 from llavit_lens.studies.qkv_drift.figure import draw_qkv_drift
 from llavit_lens.studies.qkv_drift.measure import drift, noise_spectrum, spectrum
 from llavit_lens.vlm.load import checkpoint_folder
@@ -61,7 +61,7 @@ def qkv_drift_report(model: str, base: str | None, directions: int, out: Path | 
     starts = None if base is None else read_base_model(base, text_config, source.tensors)
     rows = [
         row
-        for layer in progress(range(text_config.num_hidden_layers), f"reading {model}")
+        for layer in progress_bar(range(text_config.num_hidden_layers), f"reading {model}")
         for row in _layer(source.tensors, starts, text_config, layer, directions)
     ]
     table = pd.DataFrame(rows).astype({"head": "Int64", "full_rank": "Int64"})

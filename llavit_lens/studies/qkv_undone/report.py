@@ -12,7 +12,7 @@ from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.interventions.text_projections import text_projections
 from llavit_lens.miniature.benchmark.evaluate import benchmark_scenes
 from llavit_lens.output import make_folder, print_report_files, write_report
-from llavit_lens.printing import print_notes, print_table, progress, with_interval
+from llavit_lens.printing import print_notes, print_table, progress_bar, with_interval
 from llavit_lens.studies.conditions import (
     TRAINED,
     Condition,
@@ -51,7 +51,7 @@ def qkv_undone_report(
         undo = partial(text_projections, layers=range(first, layers), projections=projections)
         planned.append(Condition(f"text {projections.upper()}", first, layers - 1, undo))
     benchmark, bootstrap = benchmark_scenes(scenes, seed), Bootstrap(scenes)
-    steps = progress(planned, f"asking {model}")
+    steps = progress_bar(planned, f"asking {model}")
     results = [(condition, evaluate_under(condition, vlm, benchmark)) for condition in steps]
     tables = [condition_table(model, results, bootstrap)]
     if other is not None:

@@ -15,7 +15,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.miniature.benchmark.evaluate import BenchmarkScene, benchmark_scenes
 from llavit_lens.miniature.recipe.train import train_demo
 from llavit_lens.output import make_folder, print_report_files, write_report
-from llavit_lens.printing import print_notes, print_table, progress, with_interval
+from llavit_lens.printing import print_notes, print_table, progress_bar, with_interval
 from llavit_lens.rows import ROWS
 from llavit_lens.studies.tables.comparison import PaperTable, compare, losses, orderings
 from llavit_lens.studies.tables.figure import draw_study, over_what
@@ -106,7 +106,7 @@ def _train_and_evaluate(
         made = {key: record[key] for key in MADE if key in record}
         made |= {key: recipe[key] for key in ("tower", "llm") if key in recipe}
         benchmark = benchmark or benchmark_scenes(scenes, SCENE_SET)
-        steps = progress(benchmark, f"examining {folder.parent.name}")
+        steps = progress_bar(benchmark, f"examining {folder.parent.name}")
         save_result(evaluate_run(load(str(folder)), variant, seed, made, steps, SCENE_SET), results)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.output import make_folder, print_report_files, write_report
-from llavit_lens.printing import print_notes, print_table, progress, with_interval
+from llavit_lens.printing import print_notes, print_table, progress_bar, with_interval
 from llavit_lens.studies.text_only.base_llm import load_base
 from llavit_lens.studies.text_only.figure import draw_text_only
 from llavit_lens.studies.text_only.measure import (
@@ -76,7 +76,7 @@ def text_only_report(
 
 
 def _answers(model: TextModel, questions: list[TextQuestion]) -> list[TextResult]:
-    return list(progress(ask(model, questions), f"asking {model.name}", len(questions)))
+    return list(progress_bar(ask(model, questions), f"asking {model.name}", len(questions)))
 
 
 def _print(table: pd.DataFrame, notes: Sequence[str]) -> None:

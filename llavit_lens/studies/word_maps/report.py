@@ -14,7 +14,7 @@ from llavit_lens.miniature.benchmark.evaluate import BenchmarkScene, answers, be
 from llavit_lens.miniature.recipe.shared_parts import SHIPPED
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.output import make_folder, print_report_files, write_report
-from llavit_lens.printing import print_notes, print_table, progress
+from llavit_lens.printing import print_notes, print_table, progress_bar
 from llavit_lens.studies.tables.kinds import Kind, kinds_table, share_right
 from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, draw_kinds
 from llavit_lens.studies.text_only.base_llm import load_base
@@ -84,7 +84,7 @@ def word_maps_report(
 def _ask(
     name: str, answer: Callable[[BenchmarkScene], list[str]], benchmark: list[BenchmarkScene]
 ) -> dict[Kind, float]:
-    steps = progress(benchmark, f"asking {name}")
+    steps = progress_bar(benchmark, f"asking {name}")
     return share_right(
         pair for scene in steps for pair in zip(scene.questions, answer(scene), strict=True)
     )
