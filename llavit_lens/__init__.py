@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from llavit_lens.lens.attention import attention_patterns
     from llavit_lens.lens.input_similarity import input_similarity
     from llavit_lens.lens.logit_lens import logit_lens
+    from llavit_lens.results.attention_patterns import AttentionPatterns
+    from llavit_lens.results.readability import Readability
+    from llavit_lens.results.restore_map import RestoreMap
     from llavit_lens.results.words import Words
     from llavit_lens.vlm.answers import answer_log_prob
     from llavit_lens.vlm.load import load
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from llavit_lens.vlm.vlm import VLM
 
 _HOME = {
+    "AttentionPatterns": "llavit_lens.results.attention_patterns",
     "Box": "llavit_lens.images.regions",
     "CheckpointError": "llavit_lens.errors",
     "ConfigurationError": "llavit_lens.errors",
@@ -47,6 +51,8 @@ _HOME = {
     "LabelledObject": "llavit_lens.evaluation.labelled.labelled_images",
     "LabelledImage": "llavit_lens.evaluation.labelled.labelled_images",
     "Mask": "llavit_lens.images.regions",
+    "Readability": "llavit_lens.results.readability",
+    "RestoreMap": "llavit_lens.results.restore_map",
     "Trace": "llavit_lens.vlm.trace",
     "VLM": "llavit_lens.vlm.vlm",
     "VisualLayout": "llavit_lens.images.layout",
@@ -70,6 +76,7 @@ _HOME = {
 
 __all__ = [
     "VLM",
+    "AttentionPatterns",
     "Box",
     "CheckpointError",
     "ConfigurationError",
@@ -78,6 +85,8 @@ __all__ = [
     "LabelledObject",
     "LlavitLensError",
     "Mask",
+    "Readability",
+    "RestoreMap",
     "Trace",
     "VisualLayout",
     "Words",
