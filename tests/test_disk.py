@@ -197,6 +197,7 @@ def test_a_folder_takes_the_place_of_the_old_one_or_leaves_it(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_folder_killed_at_any_step_is_the_old_or_the_new_one(tmp_path: Path) -> None:
     target = tmp_path / "model"

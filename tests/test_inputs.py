@@ -181,6 +181,7 @@ def program(*arguments: str, script: str | None = None, **options: Any) -> Any:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("script", "arguments"),
     [
@@ -221,6 +222,7 @@ def test_output_that_cannot_be_written(arguments: list[str]) -> None:
         assert done.stderr.startswith(said) and done.stderr.count("\n") == bool(said)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "code",
     [

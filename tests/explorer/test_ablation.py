@@ -21,6 +21,7 @@ def test_layers_of_an_ablation_must_be_there() -> None:
             pass
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ABLATIONS)
 def test_every_ablation_runs_and_leaves_no_trace(input_image: InputImage, kind: str) -> None:
     vlm = tiny_vlm("llavit")
@@ -52,6 +53,7 @@ def test_several_interventions_are_those_of_the_library_at_once(input_image: Inp
             assert not torch.equal(vlm.run(input_image.pixels), expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ABLATIONS)
 def test_the_code_that_is_shown_does_the_same(input_image: InputImage, kind: str) -> None:
     vlm = tiny_vlm("llavit")

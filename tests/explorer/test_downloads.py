@@ -154,6 +154,7 @@ def test_true_words_are_known_where_all_have_the_same_patches(
     assert downloads.truth_of(picture, [("one", result), ("two", moved_result)]) is None
 
 
+@pytest.mark.long
 def test_a_download_holds_no_image(
     results: tuple[LensResult, LensResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_file_that_does_not_fit_is_not_used(
         module._stored.cache_clear()
 
 
+@pytest.mark.long
 def test_the_page_needs_no_pytorch_to_show_it() -> None:
     code = (
         "import sys, llavit_lens.explorer.page\n"

@@ -94,6 +94,7 @@ def test_the_newest_stays_whatever_its_size() -> None:
     assert first.image is None and store.get(second).pixels.size == (10, 10)
 
 
+@pytest.mark.long
 def test_an_image_goes_with_its_session() -> None:
     store = ImageStore()
     session = {"own": store.put(uploaded_image(png(10, 10)))}

@@ -65,6 +65,7 @@ def test_small_models_all_stay(input_image: InputImage, loaded: list[str]) -> No
     assert len(cache._models) == 3
 
 
+@pytest.mark.long
 def test_models_are_bounded_by_bytes_and_their_readings_outlive_them(
     input_image: InputImage, loaded: list[str]
 ) -> None:
@@ -178,6 +179,7 @@ def test_a_folder_that_was_written_anew_is_read_anew(
     assert with_stamp(ModelSpec("demo:llavit")) == ModelSpec("demo:llavit")
 
 
+@pytest.mark.long
 def test_downloads_hold_no_reading_and_make_a_forgotten_one_anew(
     input_image: InputImage, loaded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def test_each_word_stands_on_its_own_patch(make_words: MakeWords) -> None:
         assert words.at(-1, row, col)[0].word == text
 
 
+@pytest.mark.long
 def test_awkward_tokens_are_drawn_literally(
     make_words: MakeWords, awkward_words: list[str]
 ) -> None:
@@ -71,6 +72,7 @@ def test_awkward_tokens_are_drawn_literally(
     assert "a_$x$" in drawn and {drawable(t) for t in awkward_words if t} <= set(drawn)
 
 
+@pytest.mark.long
 def test_words_stay_inside_their_patches_on_a_large_grid(make_words: MakeWords) -> None:
     vocabulary = ["elephant", "sky", "internationalization", "\u6309\u94ae", "\n", "building"]
     words = make_words(vocabulary, grid=(24, 24), size=(336, 336), layers=(32,), depth=32)
@@ -171,6 +173,7 @@ def test_words_plot_is_the_same_figure(make_words: MakeWords) -> None:
     assert texts_in_svg(words.plot(layer=0)) == texts_in_svg(draw_patch_words(words, layer=0))
 
 
+@pytest.mark.long
 def test_the_comparison_says_that_models_are_miniature(make_words: MakeWords) -> None:
     words = make_words()
     rows = [("LLaVA", [(words, 0), (words, 6)]), ("LLaViT", [(words, 0), (words, 6)])]
@@ -180,6 +183,7 @@ def test_the_comparison_says_that_models_are_miniature(make_words: MakeWords) ->
     assert len([ax for ax in figure.axes if len(ax.texts) == 16]) == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
 def test_figures_can_be_saved(make_words: MakeWords, awkward_words: list[str], suffix: str) -> None:
     page = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ letters = st.characters(min_codepoint=0x21, max_codepoint=0x17E, exclude_categor
 words = st.text(letters, min_size=1, max_size=30)
 
 
+@pytest.mark.long
 @given(st.lists(words, min_size=1, max_size=20), st.floats(12, 120), st.floats(10, 60))
 def test_no_word_leaves_its_box(texts: list[str], width: float, height: float) -> None:
     for text, fitted in zip(texts, fit_words(texts, [width] * len(texts), height), strict=True):
@@ -29,6 +31,7 @@ def test_ordinary_words_share_one_size_and_a_long_one_is_smaller() -> None:
     assert long.text.startswith("internat") and long.text.endswith("…")
 
 
+@pytest.mark.long
 @given(words, st.floats(1.5, 20))
 def test_a_cut_is_as_long_as_it_can_be(text: str, width: float) -> None:
     short = shorten(text, width)

@@ -56,6 +56,7 @@ def test_different_tokens_look_different(a: str, b: str) -> None:
         assert printable(a) != printable(b)
 
 
+@pytest.mark.long
 def test_no_missing_glyphs(recwarn: pytest.WarningsRecorder) -> None:
     for code in range(0x20, 0x3000, 7):
         text_width(drawable(chr(code)))

@@ -34,6 +34,7 @@ def test_a_paragraph_stays_within_its_width_and_above_its_end(weight: str) -> No
     assert extent.y0 == pytest.approx((8.0 - end) * figure.dpi, abs=0.1 * figure.dpi)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("repeats", [1, 12])
 def test_a_chart_makes_room_for_its_words_and_its_key(repeats: int) -> None:
     key = [(f"a model with a long name {i}", {"color": "black"}) for i in range(repeats)]

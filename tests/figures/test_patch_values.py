@@ -35,6 +35,7 @@ def map_of(vlm: VLM, width: int, **options: object) -> RestoreMap:
     return restore_map(vlm, clean, corrupted, PROMPT, answer, progress=False, **options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("head", ["mean", "max", 2])
 def test_the_patch_with_most_attention_has_the_darkest_tint(head: object) -> None:
     found = attention_patterns(tiny_vlm("llavit"), tiny_image(1), PROMPT, queries=["last", (1, 2)])
@@ -73,6 +74,7 @@ def test_attention_on_tiles_is_drawn_whole_and_in_tiles() -> None:
     assert (len(whole.get_paths()), len(tiles.get_paths())) == (16, 32)
 
 
+@pytest.mark.long
 def test_a_restore_map_shows_patches_and_other_places() -> None:
     found = map_of(tiny_vlm("llavit"), 40)
     figure = found.plot()
@@ -91,6 +93,7 @@ def test_a_restore_map_shows_patches_and_other_places() -> None:
         found.plot(layers=[5])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("places", [["patches"], ["rows", "last"], ["last"]])
 def test_any_choice_of_places_can_be_drawn(places: list[str], tmp_path: object) -> None:
     figure = map_of(tiny_vlm("llava"), 40, places=places, layers=[1]).plot()
@@ -109,6 +112,7 @@ def with_effects(found: RestoreMap, effect: np.ndarray) -> RestoreMap:
     return replace(found, corrupted=-4.0, clean=-2.0, restored=-4.0 + 2.0 * effect)
 
 
+@pytest.mark.long
 def test_a_restore_map_draws_the_numbers_of_its_data() -> None:
     found = map_of(tiny_vlm("llavit"), 40, places=["patches", "visual", "last"], layers=[0, 1])
     effect = np.zeros((2, 18))
@@ -142,6 +146,7 @@ def test_a_table_alone_stands_beside_the_pictures_and_a_long_answer_is_cut() -> 
     assert "…' back?" in title and title.count("word") == 8
 
 
+@pytest.mark.long
 def test_a_restore_map_of_tiles() -> None:
     found = map_of(tiled_vlm("flat"), 60, layers=[0, 1], places=["patches"])
     assert [len(p.get_paths()) for p in tints(found.plot())] == [16, 16, 32, 32]

@@ -27,6 +27,7 @@ def padded() -> Words:
     return logit_lens(tiled_vlm("flat").trace(tiny_image(0, 56, 32)), k=2)
 
 
+@pytest.mark.long
 def test_a_tile_or_the_grid_of_tiles(words: Words) -> None:
     names = {0: "whole image", 1: "tile 1", 2: "tile 2", "grid": "in tiles"}
     for tile, patches in ((0, 16), (1, 16), (2, 16), ("grid", 32)):
@@ -51,6 +52,7 @@ def test_padding_has_no_words(padded: Words) -> None:
     assert len(figure.axes[0].texts) == shown < len(boxes)
 
 
+@pytest.mark.long
 def test_selected_patches_say_their_tile(words: Words, padded: Words) -> None:
     cosine = input_similarity(tiled_vlm("spatial_unpad").trace(tiny_image(0, 60, 30)), k=2)
     columns = [("m", cosine, words)]

@@ -66,6 +66,7 @@ def masked_by(vlm: VLM, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
         handle.remove()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("mode", ["causal", "bidirectional", "none"])
 def test_what_is_right_passes(mode: str, backend: str) -> None:
@@ -81,6 +82,7 @@ def test_what_is_right_passes(mode: str, backend: str) -> None:
     assert torch.equal(vlm.run(IMAGE, PROMPT), before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 def test_every_decoder_family_passes(family: str) -> None:
     assert check_visual_attention(llava(family), IMAGE, PROMPT).visual_attention == "causal"

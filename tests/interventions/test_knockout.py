@@ -181,6 +181,7 @@ def test_every_decoder_family_with_any_cache(family: str) -> None:
             assert (logits - said[0]).abs().max() <= budget
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 @pytest.mark.parametrize("family", ["qwen2", "mistral-window"])
 @torch.no_grad()
@@ -211,6 +212,7 @@ def test_in_a_generation_every_new_token_is_the_last(family: str, cache: str) ->
         assert (own[step][0, :, 0, columns] > 0).any() or len(columns) == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("edges", ["last->visual", "all->last"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_answer_is_read_as_it_is_written(family: str, edges: str) -> None:

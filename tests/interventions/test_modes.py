@@ -59,6 +59,7 @@ def test_every_decoder_family(family: str) -> None:
             assert torch.equal(said, expected.model.generate(**inputs, **FOUR_TOKENS))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sides_of_the_query(family: str, implementation: str) -> None:

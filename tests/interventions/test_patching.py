@@ -37,6 +37,7 @@ def by_torch_hook(vlm: VLM, layer: int, edit: Callable[[Tensor], Tensor]) -> Ten
         handle.remove()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_all_visual_tokens_at_the_projector_are_the_other_picture(family: str) -> None:
     vlm = tiny_vlm(family)

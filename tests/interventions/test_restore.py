@@ -91,6 +91,7 @@ def test_equals_plain_hooks_one_at_a_time(family: str) -> None:
     np.testing.assert_allclose(together.restored, one.restored[[0, -1]], rtol=0, atol=5e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("point", ["resid_post", "attn_out", "mlp_out", "z", "v", "k"])
 def test_other_points(point: str) -> None:
     vlm = tiny_vlm("llavit")
@@ -152,6 +153,7 @@ def test_windows_and_tables() -> None:
     assert table[table.kind == "last"].row.item() == -1
 
 
+@pytest.mark.long
 def test_tiles() -> None:
     vlm = tiled_vlm("spatial_unpad")
     clean, corrupted = tiny_image(1, 60, 30), tiny_image(2, 60, 30)

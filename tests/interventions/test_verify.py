@@ -64,6 +64,7 @@ def ignores_one_head(module: Any, q: Tensor, k: Tensor, v: Tensor, mask: Any, **
     return sdpa_attention_forward(module, q, k, v, mask, **kwargs)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", [drops_the_mask, adds_a_bool, closes_by_false, ignores_one_head])
 def test_a_backend_that_ignores_masks_is_found(vlm: VLM, replaced: Any, wrong: Any) -> None:
     replaced(wrong)
@@ -97,6 +98,7 @@ def test_every_new_intervention_is_verified(vlm: VLM, replaced: Any) -> None:
         vlm.run(tiny_image())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 def test_a_hook_that_undoes_the_mask_is_found(vlm: VLM, implementation: str) -> None:
     vlm.model.set_attn_implementation({"text_config": implementation})

@@ -116,6 +116,7 @@ def test_tiles_and_newlines() -> None:
     assert newline.queries[0].name == f"token {off[0]}, off the image"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "message"),
     [

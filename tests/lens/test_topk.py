@@ -73,6 +73,7 @@ def dot_budget(problem: Problem) -> float:
     return (problem.hidden.shape[1] + 1) * torch.finfo(torch.float32).eps * terms.max().item()
 
 
+@pytest.mark.long
 @given(problems(integers=True))
 def test_ties_go_to_the_lowest_id_in_every_tiling(problem: Problem) -> None:
     logits = naive_logits(problem)
@@ -82,6 +83,7 @@ def test_ties_go_to_the_lowest_id_in_every_tiling(problem: Problem) -> None:
     assert np.array_equal(top.logits.numpy(), np.take_along_axis(logits, order, axis=1))
 
 
+@pytest.mark.long
 @given(problems(integers=True), st.data())
 def test_tracked_ranks_are_exact_with_ties(problem: Problem, data: st.DataObject) -> None:
     logits = naive_logits(problem)

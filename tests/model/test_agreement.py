@@ -46,6 +46,7 @@ def test_what_belongs_together() -> None:
 SQUARE = {"height": 28, "width": 28}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("part", "changes", "expected"),
     [
@@ -116,6 +117,7 @@ def test_a_processor_that_does_not_name_the_class_token_is_completed() -> None:
     check_agreement(config(), processor, "x")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("template", "expected"),
     [

@@ -119,6 +119,7 @@ def test_other_orders_by_loops(merge_type: str) -> None:
             assert (torch.stack(expected) - tokens).abs().max() < BUDGET
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("merge_type", ["flat", "spatial", "spatial_unpad"])
 def test_the_order_of_tokens_matters_and_counts_agree(merge_type: str) -> None:
     """With all switches on: a batch is its samples, and a cache costs nothing."""
@@ -166,6 +167,7 @@ def test_the_newline_is_there_where_rows_end_with_it() -> None:
     assert not any("newline" in name for name in plain.state_dict())
 
 
+@pytest.mark.long
 def test_the_newline_starts_as_llavas() -> None:
     newline = torch.cat(
         [tiny_llavit(seed=seed, **UNPAD).model.image_newline.detach() for seed in range(20)]

@@ -133,6 +133,7 @@ SOME_ON_DISK = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("device_map", [{"": "disk"}, SOME_ON_DISK], ids=["all", "a layer"])
 def test_a_llava_folder_on_disk_is_to_be_converted_first(
     device_map: dict[str, str], tmp_path: Path
@@ -167,6 +168,7 @@ def test_visual_weights_in_the_checkpoint_are_never_overwritten(
             assert torch.equal(again.state_dict()[name], value)
 
 
+@pytest.mark.long
 @torch.no_grad()
 @pytest.mark.parametrize("mode", ["causal", "bidirectional", "none"])
 @pytest.mark.parametrize("separate", [True, False])

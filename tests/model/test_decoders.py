@@ -39,6 +39,7 @@ def pairs(model: LlavitForConditionalGeneration) -> list[tuple[str, str]]:
     return [(name, name.replace("_visual", "")) for name in visual]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 def test_every_query_key_and_value_projection_has_a_visual_copy(family: str) -> None:
     model = tiny_family(family, spread=False)
@@ -108,6 +109,7 @@ def test_padding_changes_nothing(family: str, side: str, processor: LlavitProces
         assert (logits[index][real] - model(**alone).logits[0]).abs().max() <= BUDGET
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 @torch.no_grad()
 def test_caches_agree_with_one_pass_over_prompt_and_answer(

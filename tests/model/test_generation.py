@@ -51,6 +51,7 @@ def test_every_cache_gives_the_same_tokens(
     assert (forced - torch.stack(dynamic.logits, dim=1)).abs().max() <= BUDGET
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("row", ["no_visual_attention", "separate_qkv", "llavit"])
 def test_beams_agree_with_and_without_cache(row: str, processor: LlavitProcessor) -> None:
     model = tiny_llavit(**TABLE_ROWS[row])

@@ -217,6 +217,7 @@ def test_every_decoder_family_follows_the_equations(
         assert (logits - expected).abs().max() <= BUDGET * expected.abs().max()
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_the_reference_tells_every_switch_apart(processor: LlavitProcessor) -> None:
     """A switch without effect would fail above: settings differ by far more than the budget."""

@@ -109,6 +109,7 @@ def test_tiles_are_llava_nexts(images: list[tuple[int, int]], pinpoints: int) ->
     assert sum(counted.num_image_tokens) == expected.sum()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(1439, 900), (640, 480), (333, 1000), (336, 336), (2000, 30)])
 def test_real_sizes(size: tuple[int, int]) -> None:
     """CLIP ViT-L/14 at 336 pixels, LLaVA-NeXT's pinpoints."""

@@ -59,6 +59,7 @@ def drop_the_attention(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention.VisualAttention, "attend", attend)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", DECODERS)
 def test_a_right_release_passes_and_is_remembered(family: str, assets: Path) -> None:
     before = torch.random.get_rng_state()

@@ -60,6 +60,7 @@ def test_bfloat16_autocast_stays_close(row: str, processor: LlavitProcessor) -> 
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_trainer_learns_and_reloads(
     checkpointing: bool, processor: LlavitProcessor, tmp_path: Path

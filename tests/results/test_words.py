@@ -195,6 +195,7 @@ texts = st.lists(
 )
 
 
+@pytest.mark.long
 @given(
     st.sampled_from(["logit_lens", "input_similarity"]),
     st.lists(st.integers(0, 60), min_size=1, max_size=4, unique=True),

@@ -346,6 +346,7 @@ def recorded(vlm: VLM) -> Any:
     return record_residual_stream(vlm.model, vlm.decoder, torch.tensor([0]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", EVERYTHING)
 def test_a_wrapper_that_calls_what_it_wraps_is_fine(what: str) -> None:
     vlm = tiny_vlm("llavit")

@@ -67,6 +67,7 @@ def spoil(model: Any, key: str, value: float, everywhere: bool = False) -> None:
         (tensors[key] if everywhere else tensors[key].view(-1)[-1:]).fill_(value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("key", WEIGHTS)
 def test_weights_are_looked_at_first(key: str, value: float) -> None:
@@ -105,6 +106,7 @@ def test_whole_numbers_and_absent_weights_are_left_alone() -> None:
     assert found is not None and found[0] == "entries"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", PASSES)
 def test_a_weight_that_was_spoiled_later_stops_every_pass(make: str) -> None:
     vlm = tiny_vlm("llavit")
@@ -115,6 +117,7 @@ def test_a_weight_that_was_spoiled_later_stops_every_pass(make: str) -> None:
         PASSES[make](vlm)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("key", ["lm_head.weight", f"{DECODER}.norm.weight"])
 @pytest.mark.parametrize("make", PASSES)
 def test_so_does_one_behind_the_last_layer(make: str, key: str) -> None:
@@ -124,6 +127,7 @@ def test_so_does_one_behind_the_last_layer(make: str, key: str) -> None:
         PASSES[make](vlm)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("value", [1e38, -1e38])
 @pytest.mark.parametrize("make", PASSES)
 def test_logits_that_overflow_stop_every_pass(make: str, value: float) -> None:
@@ -136,6 +140,7 @@ def test_logits_that_overflow_stop_every_pass(make: str, value: float) -> None:
         PASSES[make](vlm)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("make", [name for name in PASSES if name != "text alone"])
 def test_a_hook_is_told_of(make: str, value: float) -> None:

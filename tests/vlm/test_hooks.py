@@ -25,6 +25,7 @@ IMAGE = PICTURE.to(torch.uint8).numpy()
 HEADS, GROUPS, HEAD_WIDTH = 4, 2, WIDTH // 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("family", DECODER_FAMILIES)
 @torch.no_grad()
@@ -117,6 +118,7 @@ def test_causal_and_bidirectional_patterns() -> None:
         assert bool((among.triu(1) > 0).any()) is later
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_edit_at_any_point_takes_effect(family: str, implementation: str) -> None:
@@ -179,6 +181,7 @@ def test_short_names_mean_all_layers(short: str) -> None:
     assert set(cache) == {*full, "blocks.1.hook_mlp_out"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("key", "message"),
     [
@@ -206,6 +209,7 @@ def test_keys_of_a_cache() -> None:
     assert cache["pattern", -1] is cache["pattern", np.int64(LAYERS - 1), "attn"] is last
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("act", "message"),
     [

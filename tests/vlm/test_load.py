@@ -88,6 +88,7 @@ def test_names_are_strings_or_paths(saved: Path) -> None:
     assert load(str(saved)).name == load(saved).name
 
 
+@pytest.mark.long
 def test_dtype(saved: Path) -> None:
     assert load(saved, dtype="bfloat16").model.dtype == torch.bfloat16
     assert load(saved, dtype=torch.float64).model.dtype == torch.float64
@@ -131,6 +132,7 @@ def test_config_overrides(llavit_folder: Path) -> None:
     assert not any("visual" in key for key in text_only.model.state_dict())
 
 
+@pytest.mark.long
 def test_config_overrides_that_make_no_sense(llavit_folder: Path) -> None:
     assert "'sideways'" in fails(llavit_folder, visual_attention="sideways")
     assert "no switch speed" in fails(llavit_folder, speed=3)

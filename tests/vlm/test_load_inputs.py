@@ -65,6 +65,7 @@ def edit(file: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 SMALL = ["config.json", "tokenizer.json", "processor_config.json", "generation_config.json"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [*SMALL, "tokenizer_config.json", "chat_template.json"])
 def test_small_files_that_are_none(name: str, copy: Path) -> None:
     file = copy / name

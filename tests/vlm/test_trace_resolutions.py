@@ -94,6 +94,7 @@ def test_generate_is_the_models_own_greedy_answer(vlm: VLM) -> None:
     assert vlm.generate(IMAGE, "What?", max_new_tokens=5) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(90, 1), (1, 90), (28, 28), (57, 56), (5, 200)])
 def test_odd_shapes(vlm: VLM, size: tuple[int, int]) -> None:
     trace = vlm.trace(tiny_image(0, *size))
@@ -142,6 +143,7 @@ def test_another_resolution_reaches_the_processor(tmp_path: Path) -> None:
     assert len(finer.trace(IMAGE).layout.grid) == 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("override", "message"),
     [

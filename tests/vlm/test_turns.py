@@ -73,6 +73,7 @@ CALLS: dict[str, Callable[[VLM, Any], Any]] = {
 }
 
 
+@pytest.mark.long
 def test_threads_get_what_each_gets_alone(vlm: VLM) -> None:
     work = [(name, image) for _ in range(4) for name in CALLS for image in IMAGES]
     alone = [CALLS[name](vlm, image) for name, image in work[: len(work) // 4]] * 4

@@ -79,6 +79,7 @@ def all_red(picture: LabelledImage) -> bool:
     return all((mask == red).all() for mask in [*masks, picture.unknown])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(40, 30), (30, 30)])
 @pytest.mark.parametrize("tag", TAGS)
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])

@@ -126,6 +126,7 @@ def test_tiles_have_no_probe_of_the_tower() -> None:
     assert "probe" in set(table["measure"]) and "probe_tower" not in set(table["measure"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["llava", "llavit"])
 def test_only_the_tower_is_kept_of_an_untrained_model(family: str) -> None:
     vlm = tiny_vlm(family)

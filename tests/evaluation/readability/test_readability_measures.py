@@ -74,6 +74,7 @@ def test_words_of_a_patch_beside_are_seen_by_where_they_are() -> None:
     assert found["leak_background@1"] > 0
 
 
+@pytest.mark.long
 def test_words_of_another_picture_are_chance() -> None:
     pictures = [replace(own, changes=()) for own in world(150)]
     other = {

@@ -77,6 +77,7 @@ def test_a_run_starts_from_the_parts_that_ship_unless_told_otherwise(tmp_path, m
         shared_parts.prepare_shared(tmp_path / "ours", preset, anew=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SWITCHES)
 def test_they_load_with_their_switches(name):
     config = ll.load(f"demo:{name}").model.config

@@ -20,6 +20,7 @@ from llavit_lens.vlm.load import load
 pytestmark = needs_font
 
 
+@pytest.mark.long
 def test_tokens_belong_to_what_the_scenes_truth_says() -> None:
     layout = None
     for number, picture in enumerate(demo_images(12, seed=3, changes=False)):
@@ -56,6 +57,7 @@ def test_changes_are_of_the_thing_alone() -> None:
     assert kinds.count("replace") == 12 and kinds.count("recolour") >= 3
 
 
+@pytest.mark.long
 def test_the_demo_reads_far_above_chance() -> None:
     vlm = load("demo:baseline")
     table = readability(vlm, demo_images(6, seed=3)).table

@@ -116,6 +116,7 @@ def test_the_command_line_offers_what_there_is():
     assert [p.value for p in PresetName] == list(PRESETS)
 
 
+@pytest.mark.long
 def test_a_word_of_the_world_is_said_by_the_tokens_of_its_text_alone():
     """So the numbers of the cards are those of comparing texts."""
     tokenizer = build_tokenizer()

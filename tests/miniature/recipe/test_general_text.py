@@ -47,6 +47,7 @@ def test_lexicon_is_clean_and_large() -> None:
     assert len(FUNCTION_WORDS) == len(set(FUNCTION_WORDS))
 
 
+@pytest.mark.long
 def test_every_token_is_declared_and_nearly_every_word_occurs(corpus: list[Passage]) -> None:
     seen: Counter[str] = Counter()
     for document in corpus:
@@ -81,6 +82,7 @@ def test_the_text_that_the_demo_models_read_stays_the_same() -> None:
     )
 
 
+@pytest.mark.long
 def test_passages_have_the_promised_size(corpus: list[Passage]) -> None:
     lengths = [len(d.context.split()) for d in corpus if d.context]
     assert min(lengths) >= 12

@@ -109,6 +109,7 @@ class FewScenes:
         return Truth(scene, labels)
 
 
+@pytest.mark.long
 def test_documents_are_functions_of_their_index_and_hold_no_unknown_word():
     a, b = (Documents(TOKENIZER, FewScenes(), 5000) for _ in range(2))
     for i in [*range(300, 400), *range(4000, 4100)]:

@@ -149,6 +149,7 @@ def answer_from_the_scene(kind: str, body: str, scene: Scene) -> set[str]:
     return {n for n, c in concepts.items() if c.trait == body.split()[-1]}
 
 
+@pytest.mark.long
 @given(seeds)
 @settings(max_examples=300)
 def test_every_question_has_one_right_answer_and_that_is_it(seed):
@@ -224,6 +225,7 @@ def test_a_guess_is_the_most_frequent_answer_to_the_words_or_to_the_kind():
     assert guess(coin) == "dog" and not is_guessed(coin)
 
 
+@pytest.mark.long
 @given(seeds)
 @settings(max_examples=200)
 def test_in_an_exam_nothing_else_lies_on_the_side_that_is_asked_about(seed):
@@ -276,6 +278,7 @@ def test_a_missing_font_is_one_clear_error(monkeypatch, tmp_path):
         render_module.emoji_font_path()
 
 
+@pytest.mark.long
 @needs_font
 def test_labels_mark_the_pixels_that_a_thing_changed():
     for seed in range(20):

@@ -102,6 +102,7 @@ def test_runs_are_found_once_and_no_mask_is_built(
     assert (len(searches), len(masks)) == (2, 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("room", [-1, 0, 1])
 @pytest.mark.parametrize("family", ["qwen2-window", "mistral-window", "phi3-window"])
 @torch.no_grad()
@@ -183,6 +184,7 @@ def test_packed_samples_are_what_they_are_alone(
     assert start == len(logits)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("implementation", ["eager", "sdpa", "llavit_sdpa"])
 @pytest.mark.parametrize("mode", MODES)
 @torch.no_grad()
@@ -197,6 +199,7 @@ def test_a_mask_without_padding_leaves_packed_samples_apart(
         assert torch.equal(model(**inputs, attention_mask=ones).logits, expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("where", [0, 12, -1], ids=str)
 @pytest.mark.parametrize("mode", MODES)
 def test_padding_around_packed_samples_is_refused(
@@ -285,6 +288,7 @@ HALF_BUDGET = 0.1
 mask in place of Eq. 8 moves them by more (checked below)."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", ["left", "right", "packed"])
 @pytest.mark.parametrize("mode", MODES)
 @torch.no_grad()

@@ -63,6 +63,7 @@ def attention_weights(
     return output.attentions
 
 
+@pytest.mark.long
 @settings(max_examples=60)
 @given(batches())
 def test_attention_reaches_exactly_what_equation_8_allows(
@@ -77,6 +78,7 @@ def test_attention_reaches_exactly_what_equation_8_allows(
             assert torch.equal(reached[:, real], allowed[real].expand_as(reached[:, real]))
 
 
+@pytest.mark.long
 @settings(max_examples=20)
 @given(batches())
 def test_other_modes_are_causal(batch: tuple[list[list[bool]], list[list[bool]]]) -> None:

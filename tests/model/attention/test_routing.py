@@ -69,6 +69,7 @@ def count_flops(model: LlavitForConditionalGeneration, inputs: dict[str, Tensor]
     return counter.get_total_flops()
 
 
+@pytest.mark.long
 def test_no_switch_of_the_decoder_costs_flops(processor: LlavitProcessor) -> None:
     inputs = tiny_inputs(processor)
     baseline = count_flops(

@@ -94,6 +94,7 @@ def reached(runs: Runs, batch: int, new: int) -> Tensor:
     return torch.stack([rows[row, :, row] for row in range(batch)])
 
 
+@pytest.mark.long
 @settings(max_examples=100)
 @given(batches())
 def test_runs_reach_each_allowed_key_once_and_no_other(batch: Batch) -> None:

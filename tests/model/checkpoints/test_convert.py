@@ -171,6 +171,7 @@ def test_a_padded_picture_is_traced(folder: Path, tmp_path: Path) -> None:
     assert trace.hidden.shape[:2] == (4, 16) and trace.hidden.isfinite().all()
 
 
+@pytest.mark.long
 def test_a_source_processor_without_patch_size(tmp_path: Path) -> None:
     """As transformers saved them before 4.45."""
     folder = write_hugging_face(tmp_path / "x", reference(), "old", "safetensors", 1)

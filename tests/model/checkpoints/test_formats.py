@@ -82,6 +82,7 @@ def test_original_folder_of_every_family(family: str, tmp_path: Path) -> None:
     assert_equals(load(tmp_path / "out"), model)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("family", SERVED)
 def test_llavit_of_every_family_starts_as_llava(family: str, tmp_path: Path) -> None:
     model = reference(family)
@@ -93,6 +94,7 @@ def test_llavit_of_every_family_starts_as_llava(family: str, tmp_path: Path) -> 
     assert_equals(vlm, model)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("prefix", ["model.", "", "base_model.model.model."])
 def test_projector_with_its_base(prefix: str, tmp_path: Path) -> None:
     model = reference()
@@ -103,6 +105,7 @@ def test_projector_with_its_base(prefix: str, tmp_path: Path) -> None:
     assert_equals(load(tmp_path / "out"), model)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("says", [True, None], ids=["said", "not said"])
 def test_tied_embeddings_need_no_head(says: bool | None, tmp_path: Path) -> None:
     model = reference(tied=True)
@@ -153,6 +156,7 @@ def test_hugging_face_folder(layout: str, suffix: str, shards: int, tmp_path: Pa
         assert_equals(load(tmp_path / to), model)
 
 
+@pytest.mark.long
 def test_original_next(tmp_path: Path) -> None:
     model = reference("llama", next_=True)
     folder = write_original(tmp_path / "x", model, tower=True)
@@ -215,6 +219,7 @@ def test_tiles_that_only_llavit_knows(merge_type: str | None, tmp_path: Path) ->
         convert(folder, tmp_path / "no", "llava")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layers", [3, 2], ids=["whole, beside", "cut by LLaVA's code, inside"])
 @pytest.mark.parametrize("ratio", ["pad", "square"])
 def test_siglip_towers(layers: int, ratio: str, tmp_path: Path) -> None:
@@ -254,6 +259,7 @@ def test_pictures_are_taken_as_in_training(ratio: str, pixels: str, tmp_path: Pa
     assert (top == top[:, :1]).all() == (ratio == "pad")  # bars in one color
 
 
+@pytest.mark.long
 def test_the_prompt_is_that_of_llavas_code(tmp_path: Path) -> None:
     vicuna = load(write_original(tmp_path / "a", reference("llama")))
     assert vicuna.format_prompt("Why?") == (

@@ -88,6 +88,7 @@ def test_missing_key(spoil: Any) -> None:
     assert "lm_head.weight" in fails(folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "key",
     [
@@ -136,6 +137,7 @@ def test_weights_that_are_no_floats(dtype: torch.dtype, layout: str, tmp_path: P
     assert f"not floating-point: {norm} ({name})" in fails(folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", ["bin", "safetensors"])
 def test_a_tied_head_in_a_hugging_face_folder(suffix: str, tmp_path: Path) -> None:
     model = reference(tied=True)
@@ -366,6 +368,7 @@ def test_other_models(tmp_path: Path) -> None:
         convert(folder, tmp_path / "out")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("to", [*ROWS, "llava"])
 def test_tiles_of_another_processor(to: str, tmp_path: Path) -> None:
     """What the model and its processor say about tiles has to agree."""
@@ -378,6 +381,7 @@ def test_tiles_of_another_processor(to: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_a_class_token_in_every_tile(tmp_path: Path) -> None:
     """As in the original format: found at once, and not with the first image."""
     folder = write_hugging_face(

@@ -82,6 +82,7 @@ def test_conditions_cover_the_decoder() -> None:
         ablation.conditions(6, 7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("window", [1, 2, 5, 6])
 def test_a_condition_acts_in_exactly_the_layers_of_its_label(vlm: VLM, window: int) -> None:
     """Under Eq. 5 the update of visual tokens is zero: there, and in no other layer."""

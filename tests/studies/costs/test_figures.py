@@ -51,6 +51,7 @@ def test_table_4_is_drawn_to_scale(four: list[table_4.ParameterRow]) -> None:
     assert bar_lengths(figure, SECOND) == pytest.approx(tower)
 
 
+@pytest.mark.long
 def test_table_5_is_drawn_to_scale(five: list[table_5.FlopRow]) -> None:
     figure = draw_flops(five, 1.447, 0.754)
     shown = " ".join(lines(figure))

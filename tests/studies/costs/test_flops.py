@@ -91,6 +91,7 @@ def test_counter_and_formula_agree(
     assert counted == llm_flops_by_formula(text, tokens, pairs)
 
 
+@pytest.mark.long
 @settings(max_examples=30)
 @given(
     switches=SWITCHES,

@@ -160,6 +160,7 @@ def test_the_counter_alone_sees_every_pair(five: pd.DataFrame) -> None:
     assert hidden[["mlp", "lm_head"]].tolist() == [0, 0]
 
 
+@pytest.mark.long
 def test_what_bidirectional_attention_adds() -> None:
     paper, counted = increases(table_5())
     assert (f"{paper:.2f}", f"{counted:.2f}") == ("1.45", "0.75")

@@ -52,6 +52,7 @@ def by_hand(model: TextModel, scene: BenchmarkScene, question: Question) -> str:
     return str(model.tokenizer.convert_ids_to_tokens(int(logits.argmax())))
 
 
+@pytest.mark.long
 def test_answers_are_those_of_each_question_alone(untrained: TextModel) -> None:
     for name in example_names()[:2]:
         scene = example_scene(name)

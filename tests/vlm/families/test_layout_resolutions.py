@@ -232,6 +232,7 @@ def test_boxes_by_hand() -> None:
             layout.index(1, 0, tile=1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", TILED)
 @pytest.mark.parametrize("size", [(60, 30), (30, 90), (61, 57), (90, 4)])
 def test_tokens_of_the_model_are_those_that_the_layout_names(
