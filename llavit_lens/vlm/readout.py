@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.embedding import embedding_of
-from llavit_lens.vlm.unembedding import Unembedding, final_norm, unembedding_of
+from llavit_lens.vlm.unembedding import Unembedding, final_norm, is_matrix, unembedding_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,19 +88,14 @@ class ReadoutCache:
 
 def _is_weight_of(head: nn.Module, matrix: Tensor) -> bool:
     """Whether it is a weight of the head, which an adapter may have changed the effect of since."""
-    weights = list(head.parameters())
-    return any(matrix is weight or _in_one_place(matrix, weight) for weight in weights)
-
-
-def _in_one_place(a: Tensor, b: Tensor) -> bool:
-    if a.layout != torch.strided or b.layout != torch.strided:  # these have no one place
-        return a is b
-    return a.data_ptr() == b.data_ptr() != 0
+    return any(
+        is_matrix(weight) and weight.data_ptr() == matrix.data_ptr() for weight in head.parameters()
+    )
 
 
 def _reused(table: Tensor, latest: Tensor) -> Tensor:
     """The latest table, if this one is the same."""
     if (table.shape, table.dtype, table.device) != (latest.shape, latest.dtype, latest.device):
         return table
-    is_same = _in_one_place(table, latest) or torch.equal(table, latest)
+    is_same = table.data_ptr() == latest.data_ptr() or torch.equal(table, latest)
     return latest if is_same else table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import accelerate
@@ -22,6 +23,7 @@ from torch.nn.utils.parametrize import register_parametrization
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
+from llavit_lens.vlm.readout import _is_weight_of
 from llavit_lens.vlm.vlm import VLM
 
 
@@ -381,3 +383,25 @@ def test_a_table_that_is_read_is_held_once_and_follows_an_adapter() -> None:
     off = vlm.trace(tiny_image()).embedding
     assert torch.equal(off, table.weight)
     assert (first - off).abs().sum(1).nonzero().flatten().tolist() == [7]
+
+
+class Quantised(torch.Tensor):
+    """As quantisers make weights: a tensor that has no place in memory of its own."""
+
+    def __new__(cls) -> Quantised:
+        return torch.Tensor._make_wrapper_subclass(cls, (4, 3), dtype=torch.float32)
+
+    @classmethod
+    def __torch_dispatch__(cls, *_: object, **__: object) -> object:
+        raise RuntimeError("it was looked at")
+
+    def data_ptr(self) -> int:
+        raise RuntimeError("it has no storage")
+
+
+def test_a_weight_without_a_place_in_memory_is_no_matrix_of_an_earlier_trace() -> None:
+    matrix = torch.ones(4, 3)
+    head = SimpleNamespace(parameters=lambda: iter([Quantised(), nn.Parameter(torch.ones(4))]))
+    assert not _is_weight_of(head, matrix)  # type: ignore[arg-type]
+    plain = nn.Linear(3, 4, bias=False)
+    assert _is_weight_of(plain, plain.weight.detach()) and not _is_weight_of(plain, matrix)
