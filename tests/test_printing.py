@@ -10,7 +10,7 @@ from llavit_lens.printing import print_notes, print_remark, print_table, progres
 
 def test_no_text_is_markup(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["[red]:cat:"], [["[bold]cell :dog:"]], "[i]title :bus:")
-    print_notes("[b]note", "[b]other :hat:")
+    print_notes("[b]note", "[b]other :dog:")
     print_remark("left out: [/x]:key:.png")
     assert list(progress_bar([1, 2], "[dim]reading")) == [1, 2]
     out, err = capsys.readouterr()
@@ -21,7 +21,7 @@ def test_no_text_is_markup(capsys: pytest.CaptureFixture[str]) -> None:
             "[bold]cell :dog:",
             "[i]title :bus:",
             "[b]note",
-            "[b]other :hat:",
+            "[b]other :dog:",
         )
     )
     assert "left out: [/x]:key:.png\n" in err and "[dim]reading" in err
