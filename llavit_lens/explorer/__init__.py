@@ -21,11 +21,10 @@ What comes from outside:
     own_image                 the user's own image
 
 What is sent to the browser:
-    payload           words as small integers
     search_payload    a searched word, as a heat map and as a sentence
     encoded_payload   JSON and its identity
-    component         the view itself, as a Streamlit component
-    static/           its JavaScript and CSS, the same in the app and in the saved page
+    component         the view (`llavit_lens.viewer`) as a Streamlit component
+    static/           what JavaScript Streamlit's components add to it
 
 What Streamlit runs and shows:
     page              the script, without PyTorch
@@ -34,5 +33,5 @@ What Streamlit runs and shows:
     sidebar, ablation_switches, answers, trajectories, download_buttons
     waiting           progress while a model is loaded
     downloads         the files that a user can save
-    wording           patches in words, and text that Markdown leaves as it is
+    wording           text that Markdown leaves as it is
 """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.explorer.choices import ABLATIONS
-from llavit_lens.explorer.wording import shortened
+from llavit_lens.viewer.wording import shortened
 
 if TYPE_CHECKING:
     from llavit_lens.vlm.vlm import VLM

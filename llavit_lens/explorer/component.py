@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 import streamlit as st
 
-from llavit_lens.explorer.downloads import SCRIPTS, static
 from llavit_lens.explorer.encoded_payload import EncodedPayload
+from llavit_lens.viewer.page import SCRIPTS, static
 
 KEY, MOVING_KEY, PASTE_KEY = "explorer_view", "explorer_moving", "explorer_paste"
 SENT = "explorer_view_sent"
@@ -22,19 +23,24 @@ SENT = "explorer_view_sent"
 MOST_PASTED = 12 * 1024 * 1024
 """Bytes, as in paste.js, which sends no more."""
 
+
+def _script(name: str) -> str:
+    return (files(__package__) / "static" / name).read_text("utf-8")
+
+
 _view = st.components.v2.component(
     "llavit_lens_explorer",
     html='<div class="llavit-explorer"></div>',
     css=static("style.css"),
-    js=static(*SCRIPTS, "component.js"),
+    js=f"{static(*SCRIPTS)}\n{_script('component.js')}",
 )
-_moving = st.components.v2.component("llavit_lens_moving", js=static("moving.js"))
+_moving = st.components.v2.component("llavit_lens_moving", js=_script("moving.js"))
 _paste = st.components.v2.component(
     "llavit_lens_paste",
     html='<div class="llavit-paste">or paste one: Ctrl+V</div>',
     css=".llavit-paste { font: 0.85rem var(--st-font, sans-serif); opacity: 0.7; "
     "color: var(--st-text-color, inherit); }",
-    js=static("paste.js"),
+    js=_script("paste.js"),
 )
 
 

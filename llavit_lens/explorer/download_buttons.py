@@ -12,6 +12,7 @@ import streamlit as st
 from llavit_lens.errors import ImageError
 from llavit_lens.explorer import downloads
 from llavit_lens.explorer.panes import Pane
+from llavit_lens.viewer.page import page_html
 
 if TYPE_CHECKING:
     from llavit_lens.explorer.encoded_payload import EncodedPayload
@@ -50,7 +51,7 @@ def show_downloads(
     st.subheader("Take it with you", anchor=False)
 
     def saved_page() -> str:
-        return downloads.page(words.payload(), start.payload(), search)
+        return page_html(words.payload(), start.payload(), search)
 
     stem = f"llavit-lens-{image.name}"
     buttons = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from dataclasses import dataclass
@@ -34,8 +33,3 @@ class EncodedPayload:
     def lines(self) -> bytes:
         """The two lines that static/component.js reads."""
         return self.identity.encode() + b"\n" + self.body
-
-
-def data_url(image: bytes, kind: str) -> str:
-    """The bytes of an image file, "png" or "jpeg", as a URL."""
-    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from llavit_lens.disk import write_text_atomically
-from llavit_lens.explorer.encoded_payload import EncodedPayload, data_url
+from llavit_lens.explorer.encoded_payload import EncodedPayload
 from llavit_lens.explorer.offered_models import model_title
 from llavit_lens.explorer.start import Start, start_of
 from llavit_lens.explorer.view import View
 from llavit_lens.inputs import DEMO_PREFIX
 from llavit_lens.miniature.world.scenes import example_names, example_path, sharper_path
+from llavit_lens.viewer.image_url import data_url
 
 FILE = Path(str(files("llavit_lens"))) / "assets" / "first_view.json"
 
@@ -92,8 +93,8 @@ def compute_first_view() -> dict[str, Any]:
     from llavit_lens.explorer.input_image import example_image
     from llavit_lens.explorer.lens_cache import LensCache
     from llavit_lens.explorer.model_spec import ModelSpec
-    from llavit_lens.explorer.payload import words_payload
     from llavit_lens.explorer.start import default_layer, default_patch
+    from llavit_lens.viewer.payload import words_payload
 
     image, name = example_image(""), View().model
     result = LensCache().result(ModelSpec(name, device="cpu", dtype="float32"), image, "")

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from llavit_lens.errors import ImageError
 from llavit_lens.explorer.view import OWN
 from llavit_lens.miniature.world.scenes import example_path, example_truth, sharper_path
+from llavit_lens.viewer.image_url import LARGEST_SHOWN, scaled_to
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from llavit_lens.images.layout import VisualLayout
 
-LARGEST_SHOWN = 1280
-"""Pixels of the longer side, as large as a screen shows."""
 PATIENCE = 60.0
 """Seconds to wait while other visitors' images are decoded."""
 _DECODER = ThreadPoolExecutor(1, "explorer-decoder")
@@ -121,15 +120,6 @@ def _decoded(data: bytes, name: str, limits: Limits) -> InputImage:
     if limits.max_side is not None:
         pixels = scaled_to(pixels, limits.max_side)
     return InputImage(OWN, pixels, pixels, pixel_sha256(pixels))
-
-
-def scaled_to(image: Image.Image, max_side: int) -> Image.Image:
-    """The image, scaled down until its longer side has at most `max_side` pixels."""
-    scale = max_side / max(image.size)
-    if scale >= 1:
-        return image
-    size = [max(1, round(length * scale)) for length in image.size]
-    return image.resize((size[0], size[1]), reducing_gap=3.0)
 
 
 def example_title(name: str) -> str:

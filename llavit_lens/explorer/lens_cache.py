@@ -62,6 +62,11 @@ class LensResult:
         return self.trace.n_layers
 
     @property
+    def vocabulary(self) -> int:
+        """Number of the words that the lens ranks."""
+        return len(self.trace.unembedding)
+
+    @property
     def nbytes(self) -> int:
         arrays = [self.words.ids, self.words.values, self.words.entropy, self.words.logsumexp]
         words = sum(array.nbytes for array in arrays if array is not None)

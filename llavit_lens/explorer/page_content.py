@@ -23,7 +23,6 @@ from llavit_lens.explorer.model_spec import ModelSpec, with_stamp
 from llavit_lens.explorer.offered_models import OfferedModels
 from llavit_lens.explorer.own_image import own_image
 from llavit_lens.explorer.panes import Pane, difference_of, panes_of, unchanged_reason
-from llavit_lens.explorer.payload import words_payload
 from llavit_lens.explorer.search_payload import search_payload
 from llavit_lens.explorer.start import Start, default_layer, default_patch, start_of
 from llavit_lens.explorer.trajectories import show_trajectories
@@ -32,6 +31,7 @@ from llavit_lens.explorer.waiting import run_and_show
 from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.lens.matching import matched_layer
 from llavit_lens.lens.search import Found, search
+from llavit_lens.viewer.payload import words_payload
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llavit_lens.explorer.payload import as_text, cosine_codes, log_probability_codes
-from llavit_lens.explorer.wording import patch_name
 from llavit_lens.figures.legible import printable
+from llavit_lens.viewer.payload import as_text, cosine_codes, log_probability_codes
+from llavit_lens.viewer.wording import patch_name
 
 if TYPE_CHECKING:
     from llavit_lens.explorer.lens_cache import LensResult

@@ -10,7 +10,7 @@ from typing import Any
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.explorer.ablation import of_link
 from llavit_lens.explorer.choices import COLORS, LABELS, MODES, PAIRS, SCALES
-from llavit_lens.explorer.wording import shortened
+from llavit_lens.viewer.wording import shortened
 
 SIMILARITY = "similarity"
 """The layer's name in a link for the input similarity (Eq. 4)."""

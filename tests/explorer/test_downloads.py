@@ -24,11 +24,12 @@ from llavit_lens.explorer.input_image import InputImage
 from llavit_lens.explorer.lens_cache import LensResult
 from llavit_lens.explorer.model_spec import ModelSpec
 from llavit_lens.explorer.panes import Pane
-from llavit_lens.explorer.payload import words_payload
 from llavit_lens.explorer.search_payload import search_payload
 from llavit_lens.explorer.view import OWN
 from llavit_lens.lens.search import search
 from llavit_lens.results.words import Words
+from llavit_lens.viewer.page import page_html
+from llavit_lens.viewer.payload import words_payload
 
 HOSTILE = "</script><script>window.hacked=1</script><!--"
 
@@ -107,9 +108,7 @@ def saved(
     payload = words_payload([(name, results[0])], image, 2)
     found = search("dog", results[0].trace, results[0].words)
     start = {"slot": 1, "pin": 0, "color": "probability"}
-    return payload, downloads.page(
-        payload, start, search_payload("dog", [(name, results[0], found)])
-    )
+    return payload, page_html(payload, start, search_payload("dog", [(name, results[0], found)]))
 
 
 def test_the_page_holds_its_data_and_nothing_else(

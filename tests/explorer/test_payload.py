@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny_vlm import TILED, tiled_vlm
 
-from llavit_lens.explorer import payload
 from llavit_lens.explorer.encoded_payload import EncodedPayload
 from llavit_lens.explorer.lens_cache import LensResult
-from llavit_lens.explorer.payload import (
+from llavit_lens.figures.legible import printable
+from llavit_lens.viewer import payload
+from llavit_lens.viewer.payload import (
     CODES,
     NATS,
     cosine_codes,
@@ -24,7 +25,6 @@ from llavit_lens.explorer.payload import (
     share_codes,
     words_payload,
 )
-from llavit_lens.figures.legible import printable
 
 
 def check(pane: dict[str, Any], result: LensResult, k: int) -> None:

@@ -17,12 +17,12 @@ from explorer_results import grid_result, result_of
 from PIL import Image
 from tiny_vlm import tiled_vlm, tiny_vlm
 
-from llavit_lens.explorer import downloads
-from llavit_lens.explorer.payload import words_payload
 from llavit_lens.explorer.search_payload import search_payload
 from llavit_lens.figures.style import PALETTE
 from llavit_lens.lens.matching import matched_layer, partners
 from llavit_lens.lens.search import search as search_for
+from llavit_lens.viewer.page import page_html
+from llavit_lens.viewer.payload import words_payload
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -90,7 +90,7 @@ def visit(
         still = words_payload(panes, image, 2, truth, apart)
         where = {"slot": 1, "pin": None, "color": "probability", "scale": "", "labels": ""}
         path = tmp_path / "page.html"
-        path.write_text(downloads.page(still, {**where, **start}, search))
+        path.write_text(page_html(still, {**where, **start}, search))
         page = browser.new_page(viewport={"width": viewport[0], "height": viewport[1]})
         pages.append(page)
         page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)

@@ -8,11 +8,11 @@ from PIL import Image
 from tiny_vlm import tiled_vlm
 
 from llavit_lens.explorer.lens_cache import LensResult
-from llavit_lens.explorer.payload import CODES, NATS
 from llavit_lens.explorer.search_payload import search_payload, sentence
-from llavit_lens.explorer.wording import patch_name
 from llavit_lens.lens import search as lens
 from llavit_lens.lens.search import Found
+from llavit_lens.viewer.payload import CODES, NATS
+from llavit_lens.viewer.wording import patch_name
 
 
 def search(result: LensResult, word: str) -> Found:

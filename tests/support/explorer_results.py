@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from llavit_lens.explorer.lens_cache import LensResult
-from llavit_lens.explorer.payload import CODES, NATS
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.results.words import Words
+from llavit_lens.viewer.payload import CODES, NATS
 from llavit_lens.vlm.vlm import VLM
 
 

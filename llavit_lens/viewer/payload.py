@@ -8,25 +8,23 @@ cosine, which no percentage on the page can show. static/data.js reads them.
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import to_hex
 
-from llavit_lens.explorer.encoded_payload import data_url
-from llavit_lens.explorer.input_image import LARGEST_SHOWN, scaled_to
-from llavit_lens.explorer.wording import shortened
 from llavit_lens.figures.legible import printable
 from llavit_lens.figures.patch_grid import is_true
 from llavit_lens.figures.style import PALETTE
+from llavit_lens.viewer.image_url import image_url
+from llavit_lens.viewer.wording import shortened
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from llavit_lens.explorer.lens_cache import LensResult
     from llavit_lens.results.words import Words
+    from llavit_lens.viewer.reading import Reading
 
 CODES = 65535
 NATS = 32.0
@@ -55,7 +53,7 @@ def share_codes(values: np.ndarray) -> np.ndarray:
 
 
 def words_payload(
-    results: Sequence[tuple[str, LensResult]],
+    results: Sequence[tuple[str, Reading]],
     display: Image.Image,
     k: int,
     truth: Sequence[Collection[str] | None] | None = None,
@@ -72,7 +70,7 @@ def words_payload(
     """
     return {
         "size": list(display.size),
-        "image": _image_url(display),
+        "image": image_url(display),
         "palette": [to_hex(PALETTE(i / (_COLORS - 1))) for i in range(_COLORS)],
         "panes": [_pane(title, result, k, truth) for title, result in results],
         "difference": None if difference is None else as_text(share_codes(difference)),
@@ -80,7 +78,7 @@ def words_payload(
 
 
 def _pane(
-    title: str, result: LensResult, k: int, truth: Sequence[Collection[str] | None] | None
+    title: str, result: Reading, k: int, truth: Sequence[Collection[str] | None] | None
 ) -> dict[str, Any]:
     words, similarity = result.words, result.similarity
     layout, depth = words.layout, result.depth
@@ -94,7 +92,7 @@ def _pane(
         [cosine_codes(similarity.values[:, :, :k]), log_probability_codes(words.values[:, :, :k])]
     )
     assert words.entropy is not None
-    most = float(np.log(len(result.trace.unembedding)))
+    most = float(np.log(result.vocabulary))
     entropy = np.concatenate([np.zeros((1, n), np.float32), words.entropy / most])
     width, height = layout.image_size
     return {
@@ -128,7 +126,7 @@ def _slot_name(layer: int, depth: int) -> str:
     return f"output (layer {layer} of {depth})" if layer == depth else f"layer {layer} of {depth}"
 
 
-def _verdicts(result: LensResult, truth: Sequence[Collection[str] | None] | None) -> str | None:
+def _verdicts(result: Reading, truth: Sequence[Collection[str] | None] | None) -> str | None:
     """Verdicts on the top words, uint8 [slots, n]."""
     if truth is None or len(truth) != len(result.words.layout):
         return None
@@ -148,15 +146,3 @@ def _verdict(words: Words, token: int, truth: Collection[str] | None) -> int:
 def as_text(array: np.ndarray) -> str:
     """Base64 of the array's bytes."""
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
-
-
-def _image_url(image: Image.Image) -> str:
-    """PNG if the image is small (drawn scenes), else JPEG, as large as a screen shows."""
-    small = scaled_to(image, LARGEST_SHOWN)
-    png, jpeg = io.BytesIO(), io.BytesIO()
-    small.save(jpeg, "JPEG", quality=88)
-    kind, data = "jpeg", jpeg.getvalue()
-    if small.width * small.height <= 512 * 512:
-        small.save(png, "PNG")
-        kind, data = "png", png.getvalue()
-    return data_url(data, kind)
