@@ -17,8 +17,9 @@ from llavit_lens.figures.style import GRID, LITERAL, MUTED, text_width
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.legend import Legend
+
+    from llavit_lens.figures.figure import Figure
 
 Key = Sequence[tuple[str, Mapping[str, Any]]]
 """What lines and marks mean: (meaning, style of the `Line2D`)."""

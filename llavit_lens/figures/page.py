@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D
 
+from llavit_lens.figures.figure import Figure
 from llavit_lens.figures.fit import wrap
 from llavit_lens.figures.style import BOLD_WIDTH, DARK, LITERAL, MUTED
 
