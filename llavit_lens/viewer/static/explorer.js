@@ -226,7 +226,7 @@ class PatchExplorer extends LinkedPanes {
     this.controls.update({ ...state, labels: this.labels() }, this.scale());
     this.columns.classList.toggle("large", state.large);
     this.views.forEach((view, number) => {
-      view.resize(this.zoomState.scale > 1, state.large);
+      view.resize(this.zoomState.scale > 1);
       view.draw(looks[number]);
       view.drawThumbnails(looks[number]);
       view.panel.draw(looks[number]);

@@ -24,6 +24,7 @@ class PaneView {
     this.left = make("div", "left", null, this.name, this.frame, this.note, this.strip);
     this.element = make("section", "column", null, this.left, this.panel.element);
     this.element.lastChild.dataset.name = pane.name;
+    this.element.style.setProperty("--aspect", picture.size[0] / picture.size[1]);
     this.thumbnails = pane.slots.map((slot, number) => this.makeThumbnail(slot, number));
     this.pointers = new Map();
     this.listen();
@@ -137,11 +138,8 @@ class PaneView {
     return this.cache.value;
   }
 
-  resize(zoomed, large) {
-    const [width, height] = this.picture.size;
-    const room = this.frame.clientWidth;
-    const most = large ? Infinity : Math.max(260, 0.8 * window.innerHeight);
-    this.canvas.style.height = `${Math.round(Math.min(most, (room * height) / width))}px`;
+  // Its size is for style.css to say; the picture's shape is not known there.
+  resize(zoomed) {
     this.canvas.style.touchAction = zoomed ? "none" : "pan-y";
   }
 
