@@ -17,7 +17,14 @@ from typing import Annotated
 import typer
 
 from llavit_lens.inputs import check_image_or_folder
-from llavit_lens.options import BaselineOption, FolderOption, ModelOption, SeedOption, checked, path
+from llavit_lens.options import (
+    BaselineOption,
+    FolderOption,
+    ModelOption,
+    SeedOption,
+    checked,
+    image_path,
+)
 from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -30,10 +37,10 @@ def main(
     image: Annotated[
         list[Path] | None,
         typer.Option(
-            parser=path,
+            parser=image_path,
             callback=checked(check_image_or_folder),
-            help="A picture, or a folder of them; may be repeated. Default: scenes of the "
-            "miniature world.",
+            help="An image, example:NAME, or a folder of images; may be repeated. Default: "
+            "scenes of the miniature world.",
         ),
     ] = None,
     scenes: Annotated[int, typer.Option(max=100_000, help="How many scenes.")] = 100,

@@ -2,7 +2,7 @@
 
     import llavit_lens as ll
     vlm = ll.load("demo:llavit")
-    words = ll.logit_lens(vlm.trace("scene.png"), k=3)
+    words = ll.logit_lens(vlm.trace(ll.example("kite-moon")), k=3)
 
 The names below are imported on first use, so that `import llavit_lens` itself costs nothing.
 """
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from llavit_lens.lens.attention import attention_patterns
     from llavit_lens.lens.input_similarity import input_similarity
     from llavit_lens.lens.logit_lens import logit_lens
+    from llavit_lens.miniature.example import example, examples
     from llavit_lens.results.attention_patterns import AttentionPatterns
     from llavit_lens.results.readability import Readability
     from llavit_lens.results.restore_map import RestoreMap
@@ -62,6 +63,8 @@ _HOME = {
     "attention_patterns": "llavit_lens.lens.attention",
     "check_visual_attention": "llavit_lens.interventions.attention_check",
     "coco_images": "llavit_lens.evaluation.labelled.coco",
+    "example": "llavit_lens.miniature.example",
+    "examples": "llavit_lens.miniature.example",
     "input_similarity": "llavit_lens.lens.input_similarity",
     "knock_out": "llavit_lens.interventions.knockout",
     "load": "llavit_lens.vlm.load",
@@ -96,6 +99,8 @@ __all__ = [
     "attention_patterns",
     "check_visual_attention",
     "coco_images",
+    "example",
+    "examples",
     "input_similarity",
     "knock_out",
     "load",

@@ -23,6 +23,7 @@ from llavit_lens.inputs import (
     check_text,
 )
 from llavit_lens.rows import ROWS, VISUAL_ATTENTION_MODES
+from llavit_lens.shipped import named_example
 
 # typer makes the choices of an option of an enum.
 Variant = StrEnum("Variant", list(ROWS))  # type: ignore[misc]  # mypy wants the names here
@@ -54,6 +55,15 @@ def path(text: str | Path) -> Path:
     if text == "":
         raise LlavitLensError("the name of a file or folder is empty; give one")
     return Path(text)
+
+
+def image_path(text: str | Path) -> Path:
+    """The parser of images: as `path`, and `example:NAME` is the file of an example scene.
+
+    Raises:
+        LlavitLensError: the name is empty, or there is no such example.
+    """
+    return named_example(str(text)) or path(text)
 
 
 def checked(check: Callable[[Any], object]) -> Callable[[Any], Any]:
@@ -106,9 +116,9 @@ ImageOption = Annotated[
     Path | None,
     typer.Option(
         "--image",
-        parser=path,
+        parser=image_path,
         callback=CHECKED_IMAGE,
-        help="The image; default: an example scene.",
+        help="The image, or example:NAME; default: an example scene.",
     ),
 ]
 PromptOption = Annotated[
@@ -153,7 +163,12 @@ SeedOption = Annotated[int, typer.Option("--seed", max=899_999, help="Which set 
 # Of `lens`, `convert` and `readability` alone.
 ImageArgument = Annotated[
     Path,
-    typer.Argument(parser=path, callback=CHECKED_IMAGE, help="The image.", show_default=False),
+    typer.Argument(
+        parser=image_path,
+        callback=CHECKED_IMAGE,
+        help="The image, or example:NAME for an example scene.",
+        show_default=False,
+    ),
 ]
 TileOption = Annotated[
     str | None,

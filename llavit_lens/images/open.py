@@ -6,7 +6,7 @@ import hashlib
 import io
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -14,6 +14,7 @@ from PIL import Image
 from llavit_lens.disk import read_bytes, shown
 from llavit_lens.errors import ImageError
 from llavit_lens.images.orientation import exif_orientation, upright_image
+from llavit_lens.shipped import named_example
 
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 128 * 1024 * 1024
@@ -25,7 +26,14 @@ MAX_ASPECT_RATIO = 100
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 
 
-ImageSource = str | Path | bytes | Image.Image | np.ndarray
+class HasImage(Protocol):
+    """Anything with a Pillow image, such as a `LabelledImage`."""
+
+    @property
+    def image(self) -> Image.Image: ...
+
+
+ImageSource = str | Path | bytes | Image.Image | np.ndarray | HasImage
 
 
 class OrientedImage(NamedTuple):
@@ -50,7 +58,9 @@ def open_image(
     (`llavit_lens.images.orientation` says why).
 
     Args:
-        source: a file, the bytes of one, a Pillow image, or a uint8 array [height, width(, 1|3|4)].
+        source: a file, the bytes of one, a Pillow image, a uint8 array [height, width(, 1|3|4)],
+            anything whose `image` is a Pillow image (a `LabelledImage`), or the text
+            "example:NAME" for an example scene (a file that is named so: "./example:NAME").
         max_pixels: largest width x height, checked in the header before anything is decoded.
         max_bytes: largest file.
         name: what messages call an image that is given as bytes.
@@ -73,6 +83,10 @@ def open_oriented(
     Raises:
         ImageError: as `open_image`.
     """
+    if isinstance(getattr(source, "image", None), Image.Image):
+        source = source.image  # type: ignore[union-attr]
+    if isinstance(source, str):
+        source = named_example(source) or source
     if isinstance(source, np.ndarray):
         return _upright_rgb(_from_array(source), "the array", max_pixels)
     if isinstance(source, Image.Image):
@@ -86,7 +100,7 @@ def open_oriented(
         data = read_bytes(source, max_bytes=max_bytes, error=ImageError)
     else:
         raise ImageError(
-            "an image must be a file name, bytes, a Pillow image or an array, "
+            "an image must be a file name, bytes, a Pillow image, an array or a labelled image, "
             f"not {type(source).__name__}"
         )
     if not data:

@@ -14,7 +14,7 @@ from typing import Any, overload
 import numpy as np
 from PIL import Image
 
-from llavit_lens.errors import ConfigurationError, ImageError
+from llavit_lens.errors import ConfigurationError, ImageError, printable
 from llavit_lens.evaluation.labelled.label_report import LabelReport
 from llavit_lens.images.open import open_image, open_oriented
 from llavit_lens.images.orientation import (
@@ -23,6 +23,7 @@ from llavit_lens.images.orientation import (
     labels_orientation,
     upright_mask,
 )
+from llavit_lens.images.regions import Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +111,21 @@ class LabelledImage:
             if labels_orientation(tag, image.size, size, orientation) == "stored":
                 self._turn_masks(tag)
         self._check_sizes()
+
+    def region(self, word: str) -> Mask:
+        """The pixels of every object of which this word is true, such as its name.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        masks = [thing.mask for thing in self.objects if word in thing.words]
+        if not masks:
+            known = sorted({thing.name for thing in self.objects if thing.name is not None})
+            raise ConfigurationError(
+                f"nothing in the image is called {printable(word)!r}; its objects with a name are: "
+                f"{', '.join(known) or 'none'}"
+            )
+        return Mask(np.any(masks, axis=0), orientation="upright")
 
     def _masks(self) -> list[np.ndarray]:
         masks = [thing.mask for thing in self.objects] + [change.mask for change in self.changes]

@@ -6,7 +6,6 @@ say a word, are the rules of `llavit_lens.evaluation`.
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,15 +18,15 @@ from llavit_lens.evaluation.labelled.patch_labels import patch_labels
 from llavit_lens.evaluation.readability.measures import said_of_each
 from llavit_lens.evaluation.readability.word_tokens import WordTokens
 from llavit_lens.lens.logit_lens import logit_lens
+from llavit_lens.miniature.benchmark.benchmark_questions import benchmark_questions
 from llavit_lens.miniature.benchmark.labelled import with_labels
 from llavit_lens.miniature.world.corpus import held_out_seed
-from llavit_lens.miniature.world.questions import Question, questions
+from llavit_lens.miniature.world.questions import Question
 from llavit_lens.miniature.world.render import render
 from llavit_lens.miniature.world.scenes import Scene, Truth, labels_of_patches, sample_scene
 from llavit_lens.vlm.vlm import VLM
 
 K = 3
-QUESTIONS_PER_CATEGORY = 4
 _ANSWER_TOKENS = 5  # an answer is one word
 
 
@@ -53,16 +52,6 @@ def benchmark_scene(scene: Scene) -> BenchmarkScene:
     image, labels = render(scene)
     truth = Truth(scene, labels_of_patches(labels))
     return BenchmarkScene(with_labels(scene, image, labels), truth, benchmark_questions(scene))
-
-
-def benchmark_questions(scene: Scene) -> list[Question]:
-    """The questions about a held-out scene: a few of each category, the same for every model."""
-    count, kept = Counter[str](), []
-    for question in questions(scene, random.Random(f"score {scene.seed}"), benchmark=True):
-        count[question.category] += 1
-        if count[question.category] <= QUESTIONS_PER_CATEGORY:
-            kept.append(question)
-    return kept
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,12 @@ def labelled_scene(scene: Scene, changes: bool = True) -> LabelledImage:
 
 
 def with_labels(scene: Scene, image: Image.Image, labels: np.ndarray) -> LabelledImage:
-    """The objects of a scene that was drawn; `labels` is the number of the thing of each pixel."""
+    """A scene that was drawn; `labels` is the number of the thing of each pixel."""
+    return LabelledImage(image, labelled_objects(scene, labels))
+
+
+def labelled_objects(scene: Scene, labels: np.ndarray) -> tuple[LabelledObject, ...]:
+    """The things of a scene; `labels` is the number of the thing of each pixel."""
     objects = []
     for i, thing in enumerate(scene.things):
         mask = labels == i
@@ -64,7 +69,7 @@ def with_labels(scene: Scene, image: Image.Image, labels: np.ndarray) -> Labelle
                 "trait": concept.trait,
             }
             objects.append(LabelledObject(mask, thing.name, thing.words, attributes))
-    return LabelledImage(image, tuple(objects))
+    return tuple(objects)
 
 
 def _replacing(scene: Scene, labels: np.ndarray) -> Change | None:

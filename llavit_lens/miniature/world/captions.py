@@ -33,6 +33,21 @@ def caption(scene: Scene, rng: random.Random) -> str:
     return _sentences(scene, things, rng)
 
 
+def plain_caption(scene: Scene) -> str:
+    """Every thing, with its place where that is clear, and the ground; always the same words."""
+    sentences = []
+    for thing in scene.things:
+        if thing.kind == "sign":
+            noun = f"a sign that says {thing.word}"
+        else:
+            noun = f"{article(thing.name)} {thing.name}"
+        place = f"at the {thing.position} " if thing.place_is_clear else ""
+        sentences.append(f"{place}there is {noun} .")
+    top, bottom = scene.backgrounds
+    ground = top if top == bottom else f"{top} above {bottom}"
+    return " ".join([*sentences, f"the background is {ground} ."])
+
+
 UNCOUNTED = {"bread", "cheese", "corn", "coffee", "fire", "grapes", "scissors", "glasses"}
 UNCOUNTED |= {"food", "furniture", "clothing", "weather"}
 

@@ -10,14 +10,15 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 
-from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.labelled.patch_labels import BACKGROUND, labels_from
 from llavit_lens.miniature.world.concepts import BACKGROUNDS, CONCEPTS, POSITIONS, SIGN_WORDS
+from llavit_lens.shipped import example_folder
+from llavit_lens.shipped import example_names as example_names
+from llavit_lens.shipped import example_path as example_path
+from llavit_lens.shipped import sharper_path as sharper_path
 
 SIZE = 112  # pixels of a side
 PATCH = 14  # pixels of a patch side
@@ -218,34 +219,8 @@ def _sample_object(rng: random.Random, things: list[Thing]) -> Thing:
 # ---- the example scenes that ship with the package -------------------------------------------
 
 
-def _examples() -> Path:
-    return Path(str(files("llavit_lens"))) / "assets" / "scenes"
-
-
-def example_names() -> list[str]:
-    """Names of the example scenes, in the order of the explorer."""
-    index = _examples() / "scenes.json"
-    return list(json.loads(index.read_text())) if index.is_file() else []
-
-
-def example_path(name: str | None = None) -> Path:
-    """Image of an example scene (PNG); the first one if no name is given."""
-    names = example_names()
-    if not names:
-        raise ConfigurationError("this installation holds no example scenes; reinstall llavit-lens")
-    name = name or names[0]
-    if name not in names:
-        raise ConfigurationError(f"no example scene {name!r}; there are: {', '.join(names)}")
-    return _examples() / f"{name}.png"
-
-
 def example_truth(name: str | None = None) -> Truth:
     """The scene of an example image and the truth of its patches."""
     path = example_path(name)
-    record = json.loads((_examples() / "scenes.json").read_text())[path.stem]
+    record = json.loads((example_folder() / "scenes.json").read_text())[path.stem]
     return Truth(Scene.from_dict(record["scene"]), np.array(record["owner"], np.int16))
-
-
-def sharper_path(path: Path) -> Path:
-    """The same example image, drawn for people; models see the other one."""
-    return path.with_name(f"{path.stem}@4x.png")

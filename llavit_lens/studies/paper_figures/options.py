@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from llavit_lens.inputs import check_out_folder
-from llavit_lens.options import CHECKED_IMAGE, CHECKED_MODEL, PromptOption, checked, path
+from llavit_lens.options import (
+    CHECKED_IMAGE,
+    CHECKED_MODEL,
+    PromptOption,
+    checked,
+    image_path,
+    path,
+)
 
 
 def figure_app(number: int, summary: str) -> typer.Typer:
@@ -41,7 +48,9 @@ def figure_app(number: int, summary: str) -> typer.Typer:
         image: Annotated[
             list[Path] | None,
             typer.Option(
-                parser=path, callback=CHECKED_IMAGE, help="An image; may be given several times."
+                parser=image_path,
+                callback=CHECKED_IMAGE,
+                help="An image, or example:NAME; may be given several times.",
             ),
         ] = None,
         scene: Annotated[

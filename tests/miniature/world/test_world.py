@@ -9,7 +9,7 @@ from fonts import needs_font
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.errors import ConfigurationError, ImageError
 from llavit_lens.miniature.benchmark.evaluate import benchmark_questions
 from llavit_lens.miniature.benchmark.guess import guess, is_guessed
 from llavit_lens.miniature.world import render as render_module
@@ -268,7 +268,7 @@ def test_examples_ship_with_their_truth():
         assert truth.patch_labels.shape == (GRID, GRID)
         shown = {int(o) for o in truth.patch_labels.flat if o >= 0}
         assert shown == set(range(len(truth.scene.things)))
-    with pytest.raises(ConfigurationError, match="no example scene 'nothing'"):
+    with pytest.raises(ImageError, match="nothing: no such example scene"):
         example_path("nothing")
 
 
