@@ -1,4 +1,4 @@
-"""The switches of the interventions, each with its decoder layers."""
+"""The panel of the interventions: presets, and a switch with its decoder layers for each."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import streamlit as st
 
 from llavit_lens.explorer import session
 from llavit_lens.explorer.ablation import Ablation, of_link, to_link
-from llavit_lens.explorer.choices import ABLATIONS, OF_PATCHES, OF_TEXT, PAIRS
+from llavit_lens.explorer.choices import ABLATIONS, HELP, OF_PATCHES, OF_TEXT, PAIRS
 from llavit_lens.explorer.offered_models import OfferedModels
+from llavit_lens.explorer.presets import PRESETS, chosen_preset
 from llavit_lens.explorer.view import View
 from llavit_lens.explorer.wording import escape_markdown
 
 _LAYERS = (
-    "**Decoder layers count from 0**, as in the library. They are not the lens' layers, those of "
-    "the slider above the picture: lens layer 0 is the projector's output, before any decoder "
-    "layer, and lens layer 1 is what decoder layer 0 puts out."
+    "**Decoder layers count from 0**, as in the library. The slider's layers are states between "
+    "them: lens layer 1 is what decoder layer 0 puts out."
 )
 _CUT_ALL = ("self", "causal", "bidirectional")
 VOID: dict[str, tuple[str, ...]] = {
@@ -29,11 +29,11 @@ VOID: dict[str, tuple[str, ...]] = {
 }
 """Interventions that change nothing in layers where the first one is on: it has cut all that they
 would cut."""
-_COLUMNS = {"What patches read": OF_PATCHES, "What text reads": OF_TEXT}
+_GROUPS = {"What patches read": OF_PATCHES, "What text reads": OF_TEXT}
 
 
 def show_switches(view: View, depth: int, models: OfferedModels) -> View:
-    """Show which models are ablated, how, and in which layers.
+    """Show presets, which models are ablated, how, and in which layers.
 
     Args:
         view: what the page is to show.
@@ -43,13 +43,6 @@ def show_switches(view: View, depth: int, models: OfferedModels) -> View:
     Returns:
         The view, without decoder layers that the model does not have.
     """
-    titles = {"model": models.title(view.model), "other": models.title(view.other)}
-    st.selectbox(
-        "Take attention away in",
-        list(PAIRS),
-        key="pair",
-        format_func=lambda pair: PAIRS[pair].format(**titles),
-    )
     ablations = {ablation.kind: ablation for ablation in of_link(view.ablation)}
     corrected = {kind: ablation.within(depth) for kind, ablation in ablations.items()}
     faults = [kind for kind, ablation in ablations.items() if not _fits(ablation, depth)]
@@ -59,20 +52,52 @@ def show_switches(view: View, depth: int, models: OfferedModels) -> View:
             f"They are 0 to {depth - 1}; here the switches have those that are."
         )
         view = session.correct(view, ablation=to_link(tuple(corrected.values())))
-    with st.container(key="switches", border=True):
-        for column, (title, kinds) in zip(st.columns(2), _COLUMNS.items(), strict=True):
-            with column:
-                st.markdown(f"**{title}**")
-                for kind, label in kinds.items():
-                    _switch(kind, label, corrected.get(kind), depth)
-        for line in void_switches(tuple(corrected.values()), depth):
+    chosen = tuple(corrected.values())
+    with st.container(key="presets"):
+        _show_presets(chosen, depth)
+    with st.container(key="switches"):
+        for title, kinds in _GROUPS.items():
+            st.markdown(f"**{title}**")
+            for kind, label in kinds.items():
+                _switch(kind, label, corrected.get(kind), depth)
+        for line in void_switches(chosen, depth):
             st.caption(line)
-        st.caption(_LAYERS)
-        if corrected:
-            calls = ", ".join(ablation.code(depth) for ablation in corrected.values())
-            with st.expander("The same in Python"):
-                st.code(f"with {calls}:\n    vlm.generate(picture, question)", language="python")
+    titles = {"model": models.title(view.model), "other": models.title(view.other)}
+    st.selectbox(
+        "Take attention away in",
+        list(PAIRS),
+        key="pair",
+        format_func=lambda pair: PAIRS[pair].format(**titles),
+    )
+    st.caption(_LAYERS)
+    if corrected:
+        calls = ", ".join(ablation.code(depth) for ablation in corrected.values())
+        with st.expander("The same in Python"):
+            st.code(f"with {calls}:\n    vlm.generate(picture, question)", language="python")
     return view
+
+
+def _show_presets(ablations: tuple[Ablation, ...], depth: int) -> None:
+    """A button for each preset, and what the chosen one does."""
+    chosen = chosen_preset(ablations, depth)
+    for question, presets in PRESETS.items():
+        st.caption(question)
+        with st.container(horizontal=True, gap=None):
+            for preset in presets:
+                st.button(
+                    preset.label,
+                    key=f"preset {preset.label}",
+                    help=preset.why,
+                    type="primary" if preset == chosen else "secondary",
+                    on_click=session.set_ablation,
+                    args=((preset.ablation(depth),),),
+                )
+    if chosen is not None:
+        st.markdown(chosen.why)
+    elif ablations:
+        st.markdown("Your own set of switches, below.")
+    else:
+        st.markdown("Nothing is switched off. Choose an experiment, or a switch below.")
 
 
 def void_switches(ablations: Sequence[Ablation], depth: int) -> list[str]:
@@ -99,7 +124,9 @@ def _fits(ablation: Ablation, depth: int) -> bool:
 def _switch(kind: str, label: str, ablation: Ablation | None, depth: int) -> None:
     switch = session.switch_key(kind)
     st.session_state[switch] = ablation is not None
-    st.toggle(label, key=switch, on_change=session.on_ablation_change, args=(depth,))
+    st.toggle(
+        label, key=switch, help=HELP[kind], on_change=session.on_ablation_change, args=(depth,)
+    )
     if ablation is None or depth == 1:
         return
     key = session.layers_key(kind, depth)

@@ -18,6 +18,7 @@ from llavit_lens.explorer.encoded_payload import EncodedPayload
 from llavit_lens.viewer.page import SCRIPTS, static
 
 KEY, MOVING_KEY, PASTE_KEY = "explorer_view", "explorer_moving", "explorer_paste"
+ABOUT_KEY = "explorer_about"
 SENT = "explorer_view_sent"
 """Where the view was last sent: the identity of its words, the turn, the start."""
 MOST_PASTED = 12 * 1024 * 1024
@@ -42,6 +43,32 @@ _paste = st.components.v2.component(
     "color: var(--st-text-color, inherit); }",
     js=_script("paste.js"),
 )
+
+_about = st.components.v2.component(
+    "llavit_lens_about",
+    html="""<div class="about">
+      <p class="what">Every patch of the image is one visual token. Its word is the one that the model
+        would say if it stopped at this layer (logit lens).</p>
+      <ol class="steps" hidden>
+        <li><b>Move the slider</b>: words form from layer to layer.</li>
+        <li><b>Click a patch</b>: its words in all layers.</li>
+        <li><b>Ask</b>: what the model answers.</li>
+      </ol>
+      <button type="button" hidden>Got it</button>
+    </div>""",
+    css=static("about.css"),
+    js=static("about.js"),
+)
+
+
+def show_about(is_new: bool) -> None:
+    """Mount the line that says what the page shows; in its place, three first steps, until the user
+    has read them once in this browser.
+
+    Args:
+        is_new: whether the user may be new here.
+    """
+    _about(key=ABOUT_KEY, data={"isNew": is_new})
 
 
 def show_view(

@@ -17,6 +17,8 @@ _TITLES = {
     "demo:llavit": "LLaViT",
     "demo:no_visual_attention": "LLaVA baseline without visual attention",
 }
+_SHORT_TITLES = _TITLES | {"demo:no_visual_attention": "LLaVA, no visual attention"}
+"""Those that fit the list of the page's left side."""
 _FOLDERS = re.compile(
     r"""
     (?: (?<! [\w./\\…] ) (?! (?<=:) //\w ) | file:(?://[\w.-]*)? )  # not in a/b or a web address
@@ -58,6 +60,10 @@ class OfferedModels:
     def title(self, name: str) -> str:
         """A model as people read it."""
         return model_title(self.to_link(name))
+
+    def short_title(self, name: str) -> str:
+        """A model in a narrow list: a demo model by its title alone."""
+        return _SHORT_TITLES.get(name, self.to_link(name))
 
     def to_link(self, name: str) -> str:
         """A model as a link names it."""

@@ -12,30 +12,13 @@ from typing import NoReturn
 import streamlit as st
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
-from llavit_lens.explorer import session, sidebar, uploads, visitors
+from llavit_lens.explorer import component, guide, session, sidebar, style, uploads, visitors
 from llavit_lens.explorer.allowed_hosts import is_allowed_host
 from llavit_lens.explorer.choices import MODES
 from llavit_lens.explorer.first_view import first_view
 from llavit_lens.explorer.offered_models import OfferedModels, demo_models
 from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.inputs import DEFAULT_PROMPT
-
-# constant: no text of a user or a model is ever shown as HTML
-_STYLE = """<style>
-.stMainBlockContainer { padding: 2.2rem 2rem 3rem; max-width: 92rem; }
-.stMainBlockContainer h1 { font-size: 1.7rem; padding: 0.4rem 0 0; }
-.stMainBlockContainer h3 { font-size: 1.25rem; padding: 0.8rem 0 0.2rem; }
-.st-key-explorer_moving { display: none; }  /* it only carries data */
-@media (max-width: 640px) {
-  :root { --llavit-top: 3.75rem; }  /* Streamlit's own header; the layer slider stops below it */
-  .stMainBlockContainer { padding: 3.9rem 0.8rem 3rem; }
-  .stMainBlockContainer h1 { font-size: 1.15rem; }
-  /* the pictures first, then questions, switches and answers */
-  .stMainBlockContainer > .stVerticalBlock > :has(> .st-key-head) { order: -2; }
-  .stMainBlockContainer > .stVerticalBlock > :has(> .st-key-view) { order: -1; }
-}
-</style>"""
-
 
 def main(arguments: Sequence[str]) -> None:
     """Show the page.
@@ -55,21 +38,15 @@ def main(arguments: Sequence[str]) -> None:
     names = dict.fromkeys([*options.model, *demo_models()])
     models = OfferedModels(tuple(names), options.public)
     st.set_page_config(page_title="llavit-lens explorer", page_icon="🔎", layout="wide")
-    st.html(_STYLE)
     session.begin(models)
-    sidebar.show_sidebar(models)
+    st.html(style.css(st.session_state["mode"]))
+    interventions = sidebar.show_sidebar(models)
     head = st.container(key="head")
     _show_head(head)
-    st.caption(
-        "Every patch is one visual token. Its word is the one that the model would say if it "
-        "stopped at this layer (logit lens). Move the slider; click a patch."
-    )
-    notes, above = head.container(), st.container()
-    answer_place, view_place = st.empty(), st.container(key="view")
+    notes, above = head.container(), st.container(key="questions")
+    answer_place, view_place = st.container(key="answers").empty(), st.container(key="view")
     _show_questions(above)
-    for warning in st.session_state[session.WARNINGS]:
-        notes.warning(escape_markdown(warning))
-    st.session_state[session.WARNINGS] = []
+    _show_warnings(notes)
     try:
         view = session.current_view()
         first = first_view(view) if session.uses_default_device() else None
@@ -79,8 +56,9 @@ def main(arguments: Sequence[str]) -> None:
             with view_place:
                 session.show_view(first.words, first.start(view), None)
         with st.spinner("Loading PyTorch" if first else "Reading", show_time=False):
-            from llavit_lens.explorer.page_content import show_content
-        show_content(view, first, models, above, answer_place, view_place)
+            from llavit_lens.explorer.page_content import Places, show_content
+        places = Places(notes, interventions, answer_place, view_place)
+        show_content(view, first, models, places)
     except LlavitLensError as error:
         notes.error(escape_markdown(models.without_paths(str(error))))
 
@@ -125,19 +103,34 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _show_head(place: st.delta_generator.DeltaGenerator) -> None:
-    left, right = place.columns([9, 6], vertical_alignment="bottom")
-    left.title("What does the model read in the picture?", anchor=False)
-    right.segmented_control(
+    row = place.container(key="title", horizontal=True, vertical_alignment="center")
+    row.html(guide.TITLE)
+    row.segmented_control(
         "Mode",
         list(MODES),
         key="mode",
         format_func=MODES.__getitem__,
         required=True,
         label_visibility="collapsed",
+        width="content",
     )
+    with row:
+        guide.show_help()
+    with place:
+        component.show_about(is_new=not st.session_state[session.OF_LINK])
+
+
+def _show_warnings(place: st.delta_generator.DeltaGenerator) -> None:
+    """One box, however much was wrong."""
+    warnings = [escape_markdown(warning) for warning in st.session_state[session.WARNINGS]]
+    st.session_state[session.WARNINGS] = []
+    if len(warnings) > 1:
+        place.warning("\n".join(["Not all of this could be used:", *(f"- {w}" for w in warnings)]))
+    elif warnings:
+        place.warning(warnings[0])
 
 
 def _show_questions(place: st.delta_generator.DeltaGenerator) -> None:
-    left, right = place.columns(2)
+    left, right = place.columns([2, 3])
     left.text_input("Find a word", key="word", max_chars=64, placeholder="for example: sky")
     right.text_input("Ask", key="prompt", max_chars=500, placeholder=DEFAULT_PROMPT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -15,6 +15,7 @@ from llavit_lens.explorer.ablation_switches import show_switches
 from llavit_lens.explorer.answers import show_answers
 from llavit_lens.explorer.download_buttons import show_downloads
 from llavit_lens.explorer.downloads import truth_of
+from llavit_lens.explorer.effect import effect
 from llavit_lens.explorer.encoded_payload import EncodedPayload
 from llavit_lens.explorer.first_view import FirstView, first_view
 from llavit_lens.explorer.input_image import InputImage, example_image
@@ -37,13 +38,20 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 
+class Places(NamedTuple):
+    """Containers of the page's parts."""
+
+    notes: DeltaGenerator
+    interventions: DeltaGenerator
+    answers: DeltaGenerator
+    view: DeltaGenerator
+
+
 def show_content(
     view: View,
     first: FirstView | None,
     models: OfferedModels,
-    above: DeltaGenerator,
-    answer_place: DeltaGenerator,
-    view_place: DeltaGenerator,
+    places: Places,
 ) -> None:
     """Fill the page.
 
@@ -51,7 +59,7 @@ def show_content(
         view: what the page is to show.
         first: the first view, if the page shows it already.
         models: those that may be loaded.
-        above, answer_place, view_place: containers of more controls, the answers and the view.
+        places: containers of the page's parts.
 
     Raises:
         LlavitLensError: a model, image or setting that does not work.
@@ -61,35 +69,59 @@ def show_content(
     def get_result(name: str, ablations: tuple[Ablation, ...]) -> tuple[ModelSpec, LensResult]:
         return _result(name, models, ablations, view.prompt, image)
 
-    with above:
-        if view.mode == "ablate":
-            _, whole = get_result(view.model, ())
+    with places.answers:  # while models run, their progress stands where the answers will
+        _, whole = get_result(view.model, ())
+    if view.mode == "ablate":
+        with places.interventions:
             view = show_switches(view, whole.depth, models)
+    with places.answers:
         answering, panes = panes_of(view, models, get_result)
     differences = _differences(panes)
     stored = _stored(view)
     start = stored.start(view) if stored else _start(view, panes, differences)
     if start.fault and not st.session_state[session.PENDING]:  # it may be right for that model
-        above.warning(escape_markdown(start.fault))
+        places.notes.warning(escape_markdown(start.fault))
         view = session.correct(view, layer=start.view.layer, patch=start.view.patch)
-    with above:
+    with places.notes:
         searches = _searches(view.word, panes)
     searched = search_payload(
         view.word, [(p.title, p.result, s) for p, s in zip(panes, searches, strict=True)]
     )
     words = stored.words if stored else _words(view.k, panes, image, differences)
     if first is None:
-        with view_place:
+        with places.view:
             session.show_view(words, start, searched)
     if not models.public:
         session.accept_from_links(pane.spec.name for pane in answering)
     session.update_address(view, models)
-    if view.mode == "ablate" and (reason := unchanged_reason(panes, differences)):
-        above.caption(f"No word on any patch changes: {reason}.")
-    with answer_place.container():
+    with places.answers.container():
         show_answers(cache, answering, image, view.prompt, models)
+        if view.mode == "ablate":
+            unchanged = unchanged_reason(panes, differences)
+            _show_effects(cache, answering, image, view.prompt, start.layer, unchanged)
     show_trajectories(panes, start, searches)
     show_downloads(cache, panes, image, start, words, searched)
+
+
+def _show_effects(
+    cache: LensCache,
+    answering: list[Pane],
+    image: InputImage,
+    prompt: str,
+    layer: int,
+    unchanged: str | None,
+) -> None:
+    """What the interventions changed, in one line for each model."""
+    lead, lines = answering[0].result, []
+    for before, after in zip(answering[::2], answering[1::2], strict=False):
+        if not after.ablations:
+            continue
+        answers = [cache.cached_answer(p.spec, image, prompt, p.ablations) for p in (before, after)]
+        at = layer if layer < 0 else matched_layer(layer, lead.depth, before.result.depth)
+        lines.append(escape_markdown(effect(before, after, answers, at, unchanged)))
+    if lines:
+        with st.container(key="effect"):
+            st.markdown("  \n".join(lines))
 
 
 @st.cache_resource(show_spinner=False)

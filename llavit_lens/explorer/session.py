@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -24,6 +24,8 @@ WARNINGS = "warnings"
 """Texts that the next run shows."""
 PENDING = "pending_models"
 """Models of the link that the user has not agreed to, by the field of the view."""
+OF_LINK = "of_link"
+"""Whether the page was opened by a link to some view, not by its bare address."""
 _ADDRESS = "address"
 """The query parameters that were last written to the browser's address."""
 
@@ -56,6 +58,7 @@ def begin(models: OfferedModels) -> None:
         pending = {}
     st.session_state.setdefault("device", "auto")
     st.session_state.setdefault("dtype", "auto")
+    st.session_state[OF_LINK] = bool(st.query_params.to_dict())
     st.session_state[PENDING] = pending
     st.session_state[WARNINGS] = faults
 
@@ -152,6 +155,11 @@ def switch_key(kind: str) -> str:
 def layers_key(kind: str, depth: int) -> str:
     """The widget that chooses an intervention's layers in a model of `depth` layers."""
     return f"layers of {kind}, {depth}"
+
+
+def set_ablation(ablations: Sequence[Ablation]) -> None:
+    """The user chose these interventions, in place of those that were on."""
+    st.session_state["ablation"] = to_link(ablations)
 
 
 def on_ablation_change(depth: int) -> None:
