@@ -38,13 +38,15 @@ def unique_relations(scene: Scene, clearly: bool = False) -> list[tuple[Thing, s
         rest = [t for t in scene.things if t is not other]
         for how in INVERSE:
             related = [t for t in rest if relation(t, other) == how]
-            between = [t for t in rest if relation(t, other) is None and _on_side(t, other, how)]
+            between = [
+                t for t in rest if relation(t, other) is None and lies_to_side(t, other, how)
+            ]
             if len(related) == 1 and not (clearly and between):
                 unique.append((related[0], how, other))
     return unique
 
 
-def _on_side(a: Thing, b: Thing, how: str) -> bool:
+def lies_to_side(a: Thing, b: Thing, how: str) -> bool:
     """Whether `a` is at least a patch to that side of `b`, however far along the other axis."""
     dx, dy = a.x - b.x, a.y - b.y
     return {"left of": -dx, "right of": dx, "above": -dy, "below": dy}[how] >= SIZE // 8

@@ -58,6 +58,15 @@ class Thing:
         return min(abs(at - edge) for at in (self.x, self.y) for edge in edges) >= PLACE_MARGIN
 
     @property
+    def places(self) -> frozenset[str]:
+        """The ninths in which a person may say that it is: one, and those on both sides of an edge
+        that is near its center."""
+        near = (1 - PLACE_MARGIN, 0, PLACE_MARGIN - 1)
+        rows = {min(2, (self.y + shift) * 3 // SIZE) for shift in near}
+        cols = {min(2, (self.x + shift) * 3 // SIZE) for shift in near}
+        return frozenset(POSITIONS[row][col] for row in rows for col in cols)
+
+    @property
     def phrase(self) -> str:
         """Its name in questions: `dog`, `stop sign`."""
         return f"{self.word} sign" if self.kind == "sign" else self.name
