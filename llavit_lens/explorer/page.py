@@ -20,6 +20,7 @@ from llavit_lens.explorer.offered_models import OfferedModels, demo_models
 from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.inputs import DEFAULT_PROMPT
 
+
 def main(arguments: Sequence[str]) -> None:
     """Show the page.
 

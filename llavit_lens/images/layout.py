@@ -13,9 +13,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from llavit_lens.card import card, facts
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.orientation import UPRIGHT
 from llavit_lens.inputs import whole_number
+
+_MOST_TILES = 12  # in a card
 
 Tile = int | Literal["grid"]
 """A tile by its number, or "grid": all but the base tile, which together show the image again."""
@@ -68,6 +71,38 @@ class VisualLayout:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        width, height = self.image_size
+        return f"VisualLayout({self.summary}, on an image of {width} x {height} pixels)"
+
+    def _repr_html_(self) -> str:
+        tiles = {
+            f"tile {number}": f"{rows} x {cols} patches, {(self.tile == number).sum()} tokens"
+            for number, (rows, cols) in enumerate(self.grid[:_MOST_TILES])
+        }
+        if (more := len(self.grid) - _MOST_TILES) > 0:
+            tiles[f"{more} more"] = ""
+        first, last = (self.all_positions[[0, -1]]) if len(self) else ("none", "none")
+        return card(
+            repr(self),
+            facts(
+                {
+                    **tiles,
+                    "in the prompt": f"token {first} to token {last}",
+                    "tokens that are no patches": len(self.off_image),
+                }
+            ),
+        )
+
+    @property
+    def summary(self) -> str:
+        """How many visual tokens, and of which grid: '64 visual tokens, 8 x 8 patches'."""
+        grids = sorted(set(self.grid), key=self.grid.index)
+        patches = " and ".join(f"{rows} x {cols}" for rows, cols in grids[:3])
+        tiles = f" in {len(self.grid)} tiles" if len(self.grid) > 1 else ""
+        each = " each" if tiles and len(grids) == 1 else ""
+        return f"{len(self)} visual tokens{tiles}, {patches} patches{each}"
 
     @property
     def all_positions(self) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llavit_lens.errors import printable
 from llavit_lens.lens.follow import Tokens, cosines, log_probabilities, tokens_of
 from llavit_lens.results.words import Words
 from llavit_lens.vlm.trace import Trace
@@ -27,6 +28,14 @@ class Found:
     cosine: np.ndarray
     values: np.ndarray
     on_image: np.ndarray
+
+    def __repr__(self) -> str:
+        layer, patch = self.best
+        states, n = self.values.shape
+        return (
+            f"Found({printable(self.tokens.word, 40)!r}, {states} states x {n} visual tokens; "
+            f"likeliest at layer {layer}, patch {patch}: {np.exp(self.values[layer, patch]):.3g})"
+        )
 
     @property
     def best(self) -> tuple[int, int]:

@@ -162,6 +162,16 @@ class AttentionPatterns(Result):
 
         return decode(data, name)
 
+    def _figure(self) -> Figure:
+        return self.plot(layer=max(self.layers))
+
+    def _next(self) -> dict[str, str]:
+        return {
+            f"patterns.plot(layer={self.layers[0]}, head={self.heads[0]})": "one layer, one head",
+            f"patterns.share(layer={self.layers[0]})": "how much attention goes to the image",
+            "patterns.to_pandas()": "all numbers",
+        }
+
     def __repr__(self) -> str:
         n_queries = len(self.queries)
         return (

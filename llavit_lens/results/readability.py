@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
@@ -34,6 +34,7 @@ class Readability(Result):
         provenance: as `Words.provenance`, without an image.
     """
 
+    _images: ClassVar[tuple[str, ...]] = ()
     table: pd.DataFrame
     n_images: int
     unreadable: list[str]
@@ -73,6 +74,12 @@ class Readability(Result):
         from llavit_lens.results.readability_file import decode
 
         return decode(data, name)
+
+    def _next(self) -> dict[str, str]:
+        return {
+            "result.table": "all measures, with intervals",
+            "result.plot(other)": "beside another model",
+        }
 
     def __repr__(self) -> str:
         n_measures = self.table["measure"].nunique()

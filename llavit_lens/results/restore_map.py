@@ -32,6 +32,10 @@ class Place(NamedTuple):
     cell: int
     """Index of the patch in the layout, of the window's middle; -1 if it is no patch."""
 
+    def __repr__(self) -> str:
+        n = len(self.tokens)
+        return f"Place({self.kind} {printable(self.name)!r}, {n} token{'s' if n > 1 else ''})"
+
 
 @dataclass(eq=False)
 class RestoreMap(Result):
@@ -153,6 +157,12 @@ class RestoreMap(Result):
         from llavit_lens.results.restore_map_file import decode
 
         return decode(data, name)
+
+    def _next(self) -> dict[str, str]:
+        return {
+            "restored.to_pandas()": "all numbers",
+            'restored.plot().savefig("restored.pdf")': "the figure as a file",
+        }
 
     def __repr__(self) -> str:
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import fields
+from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,8 +12,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from llavit_lens.card import card, picture, remark, table, to_type
 from llavit_lens.disk import read_bytes, shown, write_atomically
-from llavit_lens.errors import ConfigurationError, printable
+from llavit_lens.errors import ConfigurationError, one_line, printable
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import ImageSource, open_image, pixel_sha256
 
@@ -77,6 +79,40 @@ class Result(ABC):
         return all(_same(getattr(self, name), getattr(other, name)) for name in names)
 
     __hash__ = None  # type: ignore[assignment]
+
+    @abstractmethod
+    def plot(self) -> Any:
+        """The figure of the result."""
+
+    def _repr_html_(self) -> str:
+        """The result as a notebook shows it: its figure, or without images a table."""
+        return card(repr(self), *self._shown(), to_type(self._next()))
+
+    @abstractmethod
+    def _next(self) -> dict[str, str]:
+        """Lines of Python that a notebook proposes, and what each is for."""
+
+    def _shown(self) -> list[str]:
+        """The parts of the card between its title and what to type next."""
+        if any(getattr(self, image) is None for image in self._images):
+            return [
+                remark("The images are not saved with a result: give them to plot to see it."),
+                table(self._overview()),
+            ]
+        try:
+            png, size = self._figure()._repr_png_()
+            with Image.open(BytesIO(png)) as image:
+                return [picture(image, size["width"])]
+        except Exception as error:  # a cell that only looks at a result must not fail
+            return [remark(f"There is no figure: {one_line(error)}"), table(self._overview())]
+
+    def _figure(self) -> Any:
+        """What the card shows."""
+        return self.plot()
+
+    def _overview(self) -> pd.DataFrame:
+        """What the card shows where there is no figure."""
+        return self.to_pandas()
 
     @property
     def _model(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from llavit_lens.card import remark
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.inputs import whole_number
@@ -36,6 +38,11 @@ class Word(NamedTuple):
     probability: float | None
     """exp(value) for the logit lens, None for a cosine."""
 
+    def __repr__(self) -> str:
+        if self.probability is None:
+            return f"Word({self.word!r}, cosine {self.value:.3g})"
+        return f"Word({self.word!r}, {self.probability:.3g})"
+
 
 class Tracked(NamedTuple):
     """Chosen words, followed through all layers and patches. T words."""
@@ -48,6 +55,10 @@ class Tracked(NamedTuple):
     """float32 [layers, n, T], as `Words.values`."""
     ranks: np.ndarray
     """int64 [layers, n, T], 0 = the best word of the whole vocabulary."""
+
+    def __repr__(self) -> str:
+        n_layers, n, _ = self.values.shape
+        return f"Tracked({self.words}, {n_layers} layers x {n} visual tokens)"
 
 
 @dataclass(eq=False)
@@ -146,6 +157,33 @@ class Words(Result):
             columns["entropy"] = np.repeat(self.entropy.ravel(), k)
         return self._with_origin(pd.DataFrame(columns))
 
+    def by_token(self, layers: int | Iterable[int] | None = None) -> pd.DataFrame:
+        """The best word of every visual token: one row for each, one column for each layer.
+
+        The index has the token's position in the prompt, and the row, column and tile of its patch.
+        Tokens that are no patches have no row: text, and the newlines that end rows of tiles. A
+        cell holds the text of the best word only; `to_pandas` has its probability and the others.
+
+        Args:
+            layers: which layers, in this order, or one of them; negative ones as in `at`. Default:
+                all that were computed.
+
+        Raises:
+            ConfigurationError: no such layer.
+        """
+        wanted = self.layers if layers is None else layers
+        chosen = [
+            self.layer_index(layer)
+            for layer in (wanted if isinstance(wanted, Iterable) else [wanted])
+        ]
+        best = {
+            self.layers[i]: [self.strings[token] for token in self.ids[i, :, 0].tolist()]
+            for i in chosen
+        }
+        places = [self.layout.positions, self.layout.row, self.layout.col, self.layout.tile]
+        tokens = pd.MultiIndex.from_arrays(places, names=["token", "row", "col", "tile"])
+        return pd.DataFrame(best, index=tokens).rename_axis(columns="layer")
+
     def plot(self, layer: int = -1, image: ImageSource | None = None, **options: Any) -> Figure:
         """The image with the best word on each patch.
 
@@ -172,9 +210,44 @@ class Words(Result):
 
         return decode(data, name)
 
+    def _shown(self) -> list[str]:
+        layer = self._surest_layer()
+        of_all = f" of {self.provenance['n_layers']}" if self.provenance.get("n_layers") else ""
+        value = "probability" if self.kind == "logit_lens" else "cosine"
+        about = (
+            f"Layer {layer}{of_all}, where the best words have the largest {value} "
+            "in the mean of all patches"
+        )
+        return [remark(about), *super()._shown()]
+
+    def _figure(self) -> Figure:
+        return self.plot(self._surest_layer())
+
+    def _overview(self) -> pd.DataFrame:
+        return self.by_token()
+
+    def _surest_layer(self) -> int:
+        """The layer whose best words have the largest mean probability, or cosine."""
+        best = self.values[:, self.layout.on_image, 0].astype(np.float64)
+        sureness = np.exp(best) if self.kind == "logit_lens" else best
+        return self.layers[int(sureness.mean(1).argmax())]
+
+    def _next(self) -> dict[str, str]:
+        layer = self.layers[len(self.layers) // 2]
+        code = {f"words.plot(layer={layer})": "another layer"}
+        if len(cells := np.flatnonzero(self.layout.tile == 0)):
+            middle = cells[len(cells) // 2]
+            row, col = self.layout.row[middle], self.layout.col[middle]
+            code[f"words.at({layer}, row={row}, col={col})"] = "all words of a patch"
+        return code | {
+            "words.by_token()": "the best word of every patch at every layer",
+            "words.to_pandas()": "all numbers",
+        }
+
     def __repr__(self) -> str:
         followed = f", {len(self.tracked.words)} tracked words" if self.tracked else ""
+        n_layers = len(self.layers)
         return (
-            f"Words({self.kind} of {self._model}, {len(self.layers)} layers x {len(self.layout)} "
-            f"visual tokens, k={self.k}{followed})"
+            f"Words({self.kind} of {self._model}, {n_layers} layer{'s' * (n_layers > 1)} x "
+            f"{len(self.layout)} visual tokens, k={self.k}{followed})"
         )

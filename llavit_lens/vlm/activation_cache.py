@@ -26,6 +26,10 @@ class ActivationCache(dict[str, Tensor]):
 
     n_layers: int
 
+    def __repr__(self) -> str:
+        names = ", ".join(map(repr, list(self)[:2])) + (", …" if len(self) > 2 else "")
+        return f"ActivationCache({len(self)} activations: {names})"
+
     def __getitem__(self, key: str | tuple[str, int] | tuple[str, int, str]) -> Tensor:
         """The activation of a name, or of a short name and a layer.
 

@@ -53,6 +53,11 @@ class Decoder:
             )
         return cls(module, layers, norm, head, model.get_input_embeddings())
 
+    def __repr__(self) -> str:
+        return (
+            f"Decoder({type(self.module).__name__}, {self.n_layers} layers of {self.n_heads} heads)"
+        )
+
     @property
     def config(self) -> Any:
         """Of the language model: the text config of the whole."""

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
+from llavit_lens.errors import printable
 from llavit_lens.images.layout import VisualLayout
 
 _OF_TEXT = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
@@ -32,6 +33,12 @@ class Prompt:
     image: Image.Image
     inputs: Any
     layout: VisualLayout
+
+    def __repr__(self) -> str:
+        return (
+            f"Prompt({printable(self.text, 80)!r}, {self.length} tokens, of them "
+            f"{self.layout.summary})"
+        )
 
     @property
     def length(self) -> int:

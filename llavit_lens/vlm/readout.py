@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.embedding import embedding_of
+from llavit_lens.vlm.in_words import stored_as
 from llavit_lens.vlm.unembedding import Unembedding, final_norm, is_matrix, unembedding_of
 
 
@@ -31,6 +32,10 @@ class Readout:
     embedding: Tensor
     tokenizer: Any
 
+    def __repr__(self) -> str:
+        words, d_model = self.unembedding.shape
+        return f"Readout({words} tokens x {d_model}, {stored_as(self.unembedding)})"
+
     @torch.no_grad()
     def normed(self, states: Tensor) -> Tensor:
         """States [..., d_model] after the final norm, where the unembedding is."""
@@ -43,6 +48,9 @@ class ReadoutCache:
 
     def __init__(self) -> None:
         self._latest: Readout | None = None
+
+    def __repr__(self) -> str:
+        return f"ReadoutCache({'empty' if self._latest is None else self._latest})"
 
     def of(
         self,

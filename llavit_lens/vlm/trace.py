@@ -11,10 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.card import card, facts, picture, to_type
+from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.acting import acting
 from llavit_lens.vlm.decoder import Decoder
+from llavit_lens.vlm.in_words import stored_as
 from llavit_lens.vlm.readout import Readout
 
 
@@ -41,6 +43,39 @@ class Trace:
     image: Image.Image
     readout: Readout
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        states, _, d_model = self.hidden.shape
+        return (
+            f"Trace({self._model}, {states} states of {self.layout.summary}, "
+            f"{d_model} numbers each)"
+        )
+
+    def _repr_html_(self) -> str:
+        """The image, what the trace holds, and what to type next."""
+        states, n, d_model = self.hidden.shape
+        return card(
+            repr(self),
+            picture(self.image, 240),
+            facts(
+                {
+                    "model": self._model,
+                    "prompt": printable(self.prompt),
+                    "hidden": f"{states} x {n} x {d_model}, {stored_as(self.hidden)}: "
+                    f"the projector's output, and the outputs of {self.n_layers} layers",
+                }
+            ),
+            to_type(
+                {
+                    "words = ll.logit_lens(trace, k=3)": "the words of every patch at every layer",
+                    "words = ll.input_similarity(trace, k=3)": "the nearest embeddings (Eq. 4)",
+                }
+            ),
+        )
+
+    @property
+    def _model(self) -> str:
+        return printable(str(self.provenance.get("model")), 60)
 
     @property
     def n_layers(self) -> int:

@@ -25,6 +25,7 @@ from llavit_lens.vlm.families.family import Family
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
+from llavit_lens.vlm.in_words import vlm_card, vlm_line
 from llavit_lens.vlm.length import check_characters, check_length
 from llavit_lens.vlm.pass_inputs import PassInputs
 from llavit_lens.vlm.prompt import Prompt, collate, lacks_start_token
@@ -69,6 +70,13 @@ class VLM:
             validate(model.config, processor, name)
         check_weights(model, name)
         self._readouts = ReadoutCache()
+
+    def __repr__(self) -> str:
+        return vlm_line(self)
+
+    def _repr_html_(self) -> str:
+        """What it is, and what to type first."""
+        return vlm_card(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if (

@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 from PIL import Image
 
+from llavit_lens.card import card, picture
 from llavit_lens.errors import ConfigurationError, ImageError, printable
 from llavit_lens.evaluation.labelled.label_report import LabelReport
 from llavit_lens.images.open import open_image, open_oriented
@@ -24,6 +25,8 @@ from llavit_lens.images.orientation import (
     upright_mask,
 )
 from llavit_lens.images.regions import Mask
+
+_MOST_WORDS = 5  # in one line
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,12 @@ class LabelledObject:
         more = {*self.attributes.values(), *([self.name] if self.name is not None else [])}
         object.__setattr__(self, "words", frozenset(self.words) | more)
 
+    def __repr__(self) -> str:
+        words = sorted(self.words - {self.name})[:_MOST_WORDS]
+        described = f" ({', '.join(map(printable, words))})" if words else ""
+        name = "without a name" if self.name is None else printable(self.name)
+        return f"LabelledObject({name}{described}, {int(self.mask.sum())} pixels)"
+
 
 @dataclass(frozen=True, eq=False)
 class Change:
@@ -67,6 +76,9 @@ class Change:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mask", np.asarray(self.mask))
+
+    def __repr__(self) -> str:
+        return f"Change({self.kind}: {printable(self.old)} -> {printable(self.new)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +139,15 @@ class LabelledImage:
             )
         return Mask(np.any(masks, axis=0), orientation="upright")
 
+    def __repr__(self) -> str:
+        names = [printable(thing.name or "(no name)") for thing in self.objects]
+        width, height = self.image.size
+        changes = f", {len(self.changes)} changes" if self.changes else ""
+        return f"LabelledImage({_listed(names)}; {width} x {height} pixels{changes})"
+
+    def _repr_html_(self) -> str:
+        return card(repr(self), picture(self.image))
+
     def _masks(self) -> list[np.ndarray]:
         masks = [thing.mask for thing in self.objects] + [change.mask for change in self.changes]
         return masks if self.unknown is None else [*masks, self.unknown]
@@ -153,6 +174,11 @@ class LabelledImage:
                     f"a changed image is {change.image.size}, the image {self.image.size} "
                     "(width, height); they have to be of one size"
                 )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_WORDS} more" if len(names) > _MOST_WORDS else ""
+    return ", ".join(names[:_MOST_WORDS]) + more if names else "no objects"
 
 
 def readable(
@@ -192,6 +218,9 @@ class LazyImages(Sequence[LabelledImage]):
     ) -> None:
         self._records, self._make = records, make
         self.report = LabelReport() if report is None else report
+
+    def __repr__(self) -> str:
+        return f"LazyImages({len(self)} labelled images)"
 
     def __len__(self) -> int:
         return len(self._records)

@@ -31,6 +31,10 @@ class PatchLabels:
     label: np.ndarray
     share: np.ndarray
 
+    def __repr__(self) -> str:
+        objects, n = self.share.shape
+        return f"PatchLabels({objects} objects, {n} visual tokens)"
+
 
 def patch_labels(layout: VisualLayout, image: LabelledImage) -> PatchLabels:
     """The labels of the visual tokens, by the boxes of the layout alone (see `labels_from`).

@@ -90,6 +90,9 @@ class Family:
     follow: Callable[[Any, Any, Sequence[str], str], None] = _nothing
     advise: Callable[[Sequence[str], str], str] = lambda switches, name: ""
 
+    def __repr__(self) -> str:
+        return f"Family({', '.join(self.model_types) or 'other models'})"
+
     def prompt(self, processor: Any, question: str, name: str, with_image: bool = True) -> str:
         """A question in the chat format of a checkpoint, with the token that stands for the image.
 
