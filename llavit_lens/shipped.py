@@ -16,6 +16,9 @@ from llavit_lens.errors import ImageError
 
 EXAMPLE_PREFIX = "example:"
 """What the name of an example scene begins with, where an image is given as text."""
+FIRST_EXAMPLE = "fish-chicken-slow"
+"""The scene that people see first: both demo models do best on it, by the rule of
+`llavit_lens.miniature.benchmark.best_example`."""
 
 
 def example_folder() -> Path:
@@ -35,7 +38,7 @@ def example_names() -> list[str]:
 
 
 def example_path(name: str | None = None) -> Path:
-    """Image of an example scene (PNG), 112 x 112 pixels; the first one if no name is given.
+    """Image of an example scene (PNG), 112 x 112 pixels; `FIRST_EXAMPLE` if no name is given.
 
     Raises:
         ImageError: there is no such scene.
@@ -45,7 +48,7 @@ def example_path(name: str | None = None) -> Path:
         raise ImageError("this installation holds no example scenes; reinstall llavit-lens")
     if name is not None and name not in names:
         raise ImageError(_unknown(name, names))
-    return example_folder() / f"{name or names[0]}.png"
+    return example_folder() / f"{name or FIRST_EXAMPLE}.png"
 
 
 def sharper_path(path: Path) -> Path:

@@ -23,7 +23,7 @@ from llavit_lens.explorer.offered_models import model_title
 from llavit_lens.explorer.start import Start, start_of
 from llavit_lens.explorer.view import View
 from llavit_lens.inputs import DEMO_PREFIX
-from llavit_lens.miniature.world.scenes import example_names, example_path, sharper_path
+from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE, example_path, sharper_path
 from llavit_lens.viewer.image_url import data_url
 
 FILE = Path(str(files("llavit_lens"))) / "assets" / "first_view.json"
@@ -56,7 +56,7 @@ class FirstView:
 def first_view(view: View) -> FirstView | None:
     """The stored words, if they are those of this view."""
     reset = replace(view, layer=None, patch=None, color="probability", scale="", labels="")
-    if reset != View(picture=example_names()[0]):
+    if reset != View(picture=FIRST_EXAMPLE):
         return None
     return _stored()
 

@@ -9,7 +9,7 @@ from llavit_lens.explorer import component, session, uploads
 from llavit_lens.explorer.image_store import ImageStore, StoredImage
 from llavit_lens.explorer.input_image import InputImage, Limits, uploaded_image
 from llavit_lens.explorer.view import OWN
-from llavit_lens.miniature.world.scenes import example_names
+from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE
 
 OWN_IMAGE, UPLOAD_FAULT = "own_image", "upload_fault"
 """The session's `StoredImage`; what is wrong with the file in the uploader."""
@@ -38,7 +38,7 @@ def on_upload(limits: Limits) -> None:
     fault = st.session_state.pop(UPLOAD_FAULT, None)
     if file is None:
         if fault is None and st.session_state["picture"] == OWN:
-            st.session_state["picture"] = example_names()[0]
+            st.session_state["picture"] = FIRST_EXAMPLE
             st.session_state[_PREVIOUS] = st.session_state.pop(OWN_IMAGE, None)
             session.clear_patch()
         return

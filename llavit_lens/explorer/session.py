@@ -16,7 +16,7 @@ from llavit_lens.explorer.encoded_payload import EncodedPayload
 from llavit_lens.explorer.offered_models import OfferedModels
 from llavit_lens.explorer.start import Start
 from llavit_lens.explorer.view import OWN, UNPINNED, View
-from llavit_lens.miniature.world.scenes import example_names
+from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE, example_names
 
 _FIELDS = tuple(field.name for field in fields(View))
 _MODELS = ("model", "other")
@@ -71,7 +71,7 @@ def _check_example(name: str) -> list[str]:
     elif name and name not in example_names():
         faults.append(f"There is no example scene {name!r}.")
     if faults or not st.session_state["picture"]:
-        st.session_state["picture"] = example_names()[0]
+        st.session_state["picture"] = FIRST_EXAMPLE
     return faults
 
 

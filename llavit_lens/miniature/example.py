@@ -47,7 +47,8 @@ class ExampleScene(LabelledImage):
 
 
 def example(name: str | None = None) -> ExampleScene:
-    """An example scene, by one of the names that `examples` lists; without a name, the first.
+    """An example scene, by one of the names that `examples` lists; without a name, the one on
+    which the demo models do best.
 
     Whatever takes an image takes it, and its name as text, too:
 

@@ -14,7 +14,7 @@ from explorer_results import decoded
 from llavit_lens.explorer import first_view as module
 from llavit_lens.explorer.first_view import FILE, compute_first_view, first_view, made_of
 from llavit_lens.explorer.view import View
-from llavit_lens.miniature.world.scenes import example_names
+from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE, example_names
 
 RENEW = "renew it: python -m llavit_lens.explorer.first_view"
 
@@ -43,7 +43,7 @@ def test_it_equals_a_new_reading() -> None:
 
 
 def test_it_is_for_that_view_alone() -> None:
-    opening = View(picture=example_names()[0])
+    opening = View(picture=FIRST_EXAMPLE)
     assert first_view(opening) is not None
     for change in ({"word": "sky"}, {"prompt": "Where?"}, {"k": 3}, {"mode": "compare"},
                    {"model": "demo:baseline"}, {"picture": example_names()[1]}):  # fmt: skip
@@ -67,7 +67,7 @@ def test_a_file_that_does_not_fit_is_not_used(
     monkeypatch.setattr(module, "made_of", lambda: found)
     module._stored.cache_clear()
     try:
-        assert first_view(View(picture=example_names()[0])) is None
+        assert first_view(View(picture=FIRST_EXAMPLE)) is None
     finally:
         module._stored.cache_clear()
 
@@ -78,7 +78,7 @@ def test_the_page_needs_no_pytorch_to_show_it() -> None:
         "import sys, llavit_lens.explorer.page\n"
         "from llavit_lens.explorer.first_view import first_view\n"
         "from llavit_lens.explorer.view import View\n"
-        f"assert first_view(View(picture={example_names()[0]!r}))\n"
+        f"assert first_view(View(picture={FIRST_EXAMPLE!r}))\n"
         "print([m for m in ('torch', 'transformers', 'pandas', 'matplotlib') if m in sys.modules])"
     )
     run = subprocess.run(

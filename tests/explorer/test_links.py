@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from llavit_lens.explorer import download_buttons, downloads
 from llavit_lens.explorer.view import UNPINNED
-from llavit_lens.miniature.world.scenes import example_names
+from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE, example_names
 
 pytestmark = pytest.mark.long
 
@@ -112,7 +112,7 @@ def test_all_parts_of_the_page_show_one_pin(
     pin = agreed_pin(page, shown)
     assert (pin is None) == (query.get("patch") == "none")
     assert saved == [shown[-1].start]
-    assert link_of(page) == {"picture": example_names()[0], **query}
+    assert link_of(page) == {"picture": FIRST_EXAMPLE, **query}
 
 
 @pytest.mark.parametrize("model", ["demo:llavit", "demo:baseline"])

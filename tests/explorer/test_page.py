@@ -12,7 +12,7 @@ from llavit_lens.explorer.first_view import first_view
 from llavit_lens.explorer.offered_models import demo_models
 from llavit_lens.explorer.view import View
 from llavit_lens.inputs import DEFAULT_PROMPT
-from llavit_lens.miniature.world.scenes import example_names
+from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE
 
 pytestmark = pytest.mark.long
 
@@ -21,9 +21,9 @@ def test_it_opens_on_words(page: AppTest, shown: list[ShownView]) -> None:
     page.run()
     assert not page.exception and not page.error and not page.warning
     (view,) = shown
-    assert view.words == first_view(View(picture=example_names()[0])).words
+    assert view.words == first_view(View(picture=FIRST_EXAMPLE)).words
     assert len(view.panes) == 1
-    assert link_of(page) == {"picture": example_names()[0]}
+    assert link_of(page) == {"picture": FIRST_EXAMPLE}
     assert len(page.text) == 1 and page.text[0].value  # the answer
     assert page.text_input(key="prompt").placeholder == DEFAULT_PROMPT
     assert [

@@ -11,7 +11,7 @@ from PIL import Image
 from llavit_lens.explorer import component, own_image, session
 from llavit_lens.explorer.input_image import PUBLIC as PUBLIC_LIMITS
 from llavit_lens.explorer.view import OWN, UNPINNED
-from llavit_lens.miniature.world.scenes import example_names
+from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE, example_names
 
 CHOICE = {"slot": 3, "pin": 12, "color": "entropy", "scale": "layer", "labels": "off"}
 
@@ -90,4 +90,4 @@ def test_a_bad_upload_leaves_the_good_picture_and_says_which_file(
     upload(None)
     upload(_File("good.png", buffer.getvalue()))
     upload(None)
-    assert values["picture"] == example_names()[0] and values.get(own_image.OWN_IMAGE) is None
+    assert values["picture"] == FIRST_EXAMPLE and values.get(own_image.OWN_IMAGE) is None

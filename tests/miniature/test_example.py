@@ -17,7 +17,7 @@ from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import open_image
 from llavit_lens.miniature.world.scenes import GRID, PATCH, SIZE, example_truth
 from llavit_lens.options import image_path
-from llavit_lens.shipped import example_path
+from llavit_lens.shipped import FIRST_EXAMPLE, example_path
 
 
 def demo_layout() -> VisualLayout:
@@ -62,7 +62,7 @@ def test_it_comes_with_what_is_true(name: str) -> None:
 
 
 def test_the_first_one_needs_no_name() -> None:
-    assert ll.example().name == ll.examples()[0]
+    assert ll.example().name == FIRST_EXAMPLE in ll.examples()
 
 
 def test_a_wrong_name_is_one_error_with_the_nearest_and_all() -> None:

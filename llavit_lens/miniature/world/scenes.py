@@ -15,6 +15,7 @@ import numpy as np
 
 from llavit_lens.evaluation.labelled.patch_labels import BACKGROUND, labels_from
 from llavit_lens.miniature.world.concepts import BACKGROUNDS, CONCEPTS, POSITIONS, SIGN_WORDS
+from llavit_lens.shipped import FIRST_EXAMPLE as FIRST_EXAMPLE
 from llavit_lens.shipped import example_folder
 from llavit_lens.shipped import example_names as example_names
 from llavit_lens.shipped import example_path as example_path
