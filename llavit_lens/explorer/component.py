@@ -25,7 +25,7 @@ MOST_PASTED = 12 * 1024 * 1024
 """Bytes, as in paste.js, which sends no more."""
 
 
-def _script(name: str) -> str:
+def _static(name: str) -> str:
     return (files(__package__) / "static" / name).read_text("utf-8")
 
 
@@ -33,15 +33,15 @@ _view = st.components.v2.component(
     "llavit_lens_explorer",
     html='<div class="llavit-explorer"></div>',
     css=static("style.css"),
-    js=f"{static(*SCRIPTS)}\n{_script('component.js')}",
+    js=f"{static(*SCRIPTS)}\n{_static('component.js')}",
 )
-_moving = st.components.v2.component("llavit_lens_moving", js=_script("moving.js"))
+_moving = st.components.v2.component("llavit_lens_moving", js=_static("moving.js"))
 _paste = st.components.v2.component(
     "llavit_lens_paste",
     html='<div class="llavit-paste">or paste one: Ctrl+V</div>',
     css=".llavit-paste { font: 0.85rem var(--st-font, sans-serif); opacity: 0.7; "
     "color: var(--st-text-color, inherit); }",
-    js=_script("paste.js"),
+    js=_static("paste.js"),
 )
 
 _about = st.components.v2.component(
@@ -56,8 +56,8 @@ _about = st.components.v2.component(
       </ol>
       <button type="button" hidden>Got it</button>
     </div>""",
-    css=static("about.css"),
-    js=static("about.js"),
+    css=_static("about.css"),
+    js=_static("about.js"),
 )
 
 
