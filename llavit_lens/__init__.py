@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from llavit_lens.results.readability import Readability
     from llavit_lens.results.restore_map import RestoreMap
     from llavit_lens.results.words import Words
+    from llavit_lens.viewer.show import show
+    from llavit_lens.viewer.viewer import Viewer
     from llavit_lens.vlm.answers import answer_log_prob
     from llavit_lens.vlm.load import load
     from llavit_lens.vlm.trace import Trace
@@ -56,6 +58,7 @@ _HOME = {
     "RestoreMap": "llavit_lens.results.restore_map",
     "Trace": "llavit_lens.vlm.trace",
     "VLM": "llavit_lens.vlm.vlm",
+    "Viewer": "llavit_lens.viewer.viewer",
     "VisualLayout": "llavit_lens.images.layout",
     "Words": "llavit_lens.results.words",
     "ablate_visual_attention": "llavit_lens.interventions.ablation",
@@ -72,6 +75,7 @@ _HOME = {
     "patch": "llavit_lens.interventions.patching",
     "readability": "llavit_lens.evaluation.readability.readability",
     "restore_map": "llavit_lens.interventions.restore",
+    "show": "llavit_lens.viewer.show",
     "text_projections": "llavit_lens.interventions.text_projections",
     "to_transformer_lens": "llavit_lens.interop.bridge",
     "visual_attention": "llavit_lens.interventions.knockout",
@@ -91,6 +95,7 @@ __all__ = [
     "Readability",
     "RestoreMap",
     "Trace",
+    "Viewer",
     "VisualLayout",
     "Words",
     "__version__",
@@ -108,6 +113,7 @@ __all__ = [
     "patch",
     "readability",
     "restore_map",
+    "show",
     "text_projections",
     "to_transformer_lens",
     "visual_attention",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from llavit_lens.viewer.viewer import Viewer
+
 FIGURES = {
     "AttentionPatterns": "llavit_lens.figures.attention_map:draw_attention",
     "Readability": "llavit_lens.figures.readability:draw_readability",
@@ -21,9 +23,23 @@ FIGURES = {
 first."""
 
 
+SHOWN = {"Words": "llavit_lens.viewer.show:show"}
+"""The same for views in a browser."""
+
+
 def draw(result: object, *arguments: Any, **options: Any) -> Figure:
     """The figure of a result; arguments and options are those of its function in `FIGURES`."""
     name = next(kind.__name__ for kind in type(result).__mro__ if kind.__name__ in FIGURES)
-    module, function = FIGURES[name].split(":")
-    figure: Figure = getattr(import_module(module), function)(result, *arguments, **options)
+    figure: Figure = _named(FIGURES[name])(result, *arguments, **options)
     return figure
+
+
+def show(*results: object, **options: Any) -> Viewer:
+    """The view of results; options are those of the function in `SHOWN`."""
+    viewer: Viewer = _named(SHOWN[type(results[0]).__name__])(*results, **options)
+    return viewer
+
+
+def _named(place: str) -> Any:
+    module, function = place.split(":")
+    return getattr(import_module(module), function)

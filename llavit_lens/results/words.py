@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -14,13 +14,14 @@ from llavit_lens.card import remark
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.inputs import whole_number
-from llavit_lens.results.plotting import draw
+from llavit_lens.results.plotting import draw, show
 from llavit_lens.results.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from llavit_lens.images.open import ImageSource
+    from llavit_lens.viewer.viewer import Viewer
 
 
 Kind = Literal["logit_lens", "input_similarity"]
@@ -75,7 +76,7 @@ class Words(Result):
             for cosines.
         strings: text of every id in `ids` and `tracked`.
         layout: where the n visual tokens lie.
-        provenance: model, revision, n_layers, prompt, image_sha256, versions.
+        provenance: model, revision, n_layers, vocabulary, prompt, image_sha256, versions.
         tracked: chosen words, or None.
         image: the original image; not saved, None after `load`.
     """
@@ -198,6 +199,51 @@ class Words(Result):
             ImageError: it cannot be read.
         """
         return draw(self, image, layer=layer, **options)
+
+    def show(
+        self,
+        other: Words | None = None,
+        *,
+        layer: int | None = None,
+        truth: Sequence[Collection[str] | None] | None = None,
+        image: ImageSource | None = None,
+        titles: Sequence[str] | None = None,
+        k: int | None = None,
+        height: int = 640,
+        live: bool = False,
+    ) -> Viewer:
+        """The words on their image, to look at: hover, layer slider, word search, pinned patch.
+
+        In a notebook the view shows itself; `words.show().save("view.html")` writes it as a page.
+
+        Args:
+            other: words of another model (or prompt) of the same image, side by side; or the other
+                lens of the same trace, which is shown together with this one.
+            layer: where the view starts, as in `at`; default: where the model is surest.
+            truth: for each visual token the words that are true of its patch (None: unknown).
+            image: the one that the words were read from, or a sharper or smaller copy of it;
+                needed after `Words.load`, which has none.
+            titles: what stands above the panes; default: the models' names.
+            k: how many words of each patch the view holds; default: all, or as many as keep the
+                page small.
+            height: of the view in a notebook, in CSS pixels.
+            live: whether clicks come back to Python, as `Viewer.selected`; needs anywidget.
+
+        Raises:
+            ConfigurationError: as `llavit_lens.show`.
+            ImageError: the image cannot be read.
+        """
+        both = (self,) if other is None else (self, other)
+        return show(
+            *both,
+            layer=layer,
+            truth=truth,
+            image=image,
+            titles=titles,
+            k=k,
+            height=height,
+            live=live,
+        )
 
     def to_bytes(self) -> bytes:
         from llavit_lens.results.words_file import encode

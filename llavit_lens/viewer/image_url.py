@@ -13,9 +13,9 @@ LARGEST_SHOWN = 1280
 """Pixels of the longer side, as large as a screen shows."""
 
 
-def image_url(image: Image.Image) -> str:
-    """PNG if the image is small (drawn scenes), else JPEG, as large as a screen shows."""
-    small = scaled_to(image, LARGEST_SHOWN)
+def image_url(image: Image.Image, max_side: int = LARGEST_SHOWN) -> str:
+    """PNG if the image is small (drawn scenes), else JPEG; scaled down to `max_side` pixels."""
+    small = scaled_to(image, max_side)
     png, jpeg = io.BytesIO(), io.BytesIO()
     small.save(jpeg, "JPEG", quality=88)
     kind, data = "jpeg", jpeg.getvalue()

@@ -18,6 +18,8 @@ SCRIPTS = (
     "pane_view.js",
     "controls.js",
     "bars.js",
+    "finder.js",
+    "fit.js",
     "zoom.js",
     "keys.js",
     "linked.js",
@@ -32,7 +34,19 @@ def static(*names: str) -> str:
     return "\n".join((folder / name).read_text("utf-8") for name in names)
 
 
-def page_html(words: dict[str, Any], start: dict[str, Any], search: dict[str, Any] | None) -> str:
+_INTRODUCTION = """<header><h1>What a model reads in an image</h1>
+<p>Each patch is one visual token. Its word is the one that the model would say if it stopped at \
+this layer. Click a patch; move the slider. Made with llavit-lens.</p></header>
+"""
+
+
+def page_html(
+    words: dict[str, Any],
+    start: dict[str, Any],
+    search: dict[str, Any] | None = None,
+    *,
+    introduction: bool = True,
+) -> str:
     """A page of one file with the same view, without a server or a network.
 
     It holds the data as JSON without any `<`, so that no word can end the script element; words are
@@ -40,7 +54,8 @@ def page_html(words: dict[str, Any], start: dict[str, Any], search: dict[str, An
 
     Args:
         words, search: see `words_payload` and `search_payload`.
-        start: see `Start.payload`.
+        start: where the view starts: slot, pin, color, scale, labels (see static/explorer.js).
+        introduction: whether the page says what it shows; not inside of another page.
     """
     data = json.dumps({"still": words, "start": start, "search": search}, separators=(",", ":"))
     data = data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
@@ -58,11 +73,8 @@ style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 {static("page.css", "style.css")}
 </style>
 </head>
-<body>
-<header><h1>What a model reads in a picture</h1>
-<p>Each patch is one visual token. Its word is the one that the model would say if it stopped at \
-this layer. Click a patch; move the slider. Made with llavit-lens.</p></header>
-<main class="llavit-explorer"></main>
+<body{"" if introduction else ' class="inside"'}>
+{_INTRODUCTION if introduction else ""}<main class="llavit-explorer"></main>
 <script type="application/json" id="data">{data}</script>
 <script type="module">
 {static(*SCRIPTS, "offline.js")}

@@ -17,7 +17,7 @@ from matplotlib.colors import to_hex
 from llavit_lens.figures.legible import printable
 from llavit_lens.figures.patch_grid import is_true
 from llavit_lens.figures.style import PALETTE
-from llavit_lens.viewer.image_url import image_url
+from llavit_lens.viewer.image_url import LARGEST_SHOWN, image_url
 from llavit_lens.viewer.wording import shortened
 
 if TYPE_CHECKING:
@@ -58,66 +58,81 @@ def words_payload(
     k: int,
     truth: Sequence[Collection[str] | None] | None = None,
     difference: np.ndarray | None = None,
+    *,
+    most: int | None = None,
+    max_side: int = LARGEST_SHOWN,
 ) -> dict[str, Any]:
     """What the view needs as long as image, models and prompt stay the same.
 
     Args:
         results: of the same image: one or two, each with a title.
         display: the image for people.
-        k: number of words of each patch.
+        k: number of words of each patch; fewer if the words are fewer, or `most` leaves no room.
         truth: true words of each patch, for results on that many patches.
-        difference: [slots, patches] of the first result, 0 to 1 (see `panes.difference_of`).
+        difference: [slots, patches] of the first result, 0 to 1 (see `lens.difference`).
+        most: words of one pane; default: `MOST_ENTRIES`.
+        max_side: pixels of the image's longer side.
     """
     return {
         "size": list(display.size),
-        "image": image_url(display),
+        "image": image_url(display, max_side),
         "palette": [to_hex(PALETTE(i / (_COLORS - 1))) for i in range(_COLORS)],
-        "panes": [_pane(title, result, k, truth) for title, result in results],
+        "panes": [
+            _pane(title, result, k, most or MOST_ENTRIES, truth) for title, result in results
+        ],
         "difference": None if difference is None else as_text(share_codes(difference)),
     }
 
 
 def _pane(
-    title: str, result: Reading, k: int, truth: Sequence[Collection[str] | None] | None
+    title: str, result: Reading, k: int, most: int, truth: Sequence[Collection[str] | None] | None
 ) -> dict[str, Any]:
-    words, similarity = result.words, result.similarity
-    layout, depth = words.layout, result.depth
-    n = len(layout)
-    k = max(1, min(k, words.k, MOST_ENTRIES // ((depth + 2) * max(1, n))))
-    ids = np.concatenate([similarity.ids[:, :, :k], words.ids[:, :, :k]])
+    parts = [part for part in (result.similarity, result.words) if part is not None]
+    layout = parts[0].layout
+    n, n_slots = len(layout), sum(len(part.layers) for part in parts)
+    k = max(1, min(k, *(part.k for part in parts), most // (n_slots * max(1, n))))
+    ids = np.concatenate([part.ids[:, :, :k] for part in parts])
     present, index = np.unique(ids, return_inverse=True)
-    strings = {**words.strings, **similarity.strings}
+    strings = {token: text for part in reversed(parts) for token, text in part.strings.items()}
     wide = len(present) > CODES + 1
-    values = np.concatenate(
-        [cosine_codes(similarity.values[:, :, :k]), log_probability_codes(words.values[:, :, :k])]
-    )
-    assert words.entropy is not None
-    most = float(np.log(result.vocabulary))
-    entropy = np.concatenate([np.zeros((1, n), np.float32), words.entropy / most])
+    most_entropy = float(np.log(result.vocabulary))
     width, height = layout.image_size
-    return {
+    pane = {
         "name": title,
-        "slots": [
-            {"name": "input, by cosine (Eq. 4)", "short": "cos", "cosine": True},
-            *(
-                {"name": _slot_name(i, depth), "short": str(i), "cosine": False}
-                for i in words.layers
-            ),
-        ],
+        "slots": [slot for part in parts for slot in _slots(part, result.depth)],
         "k": k,
         "grids": [list(grid) for grid in layout.grid],
         "boxes": as_text((layout.boxes / [width, height, width, height]).astype("<f4")),
         "cells": as_text(np.stack([layout.row, layout.col, layout.tile], axis=1).astype("<u2")),
-        "strings": [
-            shortened(printable(strings[token]), LONGEST_WORD) for token in present.tolist()
-        ],
+        "strings": [_shown(strings[token]) for token in present.tolist()],
         "wide": wide,
         "ids": as_text(index.astype("<u4" if wide else "<u2")),
-        "values": as_text(values),
-        "entropy": as_text(share_codes(entropy)),
-        "maxEntropy": most,
-        "truth": _verdicts(result, truth),
+        "values": as_text(np.concatenate([_codes(part, part.values[:, :, :k]) for part in parts])),
+        "entropy": as_text(
+            share_codes(np.concatenate([_entropy(p) for p in parts]) / most_entropy)
+        ),
+        "maxEntropy": most_entropy,
+        "truth": _verdicts(parts, truth),
     }
+    if result.depth != max(parts[-1].layers):  # not all layers were read
+        pane["depth"] = result.depth
+    if result.words is not None and (tracked := result.words.tracked) is not None:
+        codes = log_probability_codes(np.moveaxis(tracked.values, 2, 0))
+        pane["tracked"] = [
+            {"word": _shown(word), "values": as_text(values)}
+            for word, values in zip(tracked.words, codes, strict=True)
+        ]
+    return pane
+
+
+def _slots(words: Words, depth: int) -> list[dict[str, Any]]:
+    """Names of what is shown one after the other: the input by cosine, or layers."""
+    if words.kind == "input_similarity":
+        return [{"name": "input, by cosine (Eq. 4)", "short": "cos", "cosine": True}]
+    return [
+        {"name": _slot_name(layer, depth), "short": str(layer), "cosine": False}
+        for layer in words.layers
+    ]
 
 
 def _slot_name(layer: int, depth: int) -> str:
@@ -126,12 +141,26 @@ def _slot_name(layer: int, depth: int) -> str:
     return f"output (layer {layer} of {depth})" if layer == depth else f"layer {layer} of {depth}"
 
 
-def _verdicts(result: Reading, truth: Sequence[Collection[str] | None] | None) -> str | None:
+def _codes(words: Words, values: np.ndarray) -> np.ndarray:
+    cosine = words.kind == "input_similarity"
+    return cosine_codes(values) if cosine else log_probability_codes(values)
+
+
+def _entropy(words: Words) -> np.ndarray:
+    """float [layers, n] in nats; 0 where a lens has none."""
+    return np.zeros(words.ids.shape[:2], np.float32) if words.entropy is None else words.entropy
+
+
+def _shown(word: str) -> str:
+    return shortened(printable(word), LONGEST_WORD)
+
+
+def _verdicts(parts: Sequence[Words], truth: Sequence[Collection[str] | None] | None) -> str | None:
     """Verdicts on the top words, uint8 [slots, n]."""
-    if truth is None or len(truth) != len(result.words.layout):
+    if truth is None or len(truth) != len(parts[0].layout):
         return None
     rows = []
-    for words in (result.similarity, result.words):
+    for words in parts:
         for ids in words.ids[:, :, 0]:
             rows.append([_verdict(words, int(i), t) for i, t in zip(ids, truth, strict=True)])
     return as_text(np.array(rows, np.uint8))

@@ -33,7 +33,8 @@ class Trace:
         image: the original one, RGB.
         readout: the parts of the model that turn states into words; the same object in all traces
             of one model. Its parts are attributes of the trace too.
-        provenance: model, revision, n_layers, prompt, image_sha256 (see `pixel_sha256`), versions.
+        provenance: model, revision, n_layers, vocabulary (rows of the unembedding), prompt,
+            image_sha256 (see `pixel_sha256`), versions.
     """
 
     hidden: Tensor

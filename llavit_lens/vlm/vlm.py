@@ -165,16 +165,20 @@ class VLM:
                 f"{len(states)} times in one pass; the lens needs each to run once"
             )
         hidden = torch.stack([state.to(states[-1].device) for state in states])
+        readout = self._readouts.of(
+            decoder, hidden[-1, -1], logits[0, -1], self.tokenizer, self.device, self.name
+        )
         return Trace(
             hidden=hidden[:, :-1].clone(),
             layout=layout,
             input_ids=prepared.inputs["input_ids"][0].cpu(),
             prompt=prepared.text,
             image=prepared.image,
-            readout=self._readouts.of(
-                decoder, hidden[-1, -1], logits[0, -1], self.tokenizer, self.device, self.name
-            ),
-            provenance=provenance_of(self, prepared),
+            readout=readout,
+            provenance={
+                **provenance_of(self, prepared),
+                "vocabulary": len(readout.unembedding),
+            },
         )
 
     @torch.no_grad()

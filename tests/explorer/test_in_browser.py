@@ -205,7 +205,7 @@ def test_zoom_and_pan(visit: Visit) -> None:
     before = pinned(page)
     page.mouse.click(x, y)
     assert pinned(page) != before
-    page.get_by_role("button", name="Whole picture").click()
+    page.get_by_role("button", name="Whole image").click()
     page.mouse.click(*center_of(page, 7, 7))
     assert "row 7, column 7" in pinned(page)
 

@@ -133,16 +133,12 @@ def test_neighbors_with_the_same_word_share_a_label_that_lies_on_them(
 ) -> None:
     page = visit()
     found = drawn(page)
-    assert Counter(text for text, *_ in found if text != found[-1][0]) == {
-        "sky": 1, "grass": 1, "dog": 1,
-    }  # fmt: skip
-    for text, row, col, size in found[:-1]:
+    # the long word of a single patch could not be read
+    assert Counter(text for text, *_ in found) == {"sky": 1, "grass": 1, "dog": 1}
+    for text, row, col, size in found:
         assert words[row, col] == text and size >= 12
-    text, row, col, size = found[-1]  # of a single patch: cut, and not too small to read
-    assert (row, col) == (20, 20) and size >= 7
-    assert text.endswith("…") and LONG.startswith(text[:-1]) and len(text) >= 3
     assert "share a label" in page.locator(".note").text_content()
-    assert "cut" in page.locator(".note").text_content()
+    assert "left out" in page.locator(".note").text_content()
 
 
 def test_zoomed_in_every_label_is_in_view_and_whole(visit: Visit) -> None:
@@ -159,11 +155,11 @@ def test_zoomed_in_every_label_is_in_view_and_whole(visit: Visit) -> None:
 
 
 def test_a_word_on_each_patch_or_none(visit: Visit, words: np.ndarray) -> None:
-    page = visit(labels="each")
+    page = visit(labels="each", viewport=(1500, 1400))
     found = drawn(page)
     assert len(found) == SIDE * SIDE
     for text, row, col, size in found:
-        assert words[row, col].startswith(text.rstrip("…")) and size >= 7
+        assert words[row, col].startswith(text.rstrip("…")) and len(text) > 2 and size >= 8.5
     choose(page, "How words are shown", "off")
     assert drawn(page) == []
 
@@ -225,7 +221,7 @@ def expected(share: np.ndarray) -> np.ndarray:
     """The palette over gray: higher values cover more."""
     share = np.clip(share, 0, 1)
     color = 255 * PALETTE(np.rint(share * 63) / 63)[..., :3]
-    cover = (0.1 + 0.7 * share)[..., None]
+    cover = (0.1 + 0.5 * share)[..., None]
     return cover * color + (1 - cover) * GRAY
 
 
@@ -240,12 +236,13 @@ def test_colors_are_those_of_the_scale(visit: Visit, probabilities: np.ndarray, 
         "layer": (p - low) / (high - low),
         "log": np.log(p / 1e-4) / np.log(1e4),
     }
-    for scale, share in shares.items():
+    assert page.get_by_label("Scale of the colors").input_value() == ""
+    for scale, share in {"": shares["layer" if slot == 1 else "fixed"], **shares}.items():
         choose(page, "Scale of the colors", scale)
         apart = np.abs(pixels(page) - expected(share)).max()
         assert apart <= 8, scale  # a step of the palette, for a value between two
     spread = {scale: np.ptp(expected(share)[..., 0]) for scale, share in shares.items()}
-    assert spread["layer"] > 60  # even where the fixed scale is one dull color
+    assert spread["layer"] > 40  # even where the fixed scale is one dull color
     assert slot == 2 or spread["fixed"] < 3
 
 
@@ -277,10 +274,14 @@ COLORS_OF_THUMBNAILS = "[...document.querySelectorAll('.thumbnail canvas')].map(
 def test_the_legend_says_the_numbers_of_the_scale(visit: Visit, probabilities: np.ndarray) -> None:
     page = visit()
     legend = page.locator(".legend")
+    ranked = 100 * np.sort(probabilities[0].ravel())
+    fitted = f"≤ {ranked[29]:.1f} %≥ {ranked[546]:.1f} %"
+    assert legend.text_content().startswith(fitted)  # by itself: the layer is of one color
+    assert "fitted to this layer" in legend.text_content()
+    choose(page, "Scale of the colors", "fixed")
     assert legend.text_content().startswith("0 %100 %probability of the top word (here 0.1 % to 0")
     page.get_by_role("button", name="Fit the scale to this layer").click()
-    ranked = 100 * np.sort(probabilities[0].ravel())
-    assert f"≤ {ranked[29]:.1f} %≥ {ranked[546]:.1f} %" in legend.text_content()
+    assert legend.text_content().startswith(fitted)
     assert page.get_by_label("Scale of the colors").input_value() == "layer"
     assert not page.get_by_role("button", name="Fit the scale").is_visible()
     choose(page, "Scale of the colors", "log")
@@ -288,7 +289,7 @@ def test_the_legend_says_the_numbers_of_the_scale(visit: Visit, probabilities: n
         "≤ 0.01 %100 %" in legend.text_content() and "1.0 % in the middle" in legend.text_content()
     )
     choose(page, "What the colors show", "entropy")
-    assert page.get_by_label("Scale of the colors").input_value() == "fixed"
+    assert page.get_by_label("Scale of the colors").input_value() == ""
 
 
 def test_marks_need_words(visit: Visit, words: np.ndarray, probabilities: np.ndarray) -> None:
@@ -309,7 +310,7 @@ def test_only_a_wheel_with_control_zooms(visit: Visit) -> None:
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.4 * box["height"])
     before, scrolled = page.evaluate("window.drawn.length"), page.evaluate("window.scrollY")
-    page.mouse.wheel(0, 120)
+    page.mouse.wheel(0, 40)
     page.wait_for_function("y => window.scrollY > y", arg=scrolled)
     assert page.evaluate("window.drawn.length") == before
     page.keyboard.down("Control")

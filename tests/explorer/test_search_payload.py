@@ -36,7 +36,7 @@ def test_places_are_named_as_in_the_browser(image: Image.Image) -> None:
         for number in (0, 2)
     }
     where = {n: f"row {layout.row[i]}, column {layout.col[i]}" for n, i in at.items()}
-    assert patch_name(layout, at[0]) == f"{where[0]}, whole picture"
+    assert patch_name(layout, at[0]) == f"{where[0]}, whole image"
     assert patch_name(layout, at[2]) == f"{where[2]}, tile 2"
 
 

@@ -18,15 +18,20 @@ class SearchBar {
       button.onclick = () => this.goTo(number, found.slot, found.patch);
       return make("p", "", found.text, " ", button);
     });
+    if (search?.note) lines.push(make("p", "hint", search.note));
     this.element.replaceChildren(...lines);
   }
 }
 
 class DifferenceBar {
   // pin: called with a patch of the first pane.
-  constructor(panes, pin) {
-    Object.assign(this, { panes, pin });
+  // among: how many words of each patch decide; undefined: all words do.
+  constructor(panes, among, pin) {
+    Object.assign(this, { panes, among, pin });
     this.element = make("div", "apart");
+  }
+  by() {
+    return this.among ? `, by the ${this.among} likeliest words` : "";
   }
   // patches: of the first pane.
   // matches: gives, for a patch of the first pane, the slot and patch in each pane.
@@ -54,8 +59,8 @@ class DifferenceBar {
       chips.push(chip);
     }
     const text = chips.length
-      ? "They differ most here (left | right):"
-      : "At this layer they hardly differ.";
+      ? `They differ most here${this.by()} (left | right):`
+      : `At this layer they hardly differ${this.by()}.`;
     keepingFocus(this.element, () =>
       this.element.replaceChildren(make("span", "", text), ...chips),
     );

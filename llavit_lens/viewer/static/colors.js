@@ -3,7 +3,10 @@
 const LOG_FLOOR = 1e-4; // where logarithmic scales begin
 const TAIL = 0.05; // share of a layer's patches beyond either end of its own scale
 
+const FLAT = 0.15; // a layer that covers less of the fixed scale has one color on it
+
 const SCALES = [
+  ["", "As the data"],
   ["fixed", "Fixed"],
   ["layer", "This layer"],
   ["log", "Log"],
@@ -20,10 +23,12 @@ const QUANTITIES = {
   difference: (pane, slot, patch, lead) => (pane.difference ? pane.difference(lead, patch) : null),
 };
 
-// The scales that a color can have, the default first.
+// The scales that a color can have, the default first. "": the fixed one or, where it would show a
+// layer in one color, the one that is fitted to the layer.
 function scalesOf(color) {
   if (color === "word") return ["log", "fixed", "layer"];
-  return color === "probability" ? ["fixed", "layer", "log"] : ["fixed", "layer"];
+  if (color === "difference") return ["fixed", "layer"];
+  return color === "probability" ? ["", "fixed", "layer", "log"] : ["", "fixed", "layer"];
 }
 
 // One layer's scale, the same for all the models that are shown.
@@ -33,15 +38,17 @@ class Scale {
     const [[lead, slot]] = parts;
     Object.assign(this, { color, word, maxEntropy: lead.maxEntropy, cosine: lead.isCosine(slot) });
     this.value = (pane, s, patch) => QUANTITIES[color](pane, s, patch, slot);
-    this.kind = scalesOf(color).includes(kind) ? kind : scalesOf(color)[0];
+    this.chosen = scalesOf(color).includes(kind) ? kind : scalesOf(color)[0];
     const isShare = color === "probability" || color === "word";
-    if (this.cosine && isShare && this.kind === "log") this.kind = "fixed";
+    if (this.cosine && isShare && this.chosen === "log") this.chosen = "fixed";
+    this.kind = this.chosen || "fixed";
     const values = parts
       .flatMap(([pane, s]) => pane.visible().map((patch) => this.value(pane, s, patch)))
       .filter((value) => value !== null)
       .sort((a, b) => a - b);
     this.hasValues = values.length > 0;
     [this.least, this.most] = [values[0], values[values.length - 1]];
+    if (!this.chosen && this.flat) this.kind = "layer";
     [this.from, this.to] = [0, 1];
     if (this.kind === "log") this.from = LOG_FLOOR;
     else if (this.kind === "layer" && this.hasValues) {
@@ -101,12 +108,13 @@ class Scale {
 
   // Whether the layer covers so small a part of the scale that all patches look the same.
   get flat() {
-    return this.kind === "fixed" && !this.cosine && this.hasValues && this.most - this.least < 0.15;
+    const fixed = this.kind === "fixed" && !this.cosine && this.hasValues;
+    return fixed && this.most - this.least < FLAT;
   }
 }
 
-// The opacity of a color over the image: higher values cover more.
-const cover = (share) => 0.1 + 0.7 * share;
+// The opacity of a color over the image: higher values cover more, but the image is always seen.
+const cover = (share) => 0.1 + 0.5 * share;
 
 class Palette {
   constructor(colors) {

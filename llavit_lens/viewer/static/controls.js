@@ -33,11 +33,12 @@ class Controls {
       make("label", "", "Scale", this.scale),
       make("label", "", "Words", this.labels),
     );
+    this.options = options;
     this.boxes = Object.fromEntries(switches.map((key) => [key, this.makeSwitch(key, options)]));
     options.append(
       this.makeButton("−", "Zoom out", () => actions.zoom(1 / 1.6)),
       this.makeButton("+", "Zoom in", () => actions.zoom(1.6)),
-      this.makeButton("Fit", "Whole picture", () => actions.fit()),
+      this.makeButton("Fit", "Whole image", () => actions.fit()),
     );
     const scale = make("div", "gradient");
     scale.style.background = palette.gradient();
@@ -48,8 +49,15 @@ class Controls {
     );
     const legend = make("div", "legend", null, this.low, scale, this.high, this.meaning, this.refit);
     const second = make("div", "second", null, this.makeMore(options), options, legend);
-    this.elements = [make("div", "tools", null, this.play, track, this.layer), second];
+    const tools = make("div", "tools", null, this.play, track, this.layer);
+    tools.hidden = slots.length < 2;
+    this.elements = [tools, second];
     this.showPlaying(false);
+  }
+
+  // An element before the others of the second row.
+  add(element) {
+    this.options.prepend(element);
   }
 
   // On a narrow page this button shows and hides the options; a wide page hides the button.
@@ -73,7 +81,7 @@ class Controls {
     box.type = "checkbox";
     box.onchange = () => this.actions.change({ [key]: box.checked });
     const label = make("label", "", null, box, SWITCHES[key]);
-    if (key === "truth") label.append(make("span", "truth"));
+    if (key === "truth") label.append(make("span", "truth"), make("span", "unknown"), "not known");
     options.append(label);
     return box;
   }
@@ -99,7 +107,7 @@ class Controls {
     this.color.value = state.color;
     const kinds = scalesOf(state.color);
     setOptions(this.scale, SCALES.filter(([kind]) => kinds.includes(kind)));
-    this.scale.value = scale.kind;
+    this.scale.value = scale.chosen;
     this.labels.value = state.labels;
     for (const [key, box] of Object.entries(this.boxes)) box.checked = state[key];
     // without words there is nothing to mark; some colors are not about the top word

@@ -15,12 +15,14 @@ const toLogProbability = (code) => (-NATS * code) / CODES;
 const toCosine = (code) => (2 * code) / CODES - 1;
 const toFraction = (code) => code / CODES;
 
-// One model's words on the image: slots (the input by cosine, then layers) x patches x k.
+// One model's words on the image: slots (the input by cosine, layers) x patches x k.
 class Pane {
   constructor(raw) {
     Object.assign(this, { name: raw.name, slots: raw.slots, k: raw.k, strings: raw.strings });
     this.grids = raw.grids;
     this.maxEntropy = raw.maxEntropy;
+    this.layers = raw.slots.map((slot) => (slot.cosine ? null : Number(slot.short)));
+    this.depth = raw.depth ?? Math.max(0, ...this.layers);
     this.boxes = numbers(raw.boxes, Float32Array);
     this.cells = numbers(raw.cells, Uint16Array);
     this.ids = numbers(raw.ids, raw.wide ? Uint32Array : Uint16Array);
@@ -28,7 +30,11 @@ class Pane {
     this.entropies = numbers(raw.entropy, Uint16Array);
     this.truth = raw.truth ? numbers(raw.truth, Uint8Array) : null;
     this.n = this.boxes.length / 4;
-    this.search = null;
+    this.tracked = (raw.tracked ?? []).map(({ word, values }) => ({
+      word,
+      codes: numbers(values, Uint16Array),
+    }));
+    this.searched = null; // gives, for a slot and a patch, the value of the searched word or null
     this.difference = null;
   }
   isCosine(slot) {
@@ -52,7 +58,11 @@ class Pane {
     return this.truth ? this.truth[slot * this.n + patch] : 0;
   }
   searchValue(slot, patch) {
-    return this.search ? this.read(slot, this.search[slot * this.n + patch]) : null;
+    return this.searched ? this.searched(slot, patch) : null;
+  }
+  // The values of a word on all slots and patches, as codes.
+  searchCodes(codes) {
+    this.searched = (slot, patch) => this.read(slot, codes[slot * this.n + patch]);
   }
   box(patch) {
     return this.boxes.subarray(4 * patch, 4 * patch + 4);
@@ -61,11 +71,15 @@ class Pane {
     const [left, top, right, bottom] = this.box(patch);
     return [(left + right) / 2, (top + bottom) / 2];
   }
+  // Row, column and tile.
+  place(patch) {
+    return Array.from(this.cells.subarray(3 * patch, 3 * patch + 3));
+  }
   // As `patch_name` in wording.py.
   patchName(patch) {
-    const [row, col, tile] = this.cells.subarray(3 * patch, 3 * patch + 3);
+    const [row, col, tile] = this.place(patch);
     const cell = `row ${row}, column ${col}`;
-    return this.grids.length > 1 ? `${cell}, ${tile ? `tile ${tile}` : "whole picture"}` : cell;
+    return this.grids.length > 1 ? `${cell}, ${tile ? `tile ${tile}` : "whole image"}` : cell;
   }
   tile(patch) {
     return this.cells[3 * patch + 2];

@@ -1,14 +1,18 @@
 // The whole view: tools, one or two models on the same image, linked. `PatchExplorer` serves the app
-// and the saved page; `onChange` is called with the new position after the user pauses.
+// and the saved page; `onChange` is called with the new position after the user pauses. Options:
+// `finder`, whether words are searched in the page itself; `fit`, called with the view's element
+// when it may have to be fitted into its room.
 
 const PLAY_MS = 800;
 const PAUSE_MS = 250;
 
 class PatchExplorer extends LinkedPanes {
-  constructor(root, data, start, onChange) {
+  constructor(root, data, start, onChange, options = {}) {
     super(data.panes.map((raw) => new Pane(raw)));
     this.root = root;
     this.onChange = onChange;
+    this.options = options;
+    this.notes = data.notes ?? [];
     this.palette = new Palette(data.palette);
     this.image = new Image();
     this.picture = { size: data.size, image: this.image };
@@ -16,7 +20,7 @@ class PatchExplorer extends LinkedPanes {
     this.zoomState = WHOLE;
     this.hovered = null;
     if (data.difference) this.setDifference(numbers(data.difference, Uint16Array));
-    this.build();
+    this.build(data);
     this.moveTo(start);
     this.image.onload = () => this.render();
     this.image.src = data.image;
@@ -46,23 +50,24 @@ class PatchExplorer extends LinkedPanes {
     if (state.slot !== start.slot || state.pin !== start.pin) this.change({});
   }
 
-  // search: the payload of search_payload.py, or null. The colors turn to a new word at once, but at
-  // the `opening` the link says what they show.
+  // search: the payload of search_payload.py, what a Finder found, or null. The colors turn to a new
+  // word at once, but at the `opening` the link says what they show.
   setSearch(search, opening = false) {
     const before = this.word;
-    this.word = search ? search.word : "";
+    this.word = search?.panes.some((part) => part) ? search.word : "";
     this.panes.forEach((pane, number) => {
-      const part = search?.panes[number]; // null: not in this model's vocabulary
-      pane.search = part ? numbers(part.values, Uint16Array) : null;
+      const part = search?.panes[number]; // null: the model does not have the word
+      if (part?.values) pane.searchCodes(numbers(part.values, Uint16Array));
+      else pane.searched = part?.value ?? null;
     });
     this.scales.clear();
     this.searchBar.show(search);
     this.colorOptions();
-    if (search && this.word !== before && !opening) this.change({ color: "word" });
+    if (this.word && this.word !== before && !opening) this.change({ color: "word" });
     else this.render();
   }
 
-  build() {
+  build(data) {
     const actions = {
       goTo: (view, slot) => this.goToSlot(this.leadSlot(this.views.indexOf(view), slot)),
       hover: (view, patch) => this.hover(view, patch),
@@ -82,10 +87,13 @@ class PatchExplorer extends LinkedPanes {
       zoom: (factor) => this.zoom(factor, this.zoomState.center),
       fit: () => this.fit(),
     });
+    if (this.options.finder) {
+      this.controls.add(new Finder(this.panes, (search) => this.setSearch(search)).element);
+    }
     this.searchBar = new SearchBar(this.panes, (number, slot, patch) =>
       this.goToPatch(number, slot, patch),
     );
-    this.differenceBar = new DifferenceBar(this.panes, (pin) => this.change({ pin }));
+    this.differenceBar = new DifferenceBar(this.panes, data.among, (pin) => this.change({ pin }));
     this.live = make("div", "live");
     this.live.setAttribute("aria-live", "polite");
     const dense = this.panes[0].grids[0][1] > DENSE ? " dense" : "";
@@ -93,6 +101,7 @@ class PatchExplorer extends LinkedPanes {
     this.columns.append(...this.views.map((view) => view.element));
     this.root.replaceChildren(
       ...this.controls.elements,
+      ...this.notes.map((note) => make("p", "remark", note)),
       this.searchBar.element,
       this.differenceBar.element,
       this.columns,
@@ -101,10 +110,10 @@ class PatchExplorer extends LinkedPanes {
   }
 
   colorOptions() {
-    const colors = [
-      ["probability", "Probability"],
-      ["entropy", "Certainty"],
-    ];
+    const colors = [["probability", "Probability"]];
+    if (this.panes.some((pane) => pane.layers.some((layer) => layer !== null))) {
+      colors.push(["entropy", "Certainty"]);
+    }
     if (this.word) colors.push(["word", `“${this.word}”`]);
     if (this.panes.length > 1) colors.push(["difference", "Difference"]);
     const isOffered = colors.some(([value]) => value === this.state.color);
@@ -225,6 +234,7 @@ class PatchExplorer extends LinkedPanes {
     const looks = this.looks();
     this.controls.update({ ...state, labels: this.labels() }, this.scale());
     this.columns.classList.toggle("large", state.large);
+    this.options.fit?.(this.root);
     this.views.forEach((view, number) => {
       view.resize(this.zoomState.scale > 1);
       view.draw(looks[number]);
@@ -234,6 +244,7 @@ class PatchExplorer extends LinkedPanes {
     this.differenceBar.show(state.slot, this.lattice(0).patches, (patch) =>
       this.panes.map((_, number) => [this.slotOf(number), this.partner(number, patch)]),
     );
+    this.options.fit?.(this.root); // the table of a patch may be new
     this.announce(looks);
   }
 

@@ -5,6 +5,15 @@ const DENSE = 12; // columns of patches: with more, the image gets more room, an
 // The layer at the same share of the depth, as `matched_layer` in lens/matching.py.
 const matchedLayer = (layer, depth, other) => Math.floor((layer * other) / depth + 0.5);
 
+// The slot of another pane that fits one of this pane: the nearest of those that it has.
+function matchedSlot(slot, pane, other) {
+  const layer = pane.layers[slot];
+  if (layer === null) return other.layers.indexOf(null); // all panes have this slot, or none has
+  const wanted = pane.depth ? matchedLayer(layer, pane.depth, other.depth) : layer;
+  const apart = other.layers.map((l) => (l === null ? Infinity : Math.abs(l - wanted)));
+  return apart.indexOf(Math.min(...apart));
+}
+
 class LinkedPanes {
   constructor(panes) {
     this.panes = panes;
@@ -21,16 +30,10 @@ class LinkedPanes {
     return pane.nearest(this.panes[0].center(patch), this.lattice(number).patches);
   }
   slotOf(number, slot = this.state.slot) {
-    const [depth, lead] = [this.depth(number), this.depth(0)];
-    return number === 0 || slot === 0 || lead < 1 ? slot : matchedLayer(slot - 1, lead, depth) + 1;
+    return number === 0 ? slot : matchedSlot(slot, this.panes[0], this.panes[number]);
   }
   leadSlot(number, slot) {
-    const [depth, lead] = [this.depth(number), this.depth(0)];
-    return number === 0 || slot === 0 || depth < 1 ? slot : matchedLayer(slot - 1, depth, lead) + 1;
-  }
-  // The number of a model's decoder layers.
-  depth(number) {
-    return this.panes[number].slots.length - 2;
+    return number === 0 ? slot : matchedSlot(slot, this.panes[number], this.panes[0]);
   }
 
   // The patches of a model that are shown.

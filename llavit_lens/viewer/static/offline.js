@@ -6,5 +6,6 @@ const view = new PatchExplorer(
   saved.still,
   saved.start,
   () => {},
+  { finder: true, fit: (root) => fitInto(root, document.body, window.innerHeight) },
 );
 view.setSearch(saved.search, true);

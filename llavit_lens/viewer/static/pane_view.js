@@ -9,7 +9,7 @@ class PaneView {
     this.canvas.setAttribute("role", "application");
     this.canvas.setAttribute(
       "aria-label",
-      `${pane.name}: the picture with a word on each patch. Arrow keys move the pin, ` +
+      `${pane.name}: the image with a word on each patch. Arrow keys move the pin, ` +
         "page up and down change the layer, plus and minus zoom.",
     );
     this.card = make("div", "card");
@@ -138,7 +138,7 @@ class PaneView {
     return this.cache.value;
   }
 
-  // Its size is for style.css to say; the picture's shape is not known there.
+  // Its size is for style.css to say; the image's shape is not known there.
   resize(zoomed) {
     this.canvas.style.touchAction = zoomed ? "none" : "pan-y";
   }
@@ -148,8 +148,8 @@ class PaneView {
     look.cached = (key, make) => this.cached(look, key, make);
     const whole = paint(this.canvas, this.pane, this.picture, look);
     this.note.textContent = [
-      look.words === "merged" ? "Neighbors with the same top word share a label." : "",
-      whole ? "" : "Some words are cut or left out: hover a patch, or zoom in.",
+      look.words === "merged" ? "Neighbors with the same word share a label." : "",
+      whole ? "" : "Words too small to read are cut or left out: hover, or zoom in.",
       "Zoom: Ctrl + wheel, or pinch.",
     ].join(" ");
     this.drawCard();

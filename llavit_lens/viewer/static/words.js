@@ -1,10 +1,11 @@
 // Words on a canvas: one on every patch, or one on every region of neighbors with the same word.
 // Text is drawn, never parsed.
 
-const SMALLEST_TEXT = 7; // CSS pixels
-const SHORTENED_TEXT = 8.5; // for words that are cut
+const SMALLEST_TEXT = 8.5; // CSS pixels: nobody reads less
+const SHORTENED_TEXT = 9; // for words that are cut
+const LEAST_LETTERS = 4; // of a word that is cut: fewer say nothing
 const LARGEST_TEXT = 20;
-const BARRED = 38; // least height of patches with a bar for the word
+const BARRED = 32; // least height of patches with a bar for the word
 
 const widths = new Map();
 
@@ -29,7 +30,7 @@ function fittedText(context, family, text, width, height) {
   while (letters.length > 1 && textWidth(context, family, `${letters.join("")}…`) > width / small) {
     letters.pop();
   }
-  if (letters.length < 2) return null; // one letter says nothing
+  if (letters.length < LEAST_LETTERS) return null;
   const cut = `${letters.join("")}…`;
   return textWidth(context, family, cut) > width / small ? null : { text: cut, size: small };
 }
@@ -73,22 +74,34 @@ function drawWordsOnPatches(context, pane, drawn, look) {
     } else if (text) {
       drawText(context, look.family, text, x + w / 2, y + h / 2, isBright(share));
     }
-    if (isMarked(pane, look, patch)) drawMark(context, rectangle);
+    drawMark(context, pane, look, patch, rectangle, [x, y, w, h]);
   }
   return whole;
 }
 
-// Whether to mark the top word as true of its patch.
-const isMarked = (pane, look, patch) =>
-  look.truth && !HEAT.has(look.color) && pane.verdict(look.slot, patch) === 2;
-
-function drawMark(context, [x, y, w, h]) {
-  context.strokeStyle = RIGHT;
-  context.lineWidth = Math.max(1, Math.min(2, 0.05 * w));
-  context.strokeRect(x, y, w, h);
+// The marks of the figures: a green outline on a word that is true of its patch, a diagonal on a
+// patch of which nothing is known, nothing on a word that is not true.
+function drawMark(context, pane, look, patch, [x, y, w, h], whole) {
+  if (!pane.truth || !look.truth || HEAT.has(look.color)) return;
+  const verdict = pane.verdict(look.slot, patch);
+  if (verdict === 2) {
+    context.strokeStyle = RIGHT;
+    context.lineWidth = Math.max(1, Math.min(2, 0.05 * w));
+    context.strokeRect(x, y, w, h);
+  } else if (verdict === 0) {
+    const [left, top, width, height] = whole;
+    context.beginPath();
+    context.moveTo(left, top + height);
+    context.lineTo(left + width, top);
+    for (const [style, line] of [["rgba(0, 0, 0, 0.5)", 2], ["rgba(255, 255, 255, 0.8)", 1]]) {
+      context.strokeStyle = style;
+      context.lineWidth = line;
+      context.stroke();
+    }
+  }
 }
 
-// A word on every region, and the regions' borders. False if some regions have no room for their
+// A word on every region where it can be read, and these regions' borders. False if some regions have no room for their
 // whole word.
 function drawWordsOnRegions(context, pane, drawn, look, room) {
   const { lattice } = look;
@@ -106,7 +119,7 @@ function drawWordsOnRegions(context, pane, drawn, look, room) {
     context.lineWidth = width;
     context.stroke();
   }
-  for (const { patch, box } of drawn) if (isMarked(pane, look, patch)) drawMark(context, box);
+  for (const { patch, box } of drawn) drawMark(context, pane, look, patch, box, box);
   for (const { text, at, patches } of labels) {
     const shares = patches.map((patch) => look.scale.share(pane, look.slot, patch) ?? 0);
     const mean = shares.reduce((a, b) => a + b) / shares.length;
@@ -126,8 +139,9 @@ function layOutRegions(context, pane, boxes, look, room) {
     return [Math.max(0, x), Math.max(0, y), Math.min(room[0], x + w), Math.min(room[1], y + h)];
   };
   const labels = [];
+  const labelled = new Set(); // numbers of regions
   let whole = true;
-  for (const { word, members } of regions) {
+  for (const [number, { word, members }] of regions.entries()) {
     const fit = (w, h) => fittedText(context, look.family, word, 0.87 * (w - 2), 0.55 * h);
     const size = (w, h) => {
       const text = fit(w, h);
@@ -137,13 +151,19 @@ function layOutRegions(context, pane, boxes, look, room) {
     const text = fit(x1 - x0, y1 - y0);
     whole = whole && text?.text === word;
     if (!text) continue;
+    labelled.add(number);
     const patches = members.map((i) => lattice.patches[i]);
     labels.push({ text, at: [(x0 + x1) / 2, (y0 + y1) / 2], patches });
   }
   const borders = [];
   for (const [i, [x, y, w, h]] of boxes) {
     const [row, col] = [lattice.rows[i], lattice.cols[i]];
-    const differs = (other) => other >= 0 && region[other] >= 0 && region[other] !== region[i];
+    // without a label a region is its color, which needs no border
+    const differs = (other) =>
+      other >= 0 &&
+      region[other] >= 0 &&
+      region[other] !== region[i] &&
+      (labelled.has(region[other]) || labelled.has(region[i]));
     if (differs(lattice.at(row, col + 1))) borders.push([x + w, y, x + w, y + h]);
     if (differs(lattice.at(row + 1, col))) borders.push([x, y + h, x + w, y + h]);
   }

@@ -1,0 +1,38 @@
+"""Where a view starts if nobody says where: at a layer and a patch that show something."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from llavit_lens.results.words import Words
+
+
+def surest_layer(words: Words) -> int:
+    """The number of the layer at which the model is surest of its words: the least mean entropy.
+    Of the input similarity its only one."""
+    if words.entropy is None:
+        return words.layers[0]
+    return words.layers[int(words.entropy[:, words.layout.on_image].mean(axis=1).argmin())]
+
+
+def telling_patch(words: Words, layer: int, difference: np.ndarray | None = None) -> int:
+    """The patch where two readings differ most; of one reading, the patch with a word that is both
+    sure and rare: words of backgrounds are sure, but everywhere.
+
+    Args:
+        words: of the first pane.
+        layer: its number.
+        difference: float [n] at that layer.
+    """
+    patches = np.flatnonzero((words.layout.tile == 0) & words.layout.on_image)
+    if difference is not None:
+        return int(patches[difference[patches].argmax()])
+    row = words.layers.index(layer)
+    tokens = words.ids[row, patches, 0].tolist()
+    count = Counter(tokens)
+    log_count = np.log([count[token] for token in tokens])
+    return int(patches[(words.values[row, patches, 0] - log_count).argmax()])
