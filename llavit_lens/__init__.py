@@ -13,6 +13,7 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import llavit_lens.quiet_tqdm  # noqa: F401  # before anything imports transformers
 from llavit_lens.version import __version__
 
 if TYPE_CHECKING:

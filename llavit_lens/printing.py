@@ -5,7 +5,9 @@ No text is read as rich's markup or emoji codes: [red] and :dog: are printed as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import html
+import time
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.box import SIMPLE
@@ -20,10 +22,46 @@ if TYPE_CHECKING:
 
 Step = TypeVar("Step")
 
+_PAUSE = 0.2  # seconds between two updates of a bar in a notebook
+
 
 def progress_bar(steps: Iterable[Step], doing: str, total: int | None = None) -> Iterable[Step]:
-    """Go through the steps beside a progress bar; `total` where they have no length."""
-    return track(steps, escape(doing), total, console=Console(stderr=True))
+    """Go through the steps beside a progress bar; `total` where they have no length.
+
+    In a notebook it is HTML that needs no widgets, and a line of text when it is done.
+    """
+    console = Console(stderr=True)
+    if console.is_jupyter:
+        return _in_notebook(steps, doing, len(steps) if isinstance(steps, Sized) else total)
+    return track(steps, escape(doing), total, console=console)
+
+
+class _Bar:
+    """How far steps are, as a notebook shows it."""
+
+    def __init__(self, doing: str, done: int, total: int | None) -> None:
+        self.text = f"{doing}: {done}" + ("" if total is None else f" of {total}")
+        share = "" if total is None else f' value="{done}" max="{total}"'
+        self.html = f"<progress{share}></progress> {html.escape(self.text)}"
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def _in_notebook(steps: Iterable[Step], doing: str, total: int | None) -> Iterator[Step]:
+    from IPython.display import display  # there is one, if there is a notebook
+
+    shown = display(_Bar(doing, 0, total), display_id=True)
+    start = latest = now = time.monotonic()
+    for number, step in enumerate(steps, start=1):
+        yield step
+        if (now := time.monotonic()) - latest > _PAUSE:
+            shown.update(_Bar(doing, number, total))
+            latest = now
+    shown.update({"text/plain": f"{doing}: done in {now - start:.0f} s"}, raw=True)
 
 
 def print_notes(*notes: str) -> None:
