@@ -22,6 +22,7 @@ from llavit_lens.options import (
     FolderOption,
     ModelOption,
     SeedOption,
+    TableOption,
     checked,
     image_path,
 )
@@ -45,10 +46,17 @@ def main(
     ] = None,
     scenes: Annotated[int, typer.Option(max=100_000, help="How many scenes.")] = 100,
     seed: SeedOption = 12345,
+    table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.attention_distance.report import attention_distance_report
+    from llavit_lens.studies.attention_distance.report import (
+        attention_distance_report,
+        redraw_attention_distance,
+    )
 
+    if table is not None:
+        redraw_attention_distance(table, out)
+        return
     models = [model] if not baseline else [baseline, model]
     attention_distance_report(models, image or [], scenes, seed, out)
 

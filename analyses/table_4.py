@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import typer
 
-from llavit_lens.options import FolderOption
+from llavit_lens.options import FolderOption, PaperLayoutOption
 from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Count the parameters of LLaVA and LLaViT for each base LLM of the paper.")
-def main(out: FolderOption = None) -> None:
+def main(paper_layout: PaperLayoutOption = False, out: FolderOption = None) -> None:
     from llavit_lens.studies.costs.report import parameter_report
 
-    parameter_report(out)
+    parameter_report(out, paper_layout=paper_layout)
 
 
 if __name__ == "__main__":

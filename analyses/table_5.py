@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import typer
 
-from llavit_lens.options import FolderOption
+from llavit_lens.options import FolderOption, PaperLayoutOption
 from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Count the FLOPs of LLaVA and LLaViT on Qwen2.5-3B, beside the paper's numbers.")
-def main(out: FolderOption = None) -> None:
+def main(paper_layout: PaperLayoutOption = False, out: FolderOption = None) -> None:
     from llavit_lens.studies.costs.report import flop_report
 
-    flop_report(out)
+    flop_report(out, paper_layout=paper_layout)
 
 
 if __name__ == "__main__":

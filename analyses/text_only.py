@@ -22,6 +22,7 @@ from llavit_lens.options import (
     BaseOption,
     FolderOption,
     ModelOption,
+    TableOption,
     path,
 )
 from llavit_lens.terminal import run
@@ -46,10 +47,14 @@ def main(
         int, typer.Option(max=100_000, help="Without --questions: how many passages.")
     ] = 200,
     seed: Annotated[int, typer.Option(max=899_999, help="Which set of passages.")] = 12345,
+    table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.text_only.report import text_only_report
+    from llavit_lens.studies.text_only.report import redraw_text_only, text_only_report
 
+    if table is not None:
+        redraw_text_only(table, out)
+        return
     models = [model] if not baseline else [baseline, model]
     text_only_report(models, base, questions, documents, seed, out)
 

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.options import CHECKED_MODEL, FolderOption, ScenesOption, SeedOption
+from llavit_lens.options import CHECKED_MODEL, FolderOption, ScenesOption, SeedOption, TableOption
 from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -39,10 +39,14 @@ def main(
     scenes: ScenesOption = 200,
     seed: SeedOption = 12345,
     window: Annotated[int, typer.Option(help="Decoder layers of a window of the sweep.")] = 2,
+    table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.ablation.report import ablation_report
+    from llavit_lens.studies.ablation.report import ablation_report, redraw_ablation
 
+    if table is not None:
+        redraw_ablation(table, out)
+        return
     if not model and trained_without is None:
         trained_without = "demo:no_visual_attention"
     models = model or ["demo:baseline", "demo:llavit"]

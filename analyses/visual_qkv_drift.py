@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.options import BaseOption, FolderOption, ModelOption
+from llavit_lens.options import BaseOption, FolderOption, ModelOption, TableOption
 from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -26,10 +26,14 @@ def main(
     directions: Annotated[
         int, typer.Option(help="Singular directions of the change that count as the top ones.")
     ] = 8,
+    table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.qkv_drift.report import qkv_drift_report
+    from llavit_lens.studies.qkv_drift.report import qkv_drift_report, redraw_qkv_drift
 
+    if table is not None:
+        redraw_qkv_drift(table, out)
+        return
     qkv_drift_report(model, base, directions, out)
 
 

@@ -14,7 +14,14 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.options import BaselineOption, FolderOption, ModelOption, ScenesOption, SeedOption
+from llavit_lens.options import (
+    BaselineOption,
+    FolderOption,
+    ModelOption,
+    ScenesOption,
+    SeedOption,
+    TableOption,
+)
 from llavit_lens.terminal import run
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -27,10 +34,14 @@ def main(
     projections: Annotated[str, typer.Option(help="Which: q, k, v or several of them.")] = "qkv",
     scenes: ScenesOption = 200,
     seed: SeedOption = 12345,
+    table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.qkv_undone.report import qkv_undone_report
+    from llavit_lens.studies.qkv_undone.report import qkv_undone_report, redraw_undone
 
+    if table is not None:
+        redraw_undone(table, out)
+        return
     qkv_undone_report(model, baseline or "", projections, scenes, seed, out)
 
 

@@ -21,6 +21,7 @@ from llavit_lens.options import (
     ModelOption,
     ScenesOption,
     SeedOption,
+    TableOption,
 )
 from llavit_lens.terminal import run
 
@@ -40,10 +41,14 @@ def main(
     ] = None,
     scenes: ScenesOption = 200,
     seed: SeedOption = 12345,
+    table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.word_maps.report import word_maps_report
+    from llavit_lens.studies.word_maps.report import redraw_word_maps, word_maps_report
 
+    if table is not None:
+        redraw_word_maps(table, out)
+        return
     models = [model] if not baseline else [baseline, model]
     word_maps_report(models, base, scenes, seed, out)
 

@@ -156,6 +156,20 @@ FolderOption = Annotated[
         help="Folder for the table (.csv) and a figure of it (.png, .pdf).",
     ),
 ]
+TableOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--table",
+        parser=path,
+        callback=CHECKED_FILE,
+        help="A table (.csv) that this script wrote: only its figure is drawn again, in the folder "
+        "--out, and nothing is measured.",
+    ),
+]
+PaperLayoutOption = Annotated[
+    bool,
+    typer.Option("--paper-layout", help="Draw it as the paper does, with the paper's number."),
+]
 PresetOption = Annotated[PresetName, typer.Option("--preset", help="How large.")]
 ScenesOption = Annotated[int, typer.Option("--scenes", max=100_000, help="Held-out scenes.")]
 SeedOption = Annotated[int, typer.Option("--seed", max=899_999, help="Which set of scenes.")]

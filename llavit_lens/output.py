@@ -64,6 +64,20 @@ def write_report(name: str, table: pd.DataFrame, figure: Figure, out: Path | Non
     )
 
 
+def write_figures(name: str, figure: Figure, out: Path) -> None:
+    """Write name.png and .pdf.
+
+    Raises:
+        ConfigurationError: the folder cannot be written to.
+    """
+    write_files({out / f"{name}.png": figure, out / f"{name}.pdf": figure})
+
+
+def print_figures(name: str, out: Path) -> None:
+    """Print where the files of `write_figures` are."""
+    print(f"The figure is {full_path(out / name)}.png and .pdf")
+
+
 def print_report_files(name: str, out: Path | None) -> None:
     """Print where the files of `write_report` are, after the results; None prints nothing."""
     if out is not None:

@@ -25,12 +25,14 @@ class Row:
     Attributes:
         name: as options and files spell it.
         label: as tables print it.
+        title: as figures call it where it stands alone.
         separate_visual_qkv, visual_attention: of `LlavitConfig`.
         local_and_global: whether the projector reads several vision layers, not the last but one.
     """
 
     name: str
     label: str
+    title: str
     separate_visual_qkv: bool = False
     visual_attention: VisualAttentionMode = "causal"
     local_and_global: bool = False
@@ -39,12 +41,21 @@ class Row:
 ROWS = {
     row.name: row
     for row in (
-        Row("baseline", "baseline"),
-        Row("no_visual_attention", "no visual attn.", visual_attention="none"),
-        Row("separate_qkv", "separate QKV", True),
-        Row("separate_qkv_bidirectional", "  + bidirectional", True, "bidirectional"),
-        Row("separate_qkv_local_global", "  + local/global", True, "causal", True),
-        Row("llavit", "llavit", True, "bidirectional", True),
+        Row("baseline", "baseline", "Baseline"),
+        Row(
+            "no_visual_attention", "no visual attn.", "No visual attention",
+            visual_attention="none",
+        ),
+        Row("separate_qkv", "separate QKV", "Separate QKV", True),
+        Row(
+            "separate_qkv_bidirectional", "  + bidirectional", "Separate QKV + bidirectional",
+            True, "bidirectional",
+        ),
+        Row(
+            "separate_qkv_local_global", "  + local/global", "Separate QKV + local and global",
+            True, "causal", True,
+        ),
+        Row("llavit", "llavit", "LLaViT", True, "bidirectional", True),
     )
-}
+}  # fmt: skip
 """By name, in the paper's order."""

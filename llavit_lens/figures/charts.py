@@ -1,4 +1,4 @@
-"""Charts of numbers with their intervals: a headline, a key, and panels side by side."""
+"""Charts of numbers with their intervals: a title, a key, and panels side by side."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from llavit_lens.figures.fit import shorten_start
-from llavit_lens.figures.legible import drawable
-from llavit_lens.figures.page import EDGE, Page
-from llavit_lens.figures.style import GRID, LITERAL, MUTED, text_width
+from llavit_lens.figures.page import Page
+from llavit_lens.figures.style import DARK, GRID, LITERAL, MUTED, text_width
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.legend import Legend
 
     from llavit_lens.figures.figure import Figure
@@ -25,60 +25,91 @@ Key = Sequence[tuple[str, Mapping[str, Any]]]
 """What lines and marks mean: (meaning, style of the `Line2D`)."""
 
 DASHED, DOTTED = (0, (4, 2)), (0, (1, 2))
-STATES = "state of the residual stream (0: projector's output)"
-LAYERS = "decoder layer, counted from 0"
+STATES = "state of the residual stream"
+LAYERS = "decoder layer, from 0"
 
-_KEY_ROW = 0.24  # inches
-_KEY = 9.0  # points
+WIDTH = 7.2
+"""Inches: across a page of a paper, so that letters have the size there that they have here."""
+
+TITLE, PANEL, SMALL = 13.0, 9.5, 8.0  # points
+_EDGE = 0.12  # inches
+_KEY_ROW = 0.2  # inches
+_KEY = 8.5  # points
 _KEY_LINE = 6.0  # width of a line of the key and what is around it, in units of its font size
 
 
-def new_chart(
-    title: str,
-    about: str,
-    key: Key,
-    columns: int,
-    rows: int = 1,
-    *,
-    size: tuple[float, float],
-    width_ratios: Sequence[float] | None = None,
-) -> tuple[Figure, np.ndarray]:
-    """A figure with its heading, and the axes of its panels, [rows, columns].
+def new_page(title: str, caption: str, key: Key, height: float, width: float = WIDTH) -> Figure:
+    """A figure with its title and key, and below them `height` inches for panels.
 
     Args:
-        about: what is drawn, broken into as many lines as it needs.
-        size: (width, height) of all panels together with their labels, in inches.
+        title: what is seen, in a few words.
+        caption: what was measured, on what, and what the intervals are; it is not drawn, but goes
+            into the file (see `Figure.savefig`).
+        key: names in it, as all texts here, are safe to draw.
     """
-    width, height = size
     page = Page(width)
-    top = page.heading(drawable(title), drawable(about)) + 0.14
+    top = page.paragraph(
+        _EDGE,
+        _EDGE,
+        title,
+        size=TITLE,
+        color=DARK,
+        weight="bold",
+        width=width - 2 * _EDGE,
+    )
+    page.figure.title, page.figure.caption = title, caption
+    top += 0.1
     if key:
-        room = width - 2 * EDGE
-        key = [(key_name(meaning, room), style) for meaning, style in key]
+        room = width - 2 * _EDGE
+        room_of_name = 72 * room / _KEY - _KEY_LINE
+        key = [(shorten_start(meaning, room_of_name), style) for meaning, style in key]
         key_columns = _key_columns(key, 72 * room)
         draw_key(
             page.figure,
             key,
             ncols=key_columns,
             loc="upper left",
-            bbox_to_anchor=(EDGE, top),
+            bbox_to_anchor=(_EDGE, top),
             bbox_transform=page.inches,
             borderpad=0,
             borderaxespad=0,
-            handlelength=3,
+            handlelength=2.2,
             columnspacing=1.4,
         )
-        top += _KEY_ROW * -(-len(key) // key_columns) + 0.2
+        top += _KEY_ROW * -(-len(key) // key_columns) + 0.08
     figure = page.finish(top + height)
     figure.set_layout_engine(
-        "constrained", rect=(0, 0, 1, height / (top + height)), w_pad=0.18, h_pad=0.12
+        "constrained",
+        rect=(0, 0, 1, height / (top + height)),
+        w_pad=0.1,
+        h_pad=0.08,
+        wspace=0.02,
+        hspace=0.03,
     )
-    return figure, figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios)
+    return figure
 
 
-def key_name(name: str, room: float) -> str:
-    """A name as a key has it: safe to draw, its start cut off where `room` inches are too few."""
-    return shorten_start(drawable(name), 72 * room / _KEY - _KEY_LINE)
+def new_chart(
+    title: str,
+    caption: str,
+    key: Key,
+    columns: int,
+    rows: int = 1,
+    *,
+    height: float,
+    width: float = WIDTH,
+    width_ratios: Sequence[float] | None = None,
+    **options: Any,
+) -> tuple[Figure, np.ndarray]:
+    """`new_page`, and the axes of its panels, [rows, columns].
+
+    Args:
+        height: of all panels together with their labels, in inches.
+        options: of `Figure.subplots`.
+    """
+    figure = new_page(title, caption, key, height, width)
+    panels = figure.subplots(rows, columns, squeeze=False, width_ratios=width_ratios, **options)
+    return figure, panels
 
 
 def draw_key(parent: Axes | Figure, key: Key, **options: Any) -> Legend:
@@ -106,19 +137,32 @@ def name_panel(axes: Axes, title: str, detail: str = "", **style: Any) -> None:
 
     Axes that are labelled are so already.
     """
+    pad = 14 if detail else 5
     axes.set_title(
-        title, loc="left", pad=18 if detail else 8, weight="bold", fontsize=11.5, **style, **LITERAL
+        title, loc="left", pad=pad, **{"weight": "bold", "fontsize": PANEL, **style}, **LITERAL
     )
     axes.annotate(
-        detail, (0, 1), xytext=(0, 5), xycoords="axes fraction", textcoords="offset points",
-        fontsize=9, color=MUTED, **LITERAL,
+        detail, (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",
+        fontsize=SMALL, color=MUTED, **LITERAL,
     )  # fmt: skip
     axes.grid(axis="y", color=GRID)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9)
+    axes.tick_params(labelsize=SMALL)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.label.update({"fontsize": 9, **LITERAL})
+        axis.label.update({"fontsize": SMALL, **LITERAL})
+
+
+def across(axes: Axes) -> None:
+    """Values go from left to right: lines of the grid stand upright, and names have no ticks."""
+    axes.grid(visible=False, axis="y")
+    axes.grid(axis="x", color=GRID)
+    axes.tick_params(axis="y", length=0)
+
+
+def zero_line(axes: Axes, *, upright: bool = False) -> None:
+    """No difference."""
+    (axes.axvline if upright else axes.axhline)(0, color=DARK, linewidth=0.9, zorder=1)
 
 
 def draw_line(
@@ -136,33 +180,28 @@ def draw_line(
     axes.plot(at, rows[value], **{"marker": "o", "markersize": 4, **style})
 
 
-def draw_by_category(
-    axes: Axes, series: Sequence[tuple[pd.DataFrame, Mapping[str, Any]]], spread: float = 0.8
-) -> list[str]:
-    """Points with their intervals, those of one category side by side; returns the categories.
-
-    Args:
-        series: rows with `category`, `value`, `low` and `high`, and how to draw them.
-        spread: the width that the points of a category take; categories are 1 apart.
-    """
-    categories = list(dict.fromkeys(name for rows, _ in series for name in rows["category"]))
-    step = spread / len(series)
-    for number, (rows, style) in enumerate(series):
-        shift = (number - (len(series) - 1) / 2) * step
-        at = [categories.index(name) + shift for name in rows["category"]]
-        draw_points(axes, at, rows, **style)
-    axes.set_xticks(range(len(categories)), list(map(category_name, categories)), **LITERAL)
-    return categories
-
-
 def draw_points(
-    axes: Axes, at: Sequence[float] | pd.Series, rows: pd.DataFrame, value: str = "value",
+    axes: Axes,
+    at: Sequence[float] | pd.Series,
+    rows: pd.DataFrame,
+    value: str = "value",
+    *,
+    upright: bool = True,
     **style: Any,
-) -> None:  # fmt: skip
-    """Values with their intervals as upright bars."""
+) -> None:
+    """Values with their intervals: `at` counts to the right or, not `upright`, down a list."""
     low, high = interval(rows, value)
     errors = [rows[value] - low, high - rows[value]]
-    axes.errorbar(at, rows[value], yerr=errors, **{"linewidth": 1.2, **style})
+    style = {"linewidth": 1.2, "marker": "o", "markersize": 4.5, "linestyle": "none", **style}
+    if upright:
+        axes.errorbar(at, rows[value], yerr=errors, **style)
+    else:
+        axes.errorbar(rows[value], at, xerr=errors, **style)
+
+
+def side_by_side(number: int, of: int, spread: float = 0.7) -> float:
+    """How far one of several series is shifted, so that all of them take `spread` of a place."""
+    return (number - (of - 1) / 2) * spread / max(of, 1)
 
 
 def interval(rows: pd.DataFrame, value: str) -> tuple[pd.Series, pd.Series]:
@@ -177,6 +216,17 @@ def name_states(axes: Axes, label: str = STATES) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def category_name(category: str) -> str:
-    """`vision-centric`, as the paper writes it."""
-    return category.replace("_", "-")
+def in_points(axis: Axis) -> None:
+    """Numbers along an axis of differences of shares: `+5` is 5 points."""
+    axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=3))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _signed(100 * value)))
+
+
+def in_percent(axis: Axis, ticks: int = 5) -> None:
+    """Shares along an axis, with at most so many intervals between ticks."""
+    axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
+
+
+def _signed(points: float) -> str:
+    return "0" if abs(points) < 1e-9 else f"{points:+.3g}".replace("-", "\N{MINUS SIGN}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import PurePath
+from typing import Any
 
+from matplotlib import rcParams
 from matplotlib.figure import Figure as MatplotlibFigure
 
 WIDTH = 960
@@ -12,16 +15,35 @@ WIDTH = 960
 _PER_INCH = 96  # pixels of a page, as browsers count
 _SHARP = 2  # of the file for one of the page, for screens with small pixels
 _TALLEST = 24_000  # pixels of the file; matplotlib ends at 65,536, browsers earlier
+_FIELDS = {
+    "png": ("Title", "Description"),
+    "pdf": ("Title", "Subject"),
+    "svg": ("Title", "Description"),
+}
+"""What formats call the title and the caption in their metadata."""
 
 
 class Figure(MatplotlibFigure):
     """A matplotlib figure that brings its own PNG, so that it is seen as the last line of a cell.
 
     Attributes:
-        caption: what the figure shows, or None; for those who save it, it is not drawn.
+        title: what is seen, in a few words, or None.
+        caption: what was measured, on what, and how to read it, or None. It is not drawn: a PNG,
+            PDF or SVG that is saved holds it, and the title, in its metadata.
     """
 
+    title: str | None = None
     caption: str | None = None
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """As matplotlib's, with title and caption in the file; `metadata` of the caller wins."""
+        named = PurePath(fname).suffix if isinstance(fname, (str, PurePath)) else ""
+        kind = (options.get("format") or named or rcParams["savefig.format"]).lower().lstrip(".")
+        if kind in _FIELDS:
+            texts = zip(_FIELDS[kind], (self.title, self.caption), strict=True)
+            fields = {field: text for field, text in texts if text}
+            options["metadata"] = fields | (options.get("metadata") or {})
+        super().savefig(fname, **options)
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         """The PNG, and how large it is on the page; IPython calls this, unless `%matplotlib inline`

@@ -107,7 +107,11 @@ class Page:
         return top + _LINE * size * len(lines.splitlines())
 
     def heading(self, title: str, *about: str, size: float = TITLE) -> float:
-        """A headline at the top, and a paragraph for each text about it. Returns their end."""
+        """A headline at the top, and a paragraph for each text about it. Returns their end.
+
+        The headline is the figure's title. What a caption says goes to `figure.caption`.
+        """
+        self.figure.title = title
         top = self.paragraph(EDGE, EDGE, title, size=size, color=DARK, weight="bold") + 0.06
         for text in about:
             top = self.paragraph(EDGE, top, text)

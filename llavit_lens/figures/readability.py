@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from llavit_lens.figures.charts import DASHED, DOTTED, Key, name_panel, name_states, new_chart
+from llavit_lens.figures.charts import (
+    DASHED,
+    DOTTED,
+    Key,
+    in_percent,
+    name_panel,
+    name_states,
+    new_chart,
+    side_by_side,
+)
+from llavit_lens.figures.legible import drawable
+from llavit_lens.figures.names import model_titles, which_models
 from llavit_lens.figures.style import MUTED, model_colors
 from llavit_lens.results.readability import UNTRAINED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from llavit_lens.figures.figure import Figure
     from llavit_lens.results.readability import Readability
 
-_COLUMNS, _ROW = 3, 3.0  # panels beside each other; inches of a row of them
-_FLOOR: dict[str, Any] = {"linestyle": DASHED, "linewidth": 1.1}
-_CHANCE: dict[str, Any] = {"linestyle": DOTTED, "linewidth": 1.4}
-_CEILING: dict[str, Any] = {"linestyle": "none", "marker": "^", "markersize": 5}
+_COLUMNS, _ROW = 3, 2.05  # panels beside each other; inches of a row of them
+_FLOOR: dict[str, Any] = {"linestyle": DASHED, "linewidth": 1.2, "clip_on": False}
+_CHANCE: dict[str, Any] = {"linestyle": DOTTED, "linewidth": 1.4, "clip_on": False}
+_CEILING: dict[str, Any] = {
+    "linestyle": "none", "marker": "^", "markersize": 5, "markerfacecolor": "white",
+}  # fmt: skip
 _LENS: dict[str, Any] = {"marker": "o", "markersize": 3.5}
 _CEILING_MEASURE = "probe"
+_APART = 0.3  # states, between the marks of all models at one
 
 
 class _Panel(NamedTuple):
@@ -34,31 +48,15 @@ class _Panel(NamedTuple):
 
 
 _PANELS = (
-    _Panel("hit", 3, "A true word is read", "any word true of the patch's object, top {k}"),
-    _Panel("name", 1, "Its name is read", "the object's own name, top {k}"),
-    _Panel("localisation", None, "The name is where the object is", "average precision"),
-    _Panel(
-        "binding_color", None, "Colors are on their own objects", "of two colors, the right one"
-    ),
-    _Panel(
-        "leak_object",
-        3,
-        "Names leak onto other objects",
-        "another's name, top {k}: the less, the better",
-        False,
-    ),
-    _Panel(
-        "leak_background",
-        3,
-        "Names leak onto background",
-        "an object's name, top {k}: the less, the better",
-        False,
-    ),
-    _Panel("replace_switch", None, "Thing replaced, name follows", "old ahead before, new after"),
-    _Panel(
-        "recolour_switch", None, "Thing recoloured, color follows", "old ahead before, new after"
-    ),
-    _Panel("non_word", None, "No word is read", "no letter or digit: newlines and the like", False),
+    _Panel("hit", 3, "A true word is read", "any word true of the object, top {k}"),
+    _Panel("name", 1, "The name is read", "the object's own name, top {k}"),
+    _Panel("localisation", None, "The name finds the object", "average precision"),
+    _Panel("binding_color", None, "Colors stay in place", "of two colors, the right one"),
+    _Panel("leak_object", 3, "Names leak to objects", "of others, top {k}: less is better", False),
+    _Panel("leak_background", 3, "Names leak to background", "any, top {k}: less is better", False),
+    _Panel("replace_switch", None, "A new thing, a new name", "old ahead before, new after"),
+    _Panel("recolour_switch", None, "A new color, a new word", "old ahead before, new after"),
+    _Panel("non_word", None, "No word is read", "newlines and the like: less is better", False),
 )
 
 
@@ -71,18 +69,18 @@ def draw_readability(result: Readability, *others: Readability, what: str | None
         what: what was read, such as `60 scenes of the miniature world`; default: how many images.
     """
     table = pd.concat([result.table, *(other.table for other in others)], ignore_index=True)
-    what = what or f"{result.n_images} images"
+    what = drawable(what or f"{result.n_images} images")
+    titles = model_titles(name for name in table["model"] if not name.endswith(UNTRAINED))
     panels = [panel for panel in _PANELS if table["measure"].eq(panel.measure).any()]
     colors = model_colors(name.removesuffix(UNTRAINED) for name in table["model"])
     rows = -(-len(panels) // _COLUMNS)
     figure, axes = new_chart(
         "Do words name what the patches show?",
-        f"{what}, read by the logit lens at each state of the residual stream (0: the projector's "
-        "output). Bands: 95 % intervals over images; none where nothing was seen at all.",
-        _key(table, colors),
+        _caption(table, what, titles),
+        _key(table, colors, titles),
         _COLUMNS,
         rows,
-        size=(13.6, rows * _ROW),
+        height=rows * _ROW,
     )
     for panel, ax in zip(panels, axes.flat, strict=False):
         _draw_panel(ax, panel, table, colors)
@@ -91,19 +89,37 @@ def draw_readability(result: Readability, *others: Readability, what: str | None
     return figure
 
 
-def _key(table: pd.DataFrame, colors: dict[str, str]) -> Key:
+def _key(table: pd.DataFrame, colors: Mapping[str, str], titles: Mapping[str, str]) -> Key:
     """Colors of the models, and what the lines are."""
     lines = [("read by the lens", _LENS)]
     if table["measure"].eq(_CEILING_MEASURE).any():
-        lines.append(("read by a linear probe (ceiling)", _CEILING))
+        lines.append(("by a linear probe (ceiling)", _CEILING))
     if table["model"].str.endswith(UNTRAINED).any():
-        lines.append(("by the lens, untrained weights (floor)", _FLOOR))
+        lines.append(("untrained weights (floor)", _FLOOR))
     lines.append(("chance", _CHANCE))
-    models = [(name, {"color": color, "linewidth": 5}) for name, color in colors.items()]
+    models = [
+        (titles.get(name, drawable(name)), {"color": color, "linewidth": 5})
+        for name, color in colors.items()
+    ]
     return [*models, *((meaning, {"color": MUTED, **style}) for meaning, style in lines)]
 
 
-def _draw_panel(axes: Axes, panel: _Panel, table: pd.DataFrame, colors: dict[str, str]) -> None:
+def _caption(table: pd.DataFrame, what: str, titles: Mapping[str, str]) -> str:
+    about = (
+        f"{what[:1].upper()}{what[1:]}, read by the logit lens at each state of the residual "
+        "stream (0 is the projector's output). Each panel is one measure; of the likeliest word or "
+        "of three, as its second line says. Bands: 95 % intervals over images; none where nothing "
+        "was seen at all. "
+        "Dotted: chance, gray where it is the same for all models."
+    )
+    if table["measure"].eq(_CEILING_MEASURE).any():
+        about += " Triangles: a linear probe that was trained on other images to name the object."
+    if table["model"].str.endswith(UNTRAINED).any():
+        about += " Dashed: the same architecture with untrained weights."
+    return f"{about} {which_models(titles)}"
+
+
+def _draw_panel(axes: Axes, panel: _Panel, table: pd.DataFrame, colors: Mapping[str, str]) -> None:
     rows = table[table["measure"].eq(panel.measure)]
     k = None if panel.k is None else _nearest(rows["k"], panel.k)
     rows = rows if k is None else rows[rows["k"].eq(k)]
@@ -111,9 +127,8 @@ def _draw_panel(axes: Axes, panel: _Panel, table: pd.DataFrame, colors: dict[str
     if panel.measure == "name":
         _draw_ceiling(axes, table, colors)
     axes.set_ylim(0, 1.02 if panel.whole else _top(rows))
-    name_states(axes, "state of the residual stream")
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    name_states(axes, "state")
+    in_percent(axes.yaxis, 4)
     name_panel(axes, panel.title, panel.detail.format(k=k))
 
 
@@ -121,7 +136,8 @@ def _nearest(ks: pd.Series, wanted: int) -> int:
     return min((int(k) for k in ks.unique()), key=lambda k: (abs(k - wanted), k))
 
 
-def _draw_lines(axes: Axes, rows: pd.DataFrame, colors: dict[str, str]) -> None:
+def _draw_lines(axes: Axes, rows: pd.DataFrame, colors: Mapping[str, str]) -> None:
+    chances = []
     for model, line in rows.dropna(subset="layer").groupby("model", sort=False):
         name = str(model)
         at, color = line["layer"].astype(int), colors[name.removesuffix(UNTRAINED)]
@@ -132,13 +148,20 @@ def _draw_lines(axes: Axes, rows: pd.DataFrame, colors: dict[str, str]) -> None:
         low, high = line["low"].where(seen), line["high"].where(seen)
         axes.fill_between(at, low, high, color=color, alpha=0.12, linewidth=0)
         axes.plot(at, line["value"], color=color, **_LENS)
-        axes.plot(at, line["chance"], color=color, **_CHANCE)
+        chances.append((at, line["chance"].astype(float), color))
+    same = all(chance.tolist() == chances[0][1].tolist() for _, chance, _ in chances)
+    for at, chance, color in chances[: 1 if same else None]:
+        axes.plot(at, chance, color=MUTED if same else color, **_CHANCE)
 
 
-def _draw_ceiling(axes: Axes, table: pd.DataFrame, colors: dict[str, str]) -> None:
+def _draw_ceiling(axes: Axes, table: pd.DataFrame, colors: Mapping[str, str]) -> None:
+    """Marks of the models side by side, as they are all near each other."""
     rows = table[table["measure"].eq(_CEILING_MEASURE) & table["model"].isin(list(colors))]
-    for model, line in rows.groupby("model", sort=False):
-        axes.plot(line["layer"].astype(int), line["value"], color=colors[str(model)], **_CEILING)
+    models = list(dict.fromkeys(rows["model"]))
+    for number, model in enumerate(models):
+        line = rows[rows["model"].eq(model)]
+        at = line["layer"].astype(int) + side_by_side(number, len(models), _APART)
+        axes.plot(at, line["value"], color=colors[str(model)], **_CEILING)
 
 
 def _top(rows: pd.DataFrame) -> float:

@@ -20,6 +20,11 @@ from llavit_lens.miniature.benchmark.evaluate import (
 from llavit_lens.vlm.vlm import VLM
 
 AS_TRAINED = "as trained"
+COLUMNS = (
+    "model", "scenes", "condition", "first_layer", "last_layer", "measure", "category", "state",
+    "value", "low", "high", "change", "change_low", "change_high",
+)  # fmt: skip
+"""What figures need of a `condition_table`."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,10 @@ def condition_table(
 ) -> pd.DataFrame:
     """One row for each condition and measure; the first condition is `TRAINED`.
 
-    Columns: model, condition, first_layer, last_layer (decoder layers, from 0), measure (`accuracy`
-    or `hit3`), category (of questions), state (of the residual stream, 0 is the projector's
-    output), n, value, low, high, change, change_low, change_high (against `as trained`; 95 %).
+    Columns: model, scenes (how many), condition, first_layer, last_layer (decoder layers, from 0),
+    measure (`accuracy` or `hit3`), category (of questions), state (of the residual stream, 0 is the
+    projector's output), n, value, low, high, change, change_low, change_high (against `as trained`;
+    95 %).
     """
     rows = []
     trained = _counts(results[0][1])
@@ -67,6 +73,7 @@ def condition_table(
             rows.append(
                 {
                     "model": model,
+                    "scenes": len(results_under),
                     "condition": condition.name,
                     "first_layer": condition.first,
                     "last_layer": condition.last,

@@ -44,7 +44,7 @@ def test_the_package_makes_figures_of_one_class_only() -> None:
 
 
 def test_all_figures_come_from_the_page(make_words: MakeWords) -> None:
-    chart, _ = new_chart("title", "about", [], 1, size=(6, 3))
+    chart, _ = new_chart("title", "about", [], 1, height=3)
     for figure in (Page(5).finish(3), chart, make_words().plot(), draw_patch_words(make_words())):
         assert type(figure) is Figure and isinstance(figure, MatplotlibFigure)
 

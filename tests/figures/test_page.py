@@ -38,7 +38,7 @@ def test_a_paragraph_stays_within_its_width_and_above_its_end(weight: str) -> No
 @pytest.mark.parametrize("repeats", [1, 12])
 def test_a_chart_makes_room_for_its_words_and_its_key(repeats: int) -> None:
     key = [(f"a model with a long name {i}", {"color": "black"}) for i in range(repeats)]
-    figure, panels = new_chart("Title " * repeats, "About " * 9 * repeats, key, 2, size=(8.0, 3.0))
+    figure, panels = new_chart("Title " * repeats, "About it", key, 2, height=3.0)
     for axes in panels.flat:
         axes.set_ylabel("share")
         name_panel(axes, "Panel", "detail")

@@ -14,7 +14,8 @@ from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress_bar, with_interval
 from llavit_lens.studies.ablation.figure import draw_ablation
 from llavit_lens.studies.ablation.measure import conditions
-from llavit_lens.studies.conditions import AS_TRAINED, condition_table, evaluate_under
+from llavit_lens.studies.conditions import AS_TRAINED, COLUMNS, condition_table, evaluate_under
+from llavit_lens.studies.redraw import draw_again
 from llavit_lens.vlm.load import load
 
 
@@ -54,9 +55,18 @@ def ablation_report(
         results = [(condition, evaluate_under(condition, vlm, benchmark)) for condition in steps]
         tables.append(condition_table(name, results, bootstrap))
     table = pd.concat(tables, ignore_index=True)
-    write_report("visual_attention_ablation", table, draw_ablation(table, scenes), out)
+    write_report("visual_attention_ablation", table, draw_ablation(table), out)
     _print(table, scenes)
     print_report_files("visual_attention_ablation", out)
+
+
+def redraw_ablation(table: Path, out: Path | None) -> None:
+    """Draw the figure of a table that `ablation_report` wrote.
+
+    Raises:
+        ConfigurationError: as `draw_again`.
+    """
+    draw_again("visual_attention_ablation", table, COLUMNS, draw_ablation, out)
 
 
 def _print(table: pd.DataFrame, scenes: int) -> None:

@@ -18,7 +18,8 @@ from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_remark, print_table, progress_bar, with_interval
 from llavit_lens.studies.attention_distance.figure import draw_attention_distance
 from llavit_lens.studies.attention_distance.measure import attention_distances
-from llavit_lens.studies.attention_distance.table import distance_table
+from llavit_lens.studies.attention_distance.table import COLUMNS, distance_table
+from llavit_lens.studies.redraw import draw_again
 from llavit_lens.vlm.load import load
 
 _Opener = Callable[[], Image.Image]
@@ -63,6 +64,15 @@ def attention_distance_report(
     write_report("attention_distance", table, draw_attention_distance(table), out)
     _print(table)
     print_report_files("attention_distance", out)
+
+
+def redraw_attention_distance(table: Path, out: Path | None) -> None:
+    """Draw the figure of a table that `attention_distance_report` wrote.
+
+    Raises:
+        ConfigurationError: as `draw_again`.
+    """
+    draw_again("attention_distance", table, COLUMNS, draw_attention_distance, out)
 
 
 def _files(images: Sequence[Path]) -> list[_Opener]:

@@ -10,6 +10,9 @@ import pandas as pd
 from llavit_lens.evaluation.bootstrap import Bootstrap
 from llavit_lens.studies.attention_distance.measure import MEASURES, AttentionDistances
 
+COLUMNS = ("model", "layer", "head", "measure", "n", "value", "low", "high", "uniform")
+"""Of the table."""
+
 
 def distance_table(model: str, distances: Sequence[AttentionDistances]) -> pd.DataFrame:
     """One row for each decoder layer, head and measure, and one for the mean of the heads.

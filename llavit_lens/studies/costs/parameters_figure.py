@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-
 from llavit_lens.figures.page import EDGE, Page
 from llavit_lens.studies.costs.bars import HEIGHT, INK, POINT, SECOND, draw_bar, draw_key
 
 if TYPE_CHECKING:
+    from llavit_lens.figures.figure import Figure
     from llavit_lens.studies.costs.table_4 import ParameterRow
 
 _WIDTH, _LEFT, _LONGEST, _GROUP = 11.0, 2.75, 5.1, 0.86  # inches
@@ -25,11 +24,8 @@ _KEY = [
 def draw_parameters(rows: Sequence[ParameterRow]) -> Figure:
     """Draw the rows of `table_4`: a bar for each base LLM and method."""
     page = Page(_WIDTH)
-    top = page.heading(
-        "What LLaViT adds to the size of a model",
-        "Billions of parameters, counted on models of the real sizes. Baseline: LLaVA-1.5. "
-        "In brackets: Table 4 of the paper, arXiv 2511.10301.",
-    )
+    top = page.heading("What LLaViT adds to the size of a model, in 10⁹ parameters")
+    page.figure.caption = parameters_caption(rows)
     top = draw_key(page, EDGE, top + 0.14, _KEY) + 0.05
     scale = _LONGEST / max(row.params for row in rows)
     for name, group in groupby(rows, lambda row: row.base_llm):
@@ -44,7 +40,15 @@ def draw_parameters(rows: Sequence[ParameterRow]) -> Figure:
             at = top + line * (HEIGHT + 0.06)
             draw_bar(page, _LEFT, at, bars, _label(row), name=row.method, name_width=0.95)
         top += _GROUP
-    return page.finish(page.paragraph(EDGE, top + 0.05, _note(rows), size=10) + EDGE)
+    return page.finish(top - 0.15 + EDGE)
+
+
+def parameters_caption(rows: Sequence[ParameterRow]) -> str:
+    """What the numbers are."""
+    return (
+        "Billions of parameters, counted on models of the real sizes. Baseline: LLaVA-1.5. In "
+        f"brackets: Table 4 of the paper (arXiv 2511.10301). {_note(rows)}"
+    )
 
 
 def _label(row: ParameterRow) -> str:

@@ -12,14 +12,18 @@ from rich.table import Table
 
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes
-from llavit_lens.studies.costs.flops_figure import MODULE_NAMES, draw_flops
-from llavit_lens.studies.costs.parameters_figure import draw_parameters
+from llavit_lens.studies.costs.flops_figure import MODULE_NAMES, draw_flops, flops_caption
+from llavit_lens.studies.costs.paper_layout import draw_table_4, draw_table_5
+from llavit_lens.studies.costs.parameters_figure import draw_parameters, parameters_caption
 from llavit_lens.studies.costs.table_4 import ParameterRow, agreement, table_4
 from llavit_lens.studies.costs.table_5 import LLM, TOKENS, VISUAL, increases, table_5
 
 
-def parameter_report(out: Path | None = None) -> None:
+def parameter_report(out: Path | None = None, *, paper_layout: bool = False) -> None:
     """Table 4: print it and, in the folder `out`, write table_4.csv, .png and .pdf.
+
+    Args:
+        paper_layout: draw the table as the paper has it.
 
     Raises:
         ConfigurationError: `out` is no folder and cannot be made one, or cannot be written to.
@@ -40,7 +44,8 @@ def parameter_report(out: Path | None = None) -> None:
         for row in rows
     ]
     table = pd.DataFrame([asdict(row) for row in rows])
-    write_report("table_4", table, draw_parameters(rows), out)
+    figure = draw_table_4(rows, parameters_caption(rows)) if paper_layout else draw_parameters(rows)
+    write_report("table_4", table, figure, out)
     _print_table("Table 4: parameters of the whole model", columns, cells, section=2)
     same, printed = agreement(rows)
     print_notes(
@@ -51,8 +56,11 @@ def parameter_report(out: Path | None = None) -> None:
     print_report_files("table_4", out)
 
 
-def flop_report(out: Path | None = None) -> None:
+def flop_report(out: Path | None = None, *, paper_layout: bool = False) -> None:
     """Table 5: print it and, in the folder `out`, write table_5.csv, .png and .pdf.
+
+    Args:
+        paper_layout: draw the table as the paper has it.
 
     Raises:
         ConfigurationError: as `parameter_report`.
@@ -74,7 +82,11 @@ def flop_report(out: Path | None = None) -> None:
     title = f"Table 5: GFLOPs of {LLM.name} for {TOKENS} tokens, {VISUAL} of them visual"
     paper, counted = increases(rows)
     table = pd.DataFrame([asdict(row) for row in rows])
-    write_report("table_5", table, draw_flops(rows, paper, counted), out)
+    if paper_layout:
+        figure = draw_table_5(rows, flops_caption(paper, counted))
+    else:
+        figure = draw_flops(rows, paper, counted)
+    write_report("table_5", table, figure, out)
     _print_table(title, columns, cells, section=3)
     same = "agree exactly" if all(r.flops == r.flops_by_formula for r in rows) else "DISAGREE"
     print_notes(

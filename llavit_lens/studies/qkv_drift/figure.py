@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
-
-from llavit_lens.figures.charts import DASHED, LAYERS, name_panel, name_states, new_chart
+from llavit_lens.figures.charts import (
+    DASHED,
+    LAYERS,
+    SMALL,
+    in_percent,
+    name_panel,
+    name_states,
+    new_chart,
+)
+from llavit_lens.figures.names import model_titles, which_models
 from llavit_lens.figures.style import COLORS, MUTED
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from llavit_lens.figures.figure import Figure
 
 _MEANINGS = {
     "visual - text": "visual weights from text weights",
@@ -26,13 +35,12 @@ _LINE: dict[str, Any] = {"marker": "o", "markersize": 4}
 _HEADS: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 4, "alpha": 0.5}
 
 
-def draw_qkv_drift(table: pd.DataFrame, model: str) -> Figure:
+def draw_qkv_drift(table: pd.DataFrame) -> Figure:
     """Draw the table of `qkv_drift_report`."""
     pairs = list(dict.fromkeys(table["pair"]))
     figure, panels = new_chart(
         "How far visual projections have moved",
-        f"{model}: visual Q, K, V start as copies of the text ones (Eq. 6). "
-        "Above: size of the change; below: in how many directions.",
+        _caption(str(table["model"].iloc[0]), pairs),
         [
             *((_MEANINGS[pair], {"color": _COLORS[pair], **_LINE}) for pair in pairs),
             ("a head", {"color": MUTED, **_HEADS}),
@@ -40,7 +48,7 @@ def draw_qkv_drift(table: pd.DataFrame, model: str) -> Figure:
         ],
         columns=len(_PROJECTIONS),
         rows=2,
-        size=(12.9, 6.9),
+        height=4.4,
     )
     highest = 1.06 * table["relative"].max() or 1.0
     for (projection, name), (above, below) in zip(_PROJECTIONS.items(), panels.T, strict=True):
@@ -48,14 +56,28 @@ def draw_qkv_drift(table: pd.DataFrame, model: str) -> Figure:
         _draw_changes(above, rows)
         _draw_ranks(below, rows[rows["head"].isna()])
         above.set_ylim(0, highest)
-        below.set_ylim(0, 1)
-        for axes, title in ((above, name), (below, "")):
+        below.set_ylim(0, 1.01)
+        for axes, title, detail in (
+            (above, name, "size of the change"),
+            (below, "", "directions of the change"),
+        ):
             name_states(axes, LAYERS)
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-            name_panel(axes, title)
-    panels[0, 0].set_ylabel("distance / norm of what it is from")
-    panels[1, 0].set_ylabel("effective rank / full rank")
+            in_percent(axes.yaxis)
+            name_panel(axes, title, detail)
+    panels[0, 0].set_ylabel("of the weights' norm", fontsize=SMALL)
+    panels[1, 0].set_ylabel("effective rank of full rank", fontsize=SMALL)
     return figure
+
+
+def _caption(model: str, pairs: Sequence[str]) -> str:
+    base = " Both are also compared with the language model that they come from." * (len(pairs) > 1)
+    return (
+        f"Visual Q, K, V of {which_models(model_titles([model])).removeprefix('Model: ')} They "
+        f"start as copies of the text ones (Eq. 6 of the paper).{base} Above: the Frobenius norm "
+        "of the change by that of what it is from; a dot is a head, the line all heads. Below: the "
+        "effective rank of the change by its full rank; dashed, what noise without structure would "
+        "have. The lower, the fewer directions hold the change."
+    )
 
 
 def _draw_changes(axes: Axes, rows: pd.DataFrame) -> None:

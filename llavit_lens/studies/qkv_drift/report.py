@@ -25,8 +25,13 @@ from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress_bar
 from llavit_lens.studies.qkv_drift.figure import draw_qkv_drift
 from llavit_lens.studies.qkv_drift.measure import drift, noise_spectrum, spectrum
+from llavit_lens.studies.redraw import draw_again
 from llavit_lens.vlm.load import checkpoint_folder
 
+_COLUMNS = (
+    "model", "pair", "layer", "projection", "head", "relative", "effective_rank", "full_rank",
+    "noise_rank",
+)  # fmt: skip
 _UNRELATED = 0.5  # cosine below which text weights can hardly come from that base
 
 
@@ -65,9 +70,19 @@ def qkv_drift_report(model: str, base: str | None, directions: int, out: Path | 
         for row in _layer(source.tensors, starts, text_config, layer, directions)
     ]
     table = pd.DataFrame(rows).astype({"head": "Int64", "full_rank": "Int64"})
-    write_report("visual_qkv_drift", table, draw_qkv_drift(table, model), out)
+    table.insert(0, "model", model)
+    write_report("visual_qkv_drift", table, draw_qkv_drift(table), out)
     _print(table, model, base, directions)
     print_report_files("visual_qkv_drift", out)
+
+
+def redraw_qkv_drift(table: Path, out: Path | None) -> None:
+    """Draw the figure of a table that `qkv_drift_report` wrote.
+
+    Raises:
+        ConfigurationError: as `draw_again`.
+    """
+    draw_again("visual_qkv_drift", table, _COLUMNS, draw_qkv_drift, out)
 
 
 def _layer(

@@ -14,12 +14,14 @@ from llavit_lens.miniature.benchmark.evaluate import benchmark_scenes
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress_bar, with_interval
 from llavit_lens.studies.conditions import (
+    COLUMNS,
     TRAINED,
     Condition,
     condition_table,
     evaluate_under,
 )
 from llavit_lens.studies.qkv_undone.figure import draw_undone
+from llavit_lens.studies.redraw import draw_again
 from llavit_lens.vlm.load import load
 
 
@@ -58,9 +60,18 @@ def qkv_undone_report(
         as_trained = [(TRAINED, evaluate_under(TRAINED, other, benchmark))]
         tables.append(condition_table(baseline, as_trained, bootstrap))
     table = pd.concat(tables, ignore_index=True)
-    write_report("visual_qkv_undone", table, draw_undone(table, model, scenes), out)
+    write_report("visual_qkv_undone", table, draw_undone(table), out)
     _print(table, scenes)
     print_report_files("visual_qkv_undone", out)
+
+
+def redraw_undone(table: Path, out: Path | None) -> None:
+    """Draw the figure of a table that `qkv_undone_report` wrote.
+
+    Raises:
+        ConfigurationError: as `draw_again`.
+    """
+    draw_again("visual_qkv_undone", table, COLUMNS, draw_undone, out)
 
 
 def _print(table: pd.DataFrame, scenes: int) -> None:

@@ -9,7 +9,14 @@ import typer
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import check_out_folder
-from llavit_lens.options import FolderOption, PresetName, PresetOption, checked, path
+from llavit_lens.options import (
+    FolderOption,
+    PaperLayoutOption,
+    PresetName,
+    PresetOption,
+    checked,
+    path,
+)
 
 
 def table_app(number: int, ours: Path) -> typer.Typer:
@@ -47,6 +54,7 @@ def table_app(number: int, ours: Path) -> typer.Typer:
         scenes: Annotated[
             int, typer.Option(max=100_000, help="Held-out scenes to examine new runs on.")
         ] = 500,
+        paper_layout: PaperLayoutOption = False,
         out: FolderOption = None,
     ) -> None:
         numbers = _numbers(seeds)
@@ -55,7 +63,7 @@ def table_app(number: int, ours: Path) -> typer.Typer:
 
         paper = {1: TABLE_1, 3: TABLE_3}[number]
         folder = results or (train / "results" if train else ours)
-        table_report(f"table_{number}", paper, folder, train, numbers, preset.value, out, scenes)
+        table_report(number, paper, folder, train, numbers, preset.value, out, scenes, paper_layout)
 
     return app
 

@@ -12,16 +12,18 @@ import pandas as pd
 
 from llavit_lens.disk import read_json, user_path
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.figures.names import category_name, variant_titles
 from llavit_lens.miniature.benchmark.evaluate import BenchmarkScene, benchmark_scenes
 from llavit_lens.miniature.recipe.train import train_demo
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress_bar, with_interval
 from llavit_lens.rows import ROWS
 from llavit_lens.studies.tables.comparison import PaperTable, compare, losses, orderings
-from llavit_lens.studies.tables.figure import draw_study, over_what
+from llavit_lens.studies.tables.figure import draw_study, how_many_seeds, over_what
 from llavit_lens.studies.tables.kinds import by_kind
-from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, draw_kinds
+from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, READ_KINDS, draw_kinds
 from llavit_lens.studies.tables.paper_accuracy import BASE_LLMS, CATEGORIES
+from llavit_lens.studies.tables.paper_layout import draw_paper_table
 from llavit_lens.studies.tables.run_result import RunResult, load_result, save_result
 from llavit_lens.studies.tables.trained_runs import evaluate_run, guessed, load_results
 from llavit_lens.vlm.load import load
@@ -29,13 +31,17 @@ from llavit_lens.vlm.load import load
 SCENES, SCENE_SET = 500, 12345
 FEW = 10  # runs: too few for a correlation
 KINDS_TITLE = "What each variant has learned to answer"
-KINDS_NOTE = f"Guessing is from the question's words. {{}}{HALF_INTERVAL}"
+KINDS_CAPTION = (
+    "Percent of right answers by kind of question, {seeds} of each variant, on {scenes} held-out "
+    f"scenes of the miniature world. {READ_KINDS}{{ends}} {HALF_INTERVAL}"
+)
+ENDS = " Beside a mean: the lowest and highest of its seeds, where they differ."
 # What a result keeps of the training record.
 MADE = ("preset", "minutes", "losses", "machine", "precision", "versions")
 
 
 def table_report(
-    name: str,
+    number: int,
     paper: PaperTable,
     results: Path,
     train: Path | None,
@@ -43,23 +49,26 @@ def table_report(
     preset: str,
     out: Path | None,
     scenes: int = SCENES,
+    paper_layout: bool = False,
 ) -> None:
     """A table of the paper in miniature, beside the paper's own numbers.
 
     Args:
-        name: of the files in `out`: name.csv, .png and .pdf; those by kind of question are called
-            name_kinds.
+        number: the paper's, 1 or 3. Files in `out` are table_1.csv, .png and .pdf; those by kind
+            of question are called table_1_kinds.
         paper: its rows by variant, its values in percent by base LLM.
         results: folder of the runs' results, one small JSON file each.
         train: folder of trained models (`llavit-lens demo train --out`); what is missing there is
             trained, and its result written to `results`. None compares the results that are there.
         seeds: of the runs to train; all that `results` holds are compared.
+        paper_layout: draw a table as the paper has it, not differences to the baseline.
 
     Raises:
         LlavitLensError: no result of a variant, results that cannot be compared, a folder that
             cannot be read or written, or nothing to draw scenes with.
     """
     make_folder(out)
+    name = f"table_{number}"
     if scenes < 2:
         raise ConfigurationError(f"--scenes {scenes}: intervals need at least 2 scenes")
     results = user_path(results, what="the folder of the results")
@@ -69,12 +78,19 @@ def table_report(
     runs = load_results(results, list(paper))
     table = compare(runs, paper)
     guess = guessed(runs["baseline"][0])
-    write_report(name, table, draw_study(table, guess, len(runs["baseline"][0].patches)), out)
+    scenes_of_runs = len(runs["baseline"][0].patches)
+    if paper_layout:
+        figure = draw_paper_table(table, number, scenes_of_runs)
+    else:
+        figure = draw_study(table, guess, scenes_of_runs)
+    write_report(name, table, figure, out)
     kinds = by_kind(runs)
     several = kinds["seeds"].max() > 1
-    note = KINDS_NOTE.format("Beside a mean: lowest and highest of its seeds. " if several else "")
-    plain = kinds.assign(variant=kinds["variant"].str.replace("_", " "))
-    write_report(f"{name}_kinds", kinds, draw_kinds(plain, KINDS_TITLE, note), out)
+    caption = KINDS_CAPTION.format(
+        seeds=how_many_seeds(kinds["seeds"]), scenes=scenes_of_runs, ends=ENDS if several else ""
+    )
+    titles = variant_titles(kinds["variant"])
+    write_report(f"{name}_kinds", kinds, draw_kinds(kinds, KINDS_TITLE, caption, titles), out)
     _print(name, table, guess, runs)
     _print_orderings(runs, paper)
     _print_losses(losses(runs))
@@ -124,13 +140,13 @@ def _print(
     runs: Mapping[str, Sequence[RunResult]],
 ) -> None:
     run = next(iter(runs.values()))[0]
-    numbers = sorted({len(results) for results in runs.values()})
-    seeds = f"{' to '.join(map(str, numbers))} seed{'s' if numbers[-1] > 1 else ''}"
+    numbers = [len(results) for results in runs.values()]
     over = over_what(numbers)
     print_notes(
         f"{name.replace('_', ' ').capitalize()} in miniature: percent of right answers on "
         f"{len(run.patches)} held-out scenes (± half a 95 % interval over {over}; "
-        f"{seeds} each); below them the paper's own ({' / '.join(BASE_LLMS)}). World {run.world}."
+        f"{how_many_seeds(numbers)} each); below them the paper's own ({' / '.join(BASE_LLMS)}). "
+        f"World {run.world}."
     )
     lines = [["by guessing", *(f"{100 * guess[c]:.1f}" for c in CATEGORIES)]]
     answers = table[table["measure"].eq("accuracy")]
@@ -140,7 +156,7 @@ def _print(
             theirs = " / ".join(f"{row[f'paper {llm}']:.1f}" for llm in BASE_LLMS)
             cells.append(f"{with_interval(row, 1, 100)}\n{theirs}")
         lines.append([ROWS[str(variant)].label, *cells])
-    print_table(["", *(category.replace("_", "-") for category in CATEGORIES)], lines)
+    print_table(["", *map(category_name, CATEGORIES)], lines)
     words = table[table["measure"].eq("hit3")]
     states = list(dict.fromkeys(words["state"]))
     title = "patches of things with a true word among the top 3, by state (0: projector)"
@@ -178,14 +194,14 @@ def _print_orderings(runs: Mapping[str, Sequence[RunResult]], paper: PaperTable)
         verdicts = Counter(pair.verdict for pair in in_category)
         alike = sum(pair.change > 0 for pair in in_category)
         print_notes(
-            f"  {category.replace('_', '-')}: {alike} of {len(in_category)} in its direction; "
+            f"  {category_name(category)}: {alike} of {len(in_category)} in its direction; "
             f"{verdicts['same']} same, {verdicts['opposite']} opposite, "
             f"{verdicts['undecided']} undecided"
         )
     for pair in pairs:
         if pair.verdict == "opposite":
             print_notes(
-                f"  opposite: {pair.category.replace('_', '-')}: the paper has {pair.higher} "
+                f"  opposite: {category_name(pair.category)}: the paper has {pair.higher} "
                 f"above {pair.lower}, here it is {100 * pair.change:+.1f} points "
                 f"({100 * pair.low:+.1f} to {100 * pair.high:+.1f})"
             )
@@ -209,6 +225,6 @@ def _print_losses(runs: pd.DataFrame) -> None:
     print_notes(
         f"Seeds apart from their variant's mean, {len(runs)} runs: correlation of that loss with "
         "right answers: "
-        + ", ".join(f"{c.replace('_', '-')} {related[c]:+.2f}" for c in CATEGORIES)
+        + ", ".join(f"{category_name(c)} {related[c]:+.2f}" for c in CATEGORIES)
         + "."
     )

@@ -1,63 +1,122 @@
-"""Answers without an image: accuracy and likelihood by category, model beside model."""
+"""Answers without an image: what changes against the first model, category by category."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+import pandas as pd
 
-from llavit_lens.figures.charts import interval, name_panel, new_chart
-from llavit_lens.figures.style import GRID, LITERAL, MUTED, model_colors
+from llavit_lens.figures.charts import (
+    across,
+    draw_points,
+    in_percent,
+    in_points,
+    name_panel,
+    new_chart,
+    side_by_side,
+    zero_line,
+)
+from llavit_lens.figures.names import category_name, model_titles, which_models
+from llavit_lens.figures.style import DARK, LITERAL, MUTED, model_colors
+from llavit_lens.studies.text_only.table import ALL
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-_ROW, _STEP = 0.36, 0.22  # inches of a category; how far models are apart in it
-_TITLES = {"accuracy": "Right answers", "nll": "-log p(right answer), in nats: less is better"}
+    from llavit_lens.figures.figure import Figure
+
+_ROW, _AROUND = 0.36, 0.8  # inches of a category, and of what is around all
+_TITLES = {"accuracy": "Right answers", "nll": "Surprise at the right answer"}
+_CHANGES = {
+    "accuracy": "difference in points: more is better",
+    "nll": "difference in nats: less is better",
+}
+_LEVELS = {"accuracy": "share", "nll": "-log p(right answer) in nats: less is better"}
 
 
 def draw_text_only(table: pd.DataFrame) -> Figure:
-    """Draw the table of `text_only.table` for at most 3 models, with 95 % intervals."""
-    colors = model_colors(table["model"])
+    """Draw the table of `text_only.table` with 95 % intervals.
+
+    Of several models the differences to the first one are drawn, whose own level stands with each
+    category; of one model its level.
+    """
+    titles, colors = model_titles(table["model"]), model_colors(table["model"])
+    first, *others = titles
     categories = list(dict.fromkeys(table["category"]))
-    questions = table.loc[table["category"].eq(categories[0]), "n"].iloc[0]
+    key: list[tuple[str, dict[str, Any]]] = [
+        (titles[name], {"color": colors[name], "marker": "o", "linestyle": "none"})
+        for name in others or [first]
+    ]
+    if others:
+        zero = f"{titles[first]}: the line at zero, its level in brackets"
+        key.append((zero, {"color": DARK, "linewidth": 0.9}))
     figure, [panels] = new_chart(
-        "Asked in text alone, without an image",
-        f"{questions} questions, the same for every model; bars: 95 % intervals.",
-        [(name, {"color": colors[name], "marker": "o", "linestyle": "none"}) for name in colors],
+        "What is still known without an image",
+        _caption(table, titles),
+        key,
         columns=len(_TITLES),
-        size=(11.0, _ROW * len(categories) + 1.0),
+        height=_ROW * len(categories) + _AROUND,
     )
     for axes, (measure, title) in zip(panels, _TITLES.items(), strict=True):
-        name_panel(axes, title)
-        _draw(axes, table[table["measure"].eq(measure)], categories, colors)
-    answers, likelihood = panels
-    names = [name.replace("_", " ") for name in categories]
-    answers.set_yticks(range(len(categories)), names, **LITERAL)
-    answers.set_xlim(0, 1.02)
-    answers.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    likelihood.set_yticks(range(len(categories)), [""] * len(categories))
-    likelihood.set_xlim(left=0)
+        name_panel(axes, title, (_CHANGES if others else _LEVELS)[measure])
+        _draw(axes, table[table["measure"].eq(measure)], categories, others or [first], colors)
+        across(axes)
+        _name_categories(axes, table, measure, categories, levels=bool(others))
+    answers, _ = panels
+    (in_points if others else in_percent)(answers.xaxis)
     return figure
 
 
-def _draw(axes: Axes, rows: pd.DataFrame, categories: list[str], colors: dict[str, str]) -> None:
-    for number, (model, color) in enumerate(colors.items()):
+def _draw(
+    axes: Axes,
+    rows: pd.DataFrame,
+    categories: list[str],
+    models: list[str],
+    colors: Mapping[str, str],
+) -> None:
+    value = "change" if rows["model"].nunique() > 1 else "value"
+    for number, model in enumerate(models):
         points = rows[rows["model"].eq(model)].set_index("category").loc[categories]
-        shift = (number - (len(colors) - 1) / 2) * _STEP
-        low, high = interval(points, "value")
-        axes.errorbar(
-            points["value"],
-            [at + shift for at in range(len(categories))],
-            xerr=[points["value"] - low, high - points["value"]],
-            fmt="o",
-            color=color,
-            markersize=5,
-            linewidth=1.2,
-        )
+        shift = side_by_side(number, len(models), 0.5)
+        at = [place + shift for place in range(len(categories))]
+        draw_points(axes, at, points, value, upright=False, color=colors[model])
+    if value == "change":
+        zero_line(axes, upright=True)
     axes.set_ylim(len(categories) - 0.5, -0.5)
-    axes.axhline(0.5, color=MUTED, linewidth=0.6)
-    axes.grid(visible=False, axis="y")
-    axes.grid(axis="x", color=GRID)
+    if categories[0] == ALL:
+        axes.axhline(0.5, color=MUTED, linewidth=0.6)
+
+
+def _name_categories(
+    axes: Axes, table: pd.DataFrame, measure: str, categories: list[str], *, levels: bool
+) -> None:
+    """Names at the left panel; at both in brackets the level of the first model."""
+    rows = table[table["measure"].eq(measure) & table["model"].eq(table["model"].iloc[0])]
+    level = rows.set_index("category")["value"].map("{:.1f}".format)
+    if measure == "accuracy":
+        level = rows.set_index("category")["value"].map("{:.0%}".format)
+    names = [category_name(name) if measure == "accuracy" else "" for name in categories]
+    if levels:
+        names = [f"{name} ({level[c]})".strip() for name, c in zip(names, categories, strict=True)]
+    axes.set_yticks(range(len(categories)), names, **LITERAL)
+
+
+def _caption(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    first, *others = titles.values()
+    questions = table.loc[table["category"].eq(table["category"].iloc[0]), "n"].iloc[0]
+    read = (
+        "Left: right answers. Right: -log p(right answer) in nats, which is less where the right "
+        "answer is likelier."
+    )
+    if not others:
+        return (
+            f"{questions} questions asked in text alone, without an image, by kind. {read} Bars: "
+            f"95 % intervals, texts drawn again. {which_models(titles)}"
+        )
+    return (
+        f"{questions} questions asked in text alone, without an image, by kind: each model minus "
+        f"{first}. {read} In brackets: the level of {first}. Bars: 95 % intervals of "
+        "the difference, texts drawn again; where one crosses zero, the difference is not decided. "
+        f"{which_models(titles)}"
+    )

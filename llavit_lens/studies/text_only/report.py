@@ -10,6 +10,7 @@ import pandas as pd
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress_bar, with_interval
+from llavit_lens.studies.redraw import draw_again
 from llavit_lens.studies.text_only.base_llm import load_base
 from llavit_lens.studies.text_only.figure import draw_text_only
 from llavit_lens.studies.text_only.measure import (
@@ -17,7 +18,7 @@ from llavit_lens.studies.text_only.measure import (
     ask,
     difference_from_plain_decoder,
 )
-from llavit_lens.studies.text_only.table import ALL, text_table
+from llavit_lens.studies.text_only.table import ALL, COLUMNS, text_table
 from llavit_lens.studies.text_only.text_model import TextModel, text_model
 from llavit_lens.studies.text_only.text_questions import (
     TextQuestion,
@@ -73,6 +74,15 @@ def text_only_report(
     write_report("text_only", table, draw_text_only(table), out)
     _print(table, notes)
     print_report_files("text_only", out)
+
+
+def redraw_text_only(table: Path, out: Path | None) -> None:
+    """Draw the figure of a table that `text_only_report` wrote.
+
+    Raises:
+        ConfigurationError: as `draw_again`.
+    """
+    draw_again("text_only", table, COLUMNS, draw_text_only, out)
 
 
 def _answers(model: TextModel, questions: list[TextQuestion]) -> list[TextResult]:

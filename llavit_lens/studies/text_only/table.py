@@ -12,6 +12,11 @@ from llavit_lens.studies.text_only.measure import TextResult
 from llavit_lens.studies.text_only.text_questions import TextQuestion
 
 ALL = "all"
+COLUMNS = (
+    "model", "category", "measure", "n", "value", "low", "high", "change", "change_low",
+    "change_high",
+)  # fmt: skip
+"""Of the table."""
 
 
 def text_table(

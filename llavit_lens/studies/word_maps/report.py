@@ -10,26 +10,32 @@ from pathlib import Path
 import pandas as pd
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.figures.figure import Figure
+from llavit_lens.figures.names import kind_name, model_titles, which_models
 from llavit_lens.miniature.benchmark.evaluate import BenchmarkScene, answers, benchmark_scenes
 from llavit_lens.miniature.recipe.shared_parts import SHIPPED
 from llavit_lens.miniature.world.corpus import held_out_seed
 from llavit_lens.output import make_folder, print_report_files, write_report
 from llavit_lens.printing import print_notes, print_table, progress_bar
+from llavit_lens.studies.redraw import draw_again
 from llavit_lens.studies.tables.kinds import Kind, kinds_table, share_right
-from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, draw_kinds
+from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, READ_KINDS, draw_kinds
 from llavit_lens.studies.text_only.base_llm import load_base
 from llavit_lens.studies.text_only.text_model import plain_decoder, text_model
 from llavit_lens.studies.word_maps.measure import answers_from_words, check_words
 from llavit_lens.vlm.load import load
 
-TITLE = "What language models answer from words in place of an image"
-NOTE = (
-    "Words: a map with one true word for each patch. Language model: before it learned to see; the "
-    "others have since seen images, but no maps. {scenes} scenes. Guessing is from the words of "
-    f"the question. {HALF_INTERVAL}"
+TITLE = "What is answered from true words in place of an image"
+CAPTION = (
+    "Percent of right answers by kind of question, from a map of words or from the image. The map "
+    "has one true word for each patch. The language model is asked before it learned to see; the "
+    "other models have since seen images, but no maps. {scenes} held-out scenes of the miniature "
+    f"world. {READ_KINDS} {HALF_INTERVAL}"
 )
 WORDS, IMAGES = "words", "pictures"  # as the table in files calls them
+_DRAWN = {WORDS: "words", IMAGES: "image"}
 BASE = "language model"
+COLUMNS = ("category", "kind", "asked", "guess", "scenes", "model", "asked_on", "value")
 
 
 def word_maps_report(
@@ -66,19 +72,44 @@ def word_maps_report(
         ways[vlm.name, WORDS] = partial(answers_from_words, text)
         ways[vlm.name, IMAGES] = partial(answers, vlm)
     shares = {
-        f"{name} on {what}": [_ask(name, answer, benchmark)]
-        for (name, what), answer in ways.items()
+        _way(name, what): [_ask(name, answer, benchmark)] for (name, what), answer in ways.items()
     }
     questions = [question for scene in benchmark for question in scene.questions]
     by_variant = kinds_table(questions, shares)
-    figure = draw_kinds(by_variant, TITLE, NOTE.format(scenes=scenes))
     names = pd.DataFrame(list(ways), columns=["model", "asked_on"], index=list(shares))
-    table = by_variant.join(names, on="variant")[
-        ["category", "kind", "example", "asked", "guess", "model", "asked_on", "value"]
+    table = by_variant.assign(scenes=scenes).join(names, on="variant")[
+        ["category", "kind", "example", "asked", "guess", "scenes", "model", "asked_on", "value"]
     ]
-    write_report("word_maps", table, figure, out)
+    write_report("word_maps", table, draw_word_maps(table), out)
     _print(table, scenes)
     print_report_files("word_maps", out)
+
+
+def redraw_word_maps(table: Path, out: Path | None) -> None:
+    """Draw the figure of a table that `word_maps_report` wrote.
+
+    Raises:
+        ConfigurationError: as `draw_again`.
+    """
+    draw_again("word_maps", table, COLUMNS, draw_word_maps, out)
+
+
+def draw_word_maps(table: pd.DataFrame) -> Figure:
+    """Draw the table of `word_maps_report`: a column for each model and what it is asked on."""
+    names = model_titles(name for name in table["model"] if name != BASE)
+    ways = table[["model", "asked_on"]].drop_duplicates().itertuples(index=False)
+    titles = {
+        _way(model, what): f"{names.get(model, 'Language model')}: {_DRAWN.get(what, what)}"
+        for model, what in ways
+    }
+    variants = [_way(*pair) for pair in zip(table["model"], table["asked_on"], strict=True)]
+    shown = table.assign(variant=variants, seeds=1, lowest=table["value"], highest=table["value"])
+    caption = CAPTION.format(scenes=table["scenes"].iloc[0])
+    return draw_kinds(shown, TITLE, f"{caption} {which_models(names)}", titles)
+
+
+def _way(model: str, asked_on: str) -> str:
+    return f"{model} on {asked_on}"
 
 
 def _ask(
@@ -98,11 +129,11 @@ def _print(table: pd.DataFrame, scenes: int) -> None:
     models = list(dict.fromkeys(table["model"]))[1:]
     lines = []
     for _, rows in table.groupby(["category", "kind"], sort=False):
-        category, kind, guess = rows[["category", "kind", "guess"]].iloc[0]
+        kind, guess = rows[["kind", "guess"]].iloc[0]
         percent = (100 * rows.set_index(["model", "asked_on"])["value"]).map("{:3.0f}".format)
         lines.append(
             [
-                f"{category.split('_')[0]}, {kind}".replace("_", " "),
+                kind_name(kind),
                 f"{100 * guess:.0f}",
                 percent[BASE, WORDS],
                 *(f"{percent[name, WORDS]}, {percent[name, IMAGES]}" for name in models),
