@@ -41,6 +41,11 @@ def value_name(kind: str) -> str:
     return "probability of the word"
 
 
+def percent(share: float) -> str:
+    """`12.3%`; what would round to nothing is `<0.1%`, which a probability above 0 is not."""
+    return "<0.1%" if share < 0.0005 else f"{share:.1%}"
+
+
 def model_name(words: Words) -> str:
     """The model's name as the user gave it."""
     return str(words.provenance.get("model", "model"))

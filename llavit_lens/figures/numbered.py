@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ from llavit_lens.figures.style import (
     HIGHLIGHT,
     LITERAL,
     MUTED,
+    RIGHT,
     color_of,
     ink,
     text_width,
@@ -27,6 +28,9 @@ from llavit_lens.figures.style import (
 
 if TYPE_CHECKING:
     from llavit_lens.images.layout import VisualLayout
+
+Mark = Literal["outline", "yellow", "bold"]
+"""How a relevant word is marked: as in all figures of the package, or as in some of the paper's."""
 
 _SMALLEST = 0.74  # of a word's size, where it is too long
 _FILLER = "#8a8f94"
@@ -107,16 +111,16 @@ def _draw_box(axes: Axes, patch: NumberedPatch, size: tuple[int, int]) -> None:
 
 
 def draw_crop(axes: Axes, image: Image.Image, layout: VisualLayout, patch: NumberedPatch) -> None:
-    """The patch with as much around it on each side: a patch alone is hard to recognize.
+    """The patch with as much around it as it is large: a patch alone is hard to recognize.
 
+    At an edge of the image there is more of it on the other side, so that no part stays blank.
     `image` may have more pixels than the one that the model saw.
     """
     x0, y0, x1, y1 = (float(edge) for edge in patch.box)
     width, height = x1 - x0, y1 - y0
     scale = image.width / layout.image_size[0]
-    left, top = max(0.0, x0 - width), max(0.0, y0 - height)
-    right = min(layout.image_size[0], x1 + width)
-    bottom = min(layout.image_size[1], y1 + height)
+    left, right = _around(x0, x1, layout.image_size[0])
+    top, bottom = _around(y0, y1, layout.image_size[1])
     crop = image.convert("RGB").crop(
         (
             math.floor(left * scale),
@@ -129,10 +133,17 @@ def draw_crop(axes: Axes, image: Image.Image, layout: VisualLayout, patch: Numbe
     axes.add_patch(
         Rectangle((x0, y0), width, height, fill=False, edgecolor=patch.color, linewidth=2)
     )
-    axes.set_xlim(x0 - width, x1 + width)
-    axes.set_ylim(y1 + height, y0 - height)
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
     axes.set_aspect("auto")
     axes.set_axis_off()
+
+
+def _around(start: float, end: float, size: float) -> tuple[float, float]:
+    """An interval three times as long around this one, moved into 0 to `size`."""
+    length = min(size, 3 * (end - start))
+    first = min(max(0.0, (start + end - length) / 2), size - length)
+    return first, first + length
 
 
 def draw_word(
@@ -143,16 +154,16 @@ def draw_word(
     room: float,
     size: float,
     *,
-    bold: bool = False,
+    mark: Mark = "outline",
 ) -> None:
     """A word on the line `foot`, marked if it is relevant; smaller or cut where it is too long.
 
     Args:
         room: inches for it.
         size: points, where it fits.
-        bold: mark it by bold letters, not in yellow.
+        mark: of a relevant word.
     """
-    bold = bold and word.marked
+    bold = mark == "bold" and word.marked
     wide = BOLD_WIDTH if bold else 1.0
     needed = text_width(word.text) * wide * size / 72
     size *= max(_SMALLEST, min(1.0, room / max(needed, 1e-6)))
@@ -163,7 +174,8 @@ def draw_word(
         size=size,
         color=_FILLER if word.filler and not word.marked else DARK,
         weight="bold" if bold else "normal",
-        background=HIGHLIGHT if word.marked and not bold else None,
+        background=HIGHLIGHT if word.marked and mark == "yellow" else None,
+        outline=RIGHT if word.marked and mark == "outline" else None,
         baseline=True,
     )
 
@@ -185,14 +197,14 @@ def draw_patch_table(
     top: float,
     width: float,
     *,
-    bold: bool = False,
+    mark: Mark = "outline",
 ) -> float:
     """A row for each patch: its number, what is there, and its words. Returns where it ends.
 
     Args:
         headings: of each column the name and a detail. A column with the name "" belongs to the
             one left of it.
-        bold: relevant words are bold, and not yellow.
+        mark: of relevant words.
     """
     room = (width - TABLE_LEFT) / len(headings)
     size = _SIZE if room > 1.3 else _SMALL
@@ -211,22 +223,22 @@ def draw_patch_table(
         for column, words in enumerate(patch.columns):
             at = left + TABLE_LEFT + column * room
             for line, word in enumerate(words):
-                _draw_line(page, at, top + line * _LINE, word, room - 0.12, bold)
+                _draw_line(page, at, top + line * _LINE, word, room - 0.12, mark)
         top += max(_CROP, _LINE * max(map(len, patch.columns))) + _APART
     return top
 
 
 def _draw_line(
-    page: Page, left: float, top: float, word: PatchWord, room: float, bold: bool
+    page: Page, left: float, top: float, word: PatchWord, room: float, mark: Mark
 ) -> None:
     """A word; with its value, and a bar as long as that, if it has one."""
     foot = top + 0.7 * _LINE
     if word.share is None:
-        draw_word(page, left, foot + 0.05, word, room, _SIZE, bold=bold)
+        draw_word(page, left, foot + 0.05, word, room, _SIZE, mark=mark)
         return
     room -= _VALUE
     page.text(left, foot, word.value, size=_SMALL, color=MUTED, baseline=True)
     left += _VALUE
     page.box(left, top, room, _LINE - 0.035, "#f1f3f4")
     page.box(left, top, room * min(1.0, max(0.0, word.share)), _LINE - 0.035, "#b9c6d6")
-    draw_word(page, left + 0.05, foot, word, room - 0.1, _SIZE - 0.5, bold=bold)
+    draw_word(page, left + 0.05, foot, word, room - 0.1, _SIZE - 0.5, mark=mark)

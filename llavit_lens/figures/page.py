@@ -71,10 +71,18 @@ class Page:
         color: str = DARK,
         weight: str = "normal",
         background: str | None = None,
+        outline: str | None = None,
         baseline: bool = False,
     ) -> None:
         """Literal text from `left` on, hanging from `top` or standing on it; `size` in points."""
-        box = {"facecolor": background, "edgecolor": "none", "pad": 1.0} if background else None
+        box = None
+        if background or outline:
+            box = {
+                "facecolor": background or "none",
+                "edgecolor": outline or "none",
+                "linewidth": 1.5,
+                "pad": 1.0,
+            }
         self.figure.text(
             left,
             top,

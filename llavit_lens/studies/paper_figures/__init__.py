@@ -8,7 +8,7 @@ word_choice   which words of the top 3 are drawn where the authors picked them b
 contents      all that a figure draws: images, patches, words
 lists         Figures 1 and 3: two images side by side, two words for each patch
 cards         Figures 4 to 6: a card for each patch, its top 3 with their values
-footnotes     how to read a figure, and by which rules it was made
+caption       how to read a figure, and by which rules it was made
 data          a figure as plain values, for its JSON file
 report        reads, draws and writes a figure
 options       the command line of the scripts

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from matplotlib.figure import Figure
-
+from llavit_lens.figures.figure import Figure
 from llavit_lens.figures.fit import shorten
+from llavit_lens.figures.labels import percent
 from llavit_lens.figures.numbered import (
+    Mark,
     NumberedPatch,
     PatchWord,
     draw_crop,
@@ -24,7 +25,6 @@ from llavit_lens.studies.paper_figures.contents import (
     model_titles,
 )
 from llavit_lens.studies.paper_figures.definitions import WIDTH
-from llavit_lens.studies.paper_figures.footnotes import draw_footnotes
 
 # Inches.
 _IMAGE, _GAP, _BETWEEN = 2.6, 0.2, 0.1
@@ -36,10 +36,11 @@ _RANK, _APART = 0.15, 0.06  # the rank's width, and what is between word and val
 _SIZE, _SMALL = 10.0, 8.5  # points
 
 
-def draw_cards(images: Sequence[FigureImage], title: str, notes: list[str]) -> Figure:
+def draw_cards(images: Sequence[FigureImage], title: str, caption: str, mark: Mark) -> Figure:
     """Draw each image with its cards at its right."""
     page = Page(WIDTH)
     top, titles = page.heading(title, size=15) + 0.1, model_titles(images)
+    page.figure.caption = caption
     for image in images:
         patches = [patch.numbered(gray_fillers=False) for patch in image.patches]
         foot = top
@@ -48,13 +49,13 @@ def draw_cards(images: Sequence[FigureImage], title: str, notes: list[str]) -> F
             at = foot + _BETWEEN * (start > 0)
             foot = max(
                 _draw_card(page, image, image.patches[i], patches[i], titles,
-                           _CARDS + (i - start) * (_CARD + _BETWEEN), at)
+                           _CARDS + (i - start) * (_CARD + _BETWEEN), at, mark)
                 for i in row
             )  # fmt: skip
         size = image.size_within(_IMAGE, max(_IMAGE, foot - top))
         draw_numbered_image(page, image.image, image.layout, patches, EDGE, top, size)
         top = max(foot, top + size[1]) + 0.22
-    return page.finish(draw_footnotes(page, top - 0.17, notes) + EDGE)
+    return page.finish(top - 0.22 + EDGE)
 
 
 def _draw_card(
@@ -65,6 +66,7 @@ def _draw_card(
     titles: Mapping[str, str],
     left: float,
     top: float,
+    mark: Mark,
 ) -> float:
     """Number, cell, what is there, and the words of each model and layer. Returns its end."""
     number = str(patch.number)
@@ -81,7 +83,7 @@ def _draw_card(
         page.text(left + _PAD, at + 0.04, heading, size=_SMALL, weight="bold")
         at += _HEAD
         for ranked, word in zip(words.drawn, drawn, strict=True):
-            _draw_line(page, left + _PAD, at + 0.72 * _LINE, ranked, word, words.measure)
+            _draw_line(page, left + _PAD, at + 0.72 * _LINE, ranked, word, words.measure, mark)
             at += _LINE
         at += 0.04
     foot = at + 0.06 + _PAD
@@ -91,14 +93,22 @@ def _draw_card(
 
 
 def _draw_line(
-    page: Page, left: float, foot: float, ranked: RankedWord, word: PatchWord, measure: str
+    page: Page,
+    left: float,
+    foot: float,
+    ranked: RankedWord,
+    word: PatchWord,
+    measure: str,
+    mark: Mark,
 ) -> None:
     """Rank, word and value."""
-    value = f"{ranked.value:.3f}" if measure == "cosine" else f"{ranked.value:.1%}"
+    value = f"{ranked.value:.3f}" if measure == "cosine" else percent(ranked.value)
     width = text_width(value) * _SMALL / 72
     right = left + _CARD - 2 * _PAD
     page.text(left, foot, str(ranked.rank), size=_SMALL, color=MUTED, baseline=True)
-    draw_word(page, left + _RANK, foot, word, right - width - _APART - left - _RANK, _SIZE)
+    draw_word(
+        page, left + _RANK, foot, word, right - width - _APART - left - _RANK, _SIZE, mark=mark
+    )
     page.text(right - width, foot, value, size=_SMALL, color=MUTED, baseline=True)
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from PIL import Image
 
-from llavit_lens.figures.legible import drawable, escaped
+from llavit_lens.figures import names
+from llavit_lens.figures.legible import escaped
 from llavit_lens.figures.numbered import NumberedPatch, PatchWord
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.studies.paper_figures.patch_choice import Cell
-
-_TITLES = {"demo:baseline": "Baseline", "demo:llavit": "LLaViT"}
 
 
 @dataclass(frozen=True)
@@ -133,18 +131,5 @@ class FigureImage:
 
 
 def model_titles(images: Sequence[FigureImage]) -> dict[str, str]:
-    """What the columns of a figure's models are called, by the models' names.
-
-    The demo's models by what they are, others by their last name; those that would be called alike
-    have as many of the folders before it as are needed.
-    """
-    names = dict.fromkeys(name for image in images for name in image.models)
-    titles = {name: _title(name, 1) for name in names}
-    for parts in range(2, 2 + max(name.count("/") for name in names)):
-        alike = Counter(titles.values())
-        titles = {n: t if alike[t] == 1 else _title(n, parts) for n, t in titles.items()}
-    return titles
-
-
-def _title(name: str, parts: int) -> str:
-    return _TITLES.get(name) or drawable("/".join(name.rstrip("/").split("/")[-parts:]))
+    """What the columns of a figure's models are called, by the models' names."""
+    return names.model_titles(name for image in images for name in image.models)

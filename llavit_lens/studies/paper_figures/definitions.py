@@ -18,7 +18,7 @@ class PaperFigure:
         title: what it shows, in a line.
         shows_input: the words at the input (Eq. 4) as well as those at the output.
         words_drawn: how many of the top 3 words, without values; None: all, with values.
-        bold: relevant words are bold, as in Figure 3, and not yellow.
+        bold: in the paper relevant words are bold, as in Figure 3, and not yellow.
         compares: by default a second model stands beside the baseline.
         scenes: numbers of the example scenes that are drawn by default, of those with three things
             or more, in the order in which they ship. As in the paper, Figure 4 has the images of

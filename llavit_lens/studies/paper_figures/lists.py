@@ -5,36 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 
-from matplotlib.figure import Figure
-
-from llavit_lens.figures.numbered import draw_numbered_image, draw_patch_table
+from llavit_lens.figures.figure import Figure
+from llavit_lens.figures.numbered import Mark, draw_numbered_image, draw_patch_table
 from llavit_lens.figures.page import EDGE, Page
 from llavit_lens.studies.paper_figures.contents import FigureImage, TopWords, model_titles
-from llavit_lens.studies.paper_figures.definitions import WIDTH, PaperFigure
-from llavit_lens.studies.paper_figures.footnotes import draw_footnotes
+from llavit_lens.studies.paper_figures.definitions import WIDTH
 
 _GAP, _HEIGHT = 0.4, 3.4  # inches: between the images; how tall these may be
 _COLUMN = (WIDTH - 2 * EDGE - _GAP) / 2
 
 
-def draw_lists(
-    images: Sequence[FigureImage], title: str, notes: list[str], definition: PaperFigure
-) -> Figure:
-    """Draw the words that `definition` chooses: no values, two images in a row."""
+def draw_lists(images: Sequence[FigureImage], title: str, caption: str, mark: Mark) -> Figure:
+    """Draw two words of each patch: no values, two images in a row."""
     across = min(2, len(images))
     page = Page(2 * EDGE + across * _COLUMN + (across - 1) * _GAP)
     top, titles = page.heading(title, size=15) + 0.1, model_titles(images)
+    page.figure.caption = caption
     for start in range(0, len(images), across):
         row = images[start : start + across]
         letters = ascii_lowercase[start:] if len(images) > 1 else " "
         height = max(image.size_within(_COLUMN, _HEIGHT)[1] for image in row)
         ends = [
             _draw_image(page, image, titles, EDGE + i * (_COLUMN + _GAP), top, height, letters[i],
-                        definition.bold)
+                        mark)
             for i, image in enumerate(row)
         ]  # fmt: skip
         top = max(ends)
-    return page.finish(draw_footnotes(page, top, notes) + EDGE)
+    return page.finish(top - 0.1 + EDGE)
 
 
 def _draw_image(
@@ -45,7 +42,7 @@ def _draw_image(
     top: float,
     height: float,
     letter: str,
-    bold: bool,
+    mark: Mark,
 ) -> float:
     """An image in a row of images `height` tall, and its table. Returns where that ends."""
     patches = [patch.numbered(gray_fillers=True) for patch in image.patches]
@@ -58,7 +55,7 @@ def _draw_image(
     top_words = image.patches[0].top_words
     headings = [_heading(words, titles, len(image.models), len(top_words)) for words in top_words]
     return draw_patch_table(
-        page, image.image, image.layout, patches, headings, left, top, _COLUMN, bold=bold
+        page, image.image, image.layout, patches, headings, left, top, _COLUMN, mark=mark
     )
 
 

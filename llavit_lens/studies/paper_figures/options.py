@@ -11,6 +11,7 @@ from llavit_lens.inputs import check_out_folder
 from llavit_lens.options import (
     CHECKED_IMAGE,
     CHECKED_MODEL,
+    PaperLayoutOption,
     PromptOption,
     checked,
     image_path,
@@ -80,6 +81,7 @@ def figure_app(number: int, summary: str) -> typer.Typer:
         prompt: PromptOption = None,
         device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
         dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+        paper_layout: PaperLayoutOption = False,
         out: Annotated[
             Path,
             typer.Option(
@@ -104,6 +106,7 @@ def figure_app(number: int, summary: str) -> typer.Typer:
             device,
             dtype,
             out,
+            paper_layout=paper_layout,
         )
 
     return app

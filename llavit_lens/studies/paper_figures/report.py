@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.figures.numbered import Mark
 from llavit_lens.inputs import DEFAULT_PROMPT, is_demo
 from llavit_lens.output import make_folder, write_figure
+from llavit_lens.studies.paper_figures.caption import figure_notes
 from llavit_lens.studies.paper_figures.cards import draw_cards
 from llavit_lens.studies.paper_figures.contents import FigureImage
 from llavit_lens.studies.paper_figures.data import figure_data
 from llavit_lens.studies.paper_figures.definitions import FIGURES, PaperFigure
 from llavit_lens.studies.paper_figures.figure_images import FigureInput, one_for_each, open_images
-from llavit_lens.studies.paper_figures.footnotes import figure_notes
 from llavit_lens.studies.paper_figures.lists import draw_lists
 from llavit_lens.studies.paper_figures.model_words import (
     ModelWords,
@@ -38,6 +39,8 @@ def figure_report(
     device: str = "auto",
     dtype: str = "auto",
     out: Path = Path(),
+    *,
+    paper_layout: bool = False,
 ) -> None:
     """Draw one of the paper's Figures 1, 3, 4, 5 and 6; write it as .png, .pdf and .json.
 
@@ -54,6 +57,7 @@ def figure_report(
         layer: the layer of the logit lens, -1 for the output.
         device, dtype: as `load` takes them.
         out: the folder.
+        paper_layout: with the paper's number and its way to mark relevant words.
 
     Raises:
         LlavitLensError: an argument that makes no sense, or a model or image that cannot be read.
@@ -76,12 +80,14 @@ def figure_report(
     in_order = [[words[name] for name in pair] for pair, words in zip(names, read, strict=True)]
     contents = _contents(definition, inputs, in_order, cells)
     miniature = any(map(is_demo, provenance))
-    notes = figure_notes(definition, contents, _meanings(inputs), miniature)
-    title = f"Figure {number}. {definition.title}"
-    if definition.words_drawn is None:
-        figure = draw_cards(contents, title, notes)
-    else:
-        figure = draw_lists(contents, title, notes, definition)
+    title = definition.title
+    mark: Mark = "outline"
+    if paper_layout:
+        title = f"Figure {number}. {title}"
+        mark = "bold" if definition.bold else "yellow"
+    notes = figure_notes(definition, contents, _meanings(inputs), mark, miniature)
+    draw = draw_cards if definition.words_drawn is None else draw_lists
+    figure = draw(contents, title, " ".join(notes), mark)
     write_figure(definition.name, figure, figure_data(definition, notes, contents, provenance), out)
 
 

@@ -1,26 +1,30 @@
-"""How to read a figure, and by which rules it was made: the text at its foot."""
+"""How to read a figure, and by which rules it was made: its caption."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from llavit_lens.figures.demo import MINIATURE
-from llavit_lens.figures.legible import drawable
-from llavit_lens.figures.page import EDGE, Page
+from llavit_lens.figures.names import which_models
+from llavit_lens.figures.numbered import Mark
 from llavit_lens.studies.paper_figures import word_choice
 from llavit_lens.studies.paper_figures.contents import FigureImage, model_titles
 from llavit_lens.studies.paper_figures.definitions import PaperFigure
+
+_MARKS: dict[Mark, str] = {"outline": "Green outline", "yellow": "Yellow", "bold": "Bold"}
 
 
 def figure_notes(
     figure: PaperFigure,
     images: Sequence[FigureImage],
     meanings: Sequence[str],
+    mark: Mark,
     miniature: bool,
 ) -> list[str]:
-    """Paragraphs.
+    """Paragraphs of the caption, safe to draw.
 
     Args:
+        mark: of relevant words.
         meanings: what a mark on a word may mean; none where nothing is marked.
         miniature: models of the demo are among those drawn.
     """
@@ -30,24 +34,15 @@ def figure_notes(
     if figure.shows_input:
         read = f"Input: words whose embeddings are nearest to the visual token (Eq. 4). {read}"
     if meanings:
-        read += f" {'Bold' if figure.bold else 'Yellow'}: {', or '.join(meanings)}."
+        read += f" {_MARKS[mark]}: {', or '.join(meanings)}."
     else:
         read += " No word is marked: it is not known which are relevant (--relevant tells)."
     rules = "; ".join(dict.fromkeys(image.rule for image in images))
     patches = f"Patches: {rules}."
     titles = model_titles(images)
-    models = [name if title == name else f"{title} is {name}" for name, title in titles.items()]
     return [
         read,
         f"{word_choice.RULE} {patches}" if figure.words_drawn else patches,
-        f"Model{'s' * (len(models) > 1)}: {', '.join(models)}.",
+        which_models(titles),
         *([MINIATURE] if miniature else []),
     ]
-
-
-def draw_footnotes(page: Page, top: float, notes: Sequence[str]) -> float:
-    """A paragraph for each note. Returns where they end."""
-    top += 0.15
-    for note in notes:
-        top = page.paragraph(EDGE, top, drawable(note), size=9.5)
-    return top
