@@ -19,8 +19,8 @@ from llavit_lens.options import (
     KOption,
     LayersOption,
     ModelOption,
-    OutOption,
     PromptOption,
+    WordsOutOption,
 )
 from llavit_lens.terminal import run
 
@@ -35,7 +35,7 @@ def main(
     prompt: PromptOption = None,
     layers: LayersOption = None,
     k: KOption = 5,
-    out: OutOption = Path("logit_lens.png"),
+    out: WordsOutOption = Path("logit_lens.png"),
 ) -> None:
     from llavit_lens.commands.logit_lens import logit_lens_report
 

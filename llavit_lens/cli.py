@@ -28,7 +28,6 @@ from llavit_lens.options import (
     ModelsOption,
     NewFolderArgument,
     OrientationOption,
-    OutOption,
     OutsOption,
     PresetName,
     PresetOption,
@@ -42,6 +41,7 @@ from llavit_lens.options import (
     VisionLayersOption,
     VisionTowerOption,
     VisualAttentionOption,
+    WordsOutOption,
     checked,
     path,
 )
@@ -93,7 +93,7 @@ def lens(
     prompt: PromptOption = None,
     layers: LayersOption = None,
     k: KOption = 5,
-    out: OutOption = None,
+    out: WordsOutOption = None,
     tile: TileOption = None,
 ) -> None:
     """Read words off every patch of an image with the logit lens.

@@ -12,7 +12,7 @@ from typing import Any, SupportsIndex
 from llavit_lens.disk import check_file, check_target, is_web_address, shown, user_path
 from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError
 
-FIGURES, TABLES = (".png", ".pdf", ".svg"), (".csv", ".parquet")
+FIGURES, TABLES, PAGES = (".png", ".pdf", ".svg"), (".csv", ".parquet"), (".html",)
 """Suffixes of what commands write."""
 
 DEFAULT_PROMPT = "What is in the picture?"

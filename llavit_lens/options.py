@@ -14,6 +14,7 @@ from llavit_lens.disk import check_file, user_path
 from llavit_lens.errors import ImageError, LlavitLensError
 from llavit_lens.inputs import (
     FIGURES,
+    PAGES,
     TABLES,
     check_folder,
     check_model,
@@ -134,7 +135,7 @@ LayersOption = Annotated[
     typer.Option(
         "--layers",
         help="'all' or numbers like '0,3,-1': 0 is the input, -1 the output. "
-        "Without it: input, middle and output for a figure, all for a table.",
+        "Without it: input, middle and output for a figure, all for a table or page.",
     ),
 ]
 KOption = Annotated[int, typer.Option("-k", min=1, help="How many words.")]
@@ -145,6 +146,16 @@ OutOption = Annotated[
         parser=path,
         callback=checked(partial(check_out, suffixes=FIGURES + TABLES)),
         help="Where to write: .png, .pdf or .svg (figure), .csv or .parquet (table).",
+    ),
+]
+WordsOutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        parser=path,
+        callback=checked(partial(check_out, suffixes=FIGURES + TABLES + PAGES)),
+        help="Where to write: .png, .pdf or .svg (figure), .csv or .parquet (table), .html (a page "
+        "to look at: hover, layers, search).",
     ),
 ]
 FolderOption = Annotated[

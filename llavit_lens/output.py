@@ -12,7 +12,7 @@ import pandas as pd
 
 from llavit_lens.disk import shown, user_path, write_atomically
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.inputs import is_figure
+from llavit_lens.inputs import PAGES, is_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,9 +85,11 @@ def print_report_files(name: str, out: Path | None) -> None:
 
 
 def print_file(out: Path | None) -> None:
-    """Print where a figure or table is that `write_files` has written; None prints nothing."""
+    """Print where `write_files` has written a figure, table or page; None prints nothing."""
     if out is not None:
-        print(f"The {'figure' if is_figure(out) else 'table'} is {full_path(out)}")
+        is_page = out.suffix.lower() in PAGES
+        kind = "page" if is_page else "figure" if is_figure(out) else "table"
+        print(f"The {kind} is {full_path(out)}")
 
 
 def write_figure(name: str, figure: Figure, data: dict[str, Any], out: Path) -> None:

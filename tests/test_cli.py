@@ -108,6 +108,29 @@ def test_lens_writes_tables(
     assert set(table.lens) == {"logit_lens"} and table.probability.between(0, 1).all()
 
 
+def test_lens_writes_a_page_of_two_models(command: Program, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "view.html"
+    models = ("--model", folder / "llavit", "--baseline", folder / "baseline")
+    code, printed, _ = command("lens", folder / "noise.png", *models, "-k", 2, "--out", out)
+    assert code == 0 and "The page is" in printed
+    (data,) = re.findall(r'id="data">(.*?)</script>', out.read_text("utf-8"))
+    still = json.loads(data)["still"]
+    assert [pane["name"][-8:] for pane in still["panes"]] == ["baseline", "s/llavit"]
+    for pane in still["panes"]:
+        assert [slot["short"] for slot in pane["slots"]] == ["cos", *map(str, range(DEPTH + 1))]
+        assert pane["k"] == 2 and pane["truth"] is None
+    assert still["difference"]
+
+
+def test_lens_writes_a_page_of_an_example_with_its_truth(command: Program, tmp_path: Path) -> None:
+    out = tmp_path / "view.html"
+    code, _, err = command("lens", "example:kite-moon", "--layers", "0,4", "--out", out)
+    assert code == 0, err
+    (data,) = re.findall(r'id="data">(.*?)</script>', out.read_text("utf-8"))
+    (pane,) = json.loads(data)["still"]["panes"]
+    assert [slot["short"] for slot in pane["slots"]] == ["cos", "0", "4"] and pane["truth"]
+
+
 def test_tokens_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     import numpy as np
 
@@ -142,6 +165,8 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (("lens", good, *here, "-k", "1000000"), "1000000"),
         (("lens", good, *here, "--out", tmp_path / "words.doc"), ".png"),
         (("lens", good, *here, "--out", tmp_path / "no" / "words.png"), "no folder"),
+        (("lens", good, *here, "--out", tmp_path / "no" / "view.html"), "no folder"),
+        (("lens", good, *here, "--tile", "1", "--out", tmp_path / "view.html"), "--tile"),
         (("demo", "draw", "--out", "demo.doc"), ".png"),
     ]:
         code, out, err = command(*arguments)

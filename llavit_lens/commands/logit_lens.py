@@ -13,9 +13,12 @@ from llavit_lens.commands.word_tables import (
 )
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures import draw_word_panels
-from llavit_lens.inputs import FIGURES, TABLES, check_out, is_figure
+from llavit_lens.inputs import FIGURES, PAGES, TABLES, check_out, is_figure
+from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.output import print_file, write_files
+from llavit_lens.shipped import EXAMPLE_PREFIX, example_path
+from llavit_lens.viewer.show import show
 
 MOST_PANELS = 6  # layers that one figure shows side by side
 
@@ -36,7 +39,7 @@ def logit_lens_report(
         image: the image; default: the first example scene, whose true words are then marked.
         model, baseline: as `load` takes them.
         prompt: what the models are asked.
-        layers: as `parse_layers`; default: input, middle and output for a figure, all for a table.
+        layers: as `parse_layers`; default: input, middle and output for a figure, all otherwise.
         k: how many words of each patch a table holds, and how many are printed for each layer.
         out: where to write, in the format of its suffix; default: only print.
         tile: as `parse_tile`, of an image that the models see in several; default: all of it.
@@ -44,31 +47,49 @@ def logit_lens_report(
     Raises:
         LlavitLensError: an argument that makes no sense, or a model or image that cannot be read.
     """
-    check_out(out, FIGURES + TABLES)
+    check_out(out, FIGURES + TABLES + PAGES)
     numbers = None if layers is None else parse_layers(layers)
     draws = out is not None and is_figure(out)
     if tile is not None and not draws:
         raise ConfigurationError(
             "--tile chooses what a figure shows: write one with --out words.png (a table with "
-            "--out words.csv has all tiles)"
+            "--out words.csv and a page with --out words.html have all tiles)"
         )
     tile_number = 0 if tile is None else parse_tile(tile)
-    named_words = []
+    is_page = out is not None and out.suffix.lower() in PAGES
+    named_words, similar = [], []
     for name, trace in traces_of_image(image, model, baseline, prompt, k):
         if draws:
             if layers is None:
                 numbers = [0, trace.n_layers // 2, trace.n_layers]
             _check_panels(trace.n_layers + 1 if numbers is None else len(numbers))
         named_words.append((name, logit_lens(trace, k, numbers)))
+        if is_page:
+            similar.append(input_similarity(trace, k))
     if out is not None and draws:
         rows = [(name, [(words, layer) for layer in words.layers]) for name, words in named_words]
         truth = words_of_example(named_words[0][1].layout) if image is None else None
         write_files({out: draw_word_panels(rows, truth=truth, tile=tile_number)})
+    elif out is not None and is_page:
+        view = show(
+            *(words for _, words in named_words),
+            *similar,
+            titles=[name for name, _ in named_words],
+            image=_example(image),
+        )
+        write_files({out: view.to_html()})
     elif out is not None:
         write_words(named_words, out)
     for name, words in named_words:
         print_frequent(name, words, k)
     print_file(out)
+
+
+def _example(image: Path | None) -> str | None:
+    """The example scene that is read, with its prefix; None: it is another image."""
+    if image is None:
+        return EXAMPLE_PREFIX + example_path().stem
+    return str(image) if str(image).startswith(EXAMPLE_PREFIX) else None
 
 
 def _check_panels(layers: int) -> None:

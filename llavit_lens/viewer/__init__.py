@@ -7,6 +7,7 @@ From results to a view:
     reading     what one pane shows
     difference  where two of them disagree
     start       where a view starts
+    labelled    images of which the truth is known
 
 What the browser gets:
     payload     words as small integers, for JSON

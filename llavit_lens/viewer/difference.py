@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from llavit_lens.results.words import Words
@@ -27,8 +25,7 @@ def difference_of_words(a: Words, b: Words) -> np.ndarray:
     depths = [words.provenance.get("n_layers") or max(words.layers) for words in (a, b)]
     layers_b = np.array(b.layers)
     patches = partners(a.layout, b.layout)
-    number = _numbers_of_texts()
-    ids_a, ids_b = (_translated(words, number) for words in (a, b))
+    ids_a, ids_b = _common_ids(a, b)
     shares_a, shares_b = _shares(a), _shares(b)
     rows = []
     for row, layer in enumerate(a.layers):
@@ -45,16 +42,19 @@ def difference_of_words(a: Words, b: Words) -> np.ndarray:
     return np.array(rows, np.float32)
 
 
-def _numbers_of_texts() -> Callable[[str], int]:
+def _common_ids(a: Words, b: Words) -> tuple[np.ndarray, np.ndarray]:
+    """int64 as `Words.ids`, the same number for the same word: the ids themselves if both models
+    have one vocabulary, as far as these words show; otherwise numbers of texts."""
+    if all(b.strings[token] == a.strings[token] for token in a.strings.keys() & b.strings.keys()):
+        return a.ids, b.ids
     numbers: dict[str, int] = {}
-    return lambda text: numbers.setdefault(text, len(numbers))
-
-
-def _translated(words: Words, number: Callable[[str], int]) -> np.ndarray:
-    """int64 as `Words.ids`: two models' ids of a word differ, but not its text."""
-    present, index = np.unique(words.ids, return_inverse=True)
-    own = np.array([number(words.strings[token]) for token in present.tolist()], np.int64)
-    return own[index].reshape(words.ids.shape)
+    both = []
+    for words in (a, b):
+        present, index = np.unique(words.ids, return_inverse=True)
+        texts = [words.strings[token] for token in present.tolist()]
+        own = np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int64)
+        both.append(own[index].reshape(words.ids.shape))
+    return both[0], both[1]
 
 
 def _shares(words: Words) -> np.ndarray:

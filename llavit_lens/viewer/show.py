@@ -10,6 +10,7 @@ from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.figures.patch_grid import image_of_words
 from llavit_lens.inputs import whole_number
 from llavit_lens.results.words import Words
+from llavit_lens.viewer.labelled import known_of
 from llavit_lens.viewer.panes import difference_of_panes, panes_of, titles_of
 from llavit_lens.viewer.payload import words_payload
 from llavit_lens.viewer.reading import WordsReading
@@ -55,9 +56,11 @@ def show(
             or of both (of the same trace: they are shown as one).
         layer: where the view starts, a number as in `Words.at`; default: the layer at which the
             model is surest.
-        truth: for each visual token the words that are true of its patch (None: unknown).
+        truth: for each visual token the words that are true of its patch (None: unknown); default:
+            what a labelled `image` says.
         image: the one that the words were read from, or a sharper or smaller copy of it; needed
-            after `Words.load`, which has none.
+            after `Words.load`, which has none. An example scene (`ll.example`, "example:NAME") is
+            shown sharper than the models see it.
         titles: what stands above the panes; default: the models' names.
         k: how many words of each patch the view holds; default: all of them, or as many as keep the
             page small.
@@ -72,7 +75,9 @@ def show(
     """
     panes = panes_of(words)
     names = titles_of(panes, titles)
-    pixels = image_of_words(words, image)
+    known = known_of(image, panes[0].lead.layout)
+    pixels = image_of_words(words, known.image)
+    truth = known.truth if truth is None else truth
     tall = whole_number(height, "height")
     if not HEIGHTS[0] <= tall <= HEIGHTS[1]:
         raise ConfigurationError(f"height={tall}: give {HEIGHTS[0]} to {HEIGHTS[1]} pixels")
@@ -97,11 +102,8 @@ def show(
     held = min(pane["k"] for pane in view["panes"])
     if apart is not None:
         view["among"] = held
-    if held < wanted:
-        view["notes"] = [
-            f"Of the {wanted} words of each patch the {held} likeliest are here, to keep this page "
-            f"small: show(k={wanted}) has them all."
-        ]
+    if notes := _notes(held, wanted, pixels.size, panes[0].lead.layout.image_size):
+        view["notes"] = notes
     lead = panes[0].lead
     number = surest_layer(panes[-1].lead) if layer is None else layer
     if layer is None and number not in lead.layers:
@@ -118,6 +120,19 @@ def show(
         still=lambda: _still(panes, names, lead.layers[row], pixels, truth),
         widget=_widget(view, start, tall, panes[0]) if live else None,
     )
+
+
+def _notes(held: int, wanted: int, shown: tuple[int, int], read: tuple[int, int]) -> list[str]:
+    """What the view leaves out, and what it adds."""
+    notes = []
+    if held < wanted:
+        notes.append(
+            f"Of the {wanted} words of each patch the {held} likeliest are here, to keep this page "
+            f"small: show(k={wanted}) has them all."
+        )
+    if shown[0] > read[0]:
+        notes.append(f"The image is sharper here than for the model: {read[0]} x {read[1]} pixels.")
+    return notes
 
 
 def _widget(

@@ -69,8 +69,12 @@ class Viewer:
         place = self.widget.selected
         return None if place is None else SelectedPatch(*place)
 
+    def to_html(self) -> str:
+        """The view as a page of one file, for any browser, without a network."""
+        return page_html(self.view, self.start)
+
     def save(self, path: str | Path) -> None:
-        """Write the view as a page of one file, for any browser, without a network.
+        """Write `to_html` to a file.
 
         Raises:
             ConfigurationError: the name does not end in .html, or the file cannot be written.
@@ -78,7 +82,7 @@ class Viewer:
         if Path(path).suffix.lower() not in (".html", ".htm"):
             raise ConfigurationError(f"{path}: a view is saved as a page; name it view.html")
         with write_atomically(path) as unfinished:
-            unfinished.write_text(page_html(self.view, self.start), "utf-8")
+            unfinished.write_text(self.to_html(), "utf-8")
 
     @cached_property
     def _png(self) -> bytes:

@@ -31,7 +31,8 @@ class DifferenceBar {
     this.element = make("div", "apart");
   }
   by() {
-    return this.among ? `, by the ${this.among} likeliest words` : "";
+    const text = `By the ${this.among} likeliest words of each patch.`;
+    return this.among ? [make("span", "hint", text)] : [];
   }
   // patches: of the first pane.
   // matches: gives, for a patch of the first pane, the slot and patch in each pane.
@@ -59,10 +60,10 @@ class DifferenceBar {
       chips.push(chip);
     }
     const text = chips.length
-      ? `They differ most here${this.by()} (left | right):`
-      : `At this layer they hardly differ${this.by()}.`;
+      ? "They differ most here (left | right):"
+      : "At this layer they hardly differ.";
     keepingFocus(this.element, () =>
-      this.element.replaceChildren(make("span", "", text), ...chips),
+      this.element.replaceChildren(make("span", "", text), ...chips, ...this.by()),
     );
   }
 }

@@ -2,9 +2,14 @@
 
 const LEAST_IMAGE = 200; // CSS pixels
 const LEAST_TABLE = 200;
+const NARROW = 560; // of style.css: on a telephone the image has the width, and the page scrolls
 
 // root: the view's element; origin: where the room begins; height: of the room, in CSS pixels.
 function fitInto(root, origin, height) {
+  if (root.clientWidth <= NARROW) {
+    for (const name of ["image", "panel"]) root.style.removeProperty(`--llavit-${name}-height`);
+    return;
+  }
   const top = origin.getBoundingClientRect().top;
   const place = (selector) => root.querySelector(selector)?.getBoundingClientRect();
   const [frame, strip, panel, table] = [".frame", ".strip", ".panel", ".scroller"].map(place);
