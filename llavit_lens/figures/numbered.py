@@ -180,6 +180,14 @@ def draw_word(
     )
 
 
+def draw_mark_key(page: Page, left: float, top: float, meaning: str, mark: Mark) -> float:
+    """What a mark on a word means, in a line. Returns where it ends."""
+    foot = top + 0.16
+    draw_word(page, left + 0.04, foot, PatchWord("word", marked=True), 1.0, 9.5, mark=mark)
+    page.text(left + 0.52, foot, meaning, size=9.5, color=MUTED, baseline=True)
+    return top + 0.34
+
+
 # Inches of a table of patches.
 _NUMBER, _CROP, _LINE, _APART, _TABLE_HEAD, _VALUE = 0.25, 0.6, 0.24, 0.16, 0.5, 0.5
 TABLE_LEFT = _NUMBER + _CROP + 0.22

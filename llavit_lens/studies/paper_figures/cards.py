@@ -12,6 +12,7 @@ from llavit_lens.figures.numbered import (
     NumberedPatch,
     PatchWord,
     draw_crop,
+    draw_mark_key,
     draw_numbered_image,
     draw_word,
 )
@@ -36,11 +37,15 @@ _RANK, _APART = 0.15, 0.06  # the rank's width, and what is between word and val
 _SIZE, _SMALL = 10.0, 8.5  # points
 
 
-def draw_cards(images: Sequence[FigureImage], title: str, caption: str, mark: Mark) -> Figure:
-    """Draw each image with its cards at its right."""
+def draw_cards(
+    images: Sequence[FigureImage], title: str, caption: str, mark: Mark, meaning: str
+) -> Figure:
+    """Draw each image with its cards at its right; `meaning` is what a mark on a word means."""
     page = Page(WIDTH)
     top, titles = page.heading(title, size=15) + 0.1, model_titles(images)
     page.figure.caption = caption
+    if meaning:
+        top = draw_mark_key(page, EDGE, top - 0.06, meaning, mark)
     for image in images:
         patches = [patch.numbered(gray_fillers=False) for patch in image.patches]
         foot = top

@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 
 from llavit_lens.figures.figure import Figure
-from llavit_lens.figures.numbered import Mark, draw_numbered_image, draw_patch_table
+from llavit_lens.figures.numbered import (
+    Mark,
+    draw_mark_key,
+    draw_numbered_image,
+    draw_patch_table,
+)
 from llavit_lens.figures.page import EDGE, Page
 from llavit_lens.studies.paper_figures.contents import FigureImage, TopWords, model_titles
 from llavit_lens.studies.paper_figures.definitions import WIDTH
@@ -15,12 +20,16 @@ _GAP, _HEIGHT = 0.4, 3.4  # inches: between the images; how tall these may be
 _COLUMN = (WIDTH - 2 * EDGE - _GAP) / 2
 
 
-def draw_lists(images: Sequence[FigureImage], title: str, caption: str, mark: Mark) -> Figure:
-    """Draw two words of each patch: no values, two images in a row."""
+def draw_lists(
+    images: Sequence[FigureImage], title: str, caption: str, mark: Mark, meaning: str
+) -> Figure:
+    """Draw two words of each patch, two images in a row; `meaning` is that of a mark on a word."""
     across = min(2, len(images))
     page = Page(2 * EDGE + across * _COLUMN + (across - 1) * _GAP)
     top, titles = page.heading(title, size=15) + 0.1, model_titles(images)
     page.figure.caption = caption
+    if meaning:
+        top = draw_mark_key(page, EDGE, top - 0.06, meaning, mark)
     for start in range(0, len(images), across):
         row = images[start : start + across]
         letters = ascii_lowercase[start:] if len(images) > 1 else " "

@@ -85,9 +85,10 @@ def figure_report(
     if paper_layout:
         title = f"Figure {number}. {title}"
         mark = "bold" if definition.bold else "yellow"
-    notes = figure_notes(definition, contents, _meanings(inputs), mark, miniature)
+    meanings = _meanings(inputs)
+    notes = figure_notes(definition, contents, meanings, mark, miniature)
     draw = draw_cards if definition.words_drawn is None else draw_lists
-    figure = draw(contents, title, " ".join(notes), mark)
+    figure = draw(contents, title, " ".join(notes), mark, ", or ".join(meanings))
     write_figure(definition.name, figure, figure_data(definition, notes, contents, provenance), out)
 
 

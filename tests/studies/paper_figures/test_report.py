@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 from programs import ANALYSES, Program
 from tiny import tiny_image, tiny_llavit, tiny_processor, tiny_vision_config
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from llavit_lens.figures.labels import percent
 from llavit_lens.figures.legible import escaped
+from llavit_lens.figures.style import HIGHLIGHT, RIGHT
 from llavit_lens.miniature.world.scenes import example_truth
 from llavit_lens.studies.paper_figures import report as paper_figures
 from llavit_lens.studies.paper_figures.report import figure_report, parse_patches
@@ -101,22 +104,40 @@ def test_the_data_holds_what_is_drawn(
             expected = [word["drawn_as"]]
             if number in (4, 5, 6):
                 cosine = reading["measure"] == "cosine"
-                value = f"{word['value']:.3f}" if cosine else f"{word['value']:.1%}"
+                value = f"{word['value']:.3f}" if cosine else percent(word["value"])
                 expected = [str(rank), *expected, value]
             # words stand in the order of the readings, patch by patch
             at = next(i for i in range(at, len(said)) if said[i : i + len(expected)] == expected)
             text = texts[at + (len(expected) > 1)]
-            marked = text.get_bbox_patch() is not None or (
-                number == 3 and text.get_weight() == "bold"
-            )
-            assert marked == (word["relevant"] is True)
+            outline = text.get_bbox_patch()
+            assert (outline is not None) == (word["relevant"] is True)
+            assert outline is None or to_hex(outline.get_edgecolor()) == RIGHT
             at += len(expected)
     names = [str(p["number"]) for picture in drawn["data"]["pictures"] for p in picture["patches"]]
     assert names == [str(i + 1) for i in range(len(names))]
     boxes = [t.get_text() for ax in drawn["figure"].axes for t in ax.texts]
     assert boxes == names  # the numbers on the pictures
     for note in drawn["data"]["notes"]:
-        assert re.sub(r"\s", "", note) in re.sub(r"\s", "", "".join(said))
+        assert note in drawn["figure"].caption
+        assert re.sub(r"\s", "", note) not in re.sub(r"\s", "", "".join(said))
+    assert not any("Figure" in text for text in said)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_papers_layout_has_its_number_and_its_marks(
+    number: int, folder: Path, models: dict[str, list[str]], drawn: dict[str, Any], tmp_path: Path
+) -> None:
+    words = ["a,b,c,d,e,o,i,s,the,image"]
+    image = [folder / "noise.png"]
+    figure_report(number, image, **models, relevant=words, out=tmp_path, paper_layout=True)
+    texts = drawn["figure"].texts
+    assert texts[0].get_text().startswith(f"Figure {number}. ")
+    key = next(text for text in texts if text.get_text() == "word")
+    if number == 3:
+        assert key.get_weight() == "bold" and "Bold: in the list" in drawn["figure"].caption
+    else:
+        assert to_hex(key.get_bbox_patch().get_facecolor()) == HIGHLIGHT
+        assert "Yellow: in the list" in drawn["figure"].caption
 
 
 def test_values_are_those_of_naive_code(
