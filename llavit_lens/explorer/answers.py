@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from llavit_lens.errors import LlavitLensError
+from llavit_lens.explorer.marks import MARKED, NOT_COVERED, UNKNOWN, marked
 from llavit_lens.explorer.offered_models import OfferedModels
 from llavit_lens.explorer.panes import Pane
 from llavit_lens.explorer.wording import escape_markdown
@@ -25,7 +26,7 @@ def show_answers(
     prompt: str,
     models: OfferedModels,
 ) -> None:
-    """What each pane's model answers, two in a row.
+    """What each pane's model answers, two in a row; marked where the truth is known.
 
     A large model on a CPU only answers when the user presses a button.
     """
@@ -47,6 +48,18 @@ def _answer(
     if is_quick or is_cached or st.button("Ask", key=f"ask {pane.title}"):
         try:
             with st.spinner("Answering", show_time=True):
-                st.text(cache.answer(*request) or "(nothing)")
+                answer = cache.answer(*request)
+            _show(answer, image, prompt or DEFAULT_PROMPT)
         except LlavitLensError as error:
             st.error(escape_markdown(models.without_paths(str(error))))
+
+
+def _show(answer: str, image: InputImage, question: str) -> None:
+    if (scene := image.scene) is None:
+        st.text(answer or "(nothing)", help=UNKNOWN)
+        return
+    judged = marked(scene, question, answer)
+    if judged.is_marked:
+        st.markdown(judged.markdown(), help=MARKED)
+    else:
+        st.text(answer or "(nothing)", help=NOT_COVERED)

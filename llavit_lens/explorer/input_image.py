@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from llavit_lens.images.layout import VisualLayout
+    from llavit_lens.miniature.world.scenes import Scene
 
 PATIENCE = 60.0
 """Seconds to wait while other visitors' images are decoded."""
@@ -66,6 +67,11 @@ class InputImage:
         """Pillow holds 4 bytes for a pixel."""
         images = {id(image): image for image in (self.pixels, self.display)}
         return sum(4 * image.width * image.height for image in images.values())
+
+    @property
+    def scene(self) -> Scene | None:
+        """What was drawn; None if unknown."""
+        return None if self.name == OWN else example_truth(self.name).scene
 
     def truth(self, layout: VisualLayout) -> list[Collection[str] | None] | None:
         """For each visual token the words that are true of its patch; None if unknown."""

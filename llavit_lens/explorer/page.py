@@ -17,6 +17,7 @@ from llavit_lens.explorer.allowed_hosts import is_allowed_host
 from llavit_lens.explorer.choices import MODES
 from llavit_lens.explorer.first_view import first_view
 from llavit_lens.explorer.offered_models import OfferedModels, demo_models
+from llavit_lens.explorer.suggestions import show_suggestions
 from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.inputs import DEFAULT_PROMPT
 
@@ -135,3 +136,5 @@ def _show_questions(place: st.delta_generator.DeltaGenerator) -> None:
     left, right = place.columns([2, 3])
     left.text_input("Find a word", key="word", max_chars=64, placeholder="for example: sky")
     right.text_input("Ask", key="prompt", max_chars=500, placeholder=DEFAULT_PROMPT)
+    with place:
+        show_suggestions()

@@ -31,12 +31,20 @@ header.stAppHeader button { pointer-events: auto; }
 .st-key-questions .stTextInput > label + div { flex: 1; min-width: 0; }
 .st-key-questions [data-baseweb="input"] { min-height: 0; height: 2.2rem; }
 
+.st-key-suggestions { gap: 0 0.6rem; }
+.st-key-suggestions button { min-height: 0; padding: 0.05rem 0.6rem; }
+.st-key-suggestions button p { font-size: 0.8rem; }
+
 /* answers: as high as short ones need; long ones scroll */
 .st-key-answers .stVerticalBlock { gap: 0.15rem; }
 .st-key-answers .stVerticalBlock .stVerticalBlock { padding: 0.35rem 0.7rem 0.45rem; }
 .st-key-answers [data-testid="stCaptionContainer"] p { font-size: 0.78rem; margin: 0; }
 .st-key-answers [data-testid="stText"] {
   font-size: 0.9rem; line-height: 1.35; max-height: max(4.05em, 14vh); overflow-y: auto;
+}
+.st-key-answers .stMarkdown > div > div { margin: 0; }
+.st-key-answers .stColumn [data-testid="stMarkdownContainer"] p {
+  font-size: 0.9rem; line-height: 1.45; max-height: max(4.35em, 14vh); overflow-y: auto; margin: 0;
 }
 .st-key-effect {
   border-left: 3px solid var(--st-primary-color, #0072b2); padding: 0.05rem 0.7rem; margin-top: 0.35rem;

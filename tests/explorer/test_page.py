@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from explorer_page import ShownView, link_of
+from explorer_page import ShownView, answers_of, is_answer, link_of
 from streamlit.testing.v1 import AppTest
 
 from llavit_lens.explorer import component, download_buttons
@@ -24,7 +24,8 @@ def test_it_opens_on_words(page: AppTest, shown: list[ShownView]) -> None:
     assert view.words == first_view(View(picture=FIRST_EXAMPLE)).words
     assert len(view.panes) == 1
     assert link_of(page) == {"picture": FIRST_EXAMPLE}
-    assert len(page.text) == 1 and page.text[0].value  # the answer
+    (answer,) = answers_of(page)
+    assert answer.count("✓") == 4 and "✗" not in answer
     assert page.text_input(key="prompt").placeholder == DEFAULT_PROMPT
     assert [
         o.split("(")[-1].rstrip(")") for o in page.selectbox(key="model").options
@@ -37,7 +38,7 @@ def test_compare(page: AppTest, shown: list[ShownView]) -> None:
     assert not page.exception and not page.error
     assert ["baseline" in name for name in shown[-1].names] == [True, False]
     assert shown[-1].words.payload()["difference"]
-    assert len(page.text) == 2
+    assert len(answers_of(page)) == 2
     page.selectbox(key="other").set_value("demo:llavit").run()
     assert "both models are the same" in page.error[0].value
 
@@ -91,7 +92,7 @@ def test_interventions_combine(page: AppTest, shown: list[ShownView]) -> None:
     assert len(shown[-1].names) == 1 and link_of(page)["ablation"] == "none"
     page.toggle(key="switch text->visual").set_value(True).run()
     assert any("No word on any patch changes" in caption.value for caption in page.caption)
-    assert len({text.value for text in page.text}) == 2  # the answers do
+    assert len(set(answers_of(page))) == 2  # the answers do
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_both_models_before_and_after(
     page.query_params.update(mode="ablate", pair=pair, ablation="visual->visual:2-4")
     page.run()
     assert not page.exception and not page.error
-    assert len(page.text) == 4  # answers
+    assert len(answers_of(page)) == 4
     names = shown[-1].names
     after = ["decoder layers 2 to 4" in name for name in names]
     if shows is None:
@@ -154,6 +155,6 @@ def test_the_answer_stands_above_the_view(
     page.run()
     assert not page.exception and not page.error and not page.info
     order = [type(element).__name__ for element in page.main]
-    answers = [place for place, kind in enumerate(order) if kind == "Text"]
+    answers = [place for place, element in enumerate(page.main) if is_answer(element)]
     assert len(answers) == (1 if mode == "look" else 2)
     assert order.index("TextInput") < min(answers) and max(answers) < order.index("Latex")
