@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
+READING = "willReadFrequently"
+"""Of a warning that these tests cause themselves."""
 AROUND = "<!doctype html><meta charset='utf-8'><body style='margin: 0; width: {width}px'>"
 
 
@@ -45,7 +47,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         page = context.new_page()
         if options:
             page.set_viewport_size(options["size"])
-        page.on("console", lambda m: wrong.append(m.text) if m.type != "log" else None)
+        page.on("console", lambda m: None if READING in m.text else wrong.append(m.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: wrong.append(dialog.message))
         page.on("request", lambda r: None if _is_local(r.url) else wrong.append(r.url))
@@ -257,7 +259,7 @@ def _mean(page: Page, words: Words, corner: tuple[int, int]) -> np.ndarray:
 
 def test_marks_tell_true_wrong_and_unknown_apart(open_page: Open) -> None:
     words = small(k=1)
-    true = [words.at(1, r, c)[0].word.strip() for r, c in zip(words.layout.row, words.layout.col)]
+    true = [words.strings[token].strip() for token in words.ids[1, :, 0].tolist()]
     truth = [[{true[i]}, {"never"}, None][i % 3] for i in range(20)]
     page = open_page(words.show(layer=1, truth=truth).to_html())
     page.get_by_label("How words are shown").select_option("each")
