@@ -280,7 +280,10 @@ class Words(Result):
 
     def _next(self) -> dict[str, str]:
         layer = self.layers[len(self.layers) // 2]
-        code = {f"words.plot(layer={layer})": "another layer"}
+        code = {
+            "words.show()": "all layers, to look at with the mouse",
+            f"words.plot(layer={layer})": "one layer",
+        }
         if len(cells := np.flatnonzero(self.layout.tile == 0)):
             middle = cells[len(cells) // 2]
             row, col = self.layout.row[middle], self.layout.col[middle]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,31 @@ def of_type(outputs: Sequence[Any], mime: str) -> list[Any]:
 def printed(outputs: Sequence[Any], stream: str) -> str:
     """What a cell wrote to "stdout" or "stderr"."""
     return "".join(o.text for o in outputs if o.output_type == "stream" and o.name == stream)
+
+
+def as_page(notebook: Any, style: str = "") -> str:
+    """The notebook as a page: of each output the richest form, as JupyterLab chooses it."""
+    parts = []
+    for cell in notebook.cells:
+        parts.append(f"<pre class={cell.cell_type}>{escape(cell.source)}</pre>")
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if output.output_type == "stream":
+                parts.append(f"<pre class={output.name}>{escape(output.text)}</pre>")
+            elif "text/html" in data:
+                parts.append(f"<div class=output>{data['text/html']}</div>")
+            elif "image/png" in data:
+                size = output.get("metadata", {}).get("image/png", {})
+                sides = " ".join(f'{side}="{pixels}"' for side, pixels in size.items())
+                parts.append(f'<img {sides} src="data:image/png;base64,{data["image/png"]}">')
+            else:
+                parts.append(f"<pre>{escape(data.get('text/plain', ''))}</pre>")
+    body = "\n".join(parts)
+    return f"<!DOCTYPE html><meta charset=utf-8><style>{_STYLE}{style}</style><body>{body}"
+
+
+_STYLE = """
+body { font: 14px/1.5 sans-serif; max-width: 940px; margin: 20px auto; }
+.code { background: #8882; padding: 8px; } .markdown { font: inherit; white-space: pre-wrap; }
+img { max-width: 100%; height: auto; } th, td { padding: 2px 8px; } .stderr { background: #f008; }
+"""
