@@ -66,8 +66,9 @@ def frame(scene: ll.LabelledImage, words: ll.Words, layer: int) -> Image.Image:
     for number in words.layers:
         here = number == layer
         slider.plot(number, 0, "o", ms=15 if here else 6, color=MARK if number <= layer else MUTED)
-        slider.text(number, -0.95, f"layer {number}" if here else str(number), ha="center",
-                    fontsize=12, color=TEXT if here else MUTED, weight="bold" if here else None)  # fmt: skip
+        name, color = (f"layer {number}", TEXT) if here else (str(number), MUTED)
+        weight = "bold" if here else "normal"
+        slider.text(number, -0.95, name, ha="center", fontsize=12, color=color, weight=weight)
     figure.text(0.248, 0.075, "the image", fontsize=12, color=TEXT, ha="center")
     with BytesIO() as file:
         figure.savefig(file, format="png", dpi=100)

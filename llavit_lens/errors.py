@@ -26,6 +26,11 @@ class ConfigurationError(LlavitLensError, ValueError):
     """A switch, setting or combination of arguments that has no right meaning."""
 
 
+def install(extra: str) -> str:
+    """How to install an extra of this package, for messages. It is on no index: a clone has it."""
+    return f"pip install '.[{extra}]' in a clone of llavit-lens"
+
+
 def one_line(error: Exception, most: int = 300) -> str:
     """The message of another library's error, on one line of at most `most` characters."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -6,7 +6,7 @@ from copy import deepcopy
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.errors import ConfigurationError, install
 from llavit_lens.interventions.attention_changes import is_changed
 from llavit_lens.model.hook_points import has_hooks
 from llavit_lens.vlm.hooks import hook_points
@@ -39,8 +39,8 @@ def to_transformer_lens(vlm: VLM) -> TransformerBridge:
         from transformer_lens.model_bridge.sources import _bridge_builder as builder
     except ImportError as error:
         raise ConfigurationError(
-            f"TransformerLens cannot be imported ({error}); install it with "
-            "pip install 'llavit-lens[interop]'."
+            f"TransformerLens cannot be imported ({error}); {install('interop')}, or "
+            "pip install 'transformer-lens>=4.3,<5'."
         ) from error
     if is_changed(vlm.model):
         raise ConfigurationError(

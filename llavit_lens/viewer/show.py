@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from llavit_lens.errors import ConfigurationError, printable
+from llavit_lens.errors import ConfigurationError, install, printable
 from llavit_lens.figures.patch_grid import image_of_words
 from llavit_lens.inputs import whole_number
 from llavit_lens.results.words import Words
@@ -140,8 +140,8 @@ def _widget(
 ) -> ViewWidget:
     if find_spec("anywidget") is None:
         raise ConfigurationError(
-            "live=True needs anywidget: pip install 'llavit-lens[notebook]', or leave live out for "
-            "a view that needs nothing"
+            f"live=True needs anywidget: {install('notebook')}, or leave live out for a view that "
+            "needs nothing"
         )
     from llavit_lens.viewer.widget import ViewWidget
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llavit_lens.disk import write_atomically
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.errors import ConfigurationError, install
 from llavit_lens.viewer.frame import frame_html
 from llavit_lens.viewer.page import page_html
 
@@ -64,7 +64,7 @@ class Viewer:
         if self.widget is None:
             raise ConfigurationError(
                 "a click in this view does not come back to Python: make the view with live=True, "
-                "which needs a running notebook and pip install 'llavit-lens[notebook]'"
+                f"which needs a running notebook and anywidget ({install('notebook')})"
             )
         place = self.widget.selected
         return None if place is None else SelectedPatch(*place)

@@ -14,8 +14,46 @@ PAGES = [
     for pattern in ("*.md", "analyses/*.md", "docs/*.md", "docs/recipes/*.md")
     for path in sorted(ROOT.glob(pattern))
 ]
-NOT_RUN: dict[str, dict[str, str]] = {}
-"""Page -> line after `# needs` -> why it is not run here."""
+INSTALLS = "it installs packages, from a network"
+MINUTES = "it takes minutes; its options are looked at by the tests of the command"
+NO_NETWORK = "tests fetch nothing"
+NOT_RUN: dict[str, dict[str, str]] = {
+    "README.md": {
+        "a clone of this repository": INSTALLS,
+        "a clone of this repository, and git and make": INSTALLS,
+    },
+    "CONTRIBUTING.md": {
+        "a clone, git and make": "these are the tests themselves",
+        "a clone after make test": "these are the tests themselves",
+    },
+    "docs/explorer.md": {
+        "a clone and the extra explorer; owner/name stands for your model": "a server does not end",
+    },
+    "docs/model.md": {
+        'a LLaViT checkpoint: "path/to/llavit" stands for its folder': "a name that stands for one",
+        "the Hub, or the folders": NO_NETWORK,
+    },
+    "docs/speed.md": {"minutes": MINUTES},
+    "docs/world.md": {
+        "accelerate (pip install 'accelerate>=1.13'), the font, "
+        "and 23 to 47 minutes on one core": MINUTES,
+    },
+    "docs/recipes/nnsight.md": {"a clone of the repository, to install from": INSTALLS},
+    "docs/recipes/notebooks.md": {
+        "a running notebook: nobody clicks here": "tests/notebooks clicks in one",
+    },
+    "docs/recipes/photographs.md": {
+        "the Hub (about 14 GB, once), and a GPU with 16 GB or 32 GB of memory": NO_NETWORK,
+        "the Hub and a GPU": NO_NETWORK,
+    },
+    "docs/recipes/readability.md": {
+        "minutes, for the probe's images": MINUTES,
+        "COCO's files: instances_val2017.json and the folder val2017": NO_NETWORK,
+        "COCO's files and a GPU": NO_NETWORK,
+    },
+    "docs/recipes/transformer_lens.md": {"a clone of the repository, to install from": INSTALLS},
+}
+"""Page -> what follows `# needs ` in the block -> why it is not run here."""
 
 
 def name_of(path: Path) -> str:
