@@ -51,6 +51,17 @@ def example_path(name: str | None = None) -> Path:
     return example_folder() / f"{name or FIRST_EXAMPLE}.png"
 
 
+def example_of(image: Path | None) -> str | None:
+    """The scene that a command reads, by the file of its image; None: it is another image.
+
+    A command without an image reads the first scene.
+    """
+    if image is None:
+        return FIRST_EXAMPLE
+    is_example = image.parent == example_folder() and image.stem in _names()
+    return image.stem if is_example else None
+
+
 def sharper_path(path: Path) -> Path:
     """The same example image, drawn for people; models see the other one."""
     return path.with_name(f"{path.stem}@4x.png")

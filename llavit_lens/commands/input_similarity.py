@@ -27,6 +27,7 @@ from llavit_lens.miniature.world.scenes import (
     example_truth,
 )
 from llavit_lens.output import print_file, write_files
+from llavit_lens.shipped import example_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,7 +71,7 @@ def input_similarity_report(
         for name, trace in traces_of_image(image, model, baseline, prompt, k)
     ]
     if out is not None and draws:
-        write_files({out: _draw(readings, patches, k, is_example=image is None)})
+        write_files({out: _draw(readings, patches, k, image)})
     elif out is not None:
         write_words([(name, words) for name, *both in readings for words in both], out)
     for name, before, after in readings:
@@ -80,19 +81,24 @@ def input_similarity_report(
 
 
 def _draw(
-    readings: Sequence[tuple[str, Words, Words]], patches: Sequence[Patch], k: int, is_example: bool
+    readings: Sequence[tuple[str, Words, Words]],
+    patches: Sequence[Patch],
+    k: int,
+    image: Path | None,
 ) -> Figure:
     layout = readings[0][1].layout
-    truth = words_of_example(layout) if is_example else None
+    truth = words_of_example(layout, image)
     if not patches:
-        patches = _patch_of_each_thing() if truth else _surest_patches(readings[-1][2])
+        patches = (
+            _patch_of_each_thing(example_of(image)) if truth else _surest_patches(readings[-1][2])
+        )
     highlight = {p: truth[layout.index(*p)] or () for p in patches} if truth else None
     return draw_selected_patches(readings, patches=patches, k=k, highlight=highlight)
 
 
-def _patch_of_each_thing() -> list[Patch]:
-    """The middle patch of each thing of the first example scene, and a corner of the background."""
-    truth = example_truth()
+def _patch_of_each_thing(name: str | None) -> list[Patch]:
+    """The middle patch of each thing of an example scene, and a corner of the background."""
+    truth = example_truth(name)
     patches: list[Patch] = []
     for index, thing in enumerate(truth.scene.things):
         rows, cols = np.nonzero(truth.patch_labels == index)

@@ -17,7 +17,7 @@ from llavit_lens.inputs import FIGURES, PAGES, TABLES, check_out, is_figure
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.output import print_file, write_files
-from llavit_lens.shipped import EXAMPLE_PREFIX, example_path
+from llavit_lens.shipped import EXAMPLE_PREFIX, example_of
 from llavit_lens.viewer.show import show
 
 MOST_PANELS = 6  # layers that one figure shows side by side
@@ -36,7 +36,7 @@ def logit_lens_report(
     """Words of one image by the logit lens, for one model or two side by side.
 
     Args:
-        image: the image; default: the first example scene, whose true words are then marked.
+        image: the image; default: the first example scene. True words of example scenes are marked.
         model, baseline: as `load` takes them.
         prompt: what the models are asked.
         layers: as `parse_layers`; default: input, middle and output for a figure, all otherwise.
@@ -68,14 +68,14 @@ def logit_lens_report(
             similar.append(input_similarity(trace, k))
     if out is not None and draws:
         rows = [(name, [(words, layer) for layer in words.layers]) for name, words in named_words]
-        truth = words_of_example(named_words[0][1].layout) if image is None else None
+        truth = words_of_example(named_words[0][1].layout, image)
         write_files({out: draw_word_panels(rows, truth=truth, tile=tile_number)})
     elif out is not None and is_page:
         view = show(
             *(words for _, words in named_words),
             *similar,
             titles=[name for name, _ in named_words],
-            image=_example(image),
+            image=None if (scene := example_of(image)) is None else EXAMPLE_PREFIX + scene,
         )
         write_files({out: view.to_html()})
     elif out is not None:
@@ -83,13 +83,6 @@ def logit_lens_report(
     for name, words in named_words:
         print_frequent(name, words, k)
     print_file(out)
-
-
-def _example(image: Path | None) -> str | None:
-    """The example scene that is read, with its prefix; None: it is another image."""
-    if image is None:
-        return EXAMPLE_PREFIX + example_path().stem
-    return str(image) if str(image).startswith(EXAMPLE_PREFIX) else None
 
 
 def _check_panels(layers: int) -> None:

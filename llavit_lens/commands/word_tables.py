@@ -19,6 +19,7 @@ from llavit_lens.images.open import open_image
 from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.miniature.world.scenes import example_path, example_truth
 from llavit_lens.output import write_files
+from llavit_lens.shipped import example_of
 from llavit_lens.vlm.load import load, vocabulary_size
 
 if TYPE_CHECKING:
@@ -47,9 +48,17 @@ def traces_of_image(
         yield name, load(name).trace(opened, prompt or DEFAULT_PROMPT)
 
 
-def words_of_example(layout: VisualLayout) -> list[frozenset[str] | None] | None:
-    """The true words of the first example scene's patches; None for a model with another grid."""
-    truth = example_truth()
+def words_of_example(
+    layout: VisualLayout, image: Path | None
+) -> list[frozenset[str] | None] | None:
+    """The true words of the patches of the example scene that a command reads.
+
+    None for another image, and for a model with another grid.
+    """
+    name = example_of(image)
+    if name is None:
+        return None
+    truth = example_truth(name)
     if layout.grid != (truth.patch_labels.shape,):
         return None
     return [
