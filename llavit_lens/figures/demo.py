@@ -33,8 +33,6 @@ def draw_comparison(
     return draw_word_panels(
         rows,
         image,
-        title="What a vision-language model makes of each patch of an image",
-        note=MINIATURE,
-        show_image=True,
+        title="Miniature models: the word of each patch",
         truth=truth,
     )

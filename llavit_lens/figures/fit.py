@@ -1,44 +1,84 @@
-"""Words into boxes: one font size for most, a smaller one for long words, … for the longest."""
+"""Words into boxes: one font size for most, long words smaller or in two lines, … at the last."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from llavit_lens.figures.style import text_width
+from llavit_lens.figures.fonts import text_width
 
-LARGEST, SMALLEST = 11.0, 4.5  # points
+LARGEST, READABLE = 11.0, 5.0  # points; smaller than that nobody reads it on the page
+LINE = 1.2  # height of a line, for each point of font size
+_EASY = 6.0  # points; words as large are not broken to be larger still
+_BROKEN = 1.25  # how much larger a word must become by being broken
 _TOO_LONG = 5  # one word in so many may be too long for the common size
-_SHRINK = 0.72  # how much smaller a long word may be before it is cut
+_LARGER = 1.5  # how much larger a word may be where it has room, as on a region of many patches
+_TWO_LINES = 6  # letters of a word that is broken with a hyphen
+_SHORTEST = 3  # letters of a word that is cut
 
 
 class Fitted(NamedTuple):
-    """A word as it is drawn: its text, perhaps cut, and its font size in points."""
+    """A word as it is drawn: one line or two, perhaps cut, and the font size in points."""
 
     text: str
     size: float
 
 
-def fit_words(texts: Sequence[str], widths: Sequence[float], height: float) -> list[Fitted]:
-    """Fit each text into a box of its width and of `height`, in points.
+def fit_words(
+    texts: Sequence[str], widths: Sequence[float], heights: Sequence[float]
+) -> list[Fitted | None]:
+    """Fit each text into a box of its width and height, in points; None: nobody could read it.
 
     A grid with one font size reads as a table, so most words share a size: one that fits four out
-    of five.
+    of five. A longer word is smaller, or in two lines, and cut only where it would be smaller than
+    `READABLE` in two.
     """
     if not texts:
         return []
-    sizes = sorted(w / max(text_width(t), 1e-6) for t, w in zip(texts, widths, strict=True))
-    common = sizes[(len(sizes) - 1) // _TOO_LONG]
-    common = max(SMALLEST, min(common, LARGEST, 0.8 * height))
-    return [_fit(text, width, common) for text, width in zip(texts, widths, strict=True)]
+    fitted = [_fit(*box) for box in zip(texts, widths, heights, strict=True)]
+    sizes = sorted(fit.size for fit in fitted if fit is not None)
+    common = _LARGER * sizes[(len(sizes) - 1) // _TOO_LONG] if sizes else LARGEST
+    return [fit and Fitted(fit.text, min(fit.size, common)) for fit in fitted]
 
 
-def _fit(text: str, width: float, common: float) -> Fitted:
-    size = min(common, width / max(text_width(text), 1e-6))
-    smallest = max(SMALLEST, _SHRINK * common)
-    if size >= smallest:
-        return Fitted(text, size)
-    return Fitted(shorten(text, width / smallest), smallest)
+def _fit(text: str, width: float, height: float) -> Fitted | None:
+    """The text as large as it can be."""
+    one = min(LARGEST, height / LINE, width / max(text_width(text), 1e-6))
+    if one >= _EASY:
+        return Fitted(text, one)
+    if (halves := _halves(text)) is not None:
+        two = min(LARGEST, height / 2 / LINE, width / max(map(text_width, halves)))
+        if two >= max(READABLE, _BROKEN * one):
+            return Fitted("\n".join(halves), two)
+    if one >= READABLE:
+        return Fitted(text, one)
+    if min(height / LINE, LARGEST) < READABLE:
+        return None
+    short = shorten(text, width / READABLE)
+    return Fitted(short, READABLE) if len(short) > _SHORTEST else None
+
+
+def _halves(text: str) -> tuple[str, str] | None:
+    """Two lines, as equal as can be, broken after a sign, before a capital, or with a hyphen.
+
+    Between the escapes of an escaped text; None: it is too short for two lines.
+    """
+    middle = (len(text) + 1) // 2
+    breaks = [i for i in range(2, len(text) - 1) if _ends(text[:i], text[i:])]
+    near = min(breaks, key=lambda i: abs(i - middle), default=0)
+    if near and abs(near - middle) <= len(text) / 4:
+        return text[:near].rstrip(), text[near:].lstrip()
+    if len(text) < _TWO_LINES or "\\u" in text:
+        return None
+    hyphen = "-" if text[middle - 1].isalpha() else ""
+    return text[:middle] + hyphen, text[middle:]
+
+
+def _ends(start: str, rest: str) -> bool:
+    """Whether a word may be broken there without a hyphen."""
+    if "\\" in start + rest:
+        return rest[0] == "\\" and start[-1] != "\\"
+    return not start[-1].isalnum() or (start[-1].islower() and rest[0].isupper())
 
 
 def shorten(text: str, width: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import floor, log10
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def layer_name(words: Words, layer: int) -> str:
 def value_name(kind: str) -> str:
     """What the colors mean for words of this kind."""
     if kind == "input_similarity":
-        return "cosine similarity to the word's embedding"
+        return "cosine of the visual token and the word's embedding"
     return "probability of the word"
 
 
@@ -49,3 +50,16 @@ def percent(share: float) -> str:
 def model_name(words: Words) -> str:
     """The model's name as the user gave it."""
     return str(words.provenance.get("model", "model"))
+
+
+def percent(share: float) -> str:
+    """`8.0%`; what is less than 0.1%, and not nothing, is not rounded to `0.0%`."""
+    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
+
+
+def end_of_scale(value: float, kind: str) -> str:
+    """The end of a scale of colors, with two digits that count."""
+    if kind != "logit_lens":
+        return f"{value:.2g}"
+    digits = 0 if value >= 0.1 or value == 0 else -floor(log10(100 * value)) + 1
+    return f"{value:.{min(max(digits, 0), 9)}%}"

@@ -1,18 +1,15 @@
 """Model text made safe to look at.
 
 A token can be anything: a newline, a control character that would reorder the line, a
-character that the font lacks. What a person sees is always printable: anything else is escaped as
+character that no font has. What a person sees is always printable: anything else is escaped as
 in a Python string (the paper's convention: `\\n`, `\\t\\t`, `\\u6309`).
 """
 
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
 
-from matplotlib.font_manager import get_font
-
-from llavit_lens.figures.style import font_file
+from llavit_lens.figures.fonts import can_draw
 
 OPEN_BOX = "␣"  # stands for a space that would otherwise be invisible
 _SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\"}
@@ -29,8 +26,8 @@ def printable(text: str) -> str:
 
 
 def drawable(text: str) -> str:
-    """`printable(text)` where characters missing from the figures' font are escaped as well."""
-    return "".join(c if ord(c) in _glyphs() else _escape(c) for c in printable(text))
+    """`printable(text)` where characters that no installed font has are escaped as well."""
+    return "".join(c if can_draw(c) else _escape(c) for c in printable(text))
 
 
 def escaped(text: str) -> str:
@@ -62,9 +59,3 @@ def _escape_unprintable(character: str) -> str:
 def _escape(character: str) -> str:
     code = ord(character)
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-@cache
-def _glyphs() -> frozenset[int]:
-    """Code points that the figures' font can draw."""
-    return frozenset(get_font(font_file()).get_charmap())

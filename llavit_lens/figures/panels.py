@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
+import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.figures.color_scale import draw_color_scale
-from llavit_lens.figures.fit import shorten_start
-from llavit_lens.figures.labels import layer_name, layer_number, value_name
+from llavit_lens.figures.color_scale import Scale, draw_value_scale, value_scale
+from llavit_lens.figures.figure import Figure
+from llavit_lens.figures.fit import shorten, shorten_start
+from llavit_lens.figures.labels import layer_name, layer_number
 from llavit_lens.figures.legible import drawable
-from llavit_lens.figures.page import EDGE, Page
-from llavit_lens.figures.patch_grid import Truth, draw_image, draw_words, image_of_words, top_values
-from llavit_lens.figures.style import BOLD_WIDTH, NEUTRAL, PALETTE, RIGHT, value_scale
+from llavit_lens.figures.page import EDGE, TITLE, Page
+from llavit_lens.figures.patch_grid import (
+    Truth,
+    draw_image,
+    draw_words,
+    image_of_words,
+    seen_part,
+    top_values,
+)
+from llavit_lens.figures.style import BOLD_WIDTH, DARK, MUTED, RIGHT
 
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
@@ -29,115 +38,151 @@ Panels = Sequence[tuple[str, Sequence[tuple["Words", int]]]]
 """Rows of panels: a model's name, and the (words, layer) of each of its panels."""
 
 # Inches.
-_GAP, _ROW_HEAD, _LEGEND_ITEM = 0.22, 0.78, (3.6, 0.9)
-_CELL, _PANEL = 0.45, (4.4, 16.0)  # a patch is not narrower than this; a panel is within these
+_GAP, _NAME, _PANEL_NAME = 0.22, 0.36, 0.3
+_CELL = 0.36  # a patch is this wide, so that words can be read, unless a panel is too large then
+_SMALLEST, _LARGEST, _WIDEST = 4.4, 14.0, 26.0  # a panel's sides; a page's width
+_ABREAST = 3  # panels that fit a page in any case
+_MOST = 48  # panels of a figure
+_SMALL = 11.0  # points
+_BAR, _KEY = 3.4, 0.24  # the scale's length; a line of the legend
 
 
 def draw_word_panels(
     rows: Panels,
     image: ImageSource | None = None,
     *,
-    title: str = "Words on patches",
-    note: str | None = None,
-    show_image: bool = False,
+    title: str | None = None,
+    show_image: bool = True,
     truth: Truth | None = None,
     tile: Tile = 0,
+    scale: Scale = "data",
 ) -> Figure:
-    """Draw one panel for each (words, layer) of `rows`.
+    """Draw the bare image, and one panel for each (words, layer) of `rows`.
+
+    A panel is so large that a patch is 0.36 inches wide, but at least 4.4 inches and at most 14; a
+    page is at most 26 inches wide, and longer rows go on below. Words that would be smaller than 5
+    points there are left out: their patches have their color only.
 
     Args:
         rows: a model's name with its panels, one tuple for each model.
         image: as in `draw_patch_words`.
-        title: the headline.
-        note: a paragraph at the left, under the image (with `show_image`) or at the foot.
+        title: a headline; default: the name of the model, if there is one.
         show_image: draw the bare image too, left of the panels.
         truth: the true words of each patch, to mark right words in green.
         tile: which tile of an image that the model sees in several, or "grid" for all but the
             base tile, which is 0.
+        scale: where the colors end: "data" at the largest value drawn, "fixed" at 1.
 
     Raises:
-        ConfigurationError: no panels, no image, or a layer or tile that is not there.
+        ConfigurationError: no panels or too many, no image, or a layer, tile or scale that is not
+            there.
     """
     panels = [(words, layer_number(words, layer)) for _, row in rows for words, layer in row]
     if not panels:
         raise ConfigurationError("there is nothing to draw: give at least one model and one layer")
+    if len(panels) > _MOST:
+        raise ConfigurationError(
+            f"{len(panels)} panels do not fit into one figure: choose at most {_MOST} layers"
+        )
     pixels = image_of_words([words for words, _ in panels], image)
     layout = panels[0][0].layout
-    scales = _scales(panels)
-    width = _panel_width(layout, tile)
-    columns = max(len(row) for _, row in rows) + show_image
+    norms = _norms(panels, scale)
+    longest = max(len(row) for _, row in rows)
+    size = _panel_size(layout, tile, longest)
+    bare = min(size[0], _SMALLEST) if show_image else 0.0
+    start = EDGE + bare + _GAP * show_image  # where the panels begin
+    across = max(1, min(longest, int((_WIDEST - EDGE - start + _GAP) / (size[0] + _GAP))))
 
-    page = Page(2 * EDGE + columns * width + (columns - 1) * _GAP)
-    top = page.heading(drawable(title), _how_to_read(list(scales)))
-    left, room = EDGE, page.width - 2 * EDGE
+    page = Page(start + across * (size[0] + _GAP) - _GAP + EDGE)
+    top = _draw_heading(page, rows, title)
+    foot = top
     if show_image:
-        below_image = _draw_bare_image(page, top, width, pixels, layout)
-        left, room = EDGE + width + _GAP, width
+        foot = _draw_bare_image(page, top, bare, pixels, layout)
+    names = len(rows) > 1 or title is not None
     for name, row in rows:
-        top = _draw_row(page, left, top, width, name, row, pixels, scales, tile, truth)
-    foot = below_image if show_image else top
-    foot = _draw_foot(page, foot + 0.25, room, drawable(note or ""), scales, truth is not None)
-    return page.finish(max(top, foot) + EDGE)
+        if names:
+            top = _draw_name(page, start, top, name)
+        for first in range(0, len(row), across):
+            at = start
+            for words, layer in row[first : first + across]:
+                _draw_panel(page, at, top, size, words, layer, pixels, norms, tile, truth)
+                at += size[0] + _GAP
+            top += _PANEL_NAME + size[1] + 0.12
+    if top - foot < 1.0:  # no room under the bare image: at the foot of the page
+        foot, bare = max(foot, top), page.width - 2 * EDGE
+    foot = _draw_legend(page, foot + 0.2, bare, norms, scale, truth is not None)
+    page.figure.caption = _caption(list(norms), truth is not None)
+    return page.finish(max(top, foot) + EDGE - 0.1)
 
 
-def _scales(panels: Sequence[tuple[Words, int]]) -> dict[str, Normalize]:
+def _norms(panels: Sequence[tuple[Words, int]], scale: Scale) -> dict[str, Normalize]:
     """A scale of colors for each kind of words, which all of its panels share."""
     values: dict[str, list[float]] = {}
     for words, layer in panels:
         values.setdefault(words.kind, []).extend(top_values(words, layer))
-    return {kind: value_scale(kind, of_kind) for kind, of_kind in values.items()}
+    return {kind: value_scale(kind, of_kind, scale) for kind, of_kind in values.items()}
 
 
-def _panel_width(layout: VisualLayout, tile: Tile) -> float:
-    """Inches across one panel, such that each patch has room for a word."""
+def _panel_size(layout: VisualLayout, tile: Tile, longest: int) -> tuple[float, float]:
+    """Inches of one panel, such that each patch has room for a word."""
     boxes = layout.boxes[layout.of_tile(tile)]
+    left, top, right, bottom = seen_part(layout)
     patch = (boxes[:, 2] - boxes[:, 0]).max(initial=1.0)
-    return min(max(_PANEL[0], _CELL * layout.image_size[0] / patch), _PANEL[1])
+    room = (_WIDEST - 2 * EDGE - _SMALLEST) / min(longest, _ABREAST) - _GAP
+    tallest = max(_SMALLEST, _LARGEST * (right - left) / (bottom - top))
+    width = min(max(_SMALLEST, _CELL * (right - left) / patch), room, tallest, _LARGEST)
+    return width, width * (bottom - top) / (right - left)
 
 
-def _how_to_read(kinds: list[str]) -> str:
-    read = {
-        "input_similarity": "the word whose embedding is nearest to it (cosine)",
-        "logit_lens": "the word that the model would say if it stopped there (logit lens)",
-    }
-    words = ", or ".join(read[kind] for kind in kinds)
-    return f"Each patch is one visual token. The bar at its foot shows {words}."
+def _draw_heading(page: Page, rows: Panels, title: str | None) -> float:
+    """The title, and what the models were asked, in one line each. Returns where it ends."""
+    room = 72 * (page.width - 2 * EDGE)
+    if title is None and len(rows) == 1:
+        title = rows[0][0]
+    top = EDGE
+    if title is not None:
+        short = shorten_start(drawable(title), room / TITLE / BOLD_WIDTH)
+        page.text(EDGE, top, short, size=TITLE, weight="bold")
+        top += 0.38
+    prompts = {words.provenance.get("prompt") for _, row in rows for words, _ in row}
+    if len(prompts) == 1 and (prompt := next(iter(prompts))):
+        asked = shorten(f"prompt: {drawable(str(prompt))}", room / _SMALL)
+        page.text(EDGE, top, asked, size=_SMALL, color=MUTED)
+        top += 0.26
+    return top + 0.1
 
 
 def _draw_bare_image(
     page: Page, top: float, width: float, image: Image.Image, layout: VisualLayout
 ) -> float:
     height = width * image.height / image.width
-    page.text(EDGE, top + _ROW_HEAD - 0.3, "the image", size=11)
-    draw_image(page.axes(EDGE, top + _ROW_HEAD, width, height), image, layout)
-    return top + _ROW_HEAD + height
+    page.text(EDGE, top, "the image", size=_SMALL, color=MUTED)
+    draw_image(page.axes(EDGE, top + _PANEL_NAME, width, height), image, layout)
+    return top + _PANEL_NAME + height
 
 
-def _draw_row(
+def _draw_name(page: Page, left: float, top: float, name: str) -> float:
+    name = shorten_start(drawable(name), 72 * (page.width - EDGE - left) / 13 / BOLD_WIDTH)
+    page.text(left, top, name, size=13, weight="bold")
+    return top + _NAME
+
+
+def _draw_panel(
     page: Page,
     left: float,
     top: float,
-    width: float,
-    name: str,
-    row: Sequence[tuple[Words, int]],
+    size: tuple[float, float],
+    words: Words,
+    layer: int,
     image: Image.Image,
-    scales: Mapping[str, Normalize],
+    norms: Mapping[str, Normalize],
     tile: Tile,
     truth: Truth | None,
-) -> float:
-    """The panels of one model."""
-    height = width * image.height / image.width
-    room = len(row) * (width + _GAP) - _GAP
-    name = shorten_start(drawable(name), 72 * room / 13 / BOLD_WIDTH)
-    page.text(left, top + 0.16, name, size=13, weight="bold")
-    top += _ROW_HEAD
-    for words, layer in row:
-        page.text(left, top - 0.3, panel_name(words, layer, tile), size=11)
-        axes = page.axes(left, top, width, height)
-        draw_image(axes, image, words.layout)
-        draw_words(axes, words, layer, scale=scales[words.kind], tile=tile, truth=truth)
-        left += width + _GAP
-    return top + height
+) -> None:
+    page.text(left, top, panel_name(words, layer, tile), size=_SMALL)
+    axes = page.axes(left, top + _PANEL_NAME, *size)
+    draw_image(axes, image, words.layout, backdrop=True)
+    draw_words(axes, words, layer, scale=norms[words.kind], tile=tile, truth=truth)
 
 
 def panel_name(words: Words, layer: int, tile: Tile = 0) -> str:
@@ -150,39 +195,59 @@ def panel_name(words: Words, layer: int, tile: Tile = 0) -> str:
     return name
 
 
-def _draw_foot(
+def _draw_legend(
     page: Page,
     top: float,
     room: float,
-    note: str,
-    scales: Mapping[str, Normalize],
+    norms: Mapping[str, Normalize],
+    scale: Scale,
     judged: bool,
 ) -> float:
-    """The note, and what colors and outlines mean, as many beside each other as fit."""
-    if note:
-        top = page.paragraph(EDGE, top, note, width=room) + 0.2
-    width, height = _LEGEND_ITEM
-    across = max(1, int((room + 0.4) // width))
-    for number, kind in enumerate([*scales, *(["truth"] if judged else [])]):
-        row, column = divmod(number, across)
-        left, at = EDGE + column * width, top + row * height
+    """What colors and marks mean, as many beside each other as fit. Returns where it ends."""
+    across = max(1, int((room + 0.5) // (_BAR + 0.5)))
+    foot = left = 0.0
+    for number, kind in enumerate([*norms, *(["truth"] if judged else [])]):
+        if number % across == 0:
+            top, left = max(top, foot + 0.2 * (number > 0)), EDGE
         if kind == "truth":
-            _draw_outline_legend(page, left, at)
+            end = _draw_marks(page, left, top)
         else:
-            draw_color_scale(page, left, at, scales[kind], PALETTE, value_name(kind), width - 0.5)
-    return top + (row + 1) * height - 0.2
+            end = draw_value_scale(page, left + 0.1, top, kind, norms[kind], scale, _BAR - 0.2)
+        foot, left = max(foot, end), left + _BAR + 0.5
+    return foot
 
 
-def _draw_outline_legend(page: Page, left: float, top: float) -> None:
-    meanings = [
-        (RIGHT, 2.5, "the word is true of its patch"),
-        (NEUTRAL, 0.8, "it is not"),
-        ("none", 0.0, "no outline: not judged"),
-    ]
-    for row, (color, line, meaning) in enumerate(meanings):
-        ax = page.axes(left, top + 0.24 * row, 0.4, 0.17)
+def _draw_marks(page: Page, left: float, top: float) -> float:
+    for mark, meaning in (
+        ("right", "the word is true of its patches"),
+        ("wrong", "it is not"),
+        ("unknown", "what the patch shows is not known"),
+    ):
+        ax = page.axes(left, top, 0.4, 0.17)
+        ax.set_xlim(0, 1)
+        ax.set_ylim(0, 1)
+        edge, line = (RIGHT, 2.0) if mark == "right" else (DARK, 0.6)
         ax.add_patch(
-            Rectangle((0.06, 0.1), 0.88, 0.8, facecolor="none", edgecolor=color, linewidth=line)
+            Rectangle((0.06, 0.1), 0.88, 0.8, facecolor="#d9d4e3", edgecolor=edge, linewidth=line)
         )
+        if mark == "unknown":
+            ax.add_collection(LineCollection(np.array([[(0.06, 0.1), (0.94, 0.9)]]), colors=DARK))
         ax.set_axis_off()
-        page.text(left + 0.5 * (line > 0), top + 0.24 * row, meaning, size=10)
+        page.text(left + 0.5, top, meaning, size=10)
+        top += _KEY
+    return top
+
+
+def _caption(kinds: list[str], judged: bool) -> str:
+    read = {
+        "input_similarity": "the word whose embedding is nearest to it (cosine)",
+        "logit_lens": "the word that the model would say if it stopped there (logit lens)",
+    }
+    caption = (
+        f"Each patch is one visual token. It shows {', or '.join(read[kind] for kind in kinds)}: "
+        "the darker, the higher its value. Patches side by side with the same word share a label; "
+        "words too long or too small to be read are left out."
+    )
+    if judged:
+        caption += " Green outline: the word is true of its patches. Diagonal line: not known."
+    return caption

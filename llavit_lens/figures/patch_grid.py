@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -15,7 +15,8 @@ from PIL import Image
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.fit import fit_words
 from llavit_lens.figures.legible import drawable
-from llavit_lens.figures.style import DARK, LIGHT, LITERAL, NEUTRAL, PALETTE, RIGHT, ink
+from llavit_lens.figures.regions import Region, regions_of
+from llavit_lens.figures.style import DARK, LIGHT, LITERAL, RIGHT, TINT
 from llavit_lens.results.result import image_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ Truth = Sequence[Collection[str] | None]
 """For each visual token, in the layout's order, the true words of its patch; None: unknown."""
 
 _SLIVER = 0.25  # of a whole patch
+_RIGHT_LINE = 2.0  # points
+_FADED = 0.25  # how much of a backdrop is white
 _LARGEST_DRAWN = 1600  # pixels: a figure shows no more, and a PDF would carry them all
 
 
@@ -52,10 +55,16 @@ def image_of_words(all_words: Sequence[Words], image: ImageSource | None) -> Ima
     return image_of(image, first.image, first.layout, next(iter(digests), None))
 
 
-def draw_image(ax: Axes, image: Image.Image, layout: VisualLayout) -> None:
+def draw_image(
+    ax: Axes, image: Image.Image, layout: VisualLayout, *, backdrop: bool = False
+) -> None:
     """Draw the image in the layout's coordinates; what the model does not see of it is faded.
 
     The image may have more or fewer pixels than the one that the model was given.
+
+    Args:
+        backdrop: a little faded, so that what is drawn on it stands out, and only the part that
+            the model sees.
 
     Raises:
         ConfigurationError: the image has another shape than the one that the layout is of.
@@ -66,12 +75,17 @@ def draw_image(ax: Axes, image: Image.Image, layout: VisualLayout) -> None:
             f"{image.width} x {image.height} pixels, of another shape than {width} x {height}"
         )
     small = image.convert("RGB")
+    if backdrop:
+        small = Image.blend(small, Image.new("RGB", small.size, "white"), _FADED)
     small.thumbnail((_LARGEST_DRAWN, _LARGEST_DRAWN))
     ax.imshow(np.asarray(small), extent=(0, width, height, 0), interpolation="bicubic")
-    for x0, y0, x1, y1 in _outside(seen_part(layout), (width, height)):
-        ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, color="white", alpha=0.7, lw=0))
-    ax.set_xlim(0, width)
-    ax.set_ylim(height, 0)
+    seen = seen_part(layout)
+    if not backdrop:
+        for x0, y0, x1, y1 in _outside(seen, (width, height)):
+            ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, color="white", alpha=0.7, lw=0))
+        seen = (0.0, 0.0, float(width), float(height))
+    ax.set_xlim(seen[0], seen[2])
+    ax.set_ylim(seen[3], seen[1])
     ax.set_aspect("equal")
     ax.set_axis_off()
 
@@ -91,10 +105,15 @@ def draw_words(
     tile: Tile = 0,
     truth: Truth | None = None,
 ) -> None:
-    """Draw the patches of one tile or of the grid of tiles, each with a bar with its top word.
+    """Tint the patches of one tile or of the grid of tiles, and write their top words on them.
 
-    The bar's color is the word's value. With known truth it has an outline: thick and green when
-    the word is true of the patch, else thin and gray. A patch that is mostly padding has no word.
+    The darker the tint, the higher the word's value. Patches side by side with the same top word
+    are one region, with one label. A word stands there only where it can be read (`fit_words`);
+    smaller patches have their tint only, and so has a patch that is mostly padding.
+
+    With known truth a region whose word is true of its patches has a green outline, and a patch of
+    which nothing is known a diagonal line.
+
     The axes must already have their limits and place (`draw_image`), since fonts are fitted to
     them.
 
@@ -107,39 +126,84 @@ def draw_words(
     cells = _roomy_cells(layout, tile)
     boxes = layout.boxes[cells]
     top_ids = words.ids[words.layer_index(layer), cells, 0].tolist()
-    top_words = [words.strings[token_id] for token_id in top_ids]
-    colors = PALETTE(scale(np.array(top_values(words, layer))[cells]))
-    _draw_grid(ax, boxes)
+    top_words = [drawable(words.strings[token_id]) for token_id in top_ids]
+    verdicts = [
+        None if truth is None or (true := truth[cell]) is None else is_true(words.strings[i], true)
+        for cell, i in zip(cells.tolist(), top_ids, strict=True)
+    ]
+    _draw_tints(ax, boxes, TINT(scale(np.array(top_values(words, layer))[cells])))
+    regions = regions_of(boxes, list(zip(top_words, verdicts, strict=True)))
+    _draw_edges(ax, regions)
+    points = _points_per_pixel(ax)
+    if truth is not None:
+        _draw_unknown(ax, boxes[[verdict is None for verdict in verdicts]])
+        right = [region for region in regions if verdicts[region.cells[0]]]
+        cell_width = float(np.median(boxes[:, 2] - boxes[:, 0]))
+        draw_right(ax, right, min(_RIGHT_LINE, 0.08 * cell_width * points), points)
+    _draw_labels(ax, regions, [top_words[region.cells[0]] for region in regions], points)
 
-    pixel = _points_per_pixel(ax)
-    cell_width, cell_height = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
-    margin = 0.03 * cell_width
-    room = 0.92 * (boxes[:, 2] - boxes[:, 0]) - 2 * margin
-    fitted = fit_words(list(map(drawable, top_words)), room * pixel, 0.5 * cell_height * pixel)
-    bar = min(0.5 * cell_height, 1.45 * max(text.size for text in fitted) / pixel)
-    for cell, (x0, _, x1, y1), word, color, text in zip(
-        cells.tolist(), boxes, top_words, colors, fitted, strict=True
-    ):
-        edge, line = _outline(word, None if truth is None else truth[cell])
-        ax.add_patch(
-            Rectangle(
-                (x0 + margin, y1 - bar - margin),
-                x1 - x0 - 2 * margin,
-                bar,
-                facecolor=color,
-                edgecolor=edge,
-                linewidth=min(line, 0.08 * cell_width * pixel),
-            )
+
+def _draw_tints(ax: Axes, boxes: np.ndarray, colors: np.ndarray) -> None:
+    corners = [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for x0, y0, x1, y1 in boxes]
+    tints = PolyCollection(corners, facecolors=colors, edgecolors="none", antialiaseds=False)
+    ax.add_collection(tints, autolim=False)
+
+
+def _draw_edges(ax: Axes, regions: Sequence[Region]) -> None:
+    edges = [edge for region in regions for edge in region.edges()]
+    for color, line, alpha in ((DARK, 0.9, 0.35), (LIGHT, 0.5, 0.9)):
+        ax.add_collection(
+            LineCollection(edges, colors=color, linewidths=line, alpha=alpha), autolim=False
         )
+
+
+def _draw_unknown(ax: Axes, boxes: np.ndarray) -> None:
+    """A diagonal across each patch of which nothing is known."""
+    diagonals = [((x0, y1), (x1, y0)) for x0, y0, x1, y1 in boxes.tolist()]
+    for color, line in ((DARK, 1.1), (LIGHT, 0.6)):
+        ax.add_collection(
+            LineCollection(diagonals, colors=color, linewidths=line, alpha=0.6), autolim=False
+        )
+
+
+def draw_right(ax: Axes, regions: Sequence[Region], line: float, points: float) -> None:
+    """A green outline just inside each region.
+
+    Args:
+        line: its width in points.
+        points: of the page, for each pixel of the image.
+    """
+    edges = [edge for region in regions for edge in region.inner_edges(0.6 * line / points)]
+    ax.add_collection(
+        LineCollection(edges, colors=RIGHT, linewidths=line, capstyle="projecting"), autolim=False
+    )
+
+
+def _draw_labels(
+    ax: Axes, regions: Sequence[Region], texts: Sequence[str], points: float
+) -> None:
+    """The words of the regions, each on a light ground."""
+    rooms = np.array([region.room for region in regions]).reshape(-1, 4)
+    widths, heights = ((rooms[:, 2:] - rooms[:, :2]) * points).T
+    fitted = fit_words(texts, 0.88 * widths - 1, 0.8 * heights)
+    for (x0, y0, x1, y1), label in zip(rooms.tolist(), fitted, strict=True):
+        if label is None or not label.text:
+            continue
         ax.text(
             (x0 + x1) / 2,
-            y1 - margin - bar / 2,
-            text.text,
-            fontsize=text.size,
-            color=ink(color),
+            (y0 + y1) / 2,
+            label.text,
+            fontsize=label.size,
+            linespacing=1.0,
+            color=DARK,
             ha="center",
-            va="center_baseline",
-            clip_on=True,
+            va="center",
+            bbox={
+                "boxstyle": f"round,pad={0.12},rounding_size=0.25",
+                "facecolor": LIGHT,
+                "alpha": 0.82,
+                "edgecolor": "none",
+            },
             **LITERAL,
         )
 
@@ -151,13 +215,6 @@ def _roomy_cells(layout: VisualLayout, tile: Tile) -> np.ndarray:
     return cells[area > _SLIVER * area.max()]
 
 
-def _outline(word: str, truth: Collection[str] | None) -> tuple[str, float]:
-    """Color and width in points of the outline of a word."""
-    if truth is None:
-        return "none", 0.0
-    return (RIGHT, 1.8) if is_true(word, truth) else (NEUTRAL, 0.7)
-
-
 def is_true(word: str, truth: Collection[str]) -> bool:
     """Whether a token names one of the true words, whatever its case and the spaces around it."""
     return word.strip().casefold() in {w.strip().casefold() for w in truth}
@@ -167,12 +224,6 @@ def top_values(words: Words, layer: int) -> list[float]:
     """Probability (or cosine) of each patch's top word at a layer."""
     values = np.asarray(words.values)[words.layer_index(layer), :, 0]
     return [float(v) for v in (np.exp(values) if words.kind == "logit_lens" else values)]
-
-
-def _draw_grid(ax: Axes, boxes: np.ndarray) -> None:
-    cells = [[(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)] for x0, y0, x1, y1 in boxes]
-    ax.add_collection(LineCollection(cells, colors=DARK, linewidths=0.9, alpha=0.35), autolim=False)
-    ax.add_collection(LineCollection(cells, colors=LIGHT, linewidths=0.5, alpha=0.9), autolim=False)
 
 
 def _points_per_pixel(ax: Axes) -> float:

@@ -1,55 +1,70 @@
-"""One model, one layer: the image with its patch grid and the top word on every patch."""
+"""One model: the image, and the top word of every patch at one layer or at several."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.figures.color_scale import Scale, value_scale
+from llavit_lens.figures.figure import Figure
 from llavit_lens.figures.labels import model_name
 from llavit_lens.figures.panels import draw_word_panels, panel_name
 from llavit_lens.figures.patch_grid import Truth, draw_image, draw_words, image_of_words, top_values
-from llavit_lens.figures.style import LITERAL, value_scale
+from llavit_lens.figures.style import LITERAL
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
     from llavit_lens.images.layout import Tile
     from llavit_lens.images.open import ImageSource
-    from llavit_lens.results.words import Words
+    from llavit_lens.results.words import LayerChoice, Words
 
 
 def draw_patch_words(
     words: Words,
     image: ImageSource | None = None,
-    layer: int = -1,
+    layer: LayerChoice = -1,
     *,
-    ax: Axes | None = None,
     truth: Truth | None = None,
     tile: Tile = 0,
-) -> Figure:
-    """Draw the top word of every patch on the image, colored by its probability (or cosine).
+    scale: Scale = "data",
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> MatplotlibFigure:
+    """Draw the image, and it again for each layer with the top words, colored by their values.
+
+    How large the panels are, and which words are left out: see `draw_word_panels`.
 
     Args:
         words: what a lens read.
         image: the one that the words were read from, or a sharper or smaller copy of it; default:
             that one.
-        layer: as in `Words.at`: 0 = projector output; negative: from the end.
-        ax: axes of another figure to draw on; default: a new figure with title and scale.
+        layer: one layer, or several: see `Words.layers_chosen`.
         truth: for each visual token the words that are true of its patch (None: unknown); right
             words get a green outline.
         tile: which tile of an image that the model sees in several: 0 is the whole image,
             1, 2, … its parts, "grid" all those parts together.
+        scale: where the colors end: "data" at the largest value drawn, "fixed" at 1 (100 %), so
+            that figures compare.
+        title: the headline; default: the model's name.
+        ax: axes of another figure to draw one layer on, without the image beside it and a legend.
 
     Raises:
-        ConfigurationError: the words hold no such layer or tile, or no image; or it is another.
+        ConfigurationError: the words hold no such layer or tile, or no image; or it is another; or
+            several layers for one `ax`.
     """
+    layers = words.layers_chosen(layer)
     if ax is None:
-        rows = [(model_name(words), [(words, layer)])]
-        return draw_word_panels(rows, image, truth=truth, tile=tile)
-    draw_image(ax, image_of_words([words], image), words.layout)
-    scale = value_scale(words.kind, top_values(words, layer))
-    draw_words(ax, words, layer, scale=scale, tile=tile, truth=truth)
-    ax.set_title(panel_name(words, layer, tile), fontsize=10, **LITERAL)
+        rows = [(model_name(words), [(words, number) for number in layers])]
+        return draw_word_panels(rows, image, title=title, truth=truth, tile=tile, scale=scale)
+    if len(layers) != 1:
+        raise ConfigurationError("ax has room for one layer; leave it out to draw several")
+    draw_image(ax, image_of_words([words], image), words.layout, backdrop=True)
+    norm = value_scale(words.kind, top_values(words, layers[0]), scale)
+    draw_words(ax, words, layers[0], scale=norm, tile=tile, truth=truth)
+    ax.set_title(title or panel_name(words, layers[0], tile), fontsize=10, **LITERAL)
     figure = ax.get_figure(root=True)
     assert figure is not None
     return figure

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from itertools import count
 from typing import Any
 
 from matplotlib import colormaps
-from matplotlib.colors import Colormap, Normalize, to_hex, to_rgb
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
 
-FONT = "DejaVu Sans"  # comes with matplotlib, so figures are the same everywhere
+from llavit_lens.figures.fonts import FAMILIES
+from llavit_lens.figures.fonts import text_width as text_width
 DARK, LIGHT = "#111111", "#ffffff"
 MUTED = "#5f6368"
 RIGHT = "#00c853"  # outline of a word that is true of its patch
-NEUTRAL = "#9e9e9e"  # outline of one that is not
 HIGHLIGHT = "#ffe14d"  # the paper's yellow
 GRID = "#e6e8eb"  # lines across a chart
 # After Okabe and Ito: colors that stay apart for people with any color vision, on light and dark.
@@ -32,10 +30,16 @@ _VARIANTS = (
 BOLD_WIDTH = 1.15  # of bold letters, as a multiple of the width of plain ones
 
 # Text that models or users write goes to matplotlib with these, never interpreted as a formula.
-LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False, "family": FONT}
+LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False, "family": FAMILIES}
 
 # Perceptually uniform, readable without color vision, and without the green that marks right words.
 PALETTE: Colormap = colormaps["magma"]
+
+# Drawn over an image: nothing is clear, more is darker and hides more. One hue, and not the green
+# of right words.
+TINT: Colormap = LinearSegmentedColormap.from_list(
+    "tint", [(0.55, 0.3, 0.95, 0.0), (0.40, 0.05, 0.80, 0.28), (0.25, 0.0, 0.58, 0.52)]
+)
 
 
 def color_of(number: int) -> str:
@@ -69,20 +73,6 @@ def _shade(number: int) -> str:
     return to_hex((red, green, blue))
 
 
-def font_file() -> str:
-    """Path of the font file that `LITERAL` text is drawn with."""
-    return str(findfont(FontProperties(family=FONT)))
-
-
-@cache
-def text_width(text: str) -> float:
-    """Width of `text` in points, per point of font size."""
-    font = get_font(font_file())
-    font.set_size(100, 72)
-    font.set_text(text)
-    return float(font.get_width_height()[0]) / 64 / 100
-
-
 def luminance(color: Any) -> float:
     """Relative luminance of an RGB(A) color in [0, 1] (WCAG 2.1)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color[:3]]
@@ -99,10 +89,3 @@ def ink(background: Any) -> str:
     """Black or white, whichever stands out more from `background`, RGB(A) or a color's name."""
     background = to_rgb(background)
     return LIGHT if contrast(background, (1, 1, 1)) > contrast(background, (0, 0, 0)) else DARK
-
-
-def value_scale(kind: str, values: list[float]) -> Normalize:
-    """The scale of the colors: 0 to 1 for probabilities, so that figures compare; else fitted."""
-    if kind == "logit_lens":
-        return Normalize(0.0, 1.0)
-    return Normalize(min(0.0, *values), max(0.05, *values))

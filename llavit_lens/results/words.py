@@ -18,13 +18,20 @@ from llavit_lens.results.plotting import draw, show
 from llavit_lens.results.result import Result
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from llavit_lens.images.layout import Tile
     from llavit_lens.images.open import ImageSource
+    from llavit_lens.results.truth import Truth
     from llavit_lens.viewer.viewer import Viewer
 
 
 Kind = Literal["logit_lens", "input_similarity"]
+
+
+LayerChoice = int | Iterable[int] | slice | Literal["all"]
+"""One layer or several: see `Words.layers_chosen`."""
 
 
 class Word(NamedTuple):
@@ -140,6 +147,32 @@ class Words(Result):
             )
         return self.layers.index(number)
 
+    def layers_chosen(self, layer: LayerChoice) -> list[int]:
+        """The numbers of the layers that are meant.
+
+        Args:
+            layer: a number as in `layer_index`; several of them, such as `[0, 2, -1]` or
+                `range(0, 33, 8)`; a slice of the numbers, such as `slice(None, None, 4)`, for those
+                of them that were computed; or "all" of those.
+
+        Raises:
+            ConfigurationError: as `layer_index`; or no layer at all.
+        """
+        if isinstance(layer, str):
+            if layer != "all":
+                raise ConfigurationError(f"layer must be numbers or 'all', not {layer!r}")
+            return list(self.layers)
+        if isinstance(layer, slice):
+            inside = range(max(self.layers) + 1)[layer]
+            chosen = [number for number in self.layers if number in inside]
+        elif isinstance(layer, Iterable):
+            chosen = [self.layers[self.layer_index(number)] for number in layer]
+        else:
+            chosen = [self.layers[self.layer_index(layer)]]
+        if not chosen:
+            raise ConfigurationError(f"layer={layer!r} means none of the layers computed")
+        return chosen
+
     def to_pandas(self) -> pd.DataFrame:
         """Tidy: one row per (layer, tile, row, col, rank) with word, id and value.
 
@@ -185,20 +218,43 @@ class Words(Result):
         tokens = pd.MultiIndex.from_arrays(places, names=["token", "row", "col", "tile"])
         return pd.DataFrame(best, index=tokens).rename_axis(columns="layer")
 
-    def plot(self, layer: int = -1, image: ImageSource | None = None, **options: Any) -> Figure:
-        """The image with the best word on each patch.
+    def plot(
+        self,
+        layer: LayerChoice = -1,
+        image: ImageSource | None = None,
+        *,
+        truth: Truth | None = None,
+        tile: Tile = 0,
+        scale: Literal["data", "fixed"] = "data",
+        title: str | None = None,
+        ax: Axes | None = None,
+    ) -> Figure:
+        """The image, and it again for each layer with the best word on each patch.
+
+        Patches side by side with the same word share a label; a word stands there only if it can
+        be read, in 5 points or more. Large grids make larger figures.
 
         Args:
-            layer: as in `at`.
+            layer: one layer, or several: see `layers_chosen`.
             image: the one that the words were read from, or a sharper or smaller copy of it, in
                 any form that `VLM.trace` takes; needed after `Words.load`, which has none.
-            options: of `figures.draw_patch_words`.
+            truth: for each visual token the words that are true of its patch (None: unknown), or a
+                `LabelledImage` of the image; right words then have a green outline.
+            tile: of an image that the model sees in several tiles: 0 is the whole image, 1, 2, …
+                its parts, "grid" all those parts together.
+            scale: where the colors end: "data" at the largest value drawn, "fixed" at 1 (100 %),
+                so that figures compare.
+            title: the headline; default: the model's name.
+            ax: matplotlib axes to draw one layer on, without the image beside it and a legend.
 
         Raises:
-            ConfigurationError: there is no image, or it is another one.
-            ImageError: it cannot be read.
+            ConfigurationError: no such layer or tile; there is no image, or it is another one;
+                `truth` does not fit.
+            ImageError: the image cannot be read.
         """
-        return draw(self, image, layer=layer, **options)
+        return draw(
+            self, image, layer, truth=truth, tile=tile, scale=scale, title=title, ax=ax
+        )
 
     def show(
         self,
