@@ -51,13 +51,13 @@ def draw_again(
 
 
 def read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A table that a study has written, with numbers as they were.
+    """A table that a study has written.
 
     Raises:
         ConfigurationError: it cannot be read, is empty, or lacks a column.
     """
     try:
-        table = pd.read_csv(file, float_precision="round_trip")
+        table = pd.read_csv(file)
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise ConfigurationError(
             f"{shown(file)}: cannot be read as a table (.csv): {error}"
@@ -67,9 +67,9 @@ def read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise ConfigurationError(
             f"{shown(file)}: has no column {missing[0]!r}; give the table that this script wrote"
         )
+    if table.empty:
+        raise ConfigurationError(f"{shown(file)}: the table is empty")
     words = [c for c in columns if c in _NUMBERS and not pd.api.types.is_numeric_dtype(table[c])]
     if words:
         raise ConfigurationError(f"{shown(file)}: its column {words[0]!r} holds no numbers")
-    if table.empty:
-        raise ConfigurationError(f"{shown(file)}: the table is empty")
     return table

@@ -129,13 +129,22 @@ def test_the_intervention_is_in_force(table: pd.DataFrame) -> None:
 def test_the_figure_is_drawn(table: pd.DataFrame) -> None:
     """Its panels hold the numbers of the table: answers, one category's sweep, words by state."""
     two = pd.concat([table, table.assign(model="demo:baseline", change=-0.25)])
-    *_, answers, sweep, words = draw_ablation(two, 3).axes
+    figure = draw_ablation(two)
+    answers, *_ = figure.axes
+    *_, sweep, words, of_baseline = figure.axes
     swept = table[table["condition"].eq(ablation.WINDOW) & table["category"].eq("vision_centric")]
-    lines = [line.get_ydata() for line in sweep.lines[1:]]
+    lines = [container.lines[0].get_ydata() for container in sweep.containers]
     assert np.allclose(lines[0], swept["change"]) and np.allclose(lines[1], -0.25)
     by_state = table[table["measure"].eq("hit3")].set_index("condition")["value"]
     drawn = [line.get_ydata() for line in words.lines]
     assert np.allclose(drawn[0], by_state[AS_TRAINED])
-    assert np.allclose(drawn[1], by_state[ablation.NO_UPDATE]) and len(drawn) == 4
-    names = [label.get_text() for label in answers.get_xticklabels()]
-    assert "vision-centric" in names
+    assert np.allclose(drawn[1], by_state[ablation.NO_UPDATE]) and len(drawn) == 2
+    assert len(of_baseline.lines) == 2
+    assert answers.get_title("left") == "Vision-centric"
+    rows = [label.get_text() for label in answers.get_yticklabels()]
+    own = ["as trained", "no attention update", "sees no other patch"]
+    assert rows == [f"LLaViT: {own[0]}", *own[1:], f"Baseline: {own[0]}", *own[1:]]
+    asked = table[table["category"].eq("vision_centric") & table["condition"].isin(
+        [AS_TRAINED, ablation.NO_UPDATE, ablation.SELF_ONLY])]  # fmt: skip
+    values = [container.lines[0].get_xdata()[0] for container in answers.containers]
+    assert np.allclose(values, [*asked["value"], *asked["value"]])
