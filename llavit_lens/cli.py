@@ -36,6 +36,7 @@ from llavit_lens.options import (
     PromptOption,
     SeparateQkvOption,
     SourceArgument,
+    TableOption,
     TileOption,
     Variant,
     VisionLayersOption,
@@ -120,11 +121,15 @@ def readability(
     orientation: OrientationOption = None,
     probe: ProbeOption = 400,
     floor: FloorOption = True,
+    table: TableOption = None,
     out: OutsOption = None,
 ) -> None:
     """Measure whether words name what patches show, with chance, ceiling and floor."""
-    from llavit_lens.commands.readability import readability_report
+    from llavit_lens.commands.readability import readability_report, redraw_readability
 
+    if table is not None:
+        redraw_readability(table, out or [])
+        return
     pixels = _pixels(orientation)
     readability_report(model, scenes, seed, coco, images, words, probe, floor, out or [], pixels)
 

@@ -173,8 +173,8 @@ TableOption = Annotated[
         "--table",
         parser=path,
         callback=CHECKED_FILE,
-        help="A table (.csv) that this script wrote: only its figure is drawn again, in the folder "
-        "--out, and nothing is measured.",
+        help="A table (.csv) that this command wrote: its figure is drawn again, to --out, and "
+        "nothing is measured.",
     ),
 ]
 PaperLayoutOption = Annotated[

@@ -18,17 +18,19 @@ from llavit_lens.evaluation.labelled.coco import coco_images, with_color_changes
 from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, LazyImages
 from llavit_lens.evaluation.readability.readability import readability
 from llavit_lens.evaluation.readability.untrained import untrained
-from llavit_lens.figures.readability import draw_readability
+from llavit_lens.figures.readability import draw_readability, draw_readability_table
 from llavit_lens.images.orientation import Orientation
 from llavit_lens.inputs import FIGURES, TABLES, check_out, check_text, is_figure
 from llavit_lens.miniature.benchmark.labelled import demo_images
 from llavit_lens.output import print_file, write_files
 from llavit_lens.printing import print_notes, print_remark, progress_bar
 from llavit_lens.results.readability import Readability
+from llavit_lens.studies.redraw import read_table
 from llavit_lens.vlm.load import load
 
 _PROBE_SCENES = 500_000  # scenes of the probe start here, far from those that are read
 _MOST_REASONS = 10  # that are printed for images left out
+_COLUMNS = ("model", "measure", "layer", "k", "value", "low", "high", "chance", "images")
 # What is printed: measure, k, heading. The table has more.
 _SHOWN = (
     ("hit", 3, "hit@3"),
@@ -87,7 +89,7 @@ def readability_report(
             results.append(readability(vlm, _watched(read, f"reading {name}, untrained")))
         del vlm
     what = f"{results[0].n_images} {what}"
-    table = pd.concat([result.table for result in results], ignore_index=True)
+    table = pd.concat([result.table for result in results], ignore_index=True).assign(images=what)
     write_files(
         {path: draw_readability(*results, what=what) if is_figure(path) else table for path in out}
     )
@@ -98,6 +100,32 @@ def readability_report(
     for result in trained_models:
         _print_left_out_words(result)
     _print(table, what)
+    for path in out:
+        print_file(path)
+
+
+def redraw_readability(file: Path, out: Sequence[Path]) -> None:
+    """Draw the figure of a table that `readability_report` wrote.
+
+    Args:
+        file: the .csv file.
+        out: figures to write.
+
+    Raises:
+        ConfigurationError: the file is no such table, or there is no figure to write.
+    """
+    for path in out:
+        check_out(path, FIGURES)
+    if not out:
+        raise ConfigurationError("--table draws a figure: say where with --out FILE.png")
+    table = read_table(file, _COLUMNS)
+    try:
+        figure = draw_readability_table(table, str(table["images"].iloc[0]))
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"{shown(file)}: is not the whole table that readability wrote; measure again"
+        ) from error
+    write_files(dict.fromkeys(out, figure))
     for path in out:
         print_file(path)
 

@@ -48,15 +48,15 @@ class _Panel(NamedTuple):
 
 
 _PANELS = (
-    _Panel("hit", 3, "A true word is read", "any word true of the object, top {k}"),
+    _Panel("hit", 3, "A true word is read", "any true of the object, top {k}"),
     _Panel("name", 1, "The name is read", "the object's own name, top {k}"),
-    _Panel("localisation", None, "The name finds the object", "average precision"),
+    _Panel("localisation", None, "The name finds it", "average precision"),
     _Panel("binding_color", None, "Colors stay in place", "of two colors, the right one"),
-    _Panel("leak_object", 3, "Names leak to objects", "of others, top {k}: less is better", False),
-    _Panel("leak_background", 3, "Names leak to background", "any, top {k}: less is better", False),
-    _Panel("replace_switch", None, "A new thing, a new name", "old ahead before, new after"),
-    _Panel("recolour_switch", None, "A new color, a new word", "old ahead before, new after"),
-    _Panel("non_word", None, "No word is read", "newlines and the like: less is better", False),
+    _Panel("leak_object", 3, "Leaks to other objects", "a name, top {k}: less is better", False),
+    _Panel("leak_background", 3, "Leaks to background", "a name, top {k}: less is better", False),
+    _Panel("replace_switch", None, "New thing, new name", "old ahead before, new after"),
+    _Panel("recolour_switch", None, "New color, new word", "old ahead before, new after"),
+    _Panel("non_word", None, "No word is read", "newlines etc.: less is better", False),
 )
 
 
@@ -69,7 +69,12 @@ def draw_readability(result: Readability, *others: Readability, what: str | None
         what: what was read, such as `60 scenes of the miniature world`; default: how many images.
     """
     table = pd.concat([result.table, *(other.table for other in others)], ignore_index=True)
-    what = drawable(what or f"{result.n_images} images")
+    return draw_readability_table(table, what or f"{result.n_images} images")
+
+
+def draw_readability_table(table: pd.DataFrame, what: str) -> Figure:
+    """Draw the tables of several models, one below the other; `what` as in `draw_readability`."""
+    what = drawable(what)
     titles = model_titles(name for name in table["model"] if not name.endswith(UNTRAINED))
     panels = [panel for panel in _PANELS if table["measure"].eq(panel.measure).any()]
     colors = model_colors(name.removesuffix(UNTRAINED) for name in table["model"])
@@ -126,7 +131,8 @@ def _draw_panel(axes: Axes, panel: _Panel, table: pd.DataFrame, colors: Mapping[
     _draw_lines(axes, rows, colors)
     if panel.measure == "name":
         _draw_ceiling(axes, table, colors)
-    axes.set_ylim(0, 1.02 if panel.whole else _top(rows))
+    top = 1.02 if panel.whole else _top(rows)
+    axes.set_ylim(-0.03 * top, top)  # so that a line at zero is seen beside the axis
     name_states(axes, "state")
     in_percent(axes.yaxis, 4)
     name_panel(axes, panel.title, panel.detail.format(k=k))
