@@ -83,7 +83,8 @@ def local_model(name: str | Path, what: str) -> Path | None:
         )
     if not is_hub_name(name):
         raise CheckpointError(
-            f"{shown(name)}: no such folder, and not a Hub name (owner/name), for {what}"
+            f"{shown(name)}: there is no such folder. Give the folder of {what}, or its name on "
+            "the Hugging Face Hub, which has the form owner/name"
         )
     return None
 

@@ -70,10 +70,6 @@ def show_switches(view: View, depth: int, models: OfferedModels) -> View:
         format_func=lambda pair: PAIRS[pair].format(**titles),
     )
     st.caption(_LAYERS)
-    if corrected:
-        calls = ", ".join(ablation.code(depth) for ablation in corrected.values())
-        with st.expander("The same in Python"):
-            st.code(f"with {calls}:\n    vlm.generate(picture, question)", language="python")
     return view
 
 

@@ -60,6 +60,24 @@ _about = st.components.v2.component(
     js=_static("about.js"),
 )
 
+_copy_link = st.components.v2.component(
+    "llavit_lens_copy_link",
+    html="""<div class="copy">
+      <button type="button">Copy link</button><span role="status"></span>
+    </div>""",
+    css=_static("copy_link.css"),
+    js=_static("copy_link.js"),
+)
+
+
+def show_copy_link(is_own: bool) -> None:
+    """Mount the button that copies the page's address.
+
+    Args:
+        is_own: whether the page shows an image of the user's own, which no link holds.
+    """
+    _copy_link(key="explorer_copy_link", data={"isOwn": is_own})
+
 
 def show_about(is_new: bool) -> None:
     """Mount the line that says what the page shows; in its place, three first steps, until the user

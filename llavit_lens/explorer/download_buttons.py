@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import streamlit as st
 
 from llavit_lens.errors import ImageError
-from llavit_lens.explorer import downloads
+from llavit_lens.explorer import component, downloads
 from llavit_lens.explorer.panes import Pane
+from llavit_lens.explorer.view import OWN
 from llavit_lens.viewer.page import page_html
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def show_downloads(
     words: EncodedPayload,
     search: dict[str, Any] | None,
 ) -> None:
-    """Figures, tables, the page, and how to copy the link.
+    """Figures, tables, the page, and the link.
 
     Args:
         cache: gives the results again.
@@ -58,6 +59,7 @@ def show_downloads(
         _Button("Web page (HTML)", saved_page, f"{stem}.html", "text/html"),
         *_lens_buttons(cache, panes, image, start, stem),
     ]
+    component.show_copy_link(image.name == OWN)
     with st.container(horizontal=True):
         for button in buttons:
             st.download_button(
@@ -71,7 +73,7 @@ def show_downloads(
     st.caption(
         "The web page is one file that shows the same view, offline. `ll.Words.load` reads the "
         "Parquet files; in the CSV, words that a spreadsheet could take for formulas begin with an "
-        "apostrophe. The address of this page is a link to this view: copy it from the browser."
+        "apostrophe. The address of this page is a link to this view."
     )
 
 

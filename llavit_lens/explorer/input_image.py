@@ -6,6 +6,7 @@ from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from llavit_lens.errors import ImageError
@@ -55,18 +56,27 @@ class InputImage:
         pixels: for the model.
         display: for people: the same image, maybe sharper.
         sha256: identity of `pixels`.
+        file_name: of the user's file; "" if it has none.
     """
 
     name: str
     pixels: Image.Image
     display: Image.Image
     sha256: str
+    file_name: str = ""
 
     @property
     def nbytes(self) -> int:
         """Pillow holds 4 bytes for a pixel."""
         images = {id(image): image for image in (self.pixels, self.display)}
         return sum(4 * image.width * image.height for image in images.values())
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """(width, height) in pixels of what people see."""
+        scale = min(1, LARGEST_SHOWN / max(self.display.size))
+        width, height = (max(1, round(length * scale)) for length in self.display.size)
+        return width, height
 
     @property
     def scene(self) -> Scene | None:
@@ -125,7 +135,8 @@ def _decoded(data: bytes, name: str, limits: Limits) -> InputImage:
     pixels = open_image(data, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes, name=name)
     if limits.max_side is not None:
         pixels = scaled_to(pixels, limits.max_side)
-    return InputImage(OWN, pixels, pixels, pixel_sha256(pixels))
+    file_name = name if PurePath(name).suffix else ""
+    return InputImage(OWN, pixels, pixels, pixel_sha256(pixels), file_name)
 
 
 def example_title(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from llavit_lens.explorer.ablation import Ablation, applied
 from llavit_lens.explorer.model_spec import ModelSpec, check_stamp
+from llavit_lens.explorer.resolution import input_size_of
 from llavit_lens.explorer.view import MOST_WORDS
 from llavit_lens.inputs import DEFAULT_PROMPT
 
@@ -49,6 +50,7 @@ class LensResult:
         words: the logit lens of all layers.
         similarity: the input similarity (Eq. 4).
         device: where the model ran.
+        input_size: (width, height) in pixels of what its vision tower takes; None if unknown.
     """
 
     key: Key
@@ -56,6 +58,7 @@ class LensResult:
     words: Words
     similarity: Words
     device: str
+    input_size: tuple[int, int] | None = None
 
     @property
     def depth(self) -> int:
@@ -140,6 +143,7 @@ class LensCache:
                 logit_lens(trace, k),
                 input_similarity(trace, k),
                 str(vlm.device),
+                input_size_of(vlm.model.config),
             )
             with self._entries_lock:
                 self._results[result.key] = result

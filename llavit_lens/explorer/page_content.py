@@ -23,7 +23,16 @@ from llavit_lens.explorer.lens_cache import LensCache, LensResult, key_of
 from llavit_lens.explorer.model_spec import ModelSpec, with_stamp
 from llavit_lens.explorer.offered_models import OfferedModels
 from llavit_lens.explorer.own_image import own_image
-from llavit_lens.explorer.panes import Pane, difference_of, panes_of, unchanged_reason
+from llavit_lens.explorer.panes import (
+    Pane,
+    check_pair,
+    difference_of,
+    panes_of,
+    unchanged_reason,
+)
+from llavit_lens.explorer.python_code import python_code
+from llavit_lens.explorer.real_model import show_notice
+from llavit_lens.explorer.resolution import resolution
 from llavit_lens.explorer.search_payload import search_payload
 from llavit_lens.explorer.start import Start, default_layer, default_patch, start_of
 from llavit_lens.explorer.trajectories import show_trajectories
@@ -64,13 +73,13 @@ def show_content(
     Raises:
         LlavitLensError: a model, image or setting that does not work.
     """
+    view = _working(view, models, places)
     image, cache = _image(view), _cache()
 
     def get_result(name: str, ablations: tuple[Ablation, ...]) -> tuple[ModelSpec, LensResult]:
         return _result(name, models, ablations, view.prompt, image)
 
-    with places.answers:  # while models run, their progress stands where the answers will
-        _, whole = get_result(view.model, ())
+    _, whole = get_result(view.model, ())
     if view.mode == "ablate":
         with places.interventions:
             view = show_switches(view, whole.depth, models)
@@ -88,9 +97,12 @@ def show_content(
         view.word, [(p.title, p.result, s) for p, s in zip(panes, searches, strict=True)]
     )
     words = stored.words if stored else _words(view.k, panes, image, differences)
-    if first is None:
-        with places.view:
+    with places.view:
+        show_notice(view, models.public)
+        if first is None:
             session.show_view(words, start, searched)
+        titled = [(models.short_title(pane.spec.name), pane.result) for pane in panes]
+        st.caption(resolution(image.shown_size, titled))
     if not models.public:
         session.accept_from_links(pane.spec.name for pane in answering)
     session.update_address(view, models)
@@ -101,6 +113,43 @@ def show_content(
             _show_effects(cache, answering, image, view.prompt, start.layer, unchanged)
     show_trajectories(panes, start, searches)
     show_downloads(cache, panes, image, start, words, searched)
+    with st.expander("The same in Python"):
+        st.code(python_code(answering, image, view, start, models), language="python")
+
+
+def _working(view: View, models: OfferedModels, places: Places) -> View:
+    """The view, if its image, models and question work; else it keeps those that worked last, and
+    what is wrong stands above.
+
+    Raises:
+        LlavitLensError: nothing has worked before.
+    """
+    try:
+        _check(view, models, places)
+    except LlavitLensError as error:
+        last: View | None = st.session_state.get(session.WORKED)
+        if last is None:
+            raise
+        fault = models.without_paths(str(error))
+        places.notes.error(f"{escape_markdown(fault)}  \nBelow is what you saw before.")
+        kept = ("picture", "model", "other", "mode", "pair", "prompt")
+        view = replace(view, **{name: getattr(last, name) for name in kept})
+        _check(view, models, places)
+    st.session_state[session.WORKED] = view
+    return view
+
+
+def _check(view: View, models: OfferedModels, places: Places) -> None:
+    """Run the models of a view, as they are.
+
+    Raises:
+        LlavitLensError: its image, a model or the question does not work.
+    """
+    image = _image(view)
+    check_pair(view)
+    with places.answers:  # while models run, their progress stands where the answers will
+        for name in (view.model, view.other) if view.has_two_models else (view.model,):
+            _result(name, models, (), view.prompt, image)
 
 
 def _show_effects(

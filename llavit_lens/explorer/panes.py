@@ -55,8 +55,7 @@ def panes_of(
         spec, result = get_result(name, ablations)
         return Pane(title or models.title(name), spec, ablations, result)
 
-    if view.has_two_models and view.other == view.model:
-        raise ConfigurationError("both models are the same: choose another second model")
+    check_pair(view)
     # the baseline on the left, as in the paper
     names = (view.other, view.model) if view.has_two_models else (view.model,)
     whole = [pane(name) for name in names]
@@ -75,6 +74,16 @@ def panes_of(
     if view.pair == "after":
         return answering, [pairs[view.other][1], pairs[view.model][1]]
     return answering, pairs[view.other if view.pair == "other" else view.model]
+
+
+def check_pair(view: View) -> None:
+    """Check that a view of two models does not name one twice.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    if view.has_two_models and view.other == view.model:
+        raise ConfigurationError("both models are the same: choose another second model")
 
 
 def _title(ablations: Sequence[Ablation], pane: Pane) -> str:

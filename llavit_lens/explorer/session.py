@@ -26,6 +26,8 @@ PENDING = "pending_models"
 """Models of the link that the user has not agreed to, by the field of the view."""
 OF_LINK = "of_link"
 """Whether the page was opened by a link to some view, not by its bare address."""
+WORKED = "worked"
+"""The last view that could be shown."""
 _ADDRESS = "address"
 """The query parameters that were last written to the browser's address."""
 

@@ -40,7 +40,10 @@ def show_trajectories(
     layout = lead.words.layout
     name = patch_name(layout, start.patch)
     st.subheader(f"The patch at {name}, through the layers", anchor=False)
-    st.caption("Every word that comes first at some layer, and the word that you search.")
+    st.caption(
+        "Thick lines: the words that come first at some layer. Thin lines: others that are likely "
+        "at some layer. Dotted: the word that you search."
+    )
     columns = st.columns(len(panes))
     for number, (column, pane, found) in enumerate(zip(columns, panes, searches, strict=True)):
         result = pane.result
@@ -82,6 +85,8 @@ def trajectory_figure(
 ) -> Any:
     """Probability of the tracked words of a patch over the layers, on a log scale.
 
+    Those that come first at some layer have thick lines.
+
     Args:
         result: of the model.
         patch: index of the visual token.
@@ -93,14 +98,16 @@ def trajectory_figure(
     ids = tracked_words(result, patch)
     table = token_strings(result.trace.tokenizer)
     values = log_probabilities(result.trace, result.words, ids, [patch])[:, 0]
-    lines: list[tuple[str, np.ndarray, str]] = [
-        (printable(string_of(table, token)), values[:, i], "solid") for i, token in enumerate(ids)
+    firsts = set(result.words.ids[:, patch, 0].tolist())
+    lines: list[tuple[str, np.ndarray, str, float]] = [
+        (printable(string_of(table, token)), values[:, i], "solid", 3 if token in firsts else 1)
+        for i, token in enumerate(ids)
     ]
     if found is not None:
-        lines.append((f"{found.tokens.word} (searched)", found.values[:, patch], "dot"))
+        lines.append((f"{found.tokens.word} (searched)", found.values[:, patch], "dot", 2.5))
     layers = list(range(result.depth + 1))
     figure = go.Figure()
-    for number, (word, log_probability, dash) in enumerate(lines):
+    for number, (word, log_probability, dash, width) in enumerate(lines):
         probability = np.exp(log_probability.astype(np.float64))
         figure.add_scatter(
             x=layers,
@@ -108,7 +115,7 @@ def trajectory_figure(
             customdata=probability,
             name=_literal(word),
             mode="lines+markers",
-            line={"color": color_of(number), "dash": dash, "width": 2.5},
+            line={"color": color_of(number), "dash": dash, "width": width},
             hovertemplate="%{customdata:.2%}",
         )
     if layer is not None:

@@ -310,7 +310,7 @@ def test_no_weights(spoil: Any) -> None:
 def test_projector_without_its_base(spoil: Any) -> None:
     projector, base = spoil("projector"), spoil("base")
     assert "give the folder of that (--base)" in fails(projector)
-    assert "not a Hub name" in fails(projector, base=projector / "nowhere")
+    assert "the form owner/name" in fails(projector, base=projector / "nowhere")
     assert "--base" in fails(projector, base=spoil("whole"))
     configure(base, hidden_size=40)
     assert "instead of" in fails(projector, base=base)

@@ -1,0 +1,50 @@
+"""How sharp the image is on the page, and how sharp the model sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llavit_lens.explorer.lens_cache import LensResult
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+def resolution(shown: Size, results: Sequence[tuple[str, LensResult]]) -> str:
+    """In a sentence, for the results of one or two models, each with its model's title."""
+    seen = {title: _seen(result) for title, result in results}
+    known = {title: text for title, text in seen.items() if text}
+    if not known:
+        return f"Shown at {_pixels(shown)} pixels."
+    if len(set(seen.values())) == 1:
+        who = "the model sees" if len(seen) == 1 else "both models see"
+        return f"Shown at {_pixels(shown)} pixels; {who} {next(iter(known.values()))}."
+    each = "; ".join(f"{title} sees {text}" for title, text in known.items())
+    return f"Shown at {_pixels(shown)} pixels; {each}."
+
+
+def _seen(result: LensResult) -> str:
+    """What the vision tower is given; "" if it is not known."""
+    if result.input_size is None:
+        return ""
+    one, parts = _pixels(result.input_size), len(result.words.layout.grid) - 1
+    if not parts:
+        return one
+    return f"{one} of the whole and {one} of each of {parts} parts"
+
+
+def _pixels(size: Size) -> str:
+    return f"{size[0]} × {size[1]}"
+
+
+def input_size_of(config: object) -> Size | None:
+    """(width, height) of what a model's vision tower takes; None if its config does not say."""
+    size = getattr(getattr(config, "vision_config", None), "image_size", None)
+    if isinstance(size, int):
+        return size, size
+    if isinstance(size, (list, tuple)) and len(size) == 2:
+        height, width = size
+        return int(width), int(height)
+    return None
