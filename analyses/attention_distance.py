@@ -27,6 +27,7 @@ from llavit_lens.options import (
     image_path,
 )
 from llavit_lens.terminal import run
+from llavit_lens.waiting import PYTORCH, waiting
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -49,10 +50,11 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.attention_distance.report import (
-        attention_distance_report,
-        redraw_attention_distance,
-    )
+    with waiting(PYTORCH):
+        from llavit_lens.studies.attention_distance.report import (
+            attention_distance_report,
+            redraw_attention_distance,
+        )
 
     if table is not None:
         redraw_attention_distance(table, out)

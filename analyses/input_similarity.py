@@ -21,8 +21,11 @@ from llavit_lens.options import (
     ModelOption,
     OutOption,
     PromptOption,
+    checked,
 )
 from llavit_lens.terminal import run
+from llavit_lens.typed_numbers import parse_layers, parse_patch
+from llavit_lens.waiting import PYTORCH, waiting
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -37,20 +40,24 @@ def main(
     prompt: PromptOption = None,
     layers: Annotated[
         str,
-        typer.Option(help="Layer of the logit lens: -1 is the output. A table may have several."),
+        typer.Option(
+            callback=checked(parse_layers),
+            help="Layer of the logit lens: -1 is the output. A table may have several.",
+        ),
     ] = "-1",
     k: KOption = 3,
     out: OutOption = Path("input_similarity.png"),
     patch: Annotated[
         list[str] | None,
         typer.Option(
+            callback=checked(parse_patch),
             help="Row and column of a patch, like 3,5, or these and a tile, like 3,5,2; may be "
-            "repeated. Default: the surest ones."
+            "repeated. Default: the surest ones.",
         ),
     ] = None,
 ) -> None:
-    from llavit_lens.commands.arguments import parse_patch
-    from llavit_lens.commands.input_similarity import input_similarity_report
+    with waiting(PYTORCH):
+        from llavit_lens.commands.input_similarity import input_similarity_report
 
     patches = [parse_patch(text) for text in patch or []]
     input_similarity_report(image, model, baseline or None, prompt, layers, k, out, patches)

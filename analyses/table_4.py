@@ -12,13 +12,15 @@ import typer
 
 from llavit_lens.options import FolderOption, PaperLayoutOption
 from llavit_lens.terminal import run
+from llavit_lens.waiting import PYTORCH, waiting
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Count the parameters of LLaVA and LLaViT for each base LLM of the paper.")
 def main(paper_layout: PaperLayoutOption = False, out: FolderOption = None) -> None:
-    from llavit_lens.studies.costs.report import parameter_report
+    with waiting(PYTORCH):
+        from llavit_lens.studies.costs.report import parameter_report
 
     parameter_report(out, paper_layout=paper_layout)
 

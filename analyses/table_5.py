@@ -13,13 +13,15 @@ import typer
 
 from llavit_lens.options import FolderOption, PaperLayoutOption
 from llavit_lens.terminal import run
+from llavit_lens.waiting import PYTORCH, waiting
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command(help="Count the FLOPs of LLaVA and LLaViT on Qwen2.5-3B, beside the paper's numbers.")
 def main(paper_layout: PaperLayoutOption = False, out: FolderOption = None) -> None:
-    from llavit_lens.studies.costs.report import flop_report
+    with waiting(PYTORCH):
+        from llavit_lens.studies.costs.report import flop_report
 
     flop_report(out, paper_layout=paper_layout)
 

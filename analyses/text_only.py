@@ -26,6 +26,7 @@ from llavit_lens.options import (
     path,
 )
 from llavit_lens.terminal import run
+from llavit_lens.waiting import PYTORCH, waiting
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -50,7 +51,8 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.text_only.report import redraw_text_only, text_only_report
+    with waiting(PYTORCH):
+        from llavit_lens.studies.text_only.report import redraw_text_only, text_only_report
 
     if table is not None:
         redraw_text_only(table, out)

@@ -16,6 +16,7 @@ import typer
 
 from llavit_lens.options import CHECKED_MODEL, FolderOption, ScenesOption, SeedOption, TableOption
 from llavit_lens.terminal import run
+from llavit_lens.waiting import PYTORCH, waiting
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -42,7 +43,8 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.ablation.report import ablation_report, redraw_ablation
+    with waiting(PYTORCH):
+        from llavit_lens.studies.ablation.report import ablation_report, redraw_ablation
 
     if table is not None:
         redraw_ablation(table, out)

@@ -15,6 +15,7 @@ import typer
 
 from llavit_lens.options import BaseOption, FolderOption, ModelOption, TableOption
 from llavit_lens.terminal import run
+from llavit_lens.waiting import PYTORCH, waiting
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -29,7 +30,8 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.qkv_drift.report import qkv_drift_report, redraw_qkv_drift
+    with waiting(PYTORCH):
+        from llavit_lens.studies.qkv_drift.report import qkv_drift_report, redraw_qkv_drift
 
     if table is not None:
         redraw_qkv_drift(table, out)

@@ -23,6 +23,7 @@ from llavit_lens.options import (
     TableOption,
 )
 from llavit_lens.terminal import run
+from llavit_lens.waiting import PYTORCH, waiting
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -37,7 +38,8 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.qkv_undone.report import qkv_undone_report, redraw_undone
+    with waiting(PYTORCH):
+        from llavit_lens.studies.qkv_undone.report import qkv_undone_report, redraw_undone
 
     if table is not None:
         redraw_undone(table, out)

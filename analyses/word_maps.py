@@ -24,6 +24,7 @@ from llavit_lens.options import (
     TableOption,
 )
 from llavit_lens.terminal import run
+from llavit_lens.waiting import PYTORCH, waiting
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -44,7 +45,8 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
-    from llavit_lens.studies.word_maps.report import redraw_word_maps, word_maps_report
+    with waiting(PYTORCH):
+        from llavit_lens.studies.word_maps.report import redraw_word_maps, word_maps_report
 
     if table is not None:
         redraw_word_maps(table, out)

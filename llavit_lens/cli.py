@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import FIGURES, check_out, check_out_folder
 from llavit_lens.options import (
     BaselineOption,
@@ -47,7 +48,9 @@ from llavit_lens.options import (
     path,
 )
 from llavit_lens.terminal import run
+from llavit_lens.typed_numbers import parse_vision_layers
 from llavit_lens.version import __version__
+from llavit_lens.waiting import PYTORCH, waiting
 
 app = typer.Typer(
     help="See, in words, what a vision-language model makes of every patch of an image.",
@@ -125,7 +128,14 @@ def readability(
     out: OutsOption = None,
 ) -> None:
     """Measure whether words name what patches show, with chance, ceiling and floor."""
-    from llavit_lens.commands.readability import readability_report, redraw_readability
+    if table is None and coco is None and (images or words or orientation):
+        raise ConfigurationError(
+            "--images, --words and --orientation belong to --coco annotations.json"
+        )
+    if table is None and coco is not None and images is None:
+        raise ConfigurationError("--coco needs --images, the folder of its images")
+    with waiting(PYTORCH):
+        from llavit_lens.commands.readability import readability_report, redraw_readability
 
     if table is not None:
         redraw_readability(table, out or [])
@@ -155,10 +165,9 @@ def convert(
 
     Weights are copied shard by shard; after an interruption, the same command goes on.
     """
-    from llavit_lens.commands.arguments import parse_vision_layers
-
     layers = None if vision_feature_layer is None else parse_vision_layers(vision_feature_layer)
-    from llavit_lens.commands.convert import convert_report
+    with waiting(PYTORCH):
+        from llavit_lens.commands.convert import convert_report
 
     mode = None if visual_attention is None else visual_attention.value
     convert_report(src, out, to.value, separate_qkv, mode, layers, base, vision_tower)
@@ -177,7 +186,8 @@ def draw(
     scene: Annotated[str | None, typer.Option(help="Name of an example scene.")] = None,
 ) -> None:
     """Draw an example scene with what demo:baseline and demo:llavit make of it."""
-    from llavit_lens.commands.demo import draw_demo
+    with waiting(PYTORCH):
+        from llavit_lens.commands.demo import draw_demo
 
     draw_demo(out, scene)
 
@@ -190,7 +200,8 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Score what the lens reads and the model answers, against the truth of new scenes."""
-    from llavit_lens.commands.score import score_report
+    with waiting(PYTORCH):
+        from llavit_lens.commands.score import score_report
 
     score_report(model, scenes, seed, as_json)
 
@@ -220,7 +231,8 @@ def train(
     ] = False,
 ) -> None:
     """Train a miniature model by the paper's two stages; run again, it goes on where it stopped."""
-    from llavit_lens.miniature.recipe.train import train_demo
+    with waiting(PYTORCH):
+        from llavit_lens.miniature.recipe.train import train_demo
 
     folder = train_demo(variant.value, seed, out, preset=preset.value, shared=shared, anew=anew)
     print(f"The model is {folder.resolve()}")

@@ -25,6 +25,7 @@ from llavit_lens.inputs import (
 )
 from llavit_lens.rows import ROWS, VISUAL_ATTENTION_MODES
 from llavit_lens.shipped import named_example
+from llavit_lens.typed_numbers import parse_layers, parse_tile, parse_vision_layers
 
 # typer makes the choices of an option of an enum.
 Variant = StrEnum("Variant", list(ROWS))  # type: ignore[misc]  # mypy wants the names here
@@ -134,6 +135,7 @@ LayersOption = Annotated[
     str | None,
     typer.Option(
         "--layers",
+        callback=checked(parse_layers),
         help="'all' or numbers like '0,3,-1': 0 is the input, -1 the output. "
         "Without it: input, middle and output for a figure, all for a table or page.",
     ),
@@ -199,6 +201,7 @@ TileOption = Annotated[
     str | None,
     typer.Option(
         "--tile",
+        callback=checked(parse_tile),
         help="Which tile to draw where a model sees the image in several: 1, 2, …, or 'grid' for "
         "all of them. (default: the whole image)",
     ),
@@ -244,6 +247,7 @@ VisionLayersOption = Annotated[
     str | None,
     typer.Option(
         "--vision-feature-layer",
+        callback=checked(parse_vision_layers),
         metavar="LAYERS",
         help="Like -2 or 5,15,23, with those of SRC among them. (default: the row's)",
     ),

@@ -6,15 +6,14 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, cast
 
 from llavit_lens.disk import shown, user_path, write_atomically
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import PAGES, is_figure
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 # So that the same numbers give the same file.
@@ -116,9 +115,9 @@ def _write(content: pd.DataFrame | Figure | str, path: Path) -> None:
     suffix = path.suffix.lower()
     if isinstance(content, str):
         path.write_text(content, encoding="utf-8")
-    elif not isinstance(content, pd.DataFrame):
-        content.savefig(path, metadata=_UNDATED.get(suffix))
+    elif is_figure(path):
+        cast("Figure", content).savefig(path, metadata=_UNDATED.get(suffix))
     elif suffix == ".csv":
-        content.to_csv(path, index=False)
+        cast("pd.DataFrame", content).to_csv(path, index=False)
     else:
-        content.to_parquet(path, index=False)
+        cast("pd.DataFrame", content).to_parquet(path, index=False)

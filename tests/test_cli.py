@@ -26,8 +26,8 @@ from tiny import (
 from llavit_lens.commands import input_similarity
 from llavit_lens.commands import score as score_command
 from llavit_lens.commands import word_tables as lens_words
-from llavit_lens.commands.arguments import parse_patch
 from llavit_lens.errors import CheckpointError
+from llavit_lens.typed_numbers import parse_patch
 
 DEPTH = tiny_config_arguments()["text_config"].num_hidden_layers
 

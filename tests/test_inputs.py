@@ -122,6 +122,13 @@ def test_a_bad_name_is_refused_at_once(application: Any, line: str, name: str, p
         (["convert", "folder", "lost"], "is there already"),
         (["demo", "train", "--variant", "llavit", "--out", "file/x"], "file is no folder"),
         (["readability", "--coco", "file", "--images", "none"], "none: no such folder"),
+        (["readability", "--images", "folder"], "belong to --coco"),
+        (["readability", "--coco", "file"], "needs --images"),
+        (["lens", "good.png", "--layers", "1;2"], "neither 'all' nor numbers"),
+        (["lens", "good.png", "--tile", "all"], "neither a number nor 'grid'"),
+        (["lens", "file"], "file: not an image that can be read"),
+        (["lens", "good.png", "--layers", "0,1,2,3,0,1,2", "--out", "x.png"], "7 layers do not"),
+        (["convert", "folder", "new", "--vision-feature-layer", "x"], "give numbers like -2"),
     ],
 )
 def test_messages(arguments: list[str], message: str, place: Path) -> None:

@@ -11,7 +11,7 @@ from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.miniature.world.scenes import example_path, example_truth, sharper_path
 from llavit_lens.output import print_file, write_files
-from llavit_lens.vlm.load import load
+from llavit_lens.vlm.program import load
 
 MODELS = {"LLaVA baseline": "demo:baseline", "LLaViT": "demo:llavit"}
 MIDDLE = 2  # of six layers; scores of all of them are in the model cards

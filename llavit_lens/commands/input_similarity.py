@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llavit_lens.commands.arguments import parse_layers
 from llavit_lens.commands.word_tables import (
     print_frequent,
     traces_of_image,
@@ -17,6 +16,7 @@ from llavit_lens.commands.word_tables import (
 )
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures import draw_selected_patches
+from llavit_lens.images.open import open_image
 from llavit_lens.inputs import FIGURES, TABLES, check_out, is_figure
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
@@ -24,10 +24,12 @@ from llavit_lens.miniature.world.scenes import (
     BACKGROUND_BOTTOM,
     BACKGROUND_TOP,
     PATCH,
+    example_path,
     example_truth,
 )
 from llavit_lens.output import print_file, write_files
 from llavit_lens.shipped import example_of
+from llavit_lens.typed_numbers import parse_layers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,9 +68,10 @@ def input_similarity_report(
         raise ConfigurationError(
             f"a figure shows one layer beside the input: --layers {layers!r} is not one"
         )
+    opened = open_image(example_path() if image is None else image)  # before any slow loading
     readings = [
         (name, input_similarity(trace, k), logit_lens(trace, k, numbers))
-        for name, trace in traces_of_image(image, model, baseline, prompt, k)
+        for name, trace in traces_of_image(opened, model, baseline, prompt, k)
     ]
     if out is not None and draws:
         write_files({out: _draw(readings, patches, k, image)})

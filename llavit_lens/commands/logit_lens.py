@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llavit_lens.commands.arguments import parse_layers, parse_tile
-from llavit_lens.commands.word_tables import (
-    print_frequent,
-    traces_of_image,
-    words_of_example,
-    write_words,
-)
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.figures import draw_word_panels
+from llavit_lens.images.open import open_image
 from llavit_lens.inputs import FIGURES, PAGES, TABLES, check_out, is_figure
-from llavit_lens.lens.input_similarity import input_similarity
-from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.output import print_file, write_files
-from llavit_lens.shipped import EXAMPLE_PREFIX, example_of
-from llavit_lens.viewer.show import show
+from llavit_lens.shipped import EXAMPLE_PREFIX, example_of, example_path
+from llavit_lens.typed_numbers import parse_layers, parse_tile
+from llavit_lens.waiting import PYTORCH, waiting
 
 MOST_PANELS = 6  # layers that one figure shows side by side
 
@@ -57,8 +49,20 @@ def logit_lens_report(
         )
     tile_number = 0 if tile is None else parse_tile(tile)
     is_page = out is not None and out.suffix.lower() in PAGES
+    if draws and numbers is not None:
+        _check_panels(len(numbers))
+    opened = open_image(example_path() if image is None else image)  # before any slow import
+    with waiting(PYTORCH):
+        from llavit_lens.commands.word_tables import (
+            print_frequent,
+            traces_of_image,
+            words_of_example,
+            write_words,
+        )
+        from llavit_lens.lens.input_similarity import input_similarity
+        from llavit_lens.lens.logit_lens import logit_lens
     named_words, similar = [], []
-    for name, trace in traces_of_image(image, model, baseline, prompt, k):
+    for name, trace in traces_of_image(opened, model, baseline, prompt, k):
         if draws:
             if layers is None:
                 numbers = [0, trace.n_layers // 2, trace.n_layers]
@@ -67,10 +71,14 @@ def logit_lens_report(
         if is_page:
             similar.append(input_similarity(trace, k))
     if out is not None and draws:
+        from llavit_lens.figures import draw_word_panels
+
         rows = [(name, [(words, layer) for layer in words.layers]) for name, words in named_words]
         truth = words_of_example(named_words[0][1].layout, image)
         write_files({out: draw_word_panels(rows, truth=truth, tile=tile_number)})
     elif out is not None and is_page:
+        from llavit_lens.viewer.show import show
+
         view = show(
             *(words for _, words in named_words),
             *similar,

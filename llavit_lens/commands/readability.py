@@ -26,7 +26,7 @@ from llavit_lens.output import print_file, write_files
 from llavit_lens.printing import print_notes, print_remark, progress_bar
 from llavit_lens.results.readability import Readability
 from llavit_lens.studies.redraw import read_table
-from llavit_lens.vlm.load import load
+from llavit_lens.vlm.program import load
 
 _PROBE_SCENES = 500_000  # scenes of the probe start here, far from those that are read
 _MOST_REASONS = 10  # that are printed for images left out
@@ -149,14 +149,9 @@ def _images(
 ) -> tuple[LazyImages, LazyImages, str]:
     """Images to read, images to train the probe on, and what they are."""
     if coco is None:
-        if images is not None or words is not None or orientation is not None:
-            raise ConfigurationError(
-                "--images, --words and --orientation belong to --coco annotations.json"
-            )
         others = demo_images(probe, seed, _PROBE_SCENES, changes=False)
         return demo_images(scenes, seed), others, "scenes of the miniature world"
-    if images is None:
-        raise ConfigurationError("--coco needs --images, the folder of its images")
+    assert images is not None
     more = None if words is None else _words(words)
     others = coco_images(coco, images, more, seed, changes=False, orientation=orientation)
     labelled = with_color_changes(others)

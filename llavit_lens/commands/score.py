@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llavit_lens.miniature.benchmark.score import score_model
-from llavit_lens.vlm.load import load
+from llavit_lens.vlm.program import load
 
 # Columns of the table of layers; the JSON has more.
 _COLUMNS = {

@@ -8,44 +8,51 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from llavit_lens.disk import shown
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.legible import printable
-from llavit_lens.images.open import open_image
 from llavit_lens.inputs import DEFAULT_PROMPT
-from llavit_lens.miniature.world.scenes import example_path, example_truth
+from llavit_lens.miniature.world.scenes import example_truth
 from llavit_lens.output import write_files
 from llavit_lens.shipped import example_of
-from llavit_lens.vlm.load import load, vocabulary_size
+from llavit_lens.vlm.load import vocabulary_size
+from llavit_lens.vlm.program import load
+from llavit_lens.waiting import waiting
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from llavit_lens.images.layout import VisualLayout
     from llavit_lens.results.words import Words
     from llavit_lens.vlm.trace import Trace
 
 
 def traces_of_image(
-    image: Path | None, model: str, baseline: str | None, prompt: str | None, k: int
+    image: Image, model: str, baseline: str | None, prompt: str | None, k: int
 ) -> Iterator[tuple[str, Trace]]:
     """Name and trace of each model, the baseline's first; one model is in memory at a time.
 
     Args:
-        image, model, baseline, prompt, k: as `logit_lens_report`.
+        image: the image, upright.
+        model, baseline, prompt, k: as `logit_lens_report`.
 
     Raises:
         LlavitLensError: as `logit_lens_report`.
     """
-    opened = open_image(example_path() if image is None else image)  # before any slow loading
     names = [model] if baseline is None else [baseline, model]
     for name in names:
         if (words := vocabulary_size(name)) is not None and k > words:
             raise ConfigurationError(f"-k {k}: the vocabulary of {name} has {words} words")
     for name in names:
-        yield name, load(name).trace(opened, prompt or DEFAULT_PROMPT)
+        vlm = load(name)
+        with waiting(f"Looking at the image with {shown(name)}"):
+            trace = vlm.trace(image, prompt or DEFAULT_PROMPT)
+        del vlm
+        yield name, trace
 
 
 def words_of_example(
@@ -69,6 +76,8 @@ def words_of_example(
 
 def write_words(named_words: Sequence[tuple[str, Words]], out: Path) -> None:
     """Write a table with one row for each model, lens, layer, patch and rank."""
+    import pandas as pd
+
     tables = []
     for name, words in named_words:
         table = words.to_pandas().drop(columns=["image", "model", "prompt"])

@@ -189,9 +189,13 @@ class LensCache:
             return answer
 
     def _model(self, spec: ModelSpec, watch: Watch) -> VLM:
+        """The model, loaded if it has to be, with threads for a pass that runs next."""
+        from llavit_lens.vlm.threads import fit_threads
+
         with self._entries_lock:
             if spec in self._models:
                 self._models.move_to_end(spec)
+                fit_threads(self._models[spec].model)
                 return self._models[spec]
         check_stamp(spec)
         with self._entries_lock:
@@ -215,6 +219,7 @@ class LensCache:
         with self._entries_lock:
             self._models[spec] = vlm
         self._drop_models(0)
+        fit_threads(vlm.model)
         return vlm
 
     def _room(self) -> int:

@@ -16,14 +16,13 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from llavit_lens.explorer.wording import escape_markdown
-from llavit_lens.steps import DOWNLOAD, READ
+from llavit_lens.steps import step_line
 
 EVERY = 0.25
 """Seconds between two updates of the page."""
 BRIEF = 0.3
 """Seconds; finished steps that took less get no line."""
 WAITING = "Waiting for other work"
-_BYTES = (DOWNLOAD, READ)
 Result = TypeVar("Result")
 
 
@@ -48,12 +47,8 @@ class Step:
 
     def line(self, now: float) -> str:
         """Such as "Reading the weights: 3.1 of 14.2 GB, 12 s"."""
-        text = self.name
-        if self.total and self.name in _BYTES:
-            text += f": {_sizes(self.done, self.total)}"
-        elif self.total:
-            text += f": {self.share():.0%}"
-        return f"{text}, {(self.ended or now) - self.started:.0f} s"
+        seconds = (self.ended or now) - self.started
+        return f"{step_line(self.name, self.done, self.total)}, {seconds:.0f} s"
 
 
 @dataclass
@@ -176,8 +171,3 @@ def run_and_show(title: str, key: Hashable, work: Callable[[Progress], Result]) 
     finally:
         with _jobs_lock:
             job.waiting -= 1
-
-
-def _sizes(done: int, total: int) -> str:
-    unit, name = (1e9, "GB") if total >= 1e9 else (1e6, "MB")
-    return f"{done / unit:.1f} of {total / unit:.1f} {name}"

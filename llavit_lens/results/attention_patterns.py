@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from llavit_lens.errors import ConfigurationError
@@ -15,6 +14,7 @@ from llavit_lens.results.plotting import draw
 from llavit_lens.results.result import Result
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from llavit_lens.images.open import ImageSource
@@ -128,7 +128,7 @@ class AttentionPatterns(Result):
             columns[name] = getattr(self.layout, name)[each[3]]
         columns["weight"] = self.weights.ravel()
         columns["share_on_visual"] = np.repeat(self.share_on_visual.ravel(), n)
-        return self._with_origin(pd.DataFrame(columns))
+        return self._with_origin(columns)
 
     def plot(
         self,

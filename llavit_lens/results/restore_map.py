@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from llavit_lens.errors import printable
@@ -15,6 +14,7 @@ from llavit_lens.results.plotting import draw
 from llavit_lens.results.result import Result, image_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from llavit_lens.images.open import ImageSource
@@ -125,7 +125,7 @@ class RestoreMap(Result):
         columns["corrupted_log_prob"] = self.corrupted
         digest = self.provenance.get("corrupted_image_sha256")
         columns["corrupted_image"] = digest and digest[:12]
-        return self._with_origin(pd.DataFrame(columns))
+        return self._with_origin(columns)
 
     def plot(
         self,

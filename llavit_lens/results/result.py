@@ -6,10 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from llavit_lens.card import card, picture, remark, table, to_type
@@ -17,6 +16,9 @@ from llavit_lens.disk import read_bytes, shown, write_atomically
 from llavit_lens.errors import ConfigurationError, one_line, printable
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import ImageSource, open_image, pixel_sha256
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_BYTES = 2**30
 """The largest file that `Result.load` reads."""
@@ -119,13 +121,15 @@ class Result(ABC):
         """The model's name, for one line."""
         return printable(str(self.provenance.get("model")), 60)
 
-    def _with_origin(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table with the columns that all results have.
+    def _with_origin(self, columns: dict[str, Any]) -> pd.DataFrame:
+        """The table of these columns and of those that all results have.
 
         `image` is the beginning of the image's checksum in `provenance`.
         """
+        import pandas as pd  # a third of a second, and many a program makes no table
+
         digest = self.provenance.get("image_sha256")
-        return table.assign(
+        return pd.DataFrame(columns).assign(
             image=digest and digest[:12],
             model=self.provenance.get("model"),
             prompt=self.provenance.get("prompt"),
@@ -166,9 +170,10 @@ def image_of(
 
 
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray | pd.DataFrame) or isinstance(b, np.ndarray | pd.DataFrame):
-        if isinstance(a, pd.DataFrame) and isinstance(b, pd.DataFrame):
-            return bool(a.equals(b))
+    tables = [hasattr(one, "equals") for one in (a, b)]
+    if any(tables):
+        return all(tables) and bool(a.equals(b))
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         arrays = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
         return arrays and a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, list | tuple):

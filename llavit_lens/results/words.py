@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from llavit_lens.card import remark
@@ -18,6 +17,7 @@ from llavit_lens.results.plotting import draw, show
 from llavit_lens.results.result import Result
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -189,7 +189,7 @@ class Words(Result):
         if self.entropy is not None:
             columns["probability"] = np.exp(self.values.ravel())
             columns["entropy"] = np.repeat(self.entropy.ravel(), k)
-        return self._with_origin(pd.DataFrame(columns))
+        return self._with_origin(columns)
 
     def by_token(self, layers: int | Iterable[int] | None = None) -> pd.DataFrame:
         """The best word of every visual token: one row for each, one column for each layer.
@@ -252,9 +252,7 @@ class Words(Result):
                 `truth` does not fit.
             ImageError: the image cannot be read.
         """
-        return draw(
-            self, image, layer, truth=truth, tile=tile, scale=scale, title=title, ax=ax
-        )
+        return draw(self, image, layer, truth=truth, tile=tile, scale=scale, title=title, ax=ax)
 
     def show(
         self,

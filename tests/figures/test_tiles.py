@@ -6,13 +6,13 @@ import pytest
 from tiny import tiny_image
 from tiny_vlm import tiled_vlm
 
-from llavit_lens.commands.arguments import parse_patch
 from llavit_lens.commands.input_similarity import _surest_patches
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures import draw_patch_words, draw_selected_patches, draw_word_panels
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.results.words import Words
+from llavit_lens.typed_numbers import parse_patch
 
 
 @pytest.fixture(scope="module")

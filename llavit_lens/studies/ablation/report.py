@@ -16,7 +16,7 @@ from llavit_lens.studies.ablation.figure import draw_ablation
 from llavit_lens.studies.ablation.measure import conditions
 from llavit_lens.studies.conditions import AS_TRAINED, COLUMNS, condition_table, evaluate_under
 from llavit_lens.studies.redraw import draw_again
-from llavit_lens.vlm.load import load
+from llavit_lens.vlm.program import load
 
 
 def ablation_report(

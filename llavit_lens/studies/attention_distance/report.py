@@ -20,7 +20,7 @@ from llavit_lens.studies.attention_distance.figure import draw_attention_distanc
 from llavit_lens.studies.attention_distance.measure import attention_distances
 from llavit_lens.studies.attention_distance.table import COLUMNS, distance_table
 from llavit_lens.studies.redraw import draw_again
-from llavit_lens.vlm.load import load
+from llavit_lens.vlm.program import load
 
 _Opener = Callable[[], Image.Image]
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif"}

@@ -17,6 +17,7 @@ from llavit_lens.options import (
     image_path,
     path,
 )
+from llavit_lens.waiting import PYTORCH, waiting
 
 
 def figure_app(number: int, summary: str) -> typer.Typer:
@@ -91,7 +92,8 @@ def figure_app(number: int, summary: str) -> typer.Typer:
             ),
         ] = Path(),
     ) -> None:
-        from llavit_lens.studies.paper_figures.report import figure_report
+        with waiting(PYTORCH):
+            from llavit_lens.studies.paper_figures.report import figure_report
 
         figure_report(
             number,

@@ -23,7 +23,7 @@ from llavit_lens.studies.paper_figures.model_words import (
     read_patches,
 )
 from llavit_lens.studies.paper_figures.patch_choice import BY_HAND, Cell
-from llavit_lens.vlm.load import load
+from llavit_lens.vlm.program import load
 
 
 def figure_report(

@@ -22,7 +22,7 @@ from llavit_lens.studies.conditions import (
 )
 from llavit_lens.studies.qkv_undone.figure import draw_undone
 from llavit_lens.studies.redraw import draw_again
-from llavit_lens.vlm.load import load
+from llavit_lens.vlm.program import load
 
 
 def qkv_undone_report(

@@ -17,6 +17,7 @@ from llavit_lens.options import (
     checked,
     path,
 )
+from llavit_lens.waiting import PYTORCH, waiting
 
 
 def table_app(number: int, ours: Path) -> typer.Typer:
@@ -59,7 +60,9 @@ def table_app(number: int, ours: Path) -> typer.Typer:
     ) -> None:
         numbers = _numbers(seeds)
         from llavit_lens.studies.tables.paper_accuracy import TABLE_1, TABLE_3
-        from llavit_lens.studies.tables.report import table_report
+
+        with waiting(PYTORCH):
+            from llavit_lens.studies.tables.report import table_report
 
         paper = {1: TABLE_1, 3: TABLE_3}[number]
         folder = results or (train / "results" if train else ours)

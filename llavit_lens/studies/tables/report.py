@@ -26,7 +26,7 @@ from llavit_lens.studies.tables.paper_accuracy import BASE_LLMS, CATEGORIES
 from llavit_lens.studies.tables.paper_layout import draw_paper_table
 from llavit_lens.studies.tables.run_result import RunResult, load_result, save_result
 from llavit_lens.studies.tables.trained_runs import evaluate_run, guessed, load_results
-from llavit_lens.vlm.load import load
+from llavit_lens.vlm.program import load
 
 SCENES, SCENE_SET = 500, 12345
 FEW = 10  # runs: too few for a correlation

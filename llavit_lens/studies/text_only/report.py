@@ -25,7 +25,7 @@ from llavit_lens.studies.text_only.text_questions import (
     read_questions,
     text_questions,
 )
-from llavit_lens.vlm.load import load
+from llavit_lens.vlm.program import load
 
 _CHECKED = 8  # questions on which logits are compared
 

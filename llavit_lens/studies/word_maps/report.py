@@ -23,7 +23,7 @@ from llavit_lens.studies.tables.kinds_figure import HALF_INTERVAL, READ_KINDS, d
 from llavit_lens.studies.text_only.base_llm import load_base
 from llavit_lens.studies.text_only.text_model import plain_decoder, text_model
 from llavit_lens.studies.word_maps.measure import answers_from_words, check_words
-from llavit_lens.vlm.load import load
+from llavit_lens.vlm.program import load
 
 TITLE = "What is answered from true words in place of an image"
 CAPTION = (

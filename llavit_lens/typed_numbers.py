@@ -1,14 +1,10 @@
-"""What is written on the command line as text: layers, tiles, patches."""
+"""Layers, tiles and patches, as they are typed on a command line."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from llavit_lens.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from llavit_lens.figures.selected import Patch
-    from llavit_lens.images.layout import Tile
 
 
 def parse_layers(text: str) -> list[int] | None:
@@ -39,7 +35,7 @@ def parse_vision_layers(text: str) -> int | list[int]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
-def parse_tile(text: str) -> Tile:
+def parse_tile(text: str) -> int | Literal["grid"]:
     """The number of a tile, or 'grid': all but the base tile, which is 0 and the whole image.
 
     Raises:
@@ -52,7 +48,7 @@ def parse_tile(text: str) -> Tile:
     return int(text)
 
 
-def parse_patch(text: str) -> Patch:
+def parse_patch(text: str) -> tuple[int, int] | tuple[int, int, int]:
     """(row, column) from text like '3,5'; (row, column, tile) from '3,5,2'.
 
     Raises:
