@@ -81,7 +81,10 @@ def _open_file(path: str | Path, error: type[LlavitLensError]) -> tuple[Path, in
 def _missing(expanded: Path, path: str | Path, name: str) -> str:
     if is_web_address(path):
         name = re.sub(":/+", "://", name, count=1)  # `Path` leaves one slash of the two
-        return f"{name}: web addresses are not opened; download it first"
+        return (
+            f"{name}: web addresses are not opened, because what they give may change; "
+            "download it first (curl -LO ADDRESS), and give the file"
+        )
     return f"{name}: {'is a link that leads nowhere' if expanded.is_symlink() else 'no such file'}"
 
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 import warnings
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
 import numpy as np
 from PIL import Image
@@ -14,6 +14,7 @@ from PIL import Image
 from llavit_lens.disk import read_bytes, shown
 from llavit_lens.errors import ImageError
 from llavit_lens.images.orientation import exif_orientation, upright_image
+from llavit_lens.images.pixels import Tensor, image_of_array, image_of_tensor
 from llavit_lens.shipped import named_example
 
 MAX_PIXELS = 80_000_000
@@ -33,7 +34,18 @@ class HasImage(Protocol):
     def image(self) -> Image.Image: ...
 
 
-ImageSource = str | Path | bytes | Image.Image | np.ndarray | HasImage
+ImageSource = (
+    str
+    | Path
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryIO
+    | Image.Image
+    | np.ndarray
+    | Tensor
+    | HasImage
+)
 
 
 class OrientedImage(NamedTuple):
@@ -58,9 +70,11 @@ def open_image(
     (`llavit_lens.images.orientation` says why).
 
     Args:
-        source: a file, the bytes of one, a Pillow image, a uint8 array [height, width(, 1|3|4)],
-            anything whose `image` is a Pillow image (a `LabelledImage`), or the text
-            "example:NAME" for an example scene (a file that is named so: "./example:NAME").
+        source: a file's name, its bytes, or the file open in binary mode (`io.BytesIO`); a Pillow
+            image; a NumPy array or torch tensor (`llavit_lens.images.pixels` says of what shapes
+            and numbers); anything whose `image` is a Pillow image (a `LabelledImage`); or the text
+            "example:NAME" for an example scene (a file that is named so: "./example:NAME"). A web
+            address is not opened, because what it gives may change: download it first.
         max_pixels: largest width x height, checked in the header before anything is decoded.
         max_bytes: largest file.
         name: what messages call an image that is given as bytes.
@@ -88,21 +102,26 @@ def open_oriented(
     if isinstance(source, str):
         source = named_example(source) or source
     if isinstance(source, np.ndarray):
-        return _upright_rgb(_from_array(source), "the array", max_pixels)
+        return _upright_rgb(image_of_array(source), "the array", max_pixels)
     if isinstance(source, Image.Image):
         return _upright_rgb(source, _name_of(source), max_pixels)
-    if isinstance(source, bytes):
-        name, data = name or f"the {len(source)} bytes given", source
-        if len(data) > max_bytes:
-            raise ImageError(f"{name}: larger than the limit of {max_bytes} bytes")
+    if isinstance(source, Tensor):
+        return _upright_rgb(image_of_tensor(source), "the tensor", max_pixels)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        name, data = name or f"the {len(source)} bytes given", bytes(source)
+    elif hasattr(source, "read"):
+        name = name or "the open file"
+        data = _read(cast(BinaryIO, source), max_bytes, name)
     elif isinstance(source, (str, Path)):
         name = shown(source)
         data = read_bytes(source, max_bytes=max_bytes, error=ImageError)
     else:
         raise ImageError(
-            "an image must be a file name, bytes, a Pillow image, an array or a labelled image, "
-            f"not {type(source).__name__}"
+            "an image must be a file name, bytes, an open file, a Pillow image, an array, a tensor "
+            f"or a labelled image, not {type(source).__name__}"
         )
+    if len(data) > max_bytes:
+        raise ImageError(f"{name}: larger than the limit of {max_bytes} bytes")
     if not data:
         raise ImageError(f"{name}: the file is empty")
     return _upright_rgb(_open(data, name), name, max_pixels)
@@ -176,16 +195,17 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     return Image.frombytes("RGB", image.size, image.convert("RGB").tobytes())
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
-    channels_fit = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (1, 3, 4))
-    if array.dtype != np.uint8 or not channels_fit or array.size == 0:
-        raise ImageError(
-            "an image array must be uint8 of shape [height, width] or [height, width, 1, 3 or 4], "
-            f"not {array.dtype} of shape {list(array.shape)}"
-        )
-    if array.ndim == 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    return Image.fromarray(np.ascontiguousarray(array))
+def _read(file: BinaryIO, max_bytes: int, name: str) -> bytes:
+    """All of an open file, from its beginning: whoever wrote into it has left it at its end."""
+    try:
+        if file.seekable():
+            file.seek(0)
+        data = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:  # closed, or opened for writing alone
+        raise ImageError(f"{name}: cannot be read ({_first_line(error)})") from error
+    if not isinstance(data, bytes):
+        raise ImageError(f"{name}: gives text; open it in binary mode, open(name, 'rb')")
+    return data
 
 
 def _name_of(image: Image.Image) -> str:
