@@ -36,6 +36,7 @@ from llavit_lens.model.checkpoints.weights import LazyTensor, Reader, find_weigh
 from llavit_lens.model.quiet import quiet_transformers
 from llavit_lens.steps import READ
 from llavit_lens.vlm.families import family_of
+from llavit_lens.vlm.hugging_face import take_arguments
 from llavit_lens.vlm.overrides import override
 from llavit_lens.vlm.validate import validate
 from llavit_lens.vlm.vlm import VLM
@@ -51,6 +52,7 @@ def load(
     attn_implementation: str | None = None,
     base: str | Path | None = None,
     vision_tower: str | Path | None = None,
+    revision: str | None = None,
     **config_overrides: Any,
 ) -> VLM:
     """A model ready to trace.
@@ -64,9 +66,11 @@ def load(
             left alone.
         vision_tower: folder or Hub name of the vision tower, for a checkpoint in LLaVA's original
             format; default: the one that it names.
+        revision: commit, branch or tag of a repository on the Hub; default: its main branch.
         config_overrides: switches of the model's config, such as `visual_attention="none"`. The
             processor follows `image_aspect_ratio`, the other fields about resolution, and
-            `vision_feature_select_strategy`.
+            `vision_feature_select_strategy`. Of transformers' own arguments `torch_dtype` and a
+            `device_map` of one device are taken; errors say what to do instead of the others.
 
     Raises:
         CheckpointError: there is no such model, its files are damaged, or its tensors are not
@@ -76,9 +80,10 @@ def load(
             the device, or a release of transformers, newer than any tested, with which LLaViT
             computes something else.
     """
-    target = _device(device)
     name = str(name)
-    folder = checkpoint_folder(name)
+    device, dtype = take_arguments(name, config_overrides, device, dtype)
+    target = _device(device)
+    folder = checkpoint_folder(name, revision)
     options: dict[str, Any] = {"dtype": _dtype(dtype, target)}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
@@ -98,8 +103,8 @@ def load(
         model = _of_transformers(name, folder, config, options)
     _move(model, target, name)
     # The Hub's cache keeps every commit in a folder of its own.
-    revision = folder.name if folder.parent.name == "snapshots" else None
-    return VLM(model, processor, name, revision, validated=True)
+    commit = folder.name if folder.parent.name == "snapshots" else None
+    return VLM(model, processor, name, commit, validated=True)
 
 
 def demo_names() -> list[str]:
@@ -107,15 +112,20 @@ def demo_names() -> list[str]:
     return [f"{inputs.DEMO_PREFIX}{name}" for name in sorted(inputs.demo_folders())]
 
 
-def checkpoint_folder(name: str | Path) -> Path:
+def checkpoint_folder(name: str | Path, revision: str | None = None) -> Path:
     """The local folder of any name that `load` takes; a Hub repository is fetched.
 
     Raises:
-        CheckpointError: there is no such model.
+        CheckpointError: there is no such model, or no such revision of it.
+        ConfigurationError: a revision of something that is not on the Hub.
     """
     if inputs.is_demo(name):
+        if revision is not None:
+            raise ConfigurationError(
+                f"{name}: revision={revision!r} is for models on the Hub; leave it out"
+            )
         return inputs.demo_folder(name)
-    return local_folder(name, "a vision-language model")
+    return local_folder(name, "a vision-language model", revision)
 
 
 def vocabulary_size(name: str | Path) -> int | None:

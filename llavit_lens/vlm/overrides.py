@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 
 from llavit_lens.errors import ConfigurationError, one_line
 from llavit_lens.vlm.families import family_of
-
-_BY_HAND = (
-    "load the model with transformers' from_pretrained and give it to "
-    "ll.VLM(model, processor, name)"
-)
-_INSTEAD = {
-    "torch_dtype": "write dtype='bfloat16' and so on",
-    "device_map": "write device='cuda' for one device; for several, " + _BY_HAND,
-    **dict.fromkeys(("quantization_config", "load_in_4bit", "load_in_8bit"), _BY_HAND),
-    **dict.fromkeys(("revision", "subfolder", "variant", "token", "cache_dir"), _BY_HAND),
-    **dict.fromkeys(("max_memory", "offload_folder", "low_cpu_mem_usage"), _BY_HAND),
-    "trust_remote_code": "code that comes with a checkpoint is never run",
-    "local_files_only": "set the environment variable HF_HUB_OFFLINE=1",
-    "force_download": "delete the model from the Hub's cache (hf cache)",
-}
-"""What `from_pretrained` takes and `load` does not: what to do instead."""
+from llavit_lens.vlm.hugging_face import NAMES
 
 
 def override(config: Any, processor: Any, overrides: dict[str, Any], name: str) -> None:
@@ -34,14 +21,11 @@ def override(config: Any, processor: Any, overrides: dict[str, Any], name: str) 
             the processor cannot follow.
     """
     fields = config.to_dict()  # not all attributes: others are methods, or follow from these
-    for key in overrides:
-        if key in _INSTEAD:
-            raise ConfigurationError(f"{name}: load has no {key}; {_INSTEAD[key]}")
     family, unknown = family_of(config), [key for key in overrides if key not in fields]
     if unknown:
         raise ConfigurationError(
             f"{name}: a {config.model_type} model has no switch {', '.join(unknown)}"
-            f"{family.advise(unknown, name)}"
+            f"{family.advise(unknown, name) or _nearest(unknown, [*fields, *NAMES])}"
         )
     try:
         for key, value in overrides.items():
@@ -50,3 +34,9 @@ def override(config: Any, processor: Any, overrides: dict[str, Any], name: str) 
     except (StrictDataclassError, TypeError, ValueError) as error:
         raise ConfigurationError(f"{name}: {one_line(error)}") from error
     family.follow(processor, config, list(overrides), name)
+
+
+def _nearest(unknown: Sequence[str], known: Sequence[str]) -> str:
+    """What may have been meant, as the end of a sentence."""
+    found = [near for key in unknown for near in get_close_matches(key, known, n=1, cutoff=0.75)]
+    return f"; did you mean {', '.join(found)}?" if found else ""

@@ -125,7 +125,19 @@ class VLM:
 
     @property
     def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
         return self.processor.tokenizer
+
+    @property
+    def config(self) -> Any:
+        """The model's configuration, as transformers keeps it."""
+        return self.model.config
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the model's weights."""
+        dtype: torch.dtype = self.model.dtype
+        return dtype
 
     def format_prompt(self, prompt: str) -> str:
         """The question in the model's chat format, with its place for the image.

@@ -19,7 +19,9 @@ from transformers import GenerationConfig
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.model.checkpoints.convert import convert
+from llavit_lens.vlm import hugging_face
 from llavit_lens.vlm.answers import answer_log_prob
+from llavit_lens.vlm.hugging_face import take_arguments
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.vlm import VLM
 
@@ -43,13 +45,14 @@ def vlm() -> VLM:
     return VLM(tiny_llavit(), tiny_processor(), "tiny")
 
 
-def fails(folder: Path, **options: Any) -> str:
+def fails(folder: Path | str, **options: Any) -> str:
     """The error of `load`, which `convert` has too."""
     with pytest.raises(LlavitLensError) as error:
         load(folder, **options)
     message = str(error.value)
     assert "\n" not in message and len(message) < 900
     if not options:
+        assert isinstance(folder, Path)
         with pytest.raises(LlavitLensError) as error:
             convert(folder, folder.with_name("out"), "baseline")
         assert not folder.with_name("out").exists()
@@ -226,16 +229,72 @@ def test_names_of_towers_that_no_folder_has(tower: str, tmp_path: Path) -> None:
 
 def test_what_load_does_not_take_says_what_to_do(saved: Path) -> None:
     for option, expected in [
-        ("torch_dtype", "dtype='bfloat16'"),
-        ("device_map", "device='cuda'"),
         ("quantization_config", "ll.VLM(model, processor, name)"),
         ("load_in_4bit", "ll.VLM(model, processor, name)"),
         ("load_in_8bit", "ll.VLM(model, processor, name)"),
-        ("revision", "ll.VLM(model, processor, name)"),
+        ("subfolder", "ll.VLM(model, processor, name)"),
+        ("cache_dir", "HF_HUB_CACHE"),
+        ("token", "hf auth login"),
         ("trust_remote_code", "is never run"),
     ]:
         message = fails(saved, **{option: "auto"})
         assert f"load has no {option}; " in message and expected in message
+        assert fails(saved, **{option: None}, device="nonsense").startswith("device 'nonsense'")
+
+
+def test_arguments_of_transformers_that_are_taken(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vlm = load(
+        saved,
+        torch_dtype=torch.bfloat16,
+        device_map={"": "cpu"},
+        low_cpu_mem_usage=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+    )
+    assert vlm.dtype == torch.bfloat16 and vlm.device == torch.device("cpu")
+    assert vlm.config is vlm.model.config and vlm.tokenizer is vlm.processor.tokenizer
+    assert "give one of them, not both" in fails(saved, dtype="float32", torch_dtype="float32")
+    assert "device or device_map, not both" in fails(saved, device="cpu", device_map="cpu")
+    for places in ({"a": "cpu", "b": "cuda"}, "disk", True):
+        assert "ll.VLM(model, processor, name)" in fails(saved, device_map=places)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert "device_map='auto' is several" in fails(saved, device_map="auto")
+    for places, device in [(0, "cuda:0"), ("cpu", "cpu"), (torch.device("cpu"), "cpu")]:
+        assert str(take_arguments("m", {"device_map": places}, "auto", "auto")[0]) == device
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert take_arguments("m", {"device_map": "auto"}, "auto", "auto") == ("auto", "auto")
+
+
+def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hugging_face, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match="pip install accelerate bitsandbytes"):
+        take_arguments("m", {"quantization_config": object()}, "auto", "auto")
+
+
+def test_a_name_that_is_nearly_right_is_said(saved: Path) -> None:
+    assert fails(saved, vision_feature_layr=1).endswith("did you mean vision_feature_layer?")
+    assert fails(saved, attn_implementaton="eager").endswith("did you mean attn_implementation?")
+    assert fails(saved, speed=3).endswith("has no switch speed")
+
+
+def test_a_revision_of_a_repository(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the Hub's cache, as huggingface_hub lays it out; tests have no network."""
+    repository = tmp_path / "models--owner--name"
+    commits = {"main": "a" * 40, "v1": "b" * 40}
+    (repository / "refs").mkdir(parents=True)
+    for ref, commit in commits.items():
+        (repository / "refs" / ref).write_text(commit)
+        shutil.copytree(saved, repository / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    for revision, commit in [(None, "a"), ("v1", "b"), ("b" * 40, "b")]:
+        assert load("owner/name", revision=revision).revision == commit * 40
+    assert "cache here does not hold 'v2'" in fails("owner/name", revision="v2")
+    for name in (saved, "demo:llavit"):
+        assert "revision='v1' is for models on the Hub" in fails(name, revision="v1")
 
 
 def test_long_prompts_are_refused_before_the_pass(

@@ -9,9 +9,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
-from llavit_lens.errors import CheckpointError, one_line
+from llavit_lens.errors import CheckpointError, ConfigurationError, one_line
 from llavit_lens.inputs import local_model
 from llavit_lens.model.checkpoints.detect import PROJECTOR_FILE
 from llavit_lens.model.checkpoints.weights import WEIGHT_FILES
@@ -24,47 +29,71 @@ _SAFETENSORS = ["model*.safetensors"]
 _BIN = ["pytorch_model*.bin", PROJECTOR_FILE]
 
 
-def local_folder(name: str | Path, what: str) -> Path:
+def local_folder(name: str | Path, what: str, revision: str | None = None) -> Path:
     """The folder `name`, or the Hub repository of that name after it was fetched.
 
     Of weights in two formats only the safetensors are fetched.
 
+    Args:
+        name: the folder, or owner/name.
+        what: what was looked for, in messages.
+        revision: commit, branch or tag of the repository; default: its main branch.
+
     Raises:
-        CheckpointError: there is neither; `what` says in the message what was looked for.
+        CheckpointError: there is neither, or no such revision.
+        ConfigurationError: a revision of a folder.
     """
     folder = local_model(name, what)
+    if folder is not None and revision is not None:
+        raise ConfigurationError(
+            f"{name}: revision={revision!r} is for models on the Hub, and this is a folder here; "
+            "leave it out"
+        )
     if folder is not None:
         return folder
     try:
         # Asked first: without a connection this fails at once, and not file by file.
-        listed = HfApi().model_info(str(name), timeout=_HUB_TIMEOUT_SECONDS).siblings or []
+        listed = (
+            HfApi().model_info(str(name), revision=revision, timeout=_HUB_TIMEOUT_SECONDS).siblings
+            or []
+        )
         has_safetensors = any(fnmatch(file.rfilename, *_SAFETENSORS) for file in listed)
         weights = _SAFETENSORS if has_safetensors else _BIN
         patterns = [*_SMALL_FILES, *weights]
         return Path(
-            snapshot_download(str(name), allow_patterns=patterns, tqdm_class=download_bar())
+            snapshot_download(
+                str(name),
+                revision=revision,
+                allow_patterns=patterns,
+                tqdm_class=download_bar(),
+            )
         )
     except GatedRepoError:
         reason = (
             "the Hugging Face Hub gives it only to those who accepted its terms; accept them on "
             "its page there, and log in (hf auth login)"
         )
+    except RevisionNotFoundError:
+        raise CheckpointError(
+            f"{name}: its repository on the Hugging Face Hub has no revision {revision!r}; give a "
+            "commit, a branch or a tag"
+        ) from None
     except (RepositoryNotFoundError, HFValidationError):
         reason = "no such model on the Hugging Face Hub (a private one needs: hf auth login)"
     except Exception as error:  # no connection, in one of many classes; or a full disk
-        cached = _from_cache(str(name))
+        cached = _from_cache(str(name), revision)
         if cached is not None:
             return cached
         reason = (
             f"the Hugging Face Hub cannot be reached ({one_line(error)}), "
-            "and its cache here does not hold it"
+            f"and its cache here does not hold {'it' if revision is None else repr(revision)}"
         )
     raise CheckpointError(f"{name}: no such folder here; {reason}: {what}")
 
 
-def _from_cache(name: str) -> Path | None:
+def _from_cache(name: str, revision: str | None) -> Path | None:
     try:
-        folder = Path(snapshot_download(name, local_files_only=True))
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
     except Exception:  # nothing of it is there
         return None
     indices = [f"{file}.index.json" for file in WEIGHT_FILES]

@@ -24,7 +24,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, files: list[str], folder: Path) -> list
         return str(folder)
 
     listed = SimpleNamespace(siblings=[SimpleNamespace(rfilename=file) for file in files])
-    monkeypatch.setattr(places.HfApi, "model_info", lambda self, name, timeout: listed)
+    monkeypatch.setattr(places.HfApi, "model_info", lambda self, name, timeout, **_: listed)
     monkeypatch.setattr(places, "snapshot_download", snapshot_download)
     return requests
 
