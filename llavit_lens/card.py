@@ -58,8 +58,10 @@ def table(frame: pd.DataFrame, rows: int = 10, columns: int = 8) -> str:
     return frame.to_html(max_rows=rows, max_cols=columns, border=0, show_dimensions=True)
 
 
-def picture(image: Image.Image, width: int = 320) -> str:
+def picture(image: Image.Image, width: int = 320, name: str = "") -> str:
     """An image, so many pixels wide on the page, in twice as many where it has them.
+
+    `name` is for people who cannot see it.
 
     It is kept as WebP: a third of the size of a PNG, and no difference that an eye sees.
     """
@@ -72,6 +74,6 @@ def picture(image: Image.Image, width: int = 320) -> str:
             break
         smaller = smaller.reduce(2)
     return (
-        f'<img src="data:image/webp;base64,{data}" width="{width}" alt="" '
+        f'<img src="data:image/webp;base64,{data}" width="{width}" alt="{escape(name)}" '
         'style="max-width: 100%; height: auto">'
     )

@@ -49,6 +49,7 @@ def run(notebook: Any) -> Any:
             kernel_name="python3",
             resources={"metadata": {"path": folder}},
             record_timing=False,
+            coalesce_streams=True,
             store_widget_state=False,
         ).execute()
     done.metadata["language_info"] = {"name": "python"}  # not the version that ran it

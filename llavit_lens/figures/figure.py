@@ -13,7 +13,8 @@ WIDTH = 960
 """Pixels across the widest figure on a page, about as wide as a notebook's cells."""
 
 _PER_INCH = 96  # pixels of a page, as browsers count
-_SHARP = 2  # of the file for one of the page, for screens with small pixels
+_SHARPNESS = (2, 1.5, 1)  # pixels of the file for one of the page: screens may have small ones
+_MOST_BYTES = 300_000  # of a file; one that is larger is made less sharp
 _TALLEST = 24_000  # pixels of the file; matplotlib ends at 65,536, browsers earlier
 _FIELDS = {
     "png": ("Title", "Description"),
@@ -49,8 +50,11 @@ class Figure(MatplotlibFigure):
         """The PNG, and how large it is on the page; IPython calls this, unless `%matplotlib inline`
         has told it how it draws all figures."""
         width, height = self.get_size_inches()
-        dpi = min(_SHARP * _PER_INCH, _SHARP * WIDTH / width, _TALLEST / height)
-        png = BytesIO()
-        self.savefig(png, format="png", dpi=dpi)
-        pixels = {"width": width * dpi / _SHARP, "height": height * dpi / _SHARP}
-        return png.getvalue(), {side: max(1, round(size)) for side, size in pixels.items()}
+        dpi = min(_PER_INCH, WIDTH / width, _TALLEST / _SHARPNESS[0] / height)
+        for sharpness in _SHARPNESS:
+            png = BytesIO()
+            self.savefig(png, format="png", dpi=sharpness * dpi)
+            if len(png.getvalue()) <= _MOST_BYTES:
+                break
+        size = {"width": max(1, round(width * dpi)), "height": max(1, round(height * dpi))}
+        return png.getvalue(), size

@@ -102,9 +102,11 @@ class Result(ABC):
                 table(self._overview()),
             ]
         try:
-            png, size = self._figure()._repr_png_()
+            figure = self._figure()
+            png, size = figure._repr_png_()
             with Image.open(BytesIO(png)) as image:
-                return [picture(image, size["width"])]
+                seen = picture(image, size["width"], figure.title or "")
+            return [seen, *([remark(figure.caption)] if figure.caption else [])]
         except Exception as error:  # a cell that only looks at a result must not fail
             return [remark(f"There is no figure: {one_line(error)}"), table(self._overview())]
 

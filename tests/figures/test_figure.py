@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_words import MakeWords
 from matplotlib.figure import Figure as MatplotlibFigure
@@ -67,6 +68,16 @@ def test_it_is_sharp_and_no_wider_than_a_cell(inches: tuple[float, float]) -> No
 def test_a_very_tall_figure_can_still_be_opened() -> None:
     image, size = shown(Figure(figsize=(1, 400)))
     assert image.height == 24_000 and size["height"] == 12_000
+
+
+def test_a_figure_that_would_be_a_large_file_is_less_sharp() -> None:
+    figure = Figure(figsize=(5, 5))
+    noise = np.random.default_rng(0).random((400, 400, 3))
+    figure.add_axes((0, 0, 1, 1)).imshow(noise, interpolation="nearest")
+    image, size = shown(figure)
+    assert size == {"width": 480, "height": 480} and image.width == 480
+    figure.axes[0].images[0].set_data(np.zeros((2, 2, 3)))
+    assert shown(figure)[0].width == 960
 
 
 def test_showing_a_figure_leaves_it_as_it_was(make_words: MakeWords) -> None:

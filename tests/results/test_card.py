@@ -13,6 +13,7 @@ import pytest
 from made_words import MakeWords
 from PIL import Image
 
+from llavit_lens.figures.page import Page
 from llavit_lens.results import plotting
 from llavit_lens.results.attention_patterns import AttentionPatterns, QueryToken
 from llavit_lens.results.readability import Readability
@@ -85,6 +86,17 @@ def test_a_result_is_shown_by_its_figure(result: Result) -> None:
     assert html.count("<img") == 1 and "<script" not in html and len(html) < 400_000
     assert "There is no figure" not in html
     assert HOSTILE not in html and "&lt;b&gt;" in html
+
+
+def test_what_a_figure_does_not_draw_of_itself_is_said_below_it(
+    result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = Page(3).finish(2)
+    figure.title, figure.caption = "<what>", "<how>"
+    module, function = plotting.FIGURES[type(result).__name__].split(":")
+    monkeypatch.setattr(f"{module}.{function}", lambda *_, **__: figure)
+    html = result._repr_html_()
+    assert 'alt="&lt;what&gt;"' in html and html.index("&lt;how&gt;") > html.index("<img")
 
 
 def test_one_line_names_a_result(result: Result) -> None:

@@ -65,6 +65,7 @@ def as_page(notebook: Any, style: str = "") -> str:
 
 
 _STYLE = """
+html { color-scheme: light dark; }
 body { font: 14px/1.5 sans-serif; max-width: 940px; margin: 20px auto; }
 .code { background: #8882; padding: 8px; } .markdown { font: inherit; white-space: pre-wrap; }
 img { max-width: 100%; height: auto; } th, td { padding: 2px 8px; } .stderr { background: #f008; }
