@@ -2,7 +2,7 @@
 
     python docs/notebooks/build.py           # all of them: beside each source, as .ipynb
 
-It needs `pip install -e '.[dev]'`. The same source and outputs give the same file.
+They need `pip install -e '.[dev]'`. The same source and outputs give the same file.
 """
 
 from __future__ import annotations

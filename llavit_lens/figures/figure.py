@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib import rcParams
 from matplotlib.figure import Figure as MatplotlibFigure
+from PIL import Image
 
 WIDTH = 960
 """Pixels across the widest figure on a page, about as wide as a notebook's cells."""
@@ -51,10 +52,14 @@ class Figure(MatplotlibFigure):
         has told it how it draws all figures."""
         width, height = self.get_size_inches()
         dpi = min(_PER_INCH, WIDTH / width, _TALLEST / _SHARPNESS[0] / height)
-        for sharpness in _SHARPNESS:
-            png = BytesIO()
-            self.savefig(png, format="png", dpi=sharpness * dpi)
-            if len(png.getvalue()) <= _MOST_BYTES:
-                break
         size = {"width": max(1, round(width * dpi)), "height": max(1, round(height * dpi))}
+        png = BytesIO()
+        self.savefig(png, format="png", dpi=_SHARPNESS[0] * dpi)
+        with Image.open(png) as drawn:
+            for sharpness in _SHARPNESS[1:]:
+                if len(png.getvalue()) <= _MOST_BYTES:
+                    break
+                png = BytesIO()
+                pixels = round(sharpness * size["width"]), round(sharpness * size["height"])
+                drawn.convert("RGB").resize(pixels, Image.Resampling.LANCZOS).save(png, "PNG")
         return png.getvalue(), size

@@ -205,6 +205,8 @@ class Words(Result):
         Raises:
             ConfigurationError: no such layer.
         """
+        import pandas as pd
+
         wanted = self.layers if layers is None else layers
         chosen = [
             self.layer_index(layer)
