@@ -39,6 +39,13 @@ def test_help_and_usage_errors_are_light(arguments: list[str]) -> None:
     assert loaded_after(code) == set()
 
 
+@pytest.mark.long
+def test_words_that_are_printed_cost_no_table_and_no_figure() -> None:
+    """Of what `llavit-lens lens` imports without --out, only what it needs."""
+    code = "import llavit_lens.commands.word_tables, llavit_lens.lens.logit_lens"
+    assert loaded_after(code) == {"torch", "transformers", "numpy", "PIL"}
+
+
 def test_names_of_modules_stand_in_two_tables_only() -> None:
     """No linter reads them. Each table has a test that all its names are there."""
     folder = Path(llavit_lens.__file__).parent

@@ -14,11 +14,11 @@ from rich.text import Text
 
 from llavit_lens.disk import shown
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.figures.legible import printable
 from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.miniature.world.scenes import example_truth
 from llavit_lens.output import write_files
 from llavit_lens.shipped import example_of
+from llavit_lens.token_text import printable
 from llavit_lens.vlm.load import vocabulary_size
 from llavit_lens.vlm.program import load
 from llavit_lens.waiting import waiting

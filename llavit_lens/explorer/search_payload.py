@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llavit_lens.figures.legible import printable
+from llavit_lens.token_text import printable
 from llavit_lens.viewer.payload import as_text, cosine_codes, log_probability_codes
 from llavit_lens.viewer.wording import patch_name
 

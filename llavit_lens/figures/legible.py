@@ -1,61 +1,12 @@
-"""Model text made safe to look at.
-
-A token can be anything: a newline, a control character that would reorder the line, a
-character that no font has. What a person sees is always printable: anything else is escaped as
-in a Python string (the paper's convention: `\\n`, `\\t\\t`, `\\u6309`).
-"""
+"""Model text made safe to draw: see `llavit_lens.token_text`."""
 
 from __future__ import annotations
 
-import unicodedata
-
 from llavit_lens.figures.fonts import can_draw
-
-OPEN_BOX = "␣"  # stands for a space that would otherwise be invisible
-_SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\"}
-
-
-def printable(text: str) -> str:
-    """`text` with control, format, unassigned and line-breaking characters escaped.
-
-    Spaces at either end, and a word made of nothing but spaces, show as `␣`; a single leading
-    space, which most vocabularies give to ordinary words, is dropped. For terminals: their fonts
-    have most characters.
-    """
-    return _with_visible_spaces("".join(map(_escape_unprintable, text)))
+from llavit_lens.token_text import escape, printable
+from llavit_lens.token_text import escaped as escaped
 
 
 def drawable(text: str) -> str:
     """`printable(text)` where characters that no installed font has are escaped as well."""
-    return "".join(c if can_draw(c) else _escape(c) for c in printable(text))
-
-
-def escaped(text: str) -> str:
-    """`printable(text)` in printable ASCII, as in the paper's figures: every other character is
-    escaped, and a space that shows is `\\u0020`."""
-    return _with_visible_spaces(
-        "".join(_escape_unprintable(c) if ord(c) < 0x80 else _escape(c) for c in text),
-        _escape(" "),
-    )
-
-
-def _with_visible_spaces(text: str, space: str = OPEN_BOX) -> str:
-    core = text.strip(" ")
-    if not core:
-        return space * len(text)
-    before = len(text) - len(text.lstrip(" "))
-    after = len(text) - len(text.rstrip(" "))
-    return space * max(0, before - 1) + core + space * after
-
-
-def _escape_unprintable(character: str) -> str:
-    if character in _SHORT:
-        return _SHORT[character]
-    # C*: control, format, surrogate, private, unassigned. Z*: separators other than the space.
-    unprintable = unicodedata.category(character)[0] in "CZ" and character != " "
-    return _escape(character) if unprintable else character
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return "".join(c if can_draw(c) else escape(c) for c in printable(text))

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.colors import to_hex
 
-from llavit_lens.figures.legible import printable
 from llavit_lens.figures.patch_grid import is_true
 from llavit_lens.figures.style import PALETTE
+from llavit_lens.token_text import printable
 from llavit_lens.viewer.image_url import LARGEST_SHOWN, image_url
 from llavit_lens.viewer.wording import shortened
 

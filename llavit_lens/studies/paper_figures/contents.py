@@ -9,10 +9,10 @@ from typing import Literal
 from PIL import Image
 
 from llavit_lens.figures import names
-from llavit_lens.figures.legible import escaped
 from llavit_lens.figures.numbered import NumberedPatch, PatchWord
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.studies.paper_figures.patch_choice import Cell
+from llavit_lens.token_text import escaped
 
 
 @dataclass(frozen=True)
