@@ -22,7 +22,7 @@ KINDS = {
     "larger": "Which of two things is larger?",
     "relation": "What is beside this thing?",
     "at": "What is at this place?",
-    "is_relation": "Are two things so placed?",
+    "is_relation": "Is this thing beside that one?",
     "position": "Where is this thing?",
     "read": "What does the sign say?",
     "read_at": "What does the sign here say?",
