@@ -43,8 +43,9 @@ COMMANDS = {
 ELSEWHERE = {"visual_attention_ablation": "../ablation.png"}
 HEAD = """# What the analyses show
 
-Every figure with its caption, as the file has it in its metadata (`Description`). All are drawn with the miniature models
-that ship; they say nothing about photographs. [How to run and read the analyses](../../analyses/README.md).
+Every figure with its caption, as the file has it in its metadata (`Description`). All but Tables 4
+and 5 are of the miniature models that ship, and say nothing about photographs.
+[How to run and read the analyses](../../analyses/README.md).
 Written by `python docs/figures.py`.
 """
 

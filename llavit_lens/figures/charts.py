@@ -191,7 +191,8 @@ def draw_points(
 ) -> None:
     """Values with their intervals: `at` counts to the right or, not `upright`, down a list."""
     low, high = interval(rows, value)
-    errors = [rows[value] - low, high - rows[value]]
+    # an interval of draws may end, by rounding, a little before its value
+    errors = [(rows[value] - low).clip(lower=0), (high - rows[value]).clip(lower=0)]
     style = {"linewidth": 1.2, "marker": "o", "markersize": 4.5, "linestyle": "none", **style}
     if upright:
         axes.errorbar(at, rows[value], yerr=errors, **style)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from llavit_lens.studies.costs.table_4 import ParameterRow
 
 _WIDTH, _LEFT, _LONGEST, _GROUP = 11.0, 2.75, 5.1, 0.86  # inches
+_BRACKETS = 8.65  # where their meaning stands, right of the key
 _KEY = [
     (SECOND, "vision encoder and projector", 2.7),
     (INK, "language model", 1.65),
@@ -26,6 +27,7 @@ def draw_parameters(rows: Sequence[ParameterRow]) -> Figure:
     page = Page(_WIDTH)
     top = page.heading("What LLaViT adds to the size of a model, in 10⁹ parameters")
     page.figure.caption = parameters_caption(rows)
+    page.text(_BRACKETS, top + 0.29, "(printed in the paper)", size=10.5, baseline=True)
     top = draw_key(page, EDGE, top + 0.14, _KEY) + 0.05
     scale = _LONGEST / max(row.params for row in rows)
     for name, group in groupby(rows, lambda row: row.base_llm):

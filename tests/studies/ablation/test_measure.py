@@ -128,7 +128,8 @@ def test_the_intervention_is_in_force(table: pd.DataFrame) -> None:
 @pytest.mark.long
 def test_the_figure_is_drawn(table: pd.DataFrame) -> None:
     """Its panels hold the numbers of the table: answers, one category's sweep, words by state."""
-    two = pd.concat([table, table.assign(model="demo:baseline", change=-0.25)])
+    ends = {"change": -0.25, "change_low": -0.3, "change_high": -0.2}
+    two = pd.concat([table, table.assign(model="demo:baseline", **ends)])
     figure = draw_ablation(two)
     answers, *_ = figure.axes
     *_, sweep, words, of_baseline = figure.axes
