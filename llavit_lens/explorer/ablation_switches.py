@@ -132,7 +132,6 @@ def _switch(kind: str, label: str, ablation: Ablation | None, depth: int) -> Non
         0,
         depth - 1,
         key=key,
-        format="decoder layer %d",
         on_change=session.on_ablation_change,
         args=(depth,),
     )

@@ -29,7 +29,7 @@ header.stAppHeader button { pointer-events: auto; }
 .st-key-questions .stTextInput { display: flex; flex-direction: row; align-items: center; gap: 0.6rem; }
 .st-key-questions .stTextInput > label { margin: 0; min-height: 0; flex: none; }
 .st-key-questions .stTextInput > label + div { flex: 1; min-width: 0; }
-.st-key-questions [data-baseweb="input"] { min-height: 0; height: 2.2rem; }
+.st-key-questions [data-testid="stTextInputRootElement"] { min-height: 0; height: 2.2rem; }
 
 .st-key-suggestions { gap: 0 0.6rem; }
 .st-key-suggestions button { min-height: 0; padding: 0.05rem 0.6rem; }
@@ -37,8 +37,11 @@ header.stAppHeader button { pointer-events: auto; }
 
 /* answers: as high as short ones need; long ones scroll */
 .st-key-answers .stVerticalBlock { gap: 0.15rem; }
-.st-key-answers .stVerticalBlock .stVerticalBlock { padding: 0.35rem 0.7rem 0.45rem; }
-.st-key-answers [data-testid="stCaptionContainer"] p { font-size: 0.78rem; margin: 0; }
+.st-key-answers .stColumn .stVerticalBlock .stVerticalBlock { padding: 0.3rem 0.7rem 0.4rem; }
+.st-key-answers [data-testid="stCaptionContainer"] { margin: 0; }
+.st-key-answers [data-testid="stCaptionContainer"] p {
+  font-size: 0.78rem; margin: 0; white-space: nowrap; overflow: hidden; text-overflow: ellipsis;
+}
 .st-key-answers [data-testid="stText"] {
   font-size: 0.9rem; line-height: 1.35; max-height: max(4.05em, 14vh); overflow-y: auto;
 }
@@ -47,29 +50,34 @@ header.stAppHeader button { pointer-events: auto; }
   font-size: 0.9rem; line-height: 1.45; max-height: max(4.35em, 14vh); overflow-y: auto; margin: 0;
 }
 .st-key-effect {
-  border-left: 3px solid var(--st-primary-color, #0072b2); padding: 0.05rem 0.7rem; margin-top: 0.35rem;
+  border-left: 3px solid var(--st-primary-color, #0072b2); padding: 0 0.7rem; margin-top: 0.3rem;
 }
+.st-key-effect [data-testid="stMarkdownContainer"] { margin: 0; }
 .st-key-effect p { font-size: 0.9rem; margin: 0; }
 
 /* left side: a dense column */
-.stSidebar [data-testid="stSidebarHeader"] { height: 2.4rem; padding-top: 0.3rem; padding-bottom: 0; margin-bottom: 0; }
-.stSidebar [data-testid="stSidebarUserContent"] { padding: 0 1rem 2rem; }
-.stSidebar .stVerticalBlock { gap: 0.55rem; }
+.stSidebar [data-testid="stSidebarContent"] { padding-left: 0.5rem; padding-right: 0.5rem; }
+.stSidebar [data-testid="stSidebarHeader"] { height: 2.2rem; padding-top: 0.3rem; padding-bottom: 0; margin-bottom: 0; }
+.stSidebar [data-testid="stSidebarUserContent"] { padding: 0 0 2rem; }
+.stSidebar .stVerticalBlock { gap: 0.5rem; }
 .stSidebar .stExpander details { border: none; background: none; }
-.stSidebar .stExpander summary { padding: 0.2rem 0; }
+.stSidebar .stExpander summary { padding: 0.1rem 0; min-height: 0; background: none; }
 .stSidebar .stExpander summary p { font-weight: 600; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
-.stSidebar .stExpander [data-testid="stExpanderDetails"] { padding: 0.2rem 0 0.4rem; }
-.stSidebar [data-testid="stCaptionContainer"] p { font-size: 0.78rem; }
+.stSidebar [data-testid="stExpanderDetails"] { padding: 0.2rem 0 0.4rem; }
+.stSidebar [data-testid="stCaptionContainer"] p { font-size: 0.78rem; line-height: 1.4; }
 
 /* interventions */
-.st-key-interventions { border-top: 1px solid var(--st-border-color, rgba(128, 128, 128, 0.3)); padding-top: 0.6rem; }
-.st-key-presets.stVerticalBlock, .st-key-switches.stVerticalBlock { gap: 0.2rem; }
-.st-key-presets .stHorizontalBlock { gap: 0.3rem; margin-bottom: 0.2rem; }
-.st-key-presets .stButton button { min-height: 0; padding: 0.1rem 0.55rem; border-radius: 1rem; }
+.st-key-interventions { border-top: 1px solid var(--st-border-color, rgba(128, 128, 128, 0.3)); padding-top: 0.5rem; }
+.st-key-interventions [data-testid="stMarkdownContainer"],
+.st-key-interventions [data-testid="stCaptionContainer"] { margin: 0; }
+.st-key-interventions .stMarkdown p { font-size: 0.8rem; line-height: 1.35; margin: 0; }
+.stSidebar .st-key-presets, .stSidebar .st-key-switches { gap: 0.15rem; }
+.st-key-presets .stHorizontalBlock { gap: 0.3rem; margin-bottom: 0.25rem; }
+.st-key-presets .stButton button { min-height: 0; padding: 0.1rem 0.6rem; border-radius: 1rem; }
 .st-key-presets .stButton button p { font-size: 0.8rem; }
-.st-key-presets .stMarkdown p, .st-key-switches .stMarkdown p { font-size: 0.82rem; line-height: 1.4; margin: 0; }
-.st-key-switches .stCheckbox label { min-height: 0; }
-.st-key-switches .stCheckbox p { font-size: 0.82rem; line-height: 1.25; }
+.st-key-switches .stCheckbox label { min-height: 0; padding: 0; }
+.st-key-switches .stCheckbox p { font-size: 0.8rem; line-height: 1.25; }
+.st-key-switches .stSlider label { min-height: 0; margin: 0; }
 .st-key-switches .stSlider label p { font-size: 0.75rem; opacity: 0.7; }
 
 @media (max-width: 640px) {

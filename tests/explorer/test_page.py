@@ -7,14 +7,21 @@ from explorer_page import ShownView, answers_of, is_answer, link_of
 from streamlit.testing.v1 import AppTest
 
 from llavit_lens.explorer import component, download_buttons
+from llavit_lens.explorer.ablation import to_link
 from llavit_lens.explorer.choices import ABLATIONS
 from llavit_lens.explorer.first_view import first_view
-from llavit_lens.explorer.offered_models import demo_models
+from llavit_lens.explorer.offered_models import OfferedModels, demo_models
+from llavit_lens.explorer.presets import PRESETS
 from llavit_lens.explorer.view import View
 from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE
 
 pytestmark = pytest.mark.long
+
+
+def said(page: AppTest) -> str:
+    """All that the page says in Markdown, without its backslashes."""
+    return "\n".join(element.value for element in page.markdown).replace("\\", "")
 
 
 def test_it_opens_on_words(page: AppTest, shown: list[ShownView]) -> None:
@@ -27,9 +34,8 @@ def test_it_opens_on_words(page: AppTest, shown: list[ShownView]) -> None:
     (answer,) = answers_of(page)
     assert answer.count("✓") == 4 and "✗" not in answer
     assert page.text_input(key="prompt").placeholder == DEFAULT_PROMPT
-    assert [
-        o.split("(")[-1].rstrip(")") for o in page.selectbox(key="model").options
-    ] == demo_models()
+    titles = [OfferedModels(()).short_title(name) for name in demo_models()]
+    assert page.selectbox(key="model").options == titles and len({*titles}) == len(titles)
 
 
 def test_compare(page: AppTest, shown: list[ShownView]) -> None:
@@ -91,7 +97,7 @@ def test_interventions_combine(page: AppTest, shown: list[ShownView]) -> None:
         page.toggle(key=f"switch {kind}").set_value(False).run()
     assert len(shown[-1].names) == 1 and link_of(page)["ablation"] == "none"
     page.toggle(key="switch text->visual").set_value(True).run()
-    assert any("No word on any patch changes" in caption.value for caption in page.caption)
+    assert "The answer changed; no word on any patch changed: this changes what text" in said(page)
     assert len(set(answers_of(page))) == 2  # the answers do
 
 
@@ -126,7 +132,7 @@ def test_a_model_that_does_it_already_says_so(page: AppTest, shown: list[ShownVi
     page.query_params.update(mode="ablate", ablation="causal", model="demo:baseline")
     page.run()
     assert not page.exception and not page.error
-    assert any("this model already does that" in caption.value for caption in page.caption)
+    assert "The answer stays the same; no word on any patch changed: this model" in said(page)
 
 
 def test_layers_of_an_ablation_that_are_not_there_are_said(
@@ -158,3 +164,27 @@ def test_the_answer_stands_above_the_view(
     answers = [place for place, element in enumerate(page.main) if is_answer(element)]
     assert len(answers) == (1 if mode == "look" else 2)
     assert order.index("TextInput") < min(answers) and max(answers) < order.index("Latex")
+
+
+def test_presets(page: AppTest, shown: list[ShownView]) -> None:
+    page.query_params["mode"] = "ablate"
+    page.run()
+    for presets in PRESETS.values():
+        for preset in presets:
+            page.button(key=f"preset {preset.label}").click().run()
+            assert not page.exception and not page.error and not page.warning
+            on = preset.ablation(6)
+            assert [toggle.key for toggle in page.toggle if toggle.value] == [f"switch {on.kind}"]
+            assert page.slider(key=f"layers of {on.kind}, 6").value == (on.first, on.layers(6)[-1])
+            assert preset.why in [element.value for element in page.markdown]
+            assert link_of(page).get("ablation", "visual_attention") == to_link([on])
+    page.toggle(key="switch causal").set_value(True).run()
+    assert "Your own set of switches" in said(page)
+
+
+def test_the_effect_is_said_in_one_line(page: AppTest, shown: list[ShownView]) -> None:
+    page.query_params.update(mode="ablate", pair="model", layer="6")
+    page.run()
+    lines = [m.value for m in page.markdown if "words changed on" in m.value]
+    (both,) = lines
+    assert both.count("The answer changed") == both.count("of 64 patches at layer 6") == 2

@@ -47,11 +47,12 @@ class Controls {
     this.refit = this.makeButton("Fit the scale", "Fit the scale to this layer", () =>
       actions.change({ scale: "layer" }),
     );
-    const legend = make("div", "legend", null, this.low, scale, this.high, this.meaning, this.refit);
-    const second = make("div", "second", null, this.makeMore(options), options, legend);
+    const range = make("div", "range", null, this.low, scale, this.high, this.refit);
+    const legend = make("div", "legend", null, range, this.meaning);
     const tools = make("div", "tools", null, this.play, track, this.layer);
     tools.hidden = slots.length < 2;
-    this.elements = [tools, second];
+    const second = make("div", "second", null, this.makeMore(options), options);
+    this.elements = [make("div", "controls", null, tools, legend, second)];
     this.showPlaying(false);
   }
 
