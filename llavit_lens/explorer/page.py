@@ -46,7 +46,8 @@ def main(arguments: Sequence[str]) -> None:
     head = st.container(key="head")
     _show_head(head)
     notes, above = head.container(), st.container(key="questions")
-    answer_place, view_place = st.container(key="answers").empty(), st.container(key="view")
+    answer_place, effect_place = st.container(key="answers").empty(), st.container(key="effects")
+    view_place = st.container(key="view")
     _show_questions(above)
     _show_warnings(notes)
     try:
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
                 session.show_view(first.words, first.start(view), None)
         with st.spinner("Loading PyTorch" if first else "Reading", show_time=False):
             from llavit_lens.explorer.page_content import Places, show_content
-        places = Places(notes, interventions, answer_place, view_place)
+        places = Places(notes, interventions, answer_place, effect_place, view_place)
         show_content(view, first, models, places)
     except LlavitLensError as error:
         notes.error(escape_markdown(models.without_paths(str(error))))

@@ -53,6 +53,7 @@ class Places(NamedTuple):
     notes: DeltaGenerator
     interventions: DeltaGenerator
     answers: DeltaGenerator
+    effects: DeltaGenerator
     view: DeltaGenerator
 
 
@@ -108,8 +109,9 @@ def show_content(
     session.update_address(view, models)
     with places.answers.container():
         show_answers(cache, answering, image, view.prompt, models)
-        if view.mode == "ablate":
-            unchanged = unchanged_reason(panes, differences)
+    if view.mode == "ablate":
+        unchanged = unchanged_reason(panes, differences)
+        with places.effects:
             _show_effects(cache, answering, image, view.prompt, start.layer, unchanged)
     show_trajectories(panes, start, searches)
     show_downloads(cache, panes, image, start, words, searched)
@@ -169,8 +171,7 @@ def _show_effects(
         at = layer if layer < 0 else matched_layer(layer, lead.depth, before.result.depth)
         lines.append(escape_markdown(effect(before, after, answers, at, unchanged)))
     if lines:
-        with st.container(key="effect"):
-            st.markdown("  \n".join(lines))
+        st.markdown("  \n".join(lines))
 
 
 @st.cache_resource(show_spinner=False)

@@ -49,11 +49,9 @@ header.stAppHeader button { pointer-events: auto; }
 .st-key-answers .stColumn [data-testid="stMarkdownContainer"] p {
   font-size: 0.9rem; line-height: 1.45; max-height: max(4.35em, 14vh); overflow-y: auto; margin: 0;
 }
-.st-key-effect {
-  border-left: 3px solid var(--st-primary-color, #0072b2); padding: 0 0.7rem; margin-top: 0.3rem;
-}
-.st-key-effect [data-testid="stMarkdownContainer"] { margin: 0; }
-.st-key-effect p { font-size: 0.9rem; margin: 0; }
+.st-key-effects .stMarkdown { border-left: 3px solid var(--st-primary-color, #0072b2); padding: 0 0.7rem; }
+.st-key-effects [data-testid="stMarkdownContainer"] { margin: 0; }
+.st-key-effects p { font-size: 0.9rem; margin: 0; }
 
 /* left side: a dense column */
 .stSidebar [data-testid="stSidebarContent"] { padding-left: 0.5rem; padding-right: 0.5rem; }
@@ -83,12 +81,15 @@ header.stAppHeader button { pointer-events: auto; }
 @media (max-width: 640px) {
   :root { --llavit-top: 3.75rem; }  /* Streamlit's own header; the layer slider stops below it */
   header.stAppHeader { background: var(--st-background-color); }
-  .stMainBlockContainer { padding: 3.9rem 0.8rem 3rem; }
+  .stMainBlockContainer { padding: 3.5rem 0.8rem 3rem; }
+  .st-key-title { gap: 0.4rem; }
   .llavit-title { flex-wrap: wrap; gap: 0 0.5rem; }
-  .llavit-title h1 { font-size: 1.15rem; flex-basis: 100%; }
+  .llavit-title h1 { font-size: 1.1rem; flex-basis: 100%; }
+  .st-key-title button { padding: 0.2rem 0.5rem; }
   [data-testid="stExpandSidebarButton"]::after { content: "Image, model, switches"; margin-left: 0.4rem; }
-  /* the images first, then questions and answers */
-  .stMainBlockContainer > .stVerticalBlock > :has(> .st-key-head) { order: -2; }
+  /* the images and what changed in them first, then questions and answers */
+  .stMainBlockContainer > .stVerticalBlock > :has(> .st-key-head) { order: -3; }
+  .stMainBlockContainer > .stVerticalBlock > :has(> .st-key-effects) { order: -2; }
   .stMainBlockContainer > .stVerticalBlock > :has(> .st-key-view) { order: -1; }
 }
 """

@@ -29,6 +29,7 @@ class DifferenceBar {
   constructor(panes, among, pin) {
     Object.assign(this, { panes, among, pin });
     this.element = make("div", "apart");
+    fadeEdges(this.element);
   }
   by() {
     const text = `By the ${this.among} likeliest words of each patch.`;

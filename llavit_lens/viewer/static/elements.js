@@ -17,6 +17,18 @@ function showWithin(box, element, side, length) {
   box[`scroll${side}`] = Math.min(most, Math.max(least, box[`scroll${side}`]));
 }
 
+// Fades the edges of a row behind which there is more to scroll to.
+function fadeEdges(row) {
+  const update = () => {
+    const rest = row.scrollWidth - row.clientWidth - row.scrollLeft;
+    row.classList.toggle("fades-left", row.scrollLeft > 1);
+    row.classList.toggle("fades-right", rest > 1);
+  };
+  row.addEventListener("scroll", update, { passive: true });
+  new ResizeObserver(update).observe(row);
+  new MutationObserver(update).observe(row, { childList: true });
+}
+
 // Rebuilds the content of an element; the button that had the focus has it again.
 function keepingFocus(element, build) {
   const buttons = () => Array.from(element.querySelectorAll("button"));

@@ -17,6 +17,7 @@ class PaneView {
     this.note = make("div", "note");
     this.frame = make("div", "frame", null, this.canvas, this.card);
     this.strip = make("div", "strip");
+    fadeEdges(this.strip);
     this.strip.setAttribute("role", "group");
     this.strip.setAttribute("aria-label", `All layers of ${pane.name} in small`);
     this.name = make("h3", "name", pane.name);
