@@ -93,8 +93,8 @@ def compute_first_view() -> dict[str, Any]:
     from llavit_lens.explorer.input_image import example_image
     from llavit_lens.explorer.lens_cache import LensCache
     from llavit_lens.explorer.model_spec import ModelSpec
-    from llavit_lens.explorer.start import default_layer, default_patch
     from llavit_lens.viewer.payload import words_payload
+    from llavit_lens.viewer.start import surest_layer, telling_patch
 
     image, name = example_image(""), View().model
     result = LensCache().result(ModelSpec(name, device="cpu", dtype="float32"), image, "")
@@ -102,8 +102,8 @@ def compute_first_view() -> dict[str, Any]:
     words = words_payload([(model_title(name), result)], image.display, View().k, truth)
     return {
         "made_of": made_of(),
-        "layer": default_layer(result),
-        "patches": [default_patch(result, layer) for layer in range(result.depth + 1)],
+        "layer": surest_layer(result.words),
+        "patches": [telling_patch(result.words, layer) for layer in range(result.depth + 1)],
         "still": {key: value for key, value in words.items() if key != "image"},
     }
 

@@ -34,7 +34,7 @@ from llavit_lens.explorer.python_code import python_code
 from llavit_lens.explorer.real_model import show_notice
 from llavit_lens.explorer.resolution import resolution
 from llavit_lens.explorer.search_payload import search_payload
-from llavit_lens.explorer.start import Start, default_layer, default_patch, start_of
+from llavit_lens.explorer.start import Start, start_of
 from llavit_lens.explorer.trajectories import show_trajectories
 from llavit_lens.explorer.view import OWN, View
 from llavit_lens.explorer.waiting import run_and_show
@@ -42,6 +42,7 @@ from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.lens.matching import matched_layer
 from llavit_lens.lens.search import Found, search
 from llavit_lens.viewer.payload import words_payload
+from llavit_lens.viewer.start import surest_layer, telling_patch
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
@@ -228,9 +229,9 @@ def _start(view: View, panes: list[Pane], differences: np.ndarray | None) -> Sta
         lead.depth,
         len(lead.words.layout),
         # of two models the one on the right is of more interest
-        matched_layer(default_layer(last), last.depth, lead.depth),
-        lambda layer: default_patch(
-            lead, max(layer, 0), None if differences is None else differences[layer + 1]
+        matched_layer(surest_layer(last.words), last.depth, lead.depth),
+        lambda layer: telling_patch(
+            lead.words, max(layer, 0), None if differences is None else differences[layer + 1]
         ),
     )
 

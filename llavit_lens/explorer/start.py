@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from llavit_lens.explorer.view import UNPINNED, View
-
-if TYPE_CHECKING:
-    from llavit_lens.explorer.lens_cache import LensResult
 
 
 @dataclass(frozen=True)
@@ -54,8 +48,8 @@ def start_of(
     Args:
         view: what the page is to show.
         depth, n_patches: of the first result.
-        layer_of_page: `default_layer`, for a view that names none.
-        patch_of_page: gives the `default_patch` of a layer, for a view that names none.
+        layer_of_page: `surest_layer`, for a view that names none.
+        patch_of_page: gives the `telling_patch` of a layer, for a view that names none.
     """
     faults = []
     if view.layer is not None and view.layer > depth:
@@ -67,30 +61,3 @@ def start_of(
     layer = min(layer_of_page, depth) if view.layer is None else view.layer
     patch = patch_of_page(layer) if view.patch is None else view.patch
     return Start(layer, None if patch == UNPINNED else patch, view, " ".join(faults))
-
-
-def default_layer(result: LensResult) -> int:
-    """The layer at which the model is surest of its words: the least mean entropy."""
-    entropy = result.words.entropy
-    assert entropy is not None
-    on_image = result.words.layout.on_image
-    return int(entropy[:, on_image].mean(axis=1).argmin())
-
-
-def default_patch(result: LensResult, layer: int, difference: np.ndarray | None = None) -> int:
-    """The patch where two results differ most; of one result, the patch with a word that is both
-    sure and rare: words of backgrounds are sure, but everywhere.
-
-    Args:
-        result: the first one.
-        layer: which layer.
-        difference: float [n] at that layer (see `panes.difference_of`).
-    """
-    layout = result.words.layout
-    patches = np.flatnonzero((layout.tile == 0) & layout.on_image)
-    if difference is not None:
-        return int(patches[difference[patches].argmax()])
-    tokens = result.words.ids[layer, patches, 0].tolist()
-    count = Counter(tokens)
-    log_count = np.log([count[token] for token in tokens])
-    return int(patches[(result.words.values[layer, patches, 0] - log_count).argmax()])

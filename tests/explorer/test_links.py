@@ -11,7 +11,7 @@ from explorer_page import PUBLIC, SECONDS, ShownView, link_of
 from streamlit.runtime.state.query_params_proxy import QueryParamsProxy
 from streamlit.testing.v1 import AppTest
 
-from llavit_lens.explorer import download_buttons, downloads
+from llavit_lens.explorer import download_buttons
 from llavit_lens.explorer.view import UNPINNED
 from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE, example_names
 
@@ -101,7 +101,7 @@ def test_all_parts_of_the_page_show_one_pin(
 ) -> None:
     saved = []
     monkeypatch.setattr(
-        downloads, "page", lambda words, start, search: saved.append(start) or "<html>"
+        download_buttons, "page_html", lambda words, start, search: saved.append(start) or "<html>"
     )
     monkeypatch.setattr(
         download_buttons.st, "download_button", lambda label, data, **_: "HTML" in label and data()

@@ -7,9 +7,9 @@ import pytest
 
 from llavit_lens.explorer import trajectories
 from llavit_lens.explorer.lens_cache import LensResult
-from llavit_lens.explorer.start import default_layer, default_patch
 from llavit_lens.explorer.trajectories import FEW, FLOOR, tracked_words, trajectory_figure
 from llavit_lens.lens.search import search
+from llavit_lens.viewer.start import surest_layer, telling_patch
 
 
 def test_every_word_that_comes_first_somewhere_is_tracked(
@@ -62,11 +62,11 @@ def test_the_view_opens_where_there_is_something_to_see(
     results: tuple[LensResult, LensResult],
 ) -> None:
     result = results[0]
-    layer = default_layer(result)
+    layer = surest_layer(result.words)
     entropy = result.words.entropy.mean(axis=1)
     assert entropy[layer] == entropy.min()
-    patch = default_patch(result, layer)
+    patch = telling_patch(result.words, layer)
     assert 0 <= patch < len(result.words.layout)
     difference = np.zeros(len(result.words.layout))
     difference[7] = 0.5
-    assert default_patch(result, layer, difference) == 7
+    assert telling_patch(result.words, layer, difference) == 7
