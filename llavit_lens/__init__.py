@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from llavit_lens.lens.logit_lens import logit_lens
     from llavit_lens.miniature.example import example, examples
     from llavit_lens.results.attention_patterns import AttentionPatterns
+    from llavit_lens.results.comparison import Comparison, compare
     from llavit_lens.results.readability import Readability
     from llavit_lens.results.restore_map import RestoreMap
     from llavit_lens.results.words import Words
@@ -49,6 +50,7 @@ _HOME = {
     "AttentionPatterns": "llavit_lens.results.attention_patterns",
     "Box": "llavit_lens.images.regions",
     "CheckpointError": "llavit_lens.errors",
+    "Comparison": "llavit_lens.results.comparison",
     "ConfigurationError": "llavit_lens.errors",
     "ImageError": "llavit_lens.errors",
     "LlavitLensError": "llavit_lens.errors",
@@ -67,6 +69,7 @@ _HOME = {
     "attention_patterns": "llavit_lens.lens.attention",
     "check_visual_attention": "llavit_lens.interventions.attention_check",
     "coco_images": "llavit_lens.evaluation.labelled.coco",
+    "compare": "llavit_lens.results.comparison",
     "example": "llavit_lens.miniature.example",
     "examples": "llavit_lens.miniature.example",
     "input_similarity": "llavit_lens.lens.input_similarity",
@@ -87,6 +90,7 @@ __all__ = [
     "AttentionPatterns",
     "Box",
     "CheckpointError",
+    "Comparison",
     "ConfigurationError",
     "ImageError",
     "LabelledImage",
@@ -105,6 +109,7 @@ __all__ = [
     "attention_patterns",
     "check_visual_attention",
     "coco_images",
+    "compare",
     "example",
     "examples",
     "input_similarity",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image
-
 from llavit_lens.figures.demo import draw_comparison
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
-from llavit_lens.miniature.world.scenes import example_path, example_truth, sharper_path
+from llavit_lens.miniature.example import example
 from llavit_lens.output import print_file, write_files
 from llavit_lens.vlm.program import load
 
@@ -22,18 +20,13 @@ def draw_demo(out: Path, scene: str | None = None) -> None:
     layer and at the output, baseline above LLaViT.
 
     Raises:
-        ConfigurationError: a scene that is not there, or a file that cannot be written.
+        LlavitLensError: a scene that is not there, or a file that cannot be written.
     """
-    path, truth = example_path(scene), example_truth(scene)
+    shown = example(scene)
     rows = []
-    true_words = None
     for title, name in MODELS.items():
-        trace = load(name).trace(path)
+        trace = load(name).trace(shown)
         words = logit_lens(trace, k=3)
-        cells = zip(trace.layout.row, trace.layout.col, strict=True)
-        true_words = [truth.words(int(row), int(col)) or None for row, col in cells]
         rows.append((title, [(input_similarity(trace, k=3), 0), (words, MIDDLE), (words, -1)]))
-    with Image.open(sharper_path(path)) as image:
-        figure = draw_comparison(image.convert("RGB"), rows, true_words)
-    write_files({out: figure})
+    write_files({out: draw_comparison(shown.display, rows, shown)})
     print_file(out)

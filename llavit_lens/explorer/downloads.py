@@ -79,7 +79,7 @@ def figure(
 ) -> bytes:
     """The image with its words at one layer (-1: the input similarity), as PNG or PDF."""
     from llavit_lens.figures.panels import draw_word_panels
-    from llavit_lens.lens.matching import matched_layer
+    from llavit_lens.results.matching import matched_layer
 
     rows = []
     for title, result in results:

@@ -39,8 +39,8 @@ from llavit_lens.explorer.trajectories import show_trajectories
 from llavit_lens.explorer.view import OWN, View
 from llavit_lens.explorer.waiting import run_and_show
 from llavit_lens.explorer.wording import escape_markdown
-from llavit_lens.lens.matching import matched_layer
 from llavit_lens.lens.search import Found, search
+from llavit_lens.results.matching import matched_layer
 from llavit_lens.viewer.payload import words_payload
 from llavit_lens.viewer.start import surest_layer, telling_patch
 

@@ -13,8 +13,8 @@ from llavit_lens.explorer.panes import Pane
 from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.figures.style import color_of
 from llavit_lens.lens.follow import log_probabilities
-from llavit_lens.lens.matching import matched_layer, partners
 from llavit_lens.lens.token_strings import string_of, token_strings
+from llavit_lens.results.matching import matched_layer, partners
 from llavit_lens.token_text import printable
 from llavit_lens.viewer.wording import patch_name, shortened
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.colors import PowerNorm
 
 from llavit_lens.figures.color_scale import draw_color_scale
+from llavit_lens.figures.figure import Figure
+from llavit_lens.figures.fit import shorten
+from llavit_lens.figures.labels import asked, two_digits
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.page import EDGE, Page
 from llavit_lens.figures.patch_grid import draw_image
 from llavit_lens.figures.patch_values import draw_values, outline, tiles_of
+from llavit_lens.figures.style import MUTED, TINT
 from llavit_lens.results.result import image_of
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from llavit_lens.results.attention_patterns import AttentionPatterns, Head, Query
 
 _GAP, _PANEL = 0.25, 3.7  # inches
-
-# Light to dark in one direction, readable without color vision.
-_PALETTE = colormaps["YlOrRd"]
+_SMALL = 11.0  # points
 
 
 def draw_attention(
@@ -54,35 +53,41 @@ def draw_attention(
     width, height = _PANEL, _PANEL * pixels.height / pixels.width
     page = Page(2 * EDGE + width + len(panels) * (width + _GAP))
     name = f"{token.kind} '{drawable(token.text)}'" if token.text else token.kind
-    top = page.heading(
-        f"Where the {name} looks",
-        _about(patterns, query, layer, head),
-        f"Asked: {drawable(patterns.prompt)}",
-    )
-    top += 0.4
+    top = page.heading(f"Where the {name} looks", _about(patterns, query, layer, head), size=15)
+    line = f"asked: {drawable(asked(patterns.prompt))}"
+    room = 72 * (page.width - 2 * EDGE) / _SMALL
+    page.text(EDGE, top, shorten(line, room), size=_SMALL, color=MUTED)
+    top += 0.65
 
     def panel(column: int, title: str) -> Axes:
         left = EDGE + column * (width + _GAP)
         page.text(left, top - 0.25, title, size=11)
         return page.axes(left, top, width, height)
 
-    scale = Normalize(0.0, max(float(weights.max()), 1e-9))
+    # by the square root: one patch often has as much as a hundred others
+    scale = PowerNorm(0.5, 0.0, max(float(weights.max()), 1e-9), clip=True)
     draw_image(panel(0, "the image"), pixels, layout)
     for column, (tile, tile_name) in enumerate(panels, 1):
         axes = panel(column, f"attention{tile_name and ', '}{tile_name}")
-        draw_values(axes, pixels, layout, weights, scale, _PALETTE, tile)
+        draw_values(axes, pixels, layout, weights, scale, TINT, tile)
         if token.cell >= 0 and token.cell in layout.of_tile(tile):
             outline(axes, layout.boxes[token.cell])
-    most = scale.vmax or 0.0
+    most, even = scale.vmax or 0.0, 1 / patterns.n_tokens
     foot = draw_color_scale(
         page,
-        EDGE,
+        EDGE + 0.1,
         top + height + 0.2,
         scale,
-        _PALETTE,
-        "share of the token's attention on the patch (spread evenly over all "
-        f"{patterns.n_tokens} tokens it would be {_percent(1 / patterns.n_tokens)})",
-        ticks={0.0: "0", most / 2: _percent(most / 2), most: _percent(most)},
+        TINT,
+        "share of the token's attention on the patch; the scale ends at the largest, "
+        f"{two_digits(most)} (spread evenly over all {patterns.n_tokens} tokens: "
+        f"{two_digits(even)})",
+        _PANEL - 0.2,
+        ticks={0.0: "0", most / 4: two_digits(most / 4), most: two_digits(most)},
+    )
+    page.figure.caption = (
+        "Each patch is one visual token. The darker it is, the more attention it gets from the "
+        f"{name}; colors follow the square root of the share, so that small ones are seen."
     )
     return page.finish(foot + EDGE)
 
@@ -100,9 +105,3 @@ def _about(patterns: AttentionPatterns, query: Query | None, layer: int, head: H
         f"{patterns.n_layers - 1}, {heads}. {'Up to ' if head == 'max' else ''}{share:.0%} {part} "
         "to the image, the rest to text."
     )
-
-
-def _percent(share: float) -> str:
-    """With two digits that count."""
-    digits = 0 if share >= 0.1 or share == 0 else int(np.ceil(-np.log10(share * 100))) + 1
-    return f"{share:.{min(max(digits, 0), 6)}%}"

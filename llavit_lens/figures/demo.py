@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from llavit_lens.figures.panels import Panels, draw_word_panels
-from llavit_lens.figures.patch_grid import Truth
+from llavit_lens.results.truth import Truth
 
 MINIATURE = (
     "These are miniature models, a few million weights each, trained on drawn scenes like this "

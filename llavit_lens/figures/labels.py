@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import floor, log10
 from typing import TYPE_CHECKING
 
@@ -52,14 +53,28 @@ def model_name(words: Words) -> str:
     return str(words.provenance.get("model", "model"))
 
 
+_IMAGE = re.compile(r"<[|]?(?:image|img|vision)[^>]*>|\[IMG[^]]*\]", re.IGNORECASE)
+_SIGN = re.compile(r"<[|]|</?s>|<end|\[/?INST\]|ASSISTANT:")
+
+
+def asked(prompt: str) -> str:
+    """What a prompt asks about its image, without the signs of a chat around it; the whole prompt
+    where the question does not follow the image."""
+    question = _SIGN.split(_IMAGE.split(prompt)[-1])[0].strip()
+    return question or prompt
+
+
 def percent(share: float) -> str:
     """`8.0%`; what is less than 0.1%, and not nothing, is not rounded to `0.0%`."""
     return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
+def two_digits(share: float) -> str:
+    """In percent, with two digits that count: `38%`, `0.042%`."""
+    digits = 0 if share >= 0.1 or share <= 0 else -floor(log10(100 * share)) + 1
+    return f"{share:.{min(max(digits, 0), 9)}%}"
+
+
 def end_of_scale(value: float, kind: str) -> str:
-    """The end of a scale of colors, with two digits that count."""
-    if kind != "logit_lens":
-        return f"{value:.2g}"
-    digits = 0 if value >= 0.1 or value == 0 else -floor(log10(100 * value)) + 1
-    return f"{value:.{min(max(digits, 0), 9)}%}"
+    """The end of a scale of colors."""
+    return two_digits(value) if kind == "logit_lens" else f"{value:.2g}"

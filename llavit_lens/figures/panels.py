@@ -13,11 +13,10 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.color_scale import Scale, draw_value_scale, value_scale
 from llavit_lens.figures.figure import Figure
 from llavit_lens.figures.fit import shorten, shorten_start
-from llavit_lens.figures.labels import layer_name, layer_number
+from llavit_lens.figures.labels import asked, layer_name, layer_number
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.page import EDGE, TITLE, Page
 from llavit_lens.figures.patch_grid import (
-    Truth,
     draw_image,
     draw_words,
     image_of_words,
@@ -25,6 +24,7 @@ from llavit_lens.figures.patch_grid import (
     top_values,
 )
 from llavit_lens.figures.style import BOLD_WIDTH, DARK, MUTED, RIGHT
+from llavit_lens.results.truth import words_of_patches
 
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from llavit_lens.images.layout import Tile, VisualLayout
     from llavit_lens.images.open import ImageSource
+    from llavit_lens.results.truth import Truth
     from llavit_lens.results.words import Words
 
 Panels = Sequence[tuple[str, Sequence[tuple["Words", int]]]]
@@ -68,7 +69,8 @@ def draw_word_panels(
         image: as in `draw_patch_words`.
         title: a headline; default: the name of the model, if there is one.
         show_image: draw the bare image too, left of the panels.
-        truth: the true words of each patch, to mark right words in green.
+        truth: the true words of each patch (None: unknown), to mark right words in green; or a
+            `LabelledImage`, which knows them for any grid.
         tile: which tile of an image that the model sees in several, or "grid" for all but the
             base tile, which is 0.
         scale: where the colors end: "data" at the largest value drawn, "fixed" at 1.
@@ -88,12 +90,12 @@ def draw_word_panels(
     layout = panels[0][0].layout
     norms = _norms(panels, scale)
     longest = max(len(row) for _, row in rows)
-    size = _panel_size(layout, tile, longest)
-    bare = min(size[0], _SMALLEST) if show_image else 0.0
+    width = max(_panel_width(words.layout, tile, longest) for words, _ in panels)
+    bare = min(width, _SMALLEST) if show_image else 0.0
     start = EDGE + bare + _GAP * show_image  # where the panels begin
-    across = max(1, min(longest, int((_WIDEST - EDGE - start + _GAP) / (size[0] + _GAP))))
+    across = max(1, min(longest, int((_WIDEST - EDGE - start + _GAP) / (width + _GAP))))
 
-    page = Page(start + across * (size[0] + _GAP) - _GAP + EDGE)
+    page = Page(start + across * (width + _GAP) - _GAP + EDGE)
     top = _draw_heading(page, rows, title)
     foot = top
     if show_image:
@@ -103,11 +105,9 @@ def draw_word_panels(
         if names:
             top = _draw_name(page, start, top, name)
         for first in range(0, len(row), across):
-            at = start
-            for words, layer in row[first : first + across]:
-                _draw_panel(page, at, top, size, words, layer, pixels, norms, tile, truth)
-                at += size[0] + _GAP
-            top += _PANEL_NAME + size[1] + 0.12
+            top = _draw_line(
+                page, start, top, width, row[first : first + across], pixels, norms, tile, truth
+            )
     if top - foot < 1.0:  # no room under the bare image: at the foot of the page
         foot, bare = max(foot, top), page.width - 2 * EDGE
     foot = _draw_legend(page, foot + 0.2, bare, norms, scale, truth is not None)
@@ -123,15 +123,14 @@ def _norms(panels: Sequence[tuple[Words, int]], scale: Scale) -> dict[str, Norma
     return {kind: value_scale(kind, of_kind, scale) for kind, of_kind in values.items()}
 
 
-def _panel_size(layout: VisualLayout, tile: Tile, longest: int) -> tuple[float, float]:
-    """Inches of one panel, such that each patch has room for a word."""
+def _panel_width(layout: VisualLayout, tile: Tile, longest: int) -> float:
+    """Inches across one panel, such that each patch has room for a word."""
     boxes = layout.boxes[layout.of_tile(tile)]
     left, top, right, bottom = seen_part(layout)
     patch = (boxes[:, 2] - boxes[:, 0]).max(initial=1.0)
     room = (_WIDEST - 2 * EDGE - _SMALLEST) / min(longest, _ABREAST) - _GAP
     tallest = max(_SMALLEST, _LARGEST * (right - left) / (bottom - top))
-    width = min(max(_SMALLEST, _CELL * (right - left) / patch), room, tallest, _LARGEST)
-    return width, width * (bottom - top) / (right - left)
+    return min(max(_SMALLEST, _CELL * (right - left) / patch), room, tallest, _LARGEST)
 
 
 def _draw_heading(page: Page, rows: Panels, title: str | None) -> float:
@@ -146,8 +145,8 @@ def _draw_heading(page: Page, rows: Panels, title: str | None) -> float:
         top += 0.38
     prompts = {words.provenance.get("prompt") for _, row in rows for words, _ in row}
     if len(prompts) == 1 and (prompt := next(iter(prompts))):
-        asked = shorten(f"prompt: {drawable(str(prompt))}", room / _SMALL)
-        page.text(EDGE, top, asked, size=_SMALL, color=MUTED)
+        line = shorten(f"asked: {drawable(asked(str(prompt)))}", room / _SMALL)
+        page.text(EDGE, top, line, size=_SMALL, color=MUTED)
         top += 0.26
     return top + 0.1
 
@@ -156,7 +155,10 @@ def _draw_bare_image(
     page: Page, top: float, width: float, image: Image.Image, layout: VisualLayout
 ) -> float:
     height = width * image.height / image.width
-    page.text(EDGE, top, "the image", size=_SMALL, color=MUTED)
+    name, (columns, rows) = "the image", layout.image_size
+    if image.width > columns:
+        name += f" (read at {columns} x {rows} pixels)"
+    page.text(EDGE, top, name, size=_SMALL, color=MUTED)
     draw_image(page.axes(EDGE, top + _PANEL_NAME, width, height), image, layout)
     return top + _PANEL_NAME + height
 
@@ -167,22 +169,30 @@ def _draw_name(page: Page, left: float, top: float, name: str) -> float:
     return top + _NAME
 
 
-def _draw_panel(
+def _draw_line(
     page: Page,
     left: float,
     top: float,
-    size: tuple[float, float],
-    words: Words,
-    layer: int,
+    width: float,
+    panels: Sequence[tuple[Words, int]],
     image: Image.Image,
     norms: Mapping[str, Normalize],
     tile: Tile,
     truth: Truth | None,
-) -> None:
-    page.text(left, top, panel_name(words, layer, tile), size=_SMALL)
-    axes = page.axes(left, top + _PANEL_NAME, *size)
-    draw_image(axes, image, words.layout, backdrop=True)
-    draw_words(axes, words, layer, scale=norms[words.kind], tile=tile, truth=truth)
+) -> float:
+    """Panels side by side, each `width` inches wide. Returns where they end."""
+    foot = top
+    for words, layer in panels:
+        name = shorten(panel_name(words, layer, tile), 72 * width / _SMALL)
+        page.text(left, top, name, size=_SMALL)
+        x0, y0, x1, y1 = seen_part(words.layout)
+        height = width * (y1 - y0) / (x1 - x0)
+        axes = page.axes(left, top + _PANEL_NAME, width, height)
+        draw_image(axes, image, words.layout, backdrop=True)
+        known = words_of_patches(truth, words.layout)
+        draw_words(axes, words, layer, scale=norms[words.kind], tile=tile, truth=known)
+        left, foot = left + width + _GAP, max(foot, top + _PANEL_NAME + height + 0.12)
+    return foot
 
 
 def panel_name(words: Words, layer: int, tile: Tile = 0) -> str:

@@ -22,10 +22,8 @@ from llavit_lens.results.result import image_of
 if TYPE_CHECKING:
     from llavit_lens.images.layout import Tile, VisualLayout
     from llavit_lens.images.open import ImageSource
+    from llavit_lens.results.truth import WordsOfPatches
     from llavit_lens.results.words import Words
-
-Truth = Sequence[Collection[str] | None]
-"""For each visual token, in the layout's order, the true words of its patch; None: unknown."""
 
 _SLIVER = 0.25  # of a whole patch
 _RIGHT_LINE = 2.0  # points
@@ -103,7 +101,7 @@ def draw_words(
     *,
     scale: Normalize,
     tile: Tile = 0,
-    truth: Truth | None = None,
+    truth: WordsOfPatches | None = None,
 ) -> None:
     """Tint the patches of one tile or of the grid of tiles, and write their top words on them.
 
@@ -118,11 +116,9 @@ def draw_words(
     them.
 
     Raises:
-        ConfigurationError: no such layer or tile, or truth for another number of patches.
+        ConfigurationError: no such layer or tile.
     """
     layout = words.layout
-    if truth is not None and len(truth) != len(layout):
-        raise ConfigurationError(f"truth has {len(truth)} entries for {len(layout)} patches")
     cells = _roomy_cells(layout, tile)
     boxes = layout.boxes[cells]
     top_ids = words.ids[words.layer_index(layer), cells, 0].tolist()
@@ -179,9 +175,7 @@ def draw_right(ax: Axes, regions: Sequence[Region], line: float, points: float) 
     )
 
 
-def _draw_labels(
-    ax: Axes, regions: Sequence[Region], texts: Sequence[str], points: float
-) -> None:
+def _draw_labels(ax: Axes, regions: Sequence[Region], texts: Sequence[str], points: float) -> None:
     """The words of the regions, each on a light ground."""
     rooms = np.array([region.room for region in regions]).reshape(-1, 4)
     widths, heights = ((rooms[:, 2:] - rooms[:, :2]) * points).T

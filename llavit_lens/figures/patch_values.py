@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from llavit_lens.images.layout import Tile, VisualLayout
 
 _FADED = 0.35  # how much of the image is white, so that colors stand out
-_FAINTEST, _STRONGEST = 0.08, 0.85  # how much of the image the color covers
 
 
 def draw_values(
@@ -33,10 +32,9 @@ def draw_values(
 ) -> None:
     """Tint the patches of one tile, or of the grid of tiles, on the gray image.
 
-    Values near 0 leave it to be seen.
-
     Args:
         values: [n], one for each visual token; NaN leaves a patch as it is.
+        palette: clear where there is nothing, so that the image is seen (`TINT`, `TWO_TINTS`).
     """
     gray = image.convert("L")
     draw_image(ax, Image.blend(gray, Image.new("L", gray.size, 255), _FADED), layout)
@@ -44,9 +42,6 @@ def draw_values(
     cells = cells[layout.on_image[cells] & ~np.isnan(values[cells])]
     corners = [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for x0, y0, x1, y1 in layout.boxes[cells]]
     colors = palette(scale(values[cells]))
-    most = max(abs(scale.vmin or 0.0), abs(scale.vmax or 0.0))
-    strength = np.clip(abs(values[cells]) / most, 0, 1)
-    colors[:, 3] = _FAINTEST + (_STRONGEST - _FAINTEST) * np.sqrt(strength)
     ax.add_collection(
         PolyCollection(corners, facecolors=colors, edgecolors=(0, 0, 0, 0.12), linewidths=0.4),
         autolim=False,

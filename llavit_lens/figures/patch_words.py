@@ -8,17 +8,18 @@ from matplotlib.axes import Axes
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.color_scale import Scale, value_scale
-from llavit_lens.figures.figure import Figure
 from llavit_lens.figures.labels import model_name
 from llavit_lens.figures.panels import draw_word_panels, panel_name
-from llavit_lens.figures.patch_grid import Truth, draw_image, draw_words, image_of_words, top_values
+from llavit_lens.figures.patch_grid import draw_image, draw_words, image_of_words, top_values
 from llavit_lens.figures.style import LITERAL
+from llavit_lens.results.truth import words_of_patches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
 
     from llavit_lens.images.layout import Tile
     from llavit_lens.images.open import ImageSource
+    from llavit_lens.results.truth import Truth
     from llavit_lens.results.words import LayerChoice, Words
 
 
@@ -42,8 +43,8 @@ def draw_patch_words(
         image: the one that the words were read from, or a sharper or smaller copy of it; default:
             that one.
         layer: one layer, or several: see `Words.layers_chosen`.
-        truth: for each visual token the words that are true of its patch (None: unknown); right
-            words get a green outline.
+        truth: for each visual token the words that are true of its patch (None: unknown), or a
+            `LabelledImage`; right words get a green outline.
         tile: which tile of an image that the model sees in several: 0 is the whole image,
             1, 2, … its parts, "grid" all those parts together.
         scale: where the colors end: "data" at the largest value drawn, "fixed" at 1 (100 %), so
@@ -63,7 +64,8 @@ def draw_patch_words(
         raise ConfigurationError("ax has room for one layer; leave it out to draw several")
     draw_image(ax, image_of_words([words], image), words.layout, backdrop=True)
     norm = value_scale(words.kind, top_values(words, layers[0]), scale)
-    draw_words(ax, words, layers[0], scale=norm, tile=tile, truth=truth)
+    known = words_of_patches(truth, words.layout)
+    draw_words(ax, words, layers[0], scale=norm, tile=tile, truth=known)
     ax.set_title(title or panel_name(words, layers[0], tile), fontsize=10, **LITERAL)
     figure = ax.get_figure(root=True)
     assert figure is not None

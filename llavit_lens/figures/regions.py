@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -106,16 +105,13 @@ class _Grid:
         return runs
 
     def rows_as_wide(self, run: list[int]) -> list[int]:
-        """The patches above and below a run, as far as all of it has patches there; as many rows on
-        both sides, so that the run stays in the middle."""
+        """The patches above and below a run, as far as all of it has patches there."""
         more: list[int] = []
-        above = below = run
-        while all("up" in self._near[i] for i in above) and all(
-            "down" in self._near[i] for i in below
-        ):
-            above = [self._near[i]["up"] for i in above]
-            below = [self._near[i]["down"] for i in below]
-            more += above + below
+        for side in ("up", "down"):
+            row = run
+            while all(side in self._near[i] for i in row):
+                row = [self._near[i][side] for i in row]
+                more += row
         return more
 
 

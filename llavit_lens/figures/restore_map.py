@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.colors import FuncNorm, Normalize
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.figures.color_scale import draw_color_scale
+from llavit_lens.figures.figure import Figure
 from llavit_lens.figures.fit import shorten
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.page import EDGE, Page
 from llavit_lens.figures.patch_grid import draw_image
 from llavit_lens.figures.patch_values import draw_values, tiles_of
-from llavit_lens.figures.style import LITERAL, MUTED, ink
+from llavit_lens.figures.style import LITERAL, MUTED, TWO_TINTS, ink, on_white
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,16 +25,16 @@ if TYPE_CHECKING:
     from llavit_lens.images.open import ImageSource
     from llavit_lens.results.restore_map import RestoreMap
 
-# Blue took the answer further away, white did nothing, red brought it back: apart for people with
-# any color vision.
-_PALETTE = colormaps["RdBu_r"]
-
 # Inches.
-_GAP, _IMAGE, _PANEL, _ROW = 0.3, 2.3, 2.3, 0.3
+_GAP, _IMAGE, _PANEL, _ROW = 0.3, 2.3, 2.3, 0.26
 _LABELS, _CELL, _BAR = 1.75, 0.42, 3.4
+_MOST_ROWS = 16  # of the table, so that the page has an end
 _RIGHT = EDGE + _IMAGE + 0.45  # where what stands beside the images begins
 _ACROSS, _MOST_PANELS = 3, 6  # layers drawn in a row, and in all unless they are named
 _LONGEST = 40  # characters of an answer in the title
+_FAINT = 0.1  # of the largest effect of a patch: a layer where none has as much is left out
+
+_SMALL = 11.0  # points
 
 _POINTS = {
     "resid_pre": "the input of a decoder layer",
@@ -52,13 +51,14 @@ def draw_restore_map(
     clean_image: ImageSource | None = None,
     corrupted_image: ImageSource | None = None,
 ) -> Figure:
-    """Draw the two images, each patch's effect at some layers, and layers x all other places.
+    """Draw the two images, each patch's effect at some layers, and layers x other places.
 
-    Patches and table have different scales of colors: one patch brings back a few percent of
-    what the whole image does.
+    One scale of colors for all. It follows the square root of the effect, as one patch brings back
+    a few percent of what the whole image does.
 
     Args:
-        layers: those drawn on the image, from 0; default: at most 6, evenly spread.
+        layers: those drawn on the image, from 0; default: at most 6 of those where a patch has a
+            tenth of the largest effect of a patch, evenly spread.
         clean_image, corrupted_image: each as `image` in `Words.plot`.
 
     Raises:
@@ -67,37 +67,54 @@ def draw_restore_map(
     """
     clean, corrupted = sweep.images(clean_image, corrupted_image)
     patches = [i for i, place in enumerate(sweep.places) if place.cell >= 0]
-    others = [i for i, place in enumerate(sweep.places) if place.cell < 0]
-    others.sort(key=lambda i: sweep.places[i].kind in ("text", "last"))  # the image's come first
-    panel_layers = _panel_layers(sweep, layers) if patches else []
+    others = _other_places(sweep)
+    panel_layers = _panel_layers(sweep, layers, patches) if patches else []
+    rows = [sweep.layers.index(layer) for layer in panel_layers]
+    drawn = [sweep.effect[rows][:, patches].ravel(), sweep.effect[:, others].ravel()]
+    scale = _scale_of(np.concatenate(drawn))
 
-    table_left = EDGE if patches else _RIGHT
     table_width = max(_LABELS + _CELL * len(sweep.layers), _BAR + 1.0)
+    across = min(_ACROSS, len(panel_layers))
     page = Page(
         max(
-            _RIGHT + _ACROSS * (_PANEL + _GAP) - _GAP + EDGE if patches else 0.0,
-            table_left + table_width + EDGE if others else 0.0,
+            _RIGHT + across * (_PANEL + _GAP) - _GAP + EDGE if patches else 0.0,
+            _RIGHT + table_width + EDGE if others else 0.0,
             6.5 + 2 * EDGE,
         )
     )
-    top = page.heading(f"What brings the answer '{_short_answer(sweep)}' back?", _about(sweep))
-    top += 0.3
+    top = page.heading(f"What brings the answer '{_short_answer(sweep)}' back?", size=15)
+    about = f"{drawable(sweep.model)} is asked: {drawable(sweep.question)}"
+    room = 72 * (page.width - 2 * EDGE) / _SMALL
+    page.text(EDGE, top, shorten(about, room), size=_SMALL, color=MUTED)
+    top += 0.5
     foot = _draw_images(page, top, sweep, clean, corrupted)
     if patches:
-        foot = max(foot, _draw_panels(page, top, sweep, clean, panel_layers, patches))
-        top = foot + 0.35
+        top = _draw_panels(page, top, sweep, clean, panel_layers, patches, scale) + 0.3
     if others:
         title = "Other places restored" if patches else "Places restored"
-        foot = max(foot, _draw_others(page, table_left, top, sweep, others, title))
-    return page.finish(foot + EDGE)
+        top = _draw_others(page, _RIGHT, top, sweep, others, title, scale) + 0.3
+    top = _draw_scale(page, _RIGHT, top, scale)
+    page.figure.caption = _caption(sweep)
+    return page.finish(max(foot, top) + EDGE)
 
 
-def _about(sweep: RestoreMap) -> str:
+def _other_places(sweep: RestoreMap) -> list[int]:
+    """Places that are no patches, the image's first; of many those with the largest effects."""
+    others = [i for i, place in enumerate(sweep.places) if place.cell < 0]
+    strongest = abs(sweep.effect[:, others]).max(0) if others else np.zeros(0)
+    kept = set(np.argsort(-strongest, kind="stable")[:_MOST_ROWS].tolist())
+    others = [i for number, i in enumerate(others) if number in kept]
+    return sorted(others, key=lambda i: sweep.places[i].kind in ("text", "last"))
+
+
+def _caption(sweep: RestoreMap) -> str:
     point = _POINTS.get(sweep.point, f"{sweep.point} of a decoder layer")
     return (
-        f"{drawable(sweep.model)} is asked: {drawable(sweep.question)} It reads "
-        "image 2, but one piece of what it computed for image 1 is put in its place: the state "
-        f"of some tokens at {point}. Red: this piece alone brings the answer back."
+        f"{drawable(sweep.model)} is asked: {drawable(sweep.question)} It reads image 2, but one "
+        "piece of what it computed for image 1 is put in its place: the state of some tokens at "
+        f"{point}. Red: this piece alone brings the answer back. Colors follow the square root of "
+        "the effect. Of an answer of several tokens, effects that run through its own tokens are "
+        "not among these places."
     )
 
 
@@ -125,6 +142,7 @@ def _draw_panels(
     image: Image.Image,
     layers: list[int],
     patches: list[int],
+    scale: Normalize,
 ) -> float:
     """Each patch's effect on the image with the answer, layer by layer. Returns their end."""
     height = _PANEL * image.height / image.width
@@ -134,7 +152,6 @@ def _draw_panels(
     top += 0.3
     rows = [sweep.layers.index(layer) for layer in layers]
     cells = [sweep.places[i].cell for i in patches]
-    scale = _scale_of(sweep.effect[rows][:, patches])
     for tile, tile_name in tiles_of(sweep.layout):
         for number, (row, layer) in enumerate(zip(rows, layers, strict=True)):
             column = number % _ACROSS
@@ -144,42 +161,41 @@ def _draw_panels(
             values = np.full(len(sweep.layout), np.nan)
             values[cells] = sweep.effect[row, patches]
             axes = page.axes(left, top + 0.2, _PANEL, height)
-            draw_values(axes, image, sweep.layout, values, scale, _PALETTE, tile)
+            draw_values(axes, image, sweep.layout, values, scale, TWO_TINTS, tile)
             if column == _ACROSS - 1 or number == len(layers) - 1:
                 top += height + 0.45
-    return _draw_scale(page, _RIGHT, top - 0.05, scale)
+    return top - 0.2
 
 
 def _draw_others(
-    page: Page, left: float, top: float, sweep: RestoreMap, places: list[int], title: str
+    page: Page,
+    left: float,
+    top: float,
+    sweep: RestoreMap,
+    places: list[int],
+    title: str,
+    scale: Normalize,
 ) -> float:
-    """The table of all places that are no patches. Returns where it ends."""
-    page.text(left, top, f"{title}, effect in %", size=11, weight="bold")
+    """The table of places that are no patches. Returns where it ends."""
+    left_out = sum(place.cell < 0 for place in sweep.places) - len(places)
+    more = f" ({left_out} with smaller effects left out)" if left_out else ""
+    page.text(left, top, f"{title}, effect in %{more}", size=11, weight="bold")
     page.text(left + _LABELS - 0.5, top + 0.345, "layer", size=9.5, color=MUTED)
     top += 0.55
-    scale, height = _scale_of(sweep.effect[:, places]), _ROW * len(places)
+    height = _ROW * len(places)
     axes = page.axes(left + _LABELS, top, _CELL * len(sweep.layers), height)
     _draw_table(axes, sweep, places, scale)
     for row, index in enumerate(places):
         label = shorten(_label(sweep, index), (_LABELS - 0.12) * 72 / 10)
         page.text(left, top + _ROW * (row + 0.68), label, size=10, baseline=True)
-    return page.paragraph(
-        left,
-        _draw_scale(page, left, top + height + 0.2, scale) + 0.1,
-        "Of an answer of several tokens, effects that run through its own tokens are not among "
-        "these places.",
-        size=10,
-    )
+    return top + height
 
 
 def _draw_table(axes: Axes, sweep: RestoreMap, places: list[int], scale: Normalize) -> None:
     """Places down, layers across, the effect in each cell as color and in percent."""
     effect = sweep.effect[:, places].T
     axes.imshow(
-        scale(effect),
-        cmap=_PALETTE,
-        vmin=0,
-        vmax=1,
+        TWO_TINTS(scale(effect)),
         aspect="auto",
         interpolation="nearest",
         extent=(0, len(sweep.layers), len(places), 0),
@@ -192,7 +208,7 @@ def _draw_table(axes: Axes, sweep: RestoreMap, places: list[int], scale: Normali
             fontsize=8,
             ha="center",
             va="center_baseline",
-            color=ink(_PALETTE(scale(effect[row, column]))),
+            color=ink(on_white(TWO_TINTS(float(scale(effect[row, column]))))),
             **LITERAL,
         )
     axes.xaxis.tick_top()
@@ -205,34 +221,44 @@ def _draw_table(axes: Axes, sweep: RestoreMap, places: list[int], scale: Normali
 def _scale_of(effect: np.ndarray) -> Normalize:
     """Colors up to ±100%, or up to the next whole percent where all effects are smaller."""
     limit = min(max(np.ceil(100 * abs(effect).max()), 1), 100) / 100
-    return Normalize(-limit, limit, clip=True)
+    return FuncNorm((_signed_root, _signed_square), -limit, limit, clip=True)
+
+
+def _signed_root(values: np.ndarray) -> np.ndarray:
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def _signed_square(values: np.ndarray) -> np.ndarray:
+    return np.sign(values) * np.square(values)
 
 
 def _draw_scale(page: Page, left: float, top: float, scale: Normalize) -> float:
-    limit = scale.vmax or 1.0
-    ends = f"-{limit:.0%}", "100%: all of it" if limit == 1 else f"{limit:.0%}"
+    limit = float(scale.vmax or 1.0)
+    ends = {at: f"{at:.0%}" if limit >= 0.04 else f"{at:.1%}" for at in (-limit, -limit / 4)}
+    ends |= {0.0: "0", limit / 4: ends[-limit / 4][1:], limit: ends[-limit][1:]}
     return draw_color_scale(
         page,
         left + 0.15,
         top,
         scale,
-        _PALETTE,
-        "how far log p(answer) comes back, as a share of the way from image 2 to image 1",
+        TWO_TINTS,
+        "how far log p(answer) comes back: 0 as on image 2, 100% as on image 1",
         width=_BAR,
-        ticks={-limit: ends[0], 0.0: "no effect", limit: ends[1]},
+        ticks=ends,
     )
 
 
-def _panel_layers(sweep: RestoreMap, layers: Sequence[int] | None) -> list[int]:
+def _panel_layers(sweep: RestoreMap, layers: Sequence[int] | None, patches: list[int]) -> list[int]:
     if layers is None:
-        count = min(_MOST_PANELS, len(sweep.layers))
-        picked = np.linspace(0, len(sweep.layers) - 1, count).round().astype(int)
-        return [sweep.layers[i] for i in picked.tolist()]
+        strongest = abs(sweep.effect[:, patches]).max(1)
+        seen = np.flatnonzero(strongest >= _FAINT * strongest.max())
+        count = min(_MOST_PANELS, len(seen))
+        picked = np.linspace(0, len(seen) - 1, count).round().astype(int)
+        return [sweep.layers[i] for i in seen[picked].tolist()]
     missing = [layer for layer in layers if layer not in sweep.layers]
-    if missing:
-        raise ConfigurationError(
-            f"layer {missing[0]} was not computed, only {', '.join(map(str, sweep.layers))}"
-        )
+    if missing or not layers:
+        fault = f"layer {missing[0]} was not computed" if missing else "no layers were given"
+        raise ConfigurationError(f"{fault}, only {', '.join(map(str, sweep.layers))} are there")
     return list(layers)
 
 

@@ -11,6 +11,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex, to_rgb
 
 from llavit_lens.figures.fonts import FAMILIES
 from llavit_lens.figures.fonts import text_width as text_width
+
 DARK, LIGHT = "#111111", "#ffffff"
 MUTED = "#5f6368"
 RIGHT = "#00c853"  # outline of a word that is true of its patch
@@ -38,7 +39,18 @@ PALETTE: Colormap = colormaps["magma"]
 # Drawn over an image: nothing is clear, more is darker and hides more. One hue, and not the green
 # of right words.
 TINT: Colormap = LinearSegmentedColormap.from_list(
-    "tint", [(0.55, 0.3, 0.95, 0.0), (0.40, 0.05, 0.80, 0.28), (0.25, 0.0, 0.58, 0.52)]
+    "tint", [(0.55, 0.3, 0.95, 0.0), (0.40, 0.05, 0.80, 0.26), (0.25, 0.0, 0.58, 0.48)]
+)
+# The same for values on both sides of nothing: blue below, red above, apart for people with any
+# color vision.
+TWO_TINTS: Colormap = LinearSegmentedColormap.from_list(
+    "two tints",
+    [
+        (0.0, (0.0, 0.2, 0.55, 0.85)),
+        (0.5, (0.2, 0.5, 0.9, 0.0)),
+        (0.5, (0.9, 0.2, 0.2, 0.0)),
+        (1.0, (0.7, 0.0, 0.0, 0.85)),
+    ],
 )
 
 
@@ -83,6 +95,12 @@ def contrast(a: Any, b: Any) -> float:
     """Contrast ratio of two RGB(A) colors, 1 to 21 (WCAG 2.1; 4.5 is its demand for body text)."""
     light, dark = sorted((luminance(a), luminance(b)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
+
+
+def on_white(color: Any) -> tuple[float, float, float]:
+    """An RGBA color as it looks on white paper."""
+    red, green, blue = (1 - color[3] * (1 - part) for part in color[:3])
+    return red, green, blue
 
 
 def ink(background: Any) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.follow import cosines, own_log_probabilities
-from llavit_lens.lens.matching import matched_layer, partners
 from llavit_lens.lens.token_strings import token_strings
+from llavit_lens.results.matching import matched_layer, partners
 from llavit_lens.results.words import Words
 from llavit_lens.vlm.trace import Trace
 

@@ -1,40 +1,4 @@
-"""Which layer and which patches of one model fit those of another."""
+"""Old place of `llavit_lens.results.matching`; it goes with the next version."""
 
-from __future__ import annotations
-
-from typing import TypeVar
-
-import numpy as np
-
-from llavit_lens.images.layout import VisualLayout
-
-Layer = TypeVar("Layer", int, np.ndarray)
-
-
-def matched_layer(layer: Layer, depth: int, other: int) -> Layer:
-    """The layer at the same share of the depth in another model; ties go to the later layer.
-
-    Args:
-        layer: a layer, or an array of layers, from 0 to `depth`.
-        depth, other: last layers of the model and of the other one.
-    """
-    depth = max(1, depth)
-    return (2 * layer * other + depth) // (2 * depth)  # floor(x + 1/2), as in static/linked.js
-
-
-def partners(a: VisualLayout, b: VisualLayout) -> np.ndarray:
-    """int64 [n of a]: for each patch of `a` the one of `b` that is nearest to it on the image:
-    of the same kind of tile (base or detail; base, where `b` has no other) and not padding."""
-    nearest = np.zeros(len(a), np.int64)
-    kinds = (b.on_image & (b.tile == 0), b.on_image & (b.tile > 0))
-    for kind, is_kind in enumerate((a.tile == 0, a.tile > 0)):
-        candidates = np.flatnonzero(kinds[kind] if kinds[kind].any() else kinds[0])
-        centers = _centers(b.boxes[candidates])
-        for chunk in np.array_split(np.flatnonzero(is_kind), max(1, is_kind.sum() // 512)):
-            apart = _centers(a.boxes[chunk])[:, None] - centers[None]
-            nearest[chunk] = candidates[(apart**2).sum(2).argmin(1)] if len(chunk) else 0
-    return nearest
-
-
-def _centers(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, :2] + boxes[:, 2:]) / 2
+from llavit_lens.results.matching import matched_layer as matched_layer
+from llavit_lens.results.matching import partners as partners

@@ -8,12 +8,14 @@ import numpy as np
 from PIL import Image
 
 from llavit_lens.evaluation.labelled.labelled_images import LabelledImage
+from llavit_lens.evaluation.labelled.patch_labels import BACKGROUND, patch_labels
+from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import open_image
 from llavit_lens.miniature.benchmark.benchmark_questions import benchmark_questions
 from llavit_lens.miniature.benchmark.labelled import labelled_objects
 from llavit_lens.miniature.world.captions import plain_caption
 from llavit_lens.miniature.world.questions import Question
-from llavit_lens.miniature.world.scenes import Scene, example_truth
+from llavit_lens.miniature.world.scenes import BACKGROUND_COVER, Scene, example_truth
 from llavit_lens.shipped import example_names, example_path, labels_path, sharper_path
 
 
@@ -40,6 +42,20 @@ class ExampleScene(LabelledImage):
     caption: str = ""
     questions: tuple[Question, ...] = ()
     scene: Scene
+
+    def true_words(self, layout: VisualLayout) -> list[frozenset[str] | None]:
+        """As of every labelled image; of patches of the background, too."""
+        words = super().true_words(layout)
+        label = patch_labels(layout, self).label
+        top, bottom = (frozenset({name}) for name in self.scene.backgrounds)
+        for i in np.flatnonzero(label == BACKGROUND).tolist():
+            _, y0, _, y1 = layout.boxes[i]
+            above = min(max((self.scene.horizon - y0) / (y1 - y0), 0.0), 1.0)
+            if top == bottom or above >= BACKGROUND_COVER:
+                words[i] = top
+            elif 1 - above >= BACKGROUND_COVER:
+                words[i] = bottom
+        return words
 
     def __repr__(self) -> str:
         width, height = self.image.size

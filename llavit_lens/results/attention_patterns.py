@@ -136,20 +136,18 @@ class AttentionPatterns(Result):
         layer: int = -1,
         head: Head = "mean",
         image: ImageSource | None = None,
-        **options: Any,
     ) -> Figure:
         """The image with each patch colored by its weight, for a query (the first, if None).
 
         Args:
             query, layer, head: as in `at`.
             image: as in `Words.plot`.
-            options: of `llavit_lens.figures.attention_map.draw_attention`.
 
         Raises:
             ConfigurationError: as `at`; or there is no image, or it is another one.
             ImageError: it cannot be read.
         """
-        return draw(self, query, layer, head, image=image, **options)
+        return draw(self, query, layer, head, image)
 
     def to_bytes(self) -> bytes:
         from llavit_lens.results.attention_patterns_file import encode

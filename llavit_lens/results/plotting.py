@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FIGURES = {
     "AttentionPatterns": "llavit_lens.figures.attention_map:draw_attention",
+    "Comparison": "llavit_lens.figures.comparison:draw_word_comparison",
     "Readability": "llavit_lens.figures.readability:draw_readability",
     "RestoreMap": "llavit_lens.figures.restore_map:draw_restore_map",
     "Words": "llavit_lens.figures.patch_words:draw_patch_words",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -129,23 +130,25 @@ class RestoreMap(Result):
 
     def plot(
         self,
+        layers: Sequence[int] | None = None,
         *,
         clean_image: ImageSource | None = None,
         corrupted_image: ImageSource | None = None,
-        **options: Any,
     ) -> Figure:
         """Both images, the effect of every patch at some layers, and layers x other places.
 
         Args:
+            layers: those whose patches are drawn on the image, from 0; default: at most 6 of those
+                where a patch has an effect, evenly spread.
             clean_image, corrupted_image: each as `image` in `Words.plot`.
-            options: of `llavit_lens.figures.restore_map.draw_restore_map`.
 
         Raises:
-            ConfigurationError: there is no image, or it is another one; or a wrong option.
+            ConfigurationError: there is no image, or it is another one; or a layer that was not
+                computed.
             ImageError: an image cannot be read.
         """
         images = {"clean_image": clean_image, "corrupted_image": corrupted_image}
-        return draw(self, **images, **options)
+        return draw(self, layers, **images)
 
     def to_bytes(self) -> bytes:
         from llavit_lens.results.restore_map_file import encode

@@ -19,8 +19,8 @@ from tiny_vlm import tiled_vlm, tiny_vlm
 
 from llavit_lens.explorer.search_payload import search_payload
 from llavit_lens.figures.style import PALETTE
-from llavit_lens.lens.matching import matched_layer, partners
 from llavit_lens.lens.search import search as search_for
+from llavit_lens.results.matching import matched_layer, partners
 from llavit_lens.viewer.page import page_html
 from llavit_lens.viewer.payload import words_payload
 

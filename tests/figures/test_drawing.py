@@ -10,21 +10,25 @@ from html import unescape
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, LabelledObject
 from llavit_lens.figures import (
     draw_comparison,
     draw_patch_words,
     draw_selected_patches,
     draw_word_panels,
 )
+from llavit_lens.figures.color_scale import value_scale
+from llavit_lens.figures.fit import READABLE
 from llavit_lens.figures.legible import drawable
-from llavit_lens.figures.style import COLORS, RIGHT, contrast, value_scale
+from llavit_lens.figures.style import COLORS, RIGHT, TINT, contrast
 from llavit_lens.results.words import Words
 
 MakeWords = Callable[..., Words]
@@ -38,19 +42,40 @@ def texts_in_svg(figure: Figure) -> list[str]:
     return [unescape(t) for t in re.findall(r"<text[^>]*>([^<]*)</text>", page.getvalue())]
 
 
-def bars(figure: Figure) -> list[Rectangle]:
-    """The bars that hold the words of the first panel, in drawing order."""
-    return [p for p in figure.axes[0].patches if isinstance(p, Rectangle) and p.get_alpha() is None]
+def panels(figure: Figure) -> list[Axes]:
+    """The panels with words, without the bare image and the scales."""
+    return [ax for ax in figure.axes if any(isinstance(c, PolyCollection) for c in ax.collections)]
+
+
+def tints(panel: Axes) -> PolyCollection:
+    return next(c for c in panel.collections if isinstance(c, PolyCollection))
+
+
+def green_edges(panel: Axes) -> np.ndarray:
+    """[edges, 2, 2], the green lines of a panel in pixels of the image."""
+    lines = [c for c in panel.collections if isinstance(c, LineCollection)]
+    green = [c for c in lines if len(c.get_colors()) and tuple(c.get_colors()[0]) == to_rgba(RIGHT)]
+    return np.concatenate([np.array(c.get_segments()).reshape(-1, 2, 2) for c in green])
 
 
 def test_each_word_stands_on_its_own_patch(make_words: MakeWords) -> None:
     words = make_words(["dog", "grass", "guitar", "sky", "sand"], grid=(3, 4), size=(80, 60))
     figure = draw_patch_words(words)
-    drawn = {(t.get_position(), t.get_text()) for t in figure.axes[0].texts}
+    drawn = {(t.get_position(), t.get_text()) for t in panels(figure)[0].texts}
     assert len(drawn) == 12
     for (x, y), text in drawn:
         row, col = int(y // 20), int(x // 20)
         assert words.at(-1, row, col)[0].word == text
+
+
+def test_patches_that_touch_and_say_the_same_share_a_label(make_words: MakeWords) -> None:
+    words = make_words(["dog", "sky"], grid=(3, 3), size=(90, 90))
+    words.ids[..., 0] = np.array([0, 0, 1, 1, 0, 1, 1, 1, 0])  # the last touches by a corner only
+    drawn = {t.get_text(): [] for t in panels(draw_patch_words(words))[0].texts}
+    for text in panels(draw_patch_words(words))[0].texts:
+        drawn[text.get_text()].append(text.get_position())
+    assert sorted(drawn["dog"]) == [(30.0, 15.0), (75.0, 75.0)]
+    assert sorted(drawn["sky"]) == [(30.0, 75.0), (75.0, 30.0)]
 
 
 @pytest.mark.long
@@ -74,30 +99,71 @@ def test_awkward_tokens_are_drawn_literally(
 
 @pytest.mark.long
 def test_words_stay_inside_their_patches_on_a_large_grid(make_words: MakeWords) -> None:
-    vocabulary = ["elephant", "sky", "internationalization", "\u6309\u94ae", "\n", "building"]
+    vocabulary = [
+        "elephant",
+        "sky",
+        "supercalifragilistic",
+        "\u6309\u94ae",
+        "\n",
+        "building",
+        "cat",
+    ]
     words = make_words(vocabulary, grid=(24, 24), size=(336, 336), layers=(32,), depth=32)
     figure = draw_patch_words(words)
     figure.draw_without_rendering()
-    ax = figure.axes[0]
+    ax = panels(figure)[0]
     cell = ax.transData.transform((14, 0))[0] - ax.transData.transform((0, 0))[0]
+    assert len(ax.texts) == 24 * 24
     for text in ax.texts:
-        assert text.get_window_extent().width <= cell
-        assert text.get_fontsize() >= 4.5
+        box = text.get_window_extent()
+        assert box.width <= cell and box.height <= cell
+        assert text.get_fontsize() >= READABLE
 
 
-def test_color_is_the_probability_and_the_ink_stands_out(make_words: MakeWords) -> None:
-    palette = matplotlib.colormaps["magma"]
+def test_words_too_small_to_read_are_left_out_and_their_color_is_not(make_words: MakeWords) -> None:
+    words = make_words(["dog", "sky"], grid=(99, 99), size=(99, 99))
+    words.ids[:, :99, 0] = 1  # one long region
+    figure = Figure(figsize=(5, 5))
+    ax = figure.subplots()
+    draw_patch_words(words, ax=ax)
+    assert [t.get_text() for t in ax.texts] == []
+    assert len(tints(ax).get_paths()) == 99 * 99
+    words.ids[:, :, 0] = 1
+    draw_patch_words(words, ax=(second := Figure(figsize=(5, 5)).subplots()))
+    assert [t.get_text() for t in second.texts] == ["sky"]
+
+
+def test_color_is_the_probability_and_the_image_stays_visible(make_words: MakeWords) -> None:
     for probability in (0.02, 0.3, 0.5, 0.7, 0.99):
-        figure = draw_patch_words(make_words(top=probability))
-        color = bars(figure)[0].get_facecolor()
+        figure = draw_patch_words(make_words(top=probability), scale="fixed")
+        panel = panels(figure)[0]
+        color = tints(panel).get_facecolor()[0]
         # values are float32, the palette has 256 steps
-        assert np.allclose(color, palette(probability), atol=0.02)
-        for text in figure.axes[0].texts:
-            assert contrast(to_rgba(text.get_color()), color) >= 4.5
+        assert np.allclose(color, TINT(probability), atol=0.02)
+        assert color[3] < 0.6
+        for text in panel.texts:
+            box = text.get_bbox_patch()
+            assert box is not None and contrast(to_rgba(text.get_color()), (1, 1, 1)) >= 7
+            assert box.get_facecolor()[:3] == (1, 1, 1) and box.get_facecolor()[3] > 0.7
 
 
-def test_cosines_have_a_scale_of_their_own() -> None:
-    assert (value_scale("logit_lens", [0.2]).vmin, value_scale("logit_lens", [0.2]).vmax) == (0, 1)
+def test_the_scale_follows_the_data_and_says_so(make_words: MakeWords) -> None:
+    words = make_words(top=0.00042)
+    said = " ".join(" ".join(texts_in_svg(draw_patch_words(words))).split())
+    assert "0.042%" in said and "the scale ends at 0.042%, the highest value here" in said
+    assert np.allclose(tints(panels(draw_patch_words(words))[0]).get_facecolor()[0], TINT(1.0))
+    said = " ".join(" ".join(texts_in_svg(draw_patch_words(words, scale="fixed"))).split())
+    assert "the scale ends at 100%, the same in all figures" in said
+    with pytest.raises(ConfigurationError, match="'data' or 'fixed'"):
+        draw_patch_words(words, scale="log")  # type: ignore[arg-type]
+
+
+def test_scales_of_colors() -> None:
+    assert (value_scale("logit_lens", [0.2]).vmin, value_scale("logit_lens", [0.2]).vmax) == (
+        0,
+        0.2,
+    )
+    assert value_scale("logit_lens", [0.2], "fixed").vmax == 1
     scale = value_scale("input_similarity", [0.11, -0.02])
     assert (scale.vmin, scale.vmax) == (-0.02, 0.11)
 
@@ -105,10 +171,47 @@ def test_cosines_have_a_scale_of_their_own() -> None:
 def test_only_right_words_are_outlined_in_green(make_words: MakeWords) -> None:
     words = make_words([" Dog", "grass"], grid=(2, 2))  # dog, grass, dog, grass
     figure = draw_patch_words(words, truth=[{"dog"}, {"dog"}, None, {"sky", "GRASS"}])
-    edges = [bar.get_edgecolor() for bar in bars(figure)]
-    green = to_rgba(RIGHT)
-    assert [edge == green for edge in edges] == [True, False, False, True]
-    assert edges[2][3] == 0 and edges[1][3] == 1  # not judged: no outline; wrong: a neutral one
+    (panel,) = panels(figure)
+    centers = {tuple((edge.mean(0) // 32).astype(int)) for edge in green_edges(panel)}
+    assert centers == {(0, 0), (1, 1)} and len(green_edges(panel)) == 8  # column, row
+    lines = [c for c in panel.collections if isinstance(c, LineCollection)]
+    (diagonal,) = {
+        tuple(s.ravel()) for c in lines for s in c.get_segments() if np.diff(s, axis=0).all()
+    }
+    assert diagonal == (0, 64, 32, 32)  # not known
+    said = " ".join(texts_in_svg(figure))
+    assert "the word is true of its patches" in said and "not known" in said
+    assert not green_edges_or_none(draw_patch_words(words))
+
+
+def green_edges_or_none(figure: Figure) -> bool:
+    lines = [c for ax in figure.axes for c in ax.collections if isinstance(c, LineCollection)]
+    return any(tuple(color) == to_rgba(RIGHT) for c in lines for color in c.get_colors())
+
+
+def test_green_outlines_of_neighbors_do_not_meet(make_words: MakeWords) -> None:
+    words = make_words(["dog", "sky"], grid=(1, 2), size=(60, 30))
+    (panel,) = panels(draw_patch_words(words, truth=[{"dog"}, {"sky"}]))
+    xs = green_edges(panel)[..., 0]
+    left, right = xs[xs < 30].max(), xs[xs > 30].min()
+    assert 29 < left < 30 < right < 31
+
+
+def test_a_labelled_image_is_the_truth_for_any_grid(make_words: MakeWords) -> None:
+    mask = np.zeros((64, 64), bool)
+    mask[:32, :32] = True
+    image = Image.new("RGB", (64, 64))
+    labelled = LabelledImage(image, (LabelledObject(mask, "dog"),))
+    for side in (2, 4, 8):
+        words = make_words(["dog"], grid=(side, side))
+        edges = green_edges(panels(words.plot(truth=labelled))[0])
+        assert len(edges) == 2 * side and edges.max() < 32
+    with pytest.raises(ConfigurationError, match="64 x 64 pixels, but the one that was read has 9"):
+        make_words(size=(9, 9)).plot(truth=labelled)
+    with pytest.raises(ConfigurationError, match="truth has 1 entries for 16"):
+        make_words().plot(truth=[{"dog"}])
+    with pytest.raises(ConfigurationError, match="not a str"):
+        make_words().plot(truth="dog")  # type: ignore[arg-type]
 
 
 def test_a_layer_is_called_output_only_if_it_is(make_words: MakeWords) -> None:
@@ -151,12 +254,13 @@ def test_unseen_parts_of_the_picture_are_faded(make_words: MakeWords) -> None:
     figure = draw_patch_words(words, Image.new("RGB", (100, 64)))
     (fade,) = [p for p in figure.axes[0].patches if p.get_alpha() is not None]
     assert fade.get_bbox().bounds == (64, 0, 36, 64)
+    assert panels(figure)[0].get_xlim() == (0, 64)  # only what was seen has room for words
 
 
 def test_cells_of_pure_padding_are_left_out(make_words: MakeWords) -> None:
     words = make_words(grid=(2, 2))
     words.layout.boxes[3] = [64, 64, 64, 64]
-    assert len(draw_patch_words(words).axes[0].texts) == 3
+    assert len(tints(panels(draw_patch_words(words))[0]).get_paths()) == 3
 
 
 def test_draws_on_axes_of_ones_own(make_words: MakeWords) -> None:
@@ -179,8 +283,8 @@ def test_the_comparison_says_that_models_are_miniature(make_words: MakeWords) ->
     rows = [("LLaVA", [(words, 0), (words, 6)]), ("LLaViT", [(words, 0), (words, 6)])]
     figure = draw_comparison(words.image, rows, truth=[{"dog"}] * 16)
     said = " ".join(texts_in_svg(figure))
-    assert "miniature" in said and "LLaVA" in said and "LLaViT" in said
-    assert len([ax for ax in figure.axes if len(ax.texts) == 16]) == 4
+    assert "Miniature" in said and "LLaVA" in said and "LLaViT" in said
+    assert len(panels(figure)) == 4
 
 
 @pytest.mark.long

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llavit_lens.figures.fit import LARGEST, SMALLEST, fit_words, shorten, shorten_start, wrap
+from llavit_lens.figures.fit import LARGEST, LINE, READABLE, fit_words, shorten, shorten_start, wrap
 from llavit_lens.figures.style import text_width
 
 letters = st.characters(min_codepoint=0x21, max_codepoint=0x17E, exclude_categories=["C", "Z"])
@@ -14,21 +14,49 @@ words = st.text(letters, min_size=1, max_size=30)
 
 
 @pytest.mark.long
-@given(st.lists(words, min_size=1, max_size=20), st.floats(12, 120), st.floats(10, 60))
-def test_no_word_leaves_its_box(texts: list[str], width: float, height: float) -> None:
-    for text, fitted in zip(texts, fit_words(texts, [width] * len(texts), height), strict=True):
-        assert SMALLEST <= fitted.size <= LARGEST
+@given(st.lists(words, min_size=1, max_size=20), st.floats(3, 120), st.floats(3, 60))
+def test_no_word_leaves_its_box_and_none_is_too_small(
+    texts: list[str], width: float, height: float
+) -> None:
+    boxes = [width] * len(texts), [height] * len(texts)
+    for text, fitted in zip(texts, fit_words(texts, *boxes), strict=True):
+        if fitted is None:  # even a few letters of the smallest size have no room
+            room = min(width / text_width(text[:3] + "…"), height / LINE)
+            assert room < READABLE
+            continue
+        lines = fitted.text.split("\n")
+        assert READABLE <= fitted.size <= LARGEST and len(lines) <= 2
         # one ulp-sized slack: the size was got by dividing by the width
-        assert fitted.text == "…" or text_width(fitted.text) * fitted.size <= width * (1 + 1e-9)
-        assert fitted.text == text or fitted.text.endswith("…")
+        assert max(map(text_width, lines)) * fitted.size <= width * (1 + 1e-9)
+        assert len(lines) * LINE * fitted.size <= height * (1 + 1e-9)
+        whole = "".join(lines)
+        assert whole.endswith("…") or whole.replace("-", "") == text.replace("-", "").replace(
+            " ", ""
+        )
 
 
-def test_ordinary_words_share_one_size_and_a_long_one_is_smaller() -> None:
-    texts = ["dog", "grass", "sky", "sand", "bicycle", "internationalization"]
-    *ordinary, long = fit_words(texts, [40.0] * 6, 40.0)
-    assert len({f.size for f in ordinary}) == 1
-    assert long.size < ordinary[0].size
-    assert long.text.startswith("internat") and long.text.endswith("…")
+def fit(text: str, width: float, height: float = 40.0) -> str | None:
+    (fitted,) = fit_words([text], [width], [height])
+    return fitted and fitted.text
+
+
+def test_a_word_is_broken_before_it_is_cut_and_cut_before_it_is_left_out() -> None:
+    assert fit("umbrella", 60) == "umbrella"
+    assert fit("umbrella", 22) == "umbr-\nella"
+    assert fit("bottom-left", 30) == "bottom-\nleft"
+    assert fit("fetchData", 22) == "fetch\nData"
+    assert fit(r"\u6309\u94ae", 24) == "\\u6309\n\\u94ae"
+    short = fit("umbrella", 18, 8)
+    assert short is not None and short.startswith("umb") and short.endswith("…")
+    assert fit("umbrella", 6) is None and fit("umbrella", 60, 5) is None
+    assert fit_words([], [], []) == []
+
+
+def test_ordinary_words_are_much_the_same_size_whatever_their_room() -> None:
+    texts = ["grass"] * 8 + ["sky"]
+    *ordinary, sky = fit_words(texts, [22.0] * 8 + [400.0], [40.0] * 9)
+    assert ordinary[0] is not None and sky is not None
+    assert len(set(ordinary)) == 1 and ordinary[0].size < sky.size <= 1.5 * ordinary[0].size
 
 
 @pytest.mark.long

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llavit_lens.figures import legible
 from llavit_lens.figures.legible import drawable, printable
 from llavit_lens.figures.style import text_width
 
@@ -36,7 +37,10 @@ def test_what_is_shown(token: str, shown: str) -> None:
     assert drawable(token) == shown
 
 
-def test_characters_that_the_font_lacks_are_escaped_in_figures_only() -> None:
+def test_characters_that_no_font_has_are_escaped_in_figures_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(legible, "can_draw", lambda character: ord(character) < 0x3000)
     assert printable("\u6309\u94ae") == "\u6309\u94ae"
     assert drawable("\u6309\u94ae") == r"\u6309\u94ae"  # as in the paper's Figure 4
     assert drawable("\U00020000") == r"\U00020000"

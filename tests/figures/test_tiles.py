@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.path import Path
+from matplotlib.text import Text
 from tiny import tiny_image
 from tiny_vlm import tiled_vlm
 
@@ -27,15 +31,24 @@ def padded() -> Words:
     return logit_lens(tiled_vlm("flat").trace(tiny_image(0, 56, 32)), k=2)
 
 
+def words_on(figure: Figure) -> tuple[list[Text], list[Path]]:
+    """The labels of the first panel, and its tinted patches."""
+    (panel, tints), *_ = [
+        (ax, c) for ax in figure.axes for c in ax.collections if isinstance(c, PolyCollection)
+    ]
+    return panel.texts, tints.get_paths()
+
+
 @pytest.mark.long
 def test_a_tile_or_the_grid_of_tiles(words: Words) -> None:
     names = {0: "whole image", 1: "tile 1", 2: "tile 2", "grid": "in tiles"}
     for tile, patches in ((0, 16), (1, 16), (2, 16), ("grid", 32)):
         figure = draw_patch_words(words, layer=-1, tile=tile)  # type: ignore[arg-type]
-        assert len(figure.axes[0].texts) == patches
+        assert len(words_on(figure)[1]) == patches
         assert any(t.get_text().endswith(names[tile]) for t in figure.texts)
-    right = draw_patch_words(words, layer=-1, tile=2).axes[0]
-    assert all(30 <= text.get_position()[0] <= 60 for text in right.texts)
+    labels, corners = words_on(draw_patch_words(words, layer=-1, tile=2))
+    assert labels and all(30 <= text.get_position()[0] <= 60 for text in labels)
+    assert min(path.vertices[:, 0].min() for path in corners) == 30
     with pytest.raises(ConfigurationError, match="no tile 3"):
         draw_patch_words(words, layer=-1, tile=3)
     draw_word_panels([("m", [(words, 0), (words, 1)])], tile="grid")
@@ -49,7 +62,7 @@ def test_padding_has_no_words(padded: Words) -> None:
     heights = sorted({round(bottom - top, 6) for _, top, _, bottom in boxes})
     assert heights[0] == 0
     shown = sum(bottom - top > 7 / 4 for _, top, _, bottom in boxes)
-    assert len(figure.axes[0].texts) == shown < len(boxes)
+    assert len(words_on(figure)[1]) == shown < len(boxes)
 
 
 @pytest.mark.long

@@ -14,8 +14,8 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens import difference as module
 from llavit_lens.lens.difference import difference
 from llavit_lens.lens.logit_lens import logit_lens
-from llavit_lens.lens.matching import matched_layer, partners
 from llavit_lens.lens.token_strings import token_strings
+from llavit_lens.results.matching import matched_layer, partners
 
 BUDGET = 1e-5  # probabilities from float32 logits up to 30: exp doubles no relative error of 1e-6
 

@@ -11,13 +11,14 @@ import pytest
 
 from llavit_lens.results import plotting
 from llavit_lens.results.attention_patterns import AttentionPatterns
+from llavit_lens.results.comparison import Comparison
 from llavit_lens.results.readability import Readability
 from llavit_lens.results.restore_map import RestoreMap
 from llavit_lens.results.result import Result
 from llavit_lens.results.words import Words
 
 RESULTS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (AttentionPatterns, Readability, RestoreMap, Words)
+    kind.__name__: kind for kind in (AttentionPatterns, Comparison, Readability, RestoreMap, Words)
 }
 
 
@@ -26,7 +27,27 @@ _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 def test_the_table_holds_all_results() -> None:
     kinds = {c.__name__ for c in Result.__subclasses__() if c.__module__.startswith("llavit_lens.")}
-    assert set(plotting.FIGURES) == set(RESULTS) == kinds
+    assert set(plotting.FIGURES) == set(RESULTS) == kinds | {"Comparison"}  # of results
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_plot_shows_the_options_of_its_figure(name: str) -> None:
+    module, function = plotting.FIGURES[name].split(":")
+    of_figure = inspect.signature(getattr(import_module(module), function)).parameters
+    of_plot = inspect.signature(RESULTS[name].plot).parameters
+    assert inspect.Parameter.VAR_KEYWORD not in {option.kind for option in of_plot.values()}
+    drawn = dict(list(of_figure.items())[1:])  # the result comes first
+    shown = {key: option for key, option in of_plot.items() if key != "self"}
+    assert set(shown) == set(drawn)
+    for key, option in shown.items():
+        assert option.default == drawn[key].default, key
+        assert _same_type(option.annotation, drawn[key].annotation), key
+        assert f"{key}:" in RESULTS[name].plot.__doc__ or f"{key}," in RESULTS[name].plot.__doc__
+
+
+def _same_type(plot: str, figure: str) -> bool:
+    """The names of types, as they stand in the files."""
+    return plot == figure.replace("Scale", "Literal['data', 'fixed']")
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -17,6 +17,7 @@ from PIL import Image
 from llavit_lens.card import card, picture
 from llavit_lens.errors import ConfigurationError, ImageError, printable
 from llavit_lens.evaluation.labelled.label_report import LabelReport
+from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import open_image, open_oriented
 from llavit_lens.images.orientation import (
     Orientation,
@@ -147,6 +148,17 @@ class LabelledImage:
 
     def _repr_html_(self) -> str:
         return card(repr(self), picture(self.image))
+
+    def true_words(self, layout: VisualLayout) -> list[frozenset[str] | None]:
+        """For each visual token the words that are true of its patch; None where nothing is known,
+        as of the background.
+
+        Raises:
+            ConfigurationError: the layout is of an image of another size.
+        """
+        from llavit_lens.evaluation.labelled.patch_labels import true_words  # imports this module
+
+        return true_words(layout, self)
 
     def _masks(self) -> list[np.ndarray]:
         masks = [thing.mask for thing in self.objects] + [change.mask for change in self.changes]

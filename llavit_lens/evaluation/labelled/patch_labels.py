@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.evaluation.labelled.labelled_images import LabelledImage
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.regions import Mask
@@ -48,6 +49,21 @@ def patch_labels(layout: VisualLayout, image: LabelledImage) -> PatchLabels:
     if image.unknown is not None:
         touched += covered(layout, image.unknown)
     return PatchLabels(labels_from(share, layout.on_image & (touched == 0)), share)
+
+
+def true_words(layout: VisualLayout, image: LabelledImage) -> list[frozenset[str] | None]:
+    """For each visual token the words of the object that its patch shows; None where it shows none.
+
+    Raises:
+        ConfigurationError: the layout is of an image of another size.
+    """
+    if layout.image_size != image.image.size:
+        raise ConfigurationError(
+            f"the labelled image has {image.image.width} x {image.image.height} pixels, but the "
+            f"one that was read has {layout.image_size[0]} x {layout.image_size[1]}"
+        )
+    label = patch_labels(layout, image).label
+    return [image.objects[i].words if i >= 0 else None for i in label.tolist()]
 
 
 def labels_from(share: np.ndarray, untouched: np.ndarray) -> np.ndarray:
