@@ -64,11 +64,6 @@ def asked(prompt: str) -> str:
     return question or prompt
 
 
-def percent(share: float) -> str:
-    """`8.0%`; what is less than 0.1%, and not nothing, is not rounded to `0.0%`."""
-    return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
-
-
 def two_digits(share: float) -> str:
     """In percent, with two digits that count: `38%`, `0.042%`."""
     digits = 0 if share >= 0.1 or share <= 0 else -floor(log10(100 * share)) + 1

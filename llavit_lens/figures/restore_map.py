@@ -178,8 +178,7 @@ def _draw_others(
 ) -> float:
     """The table of places that are no patches. Returns where it ends."""
     left_out = sum(place.cell < 0 for place in sweep.places) - len(places)
-    more = f" ({left_out} with smaller effects left out)" if left_out else ""
-    page.text(left, top, f"{title}, effect in %{more}", size=11, weight="bold")
+    page.text(left, top, f"{title}, effect in %", size=11, weight="bold")
     page.text(left + _LABELS - 0.5, top + 0.345, "layer", size=9.5, color=MUTED)
     top += 0.55
     height = _ROW * len(places)
@@ -188,7 +187,11 @@ def _draw_others(
     for row, index in enumerate(places):
         label = shorten(_label(sweep, index), (_LABELS - 0.12) * 72 / 10)
         page.text(left, top + _ROW * (row + 0.68), label, size=10, baseline=True)
-    return top + height
+    if not left_out:
+        return top + height
+    note = f"{left_out} places with smaller effects are left out"
+    page.text(left, top + height + 0.08, note, size=9.5, color=MUTED)
+    return top + height + 0.25
 
 
 def _draw_table(axes: Axes, sweep: RestoreMap, places: list[int], scale: Normalize) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.figures.labels import layer_name
+from llavit_lens.figures.figure import Figure
+from llavit_lens.figures.labels import layer_name, percent
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.numbered import (
     TABLE_LEFT,
@@ -21,8 +21,9 @@ from llavit_lens.figures.numbered import (
     draw_numbered_image,
     draw_patch_table,
 )
-from llavit_lens.figures.page import EDGE, Page
+from llavit_lens.figures.page import EDGE, TEXT, Page
 from llavit_lens.figures.patch_grid import image_of_words, is_true
+from llavit_lens.figures.style import MUTED
 
 if TYPE_CHECKING:
     from llavit_lens.images.open import ImageSource
@@ -52,7 +53,7 @@ def draw_selected_patches(
         patches: (row, column) of each patch, with the tile where the model sees several; negative
             rows and columns count from the end.
         k: how many words.
-        highlight: for a patch, the words to mark in yellow, as the paper marks relevant ones.
+        highlight: for a patch, the words to outline in green: those that are true of it.
 
     Raises:
         ConfigurationError: no models, patches or image; a patch, layer or rank not there.
@@ -81,13 +82,15 @@ def draw_selected_patches(
     details = [_detail(words, layer) for words, layer in lists]
     width = TABLE_LEFT + len(lists) * _COLUMN
     page = Page(_TABLE + width + EDGE)
-    about = (
-        "Numbers and bars: cosine of the visual token with the word's embedding, or probability of "
-        "the word."
-    )
+    top = page.heading("What the model reads off selected patches")
     if highlight:
-        about += " Yellow: the word is true of the thing or background on the patch."
-    top = page.heading("What the model reads off selected patches", about) + 0.3
+        page.text(EDGE, top, "green outline: the word is true of its patch", size=TEXT, color=MUTED)
+        top += 0.25
+    top += 0.15
+    page.figure.caption = (
+        "Each patch is one visual token. Numbers and bars: the cosine of the visual token and the "
+        "word's embedding, or the probability of the word."
+    )
     height = _IMAGE * pixels.height / pixels.width
     draw_numbered_image(page, pixels, layout, numbered, EDGE, top, (_IMAGE, height))
     headings = list(zip(titles, details, strict=True))
@@ -124,5 +127,5 @@ def _detail(words: Words, layer: int) -> str:
 
 def _drawn(word: Word, true: Collection[str]) -> PatchWord:
     share = word.value if word.probability is None else word.probability
-    value = f"{word.value:.3f}" if word.probability is None else f"{word.probability:.1%}"
+    value = f"{word.value:.3f}" if word.probability is None else percent(word.probability)
     return PatchWord(drawable(word.word), value, share, marked=is_true(word.word, true))

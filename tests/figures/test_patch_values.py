@@ -147,7 +147,7 @@ def test_a_restore_map_has_an_end() -> None:
     table = next(ax for ax in figure.axes if ax.images and ax.texts)
     shown = [text.get_text() for text in table.texts]
     assert len(shown) == 16 and "90" in shown
-    assert "84 with smaller effects left out" in texts(figure)
+    assert "84 places with smaller effects are left out" in texts(figure)
     assert figure.get_size_inches()[1] < 10
 
 

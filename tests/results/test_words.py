@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -274,3 +275,30 @@ def test_cut_off_file(tmp_path: Path) -> None:
 def test_place_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot write"):
         made_words().save(tmp_path / "no" / "folder" / "w.parquet")
+
+
+def test_layers_may_be_chosen_in_any_form(make_words: Callable[..., Words]) -> None:
+    words = make_words(layers=(0, 1, 2, 3, 6))
+    assert words.layers_chosen(-1) == [6] and words.layers_chosen(np.int64(2)) == [2]
+    assert words.layers_chosen([2, 0, -1]) == [2, 0, 6]
+    assert words.layers_chosen(range(0, 4, 3)) == [0, 3]
+    assert words.layers_chosen(np.array([0, 1])) == [0, 1]
+    assert words.layers_chosen(slice(None, None, 3)) == [0, 3, 6]
+    assert words.layers_chosen(slice(-4, None)) == [3, 6]
+    assert words.layers_chosen("all") == [0, 1, 2, 3, 6]
+    for wrong in (4, [0, 4], [], slice(4, 6), "last", 1.5):
+        with pytest.raises(ConfigurationError):
+            words.layers_chosen(wrong)
+
+
+def test_a_figure_has_a_panel_for_each_layer(make_words: Callable[..., Words]) -> None:
+    figure = make_words().plot(layer=[0, 3, 6])
+    said = [text.get_text() for text in figure.texts]
+    assert [text for text in said if "layer" in text or "input" in text] == [
+        "input (projector output)",
+        "layer 3 of 6",
+        "output (layer 6 of 6)",
+    ]
+    many = make_words(layers=range(60), depth=60)
+    with pytest.raises(ConfigurationError, match="60 panels do not fit"):
+        many.plot(layer="all")
