@@ -76,6 +76,12 @@ def readability_report(
     for path in out:
         check_out(path, TABLES + FIGURES)
     read, trained, what = _images(scenes, seed, coco, images, words, probe, orientation)
+    if len(trained) > len(read):
+        print_remark(
+            f"The probe, which is the ceiling, reads {len(trained)} other images for each model: "
+            f"{len(trained) / len(read):.0f} times those that are measured. --probe 0 leaves it "
+            "out; with fewer images it is a lower ceiling."
+        )
     results: list[Readability] = []
     trained_models: list[Readability] = []
     for name in models:  # one model is in memory at a time

@@ -138,6 +138,7 @@ def test_what_is_left_out_of_labels_is_told_in_a_line_each(run: Program, folder:
     sizes = ("--scenes", 2, "--probe", 6, "--no-floor")  # pictures of the probe as well
     code, out, err = run("--model", "one", "--coco", "partly.json", "--images", ".", *sizes)
     assert code == 0 and "2 images of partly.json" in out
+    assert err.startswith("The probe, which is the ceiling, reads 6 other images for each model: 3")
     told = [line for line in err.splitlines() if line.startswith("labels: ")]
     assert len(told) == 2 and all("left out" in line and ": 5 (" in line for line in told)
     assert "no category" in told[0] and "no pixel" in told[1]

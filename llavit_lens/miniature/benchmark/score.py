@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -47,10 +47,14 @@ def score_model(
     """
     if scenes < 2:
         raise ConfigurationError(f"--scenes {scenes}: a score needs at least 2 scenes")
-    layers, cosines, right = _measure(vlm, scenes, held_out_seed(seed, 0), progress)
-    candidates, _, _ = _measure(
-        vlm, min(scenes, LAYER_CHOICE_SCENES), held_out_seed(seed, 500_000), progress, ask=False
-    )
+    scored: Iterable[int] = range(scenes)
+    if progress:
+        scored = progress_bar(scored, f"scoring {vlm.name}")
+    layers, cosines, right = _measure(vlm, scored, held_out_seed(seed, 0))
+    others: Iterable[int] = range(min(scenes, LAYER_CHOICE_SCENES))
+    if progress:
+        others = progress_bar(others, "choosing its best layer on other scenes")
+    candidates, _, _ = _measure(vlm, others, held_out_seed(seed, 500_000), ask=False)
     best = max(candidates, key=lambda row: row["hit3"])["layer"]
     return {
         "model": vlm.name,
@@ -145,15 +149,14 @@ def truth_of_other_scenes(truth: Sequence[Fact], scene: Sequence[int], seed: int
 
 
 def _measure(
-    vlm: VLM, scenes: int, first_seed: int, progress: bool, ask: bool = True
+    vlm: VLM, numbers: Iterable[int], first_seed: int, ask: bool = True
 ) -> tuple[list[dict], dict, dict]:
     tokens = WordTokens(vlm.tokenizer)
     lens, cosine = _Patches(tokens), _Patches(tokens)
     right: dict[str, list[bool]] = defaultdict(list)
     kinds: dict[str, list[bool]] = defaultdict(list)
     guesses: dict[str, list[bool]] = defaultdict(list)
-    numbers = range(scenes)
-    for number in progress_bar(numbers, f"scoring {vlm.name}") if progress else numbers:
+    for number in numbers:
         scene = benchmark_scene(sample_scene(first_seed + number))
         trace = vlm.trace(scene.image)
         if trace.layout.grid != ((GRID, GRID),):

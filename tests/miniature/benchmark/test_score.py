@@ -95,14 +95,21 @@ def test_what_no_patch_shows_has_no_rate():
 def test_the_best_layer_is_chosen_on_scenes_that_are_not_scored(monkeypatch):
     seeds = []
 
-    def measure(vlm, scenes, first_seed, progress, ask=True):
-        seeds.append(range(first_seed, first_seed + scenes))
+    def measure(vlm, numbers, first_seed, ask=True):
+        seeds.append([first_seed + number for number in numbers])
         # layer 1 looks best where it is scored, layer 2 where layers are chosen
         best = 1 if first_seed == held_out_seed(5, 0) else 2
         return [{"layer": i, "hit3": float(i == best)} for i in range(3)], {}, {}
 
+    def progress_bar(steps, doing):
+        bars.append(doing)
+        return steps
+
+    bars = []
     monkeypatch.setattr(score, "_measure", measure)
+    monkeypatch.setattr(score, "progress_bar", progress_bar)
     result = score.score_model(SimpleNamespace(name="m"), 300, 5)
+    assert bars == ["scoring m", "choosing its best layer on other scenes"]
     assert result["best_layer"] == {"layer": 2, "hit3": 0.0}
     assert not set(seeds[0]) & set(seeds[1])
 
