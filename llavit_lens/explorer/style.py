@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_HEIGHTS = {"look": 23.5, "compare": 25, "ablate": 26.5}
+_HEIGHTS = {"look": 23.5, "compare": 26, "ablate": 27.5}
 """For each mode what the window holds beside the image: rem, in a window of normal width."""
 
 _STYLE = """
@@ -26,6 +26,8 @@ header.stAppHeader button { pointer-events: auto; }
 }
 
 /* questions: labels beside their boxes */
+.st-key-questions.stVerticalBlock { gap: 0.3rem; }
+.st-key-suggestions [data-testid="stCaptionContainer"] { margin: 0; }
 .st-key-questions .stTextInput { display: flex; flex-direction: row; align-items: center; gap: 0.6rem; }
 .st-key-questions .stTextInput > label { margin: 0; min-height: 0; flex: none; }
 .st-key-questions .stTextInput > label + div { flex: 1; min-width: 0; }
@@ -99,4 +101,6 @@ def css(mode: str) -> str:
     """The style sheet, as an element of HTML: a constant for each mode, so that no text of a user
     or a model is ever shown as HTML."""
     height = f":root {{ --llavit-image-height: calc(100vh - {_HEIGHTS[mode]}rem); }}"
+    if mode == "ablate":  # the room is for the effects
+        height += " .st-key-explorer_about { display: none; }"
     return f"<style>{_STYLE}\n@media (min-width: 641px) {{ {height} }}</style>"

@@ -71,7 +71,7 @@ def test_cause_and_effect_are_on_one_screen(
     }
     for number in range(images.count()):
         parts[f"image {number}"] = images.nth(number)
-        parts[f"answer {number}"] = page.locator("[data-testid=stText]").nth(number)
+        parts[f"answer {number}"] = page.locator(".st-key-answers .stColumn").nth(number)
     if not query:
         parts["words of the patch"] = page.locator("table.words")
     if "ablate" in query:
@@ -133,9 +133,7 @@ def test_a_link_shows_no_hint(context: BrowserContext, address: str) -> None:
     assert not page.locator(".about .steps").is_visible()
 
 
-def test_help_explains_the_terms_and_links_the_paper(
-    context: BrowserContext, address: str
-) -> None:
+def test_help_explains_the_terms_and_links_the_paper(context: BrowserContext, address: str) -> None:
     page = opened(context, address, "?layer=2")
     assert page.get_by_text("llavit-lens", exact=True).is_visible()
     page.get_by_role("button", name="Help").click()

@@ -79,7 +79,7 @@ def test_of_an_own_image_it_names_the_file(tmp_path: Path, monkeypatch: pytest.M
     view = View(picture="own")
     panes = answering(view, image)
     code = python_code(panes, image, view, Start(4, 3, view), MODELS)
-    assert '''image = "it's mine.png"  # your own image: give its path''' in code
+    assert """image = "it's mine.png"  # your own image: give its path""" in code
     monkeypatch.chdir(tmp_path)
     names, _ = run(code)
     assert (names["words"].ids == panes[0].result.words.ids[:, :, :5]).all()
