@@ -61,7 +61,9 @@ def store(source: Path, target: Path) -> None:
         texts = PngInfo()
         for field in ("Title", "Description"):
             texts.add_text(field, image.text[field])  # type: ignore[attr-defined]
-        small = image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+        # an octree keeps the colors of marks and lines, of which there are few pixels
+        method, dither = Image.Quantize.FASTOCTREE, Image.Dither.NONE
+        small = image.convert("RGB").quantize(COLORS, method, dither=dither)
         small.save(target, optimize=True, pnginfo=texts, dpi=image.info["dpi"])
 
 
