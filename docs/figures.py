@@ -13,11 +13,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 HERE = Path(__file__).resolve().parent / "analyses"
-COLORS = 256
+COLORS, FLAT = 256, 96
 COMMANDS = {
     "figure_1": "python analyses/figure_1.py --out figures",
     "figure_3": "python analyses/figure_3.py --out figures",
@@ -61,10 +62,24 @@ def store(source: Path, target: Path) -> None:
         texts = PngInfo()
         for field in ("Title", "Description"):
             texts.add_text(field, image.text[field])  # type: ignore[attr-defined]
-        # an octree keeps the colors of marks and lines, of which there are few pixels
-        method, dither = Image.Quantize.FASTOCTREE, Image.Dither.NONE
-        small = image.convert("RGB").quantize(COLORS, method, dither=dither)
+        small = with_palette(image.convert("RGB"))
         small.save(target, optimize=True, pnginfo=texts, dpi=image.info["dpi"])
+
+
+def with_palette(image: Image.Image) -> Image.Image:
+    """The most frequent colors as they are, which are those of lines, marks and letters; others
+    by the nearest one in a palette."""
+    counts = sorted(image.getcolors(image.width * image.height) or [], reverse=True)
+    flat = [value for _, color in counts[:FLAT] for value in color]  # type: ignore[union-attr]
+    others = image.quantize(COLORS - FLAT, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    palette = np.array([*flat, *(others.getpalette() or [])][: 3 * COLORS]).reshape(-1, 3)
+    red, green, blue = np.asarray(image).astype(np.int64).transpose(2, 0, 1)
+    seen, places = np.unique(red << 16 | green << 8 | blue, return_inverse=True)
+    colors = np.stack([seen >> 16, seen >> 8 & 255, seen & 255], axis=1)
+    nearest = [((palette - color) ** 2).sum(1).argmin() for color in colors]
+    small = Image.fromarray(np.array(nearest, dtype=np.uint8)[places].reshape(red.shape), "P")
+    small.putpalette(palette.ravel().tolist())
+    return small
 
 
 def page() -> str:
