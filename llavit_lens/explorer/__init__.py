@@ -30,6 +30,9 @@ What Streamlit runs and shows:
     page              the script, without PyTorch
     page_content      all that needs a model
     session           what the page remembers, its link, and what happens when a user does something
+    style             how the parts are arranged, in each mode
+    guide             the page's name and its help
+    presets, effect   experiments of one click, and what they changed in one line
     sidebar, ablation_switches, answers, trajectories, download_buttons
     waiting           progress while a model is loaded
     downloads         the files that a user can save

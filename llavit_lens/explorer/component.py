@@ -47,8 +47,8 @@ _paste = st.components.v2.component(
 _about = st.components.v2.component(
     "llavit_lens_about",
     html="""<div class="about">
-      <p class="what">Every patch of the image is one visual token. Its word is the one that the model
-        would say if it stopped at this layer (logit lens).</p>
+      <p class="what">Every patch of the image is one visual token. Its word is the one that the
+        model would say if it stopped at this layer (logit lens).</p>
       <ol class="steps" hidden>
         <li><b>Move the slider</b>: words form from layer to layer.</li>
         <li><b>Click a patch</b>: its words in all layers.</li>

@@ -16,8 +16,8 @@ PAPER = "https://arxiv.org/abs/2511.10301"
 DOCS = "docs/"
 """Folder of the documents in the repository."""
 _TERMS = {
-    "Image patch, visual token": "The model cuts the image into a grid of patches. Each becomes one "
-    "token for the language model: a visual token.",
+    "Image patch, visual token": "The model cuts the image into a grid of patches. Each becomes "
+    "one token for the language model: a visual token.",
     "Layer": "The language model changes each token layer by layer. Layer 0 of the slider is what "
     "the projector puts in; the last layer is what comes out.",
     "Logit lens": "The word that the model would say at a patch if it stopped at this layer: its "
@@ -27,8 +27,8 @@ _TERMS = {
     "token, by cosine.",
     "Eq. 5": EQ_5.removeprefix("Eq. 5: "),
     "Eq. 8": EQ_8.removeprefix("Eq. 8: "),
-    "LLaViT": "The paper's model: a LLaVA in which visual tokens have their own projections (Eq. 6) "
-    "and see each other in both directions (Eq. 8).",
+    "LLaViT": "The paper's model: a LLaVA in which visual tokens have their own projections "
+    "(Eq. 6) and see each other in both directions (Eq. 8).",
     "Certainty, entropy": "How surely one word leads. 0 nats: one word has all the probability.",
 }
 _KEYS = {
