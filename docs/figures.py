@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 HERE = Path(__file__).resolve().parent / "analyses"
-COLORS, FLAT = 256, 96
+COLORS, FLAT = 112, 80
 COMMANDS = {
     "figure_1": "python analyses/figure_1.py --out figures",
     "figure_3": "python analyses/figure_3.py --out figures",

@@ -21,7 +21,7 @@ def test_a_figure_of_the_page_has_title_and_caption(name: str) -> None:
         assert len(image.text["Description"]) > 100  # type: ignore[attr-defined]
         assert not image.text["Title"].startswith(("Figure", "Table"))  # type: ignore[attr-defined]
         assert image.mode == "P"
-    assert file.stat().st_size < 220_000
+    assert file.stat().st_size < 250_000
 
 
 def test_the_page_is_what_the_files_say() -> None:
