@@ -48,7 +48,7 @@ def opened(context: BrowserContext, address: str, query: str = "") -> Page:
 def is_inside(page: Page, part: Locator) -> bool:
     """Whether the whole part lies in the window, as it was opened."""
     box, window = part.bounding_box(), page.viewport_size
-    return (
+    return box is not None and (
         min(box["x"], box["y"]) >= 0
         and box["x"] + box["width"] <= window["width"]
         and box["y"] + box["height"] <= window["height"]
@@ -61,6 +61,7 @@ def test_cause_and_effect_are_on_one_screen(
 ) -> None:
     page = opened(context, address, query)
     images = page.locator("canvas.picture")
+    assert soon(page, lambda: images.count() == (2 if query else 1))
     parts = {
         "slider": page.locator(".slide input"),
         "colors": page.get_by_label("What the colors show"),
@@ -75,7 +76,7 @@ def test_cause_and_effect_are_on_one_screen(
         parts["words of the patch"] = page.locator("table.words")
     if "ablate" in query:
         parts["effect"] = page.get_by_text("words changed on")
-        for button in page.locator(".st-key-presets button").all():
+        for button in page.locator(".st-key-presets button:visible").all():
             parts[f"preset {button.text_content()}"] = button
         for switch in page.locator(".st-key-switches").get_by_test_id("stCheckbox").all():
             parts[switch.text_content()] = switch
@@ -97,9 +98,11 @@ def test_a_long_and_a_short_name_leave_both_images_at_the_same_height(
 ) -> None:
     switches = "visual_attention:0-1,visual->text:2-3,last->visual:2-4".replace(">", "%3E")
     page = opened(context, address, f"?mode=ablate&ablation={switches}")
-    first, second = (page.locator("h3.name").nth(number).bounding_box() for number in range(2))
-    assert second["height"] > 1.5 * first["height"]  # one line, two lines
-    first, second = (page.locator("canvas.picture").nth(n).bounding_box() for n in range(2))
+    images = page.locator("canvas.picture")
+    assert soon(page, lambda: images.count() == 2)
+    names = [box.bounding_box() for box in page.locator("h3.name").all()]
+    assert names[1]["height"] > 1.5 * names[0]["height"]  # two lines, one line
+    first, second = (image.bounding_box() for image in images.all())
     assert (first["y"], first["height"]) == (second["y"], second["height"])
 
 
