@@ -134,7 +134,7 @@ def _working(view: View, models: OfferedModels, places: Places) -> View:
         if last is None:
             raise
         fault = models.without_paths(str(error))
-        places.notes.error(f"{escape_markdown(fault)}  \nBelow is what you saw before.")
+        places.notes.error(f"{escape_markdown(fault)}.  \nBelow is what you saw before.")
         kept = ("picture", "model", "other", "mode", "pair", "prompt")
         view = replace(view, **{name: getattr(last, name) for name in kept})
         _check(view, models, places)

@@ -52,6 +52,11 @@ LARGE = RealModel("llava-hf/llava-1.5-7b-hf", 7_063_427_072)
 """LLaVA-1.5; weights by the size that its index of files gives."""
 NOTICE = "**Demo models know drawn scenes only; these words say nothing about your photograph.** "
 OWN_PAGE = "For photographs, run the explorer on your own machine and load a real model there."
+DETAILS = (
+    f"{SMALL.name}: {SMALL.size()}. A larger one is {LARGE.name}: {LARGE.size()}. These sizes "
+    "follow from the numbers of weights. Both are of kinds that this package reads; with these two "
+    "it was not tried."
+)
 _DISMISSED = "real_model_dismissed"
 
 
@@ -60,9 +65,8 @@ def notice(public: bool) -> str:
     if public:
         return NOTICE + OWN_PAGE
     return (
-        f"{NOTICE}A real model is read in the same way: **{SMALL.name}** ({SMALL.size()}), or "
-        f"**{LARGE.name}** ({LARGE.size()}). Both are of kinds that this package reads; with "
-        "these two files it was not tried."
+        f"{NOTICE}Load a real model, such as {SMALL.name}: {SMALL.gigabytes:.2g} GB to download "
+        f"(about {round(SMALL.minutes)} minutes at {MEGABITS} Mbit/s) and as much memory."
     )
 
 
@@ -71,12 +75,11 @@ def show_notice(view: View, public: bool) -> None:
     models = (view.model, view.other) if view.has_two_models else (view.model,)
     if view.picture != OWN or not any(map(is_demo, models)) or st.session_state.get(_DISMISSED):
         return
-    with st.container(key="real_model", border=True):
-        st.markdown(notice(public))
-        with st.container(horizontal=True):
-            if not public:
-                st.button("Load the small one", key="load_small", on_click=_load, args=(SMALL,))
-            st.button("Hide this note", key="hide_real_model", on_click=_dismiss)
+    with st.container(key="real_model", horizontal=True, vertical_alignment="center"):
+        st.markdown(notice(public), help=None if public else DETAILS)
+        if not public:
+            st.button("Load it", key="load_small", on_click=_load, args=(SMALL,))
+        st.button("Hide", key="hide_real_model", on_click=_dismiss)
 
 
 def _load(model: RealModel) -> None:

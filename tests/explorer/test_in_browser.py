@@ -500,3 +500,21 @@ def test_a_layer_change_or_a_search_does_not_send_the_picture_again(visit: Visit
             box.press("Enter")
         page.get_by_text(f"probability of “{word}”").wait_for()
         assert 0 < sum(received) < 60_000
+
+
+def test_the_link_is_copied(visit: Visit) -> None:
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    button = page.get_by_role("button", name="Copy link")
+    button.click()
+    page.get_by_text("Copied.").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+    assert "image, model, question" in button.get_attribute("title")
+
+
+def test_a_suggested_question_is_one_click(visit: Visit) -> None:
+    page = visit()
+    with rerun(page):
+        page.get_by_text("What does the sign say?", exact=True).click()
+    assert "prompt=What+does+the+sign+say" in link(page, "prompt=")
+    answer = page.locator(".st-key-answers [data-testid=stMarkdown]")
+    assert soon(page, lambda: answer.last.inner_text().strip() == "slow ✓")

@@ -22,9 +22,8 @@ def test_a_wrong_answer_comes_with_the_right_one() -> None:
     judged = marked(SCENE, "Where is the robot?", "bottom-left")
     assert [part.right for part in judged.parts] == [False]
     assert set(judged.right) == {"right", "bottom-right"}  # its center is at the edge of both
-    assert (
-        judged.markdown() == "bottom\\-left :red-badge[✗ wrong] correct: **right or bottom right**"
-    )
+    text = "bottom\\-left :red-badge[✗ wrong] correct: **right or bottom right**"
+    assert judged.markdown() == text
 
 
 def test_a_right_answer_says_no_more() -> None:

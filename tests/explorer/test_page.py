@@ -188,3 +188,70 @@ def test_the_effect_is_said_in_one_line(page: AppTest, shown: list[ShownView]) -
     lines = [m.value for m in page.markdown if "words changed on" in m.value]
     (both,) = lines
     assert both.count("The answer changed") == both.count("of 64 patches at layer 6") == 2
+
+
+@pytest.fixture
+def offering_a_wrong_model(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """The page with a model that is not there among its models: AppTest types no other names."""
+    monkeypatch.setattr("sys.argv", ["explorer.py", "--model", "nope"])
+    return page
+
+
+def test_a_wrong_model_keeps_the_last_view(
+    offering_a_wrong_model: AppTest, shown: list[ShownView]
+) -> None:
+    page = offering_a_wrong_model
+    page.run()
+    page.text_input(key="prompt").set_value("What does the sign say?").run()
+    before = shown[-1].names
+    page.selectbox(key="model").set_value("nope").run()
+    assert not page.exception and shown[-1].names == before
+    (error,) = page.error
+    assert "there is no such folder" in error.value and "you saw before" in error.value
+    assert answers_of(page) == ["slow :green[✓]"] and link_of(page).get("model") is None
+    page.selectbox(key="model").set_value("demo:baseline").run()
+    assert not page.error and shown[-1].names != before
+
+
+def test_a_wrong_second_model_keeps_the_last_view(
+    offering_a_wrong_model: AppTest, shown: list[ShownView]
+) -> None:
+    page = offering_a_wrong_model
+    page.query_params.update(mode="ablate", pair="after")
+    page.run()
+    before = shown[-1].names
+    for wrong in ("nope", "demo:llavit"):
+        page.selectbox(key="other").set_value(wrong).run()
+        assert not page.exception and len(page.error) == 1 and shown[-1].names == before
+
+
+def test_a_wrong_model_in_the_first_view_is_an_error(
+    offering_a_wrong_model: AppTest, shown: list[ShownView]
+) -> None:
+    page = offering_a_wrong_model
+    page.query_params["model"] = "nope"
+    page.run()
+    assert not page.exception and "no such folder" in page.error[0].value and not shown
+
+
+def test_a_suggested_question_is_asked(page: AppTest, shown: list[ShownView]) -> None:
+    page.run()
+    chips = page.pills(key="suggestion")
+    assert len(chips.options) == 4
+    chips.set_value("What does the sign say?").run()
+    assert not page.exception and link_of(page)["prompt"] == "What does the sign say?"
+    assert answers_of(page) == ["slow :green[✓]"]
+    page.text_input(key="prompt").set_value("Where is the fish?").run()
+    assert page.pills(key="suggestion").value is None
+    assert "✗ wrong] correct: **" in answers_of(page)[0] or "✓" in answers_of(page)[0]
+
+
+def test_the_resolution_and_the_program_stand_below(page: AppTest, shown: list[ShownView]) -> None:
+    for mode in ("look", "compare", "ablate"):
+        page.query_params["mode"] = mode
+        page.run()
+        assert any("sees 112 × 112" in each.value or "both models see 112 × 112" in each.value
+                   for each in page.caption)  # fmt: skip
+        (code,) = page.code
+        assert code.value.startswith("import llavit_lens as ll")
+        assert 'll.example("fish-chicken-slow")' in code.value

@@ -70,3 +70,11 @@ def test_the_view_opens_where_there_is_something_to_see(
     difference = np.zeros(len(result.words.layout))
     difference[7] = 0.5
     assert telling_patch(result.words, layer, difference) == 7
+
+
+def test_words_that_come_first_have_thick_lines(results: tuple[LensResult, LensResult]) -> None:
+    for patch in range(len(results[0].words.layout)):
+        ids = tracked_words(results[0], patch)
+        firsts = set(results[0].words.ids[:, patch, 0].tolist())
+        widths = [line.line.width for line in trajectory_figure(results[0], patch, None).data]
+        assert [width > 2 for width in widths] == [token in firsts for token in ids]

@@ -105,5 +105,5 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 
 def test_names_that_are_none(tmp_path: Path) -> None:
     for name in ("nowhere", "./nowhere", "a/b/c", "-x/y", str(tmp_path / "nowhere")):
-        with pytest.raises(CheckpointError, match="no such folder.*the form owner/name"):
+        with pytest.raises(CheckpointError, match=r"no such folder\. .* has the form owner/name"):
             local_folder(name, "x")
