@@ -31,7 +31,6 @@ def notebook_of(source: str) -> Any:
     for number, (kind, text) in enumerate(zip(parts[::2], parts[1::2], strict=True)):
         if kind == "markdown":
             text = re.sub(r"^# ?", "", text, flags=re.M)
-        text = re.sub(r"  # fmt: skip$", "", text, flags=re.M)  # a remark for the formatter
         new = nbformat.v4.new_markdown_cell if kind == "markdown" else nbformat.v4.new_code_cell
         cells.append(new(text.strip(), id=f"cell-{number}"))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}

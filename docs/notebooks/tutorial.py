@@ -99,10 +99,9 @@ with ll.ablate_visual_attention(vlm, layers=range(2, 6)):
 
 # %%
 other = ll.example("sun-guitar")
-restored = ll.restore_map(
-    vlm, scene, other, "what is at the left ?", "crown", layers=[0, 1, 2],
-    objects={"crown": scene.region("crown")},
-)  # fmt: skip
+crown = {"crown": scene.region("crown")}
+asked = "what is at the left ?"
+restored = ll.restore_map(vlm, scene, other, asked, "crown", layers=range(3), objects=crown)
 restored
 
 # %% [markdown]
