@@ -22,7 +22,7 @@ STILL = 3
 """The layer of the still."""
 MILLISECONDS, LAST = 1100, 2600
 """How long a layer is shown, and the last one."""
-QUALITY, COLORS = 80, 128
+QUALITY, COLORS = 80, 256
 TEXT, MUTED, MARK = "#1a1a1a", "#8a8a8a", "#0b6e4f"
 
 
