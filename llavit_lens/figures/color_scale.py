@@ -67,7 +67,8 @@ def draw_color_scale(
     axes = page.axes(left, top, width, 0.14)
     bar = page.figure.colorbar(ScalarMappable(scale, palette), cax=axes, orientation="horizontal")
     bar.outline.set_visible(False)
-    bar.solids.set_edgecolor("none")  # the edges of clear colors would show as stripes
+    if bar.solids is not None:
+        bar.solids.set_edgecolor("none")  # the edges of clear colors would show as stripes
     if ticks is not None:
         bar.set_ticks(list(ticks), labels=list(ticks.values()))
     axes.tick_params(labelsize=9, length=2)

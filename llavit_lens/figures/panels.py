@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
@@ -241,7 +240,7 @@ def _draw_marks(page: Page, left: float, top: float) -> float:
             Rectangle((0.06, 0.1), 0.88, 0.8, facecolor="#d9d4e3", edgecolor=edge, linewidth=line)
         )
         if mark == "unknown":
-            ax.add_collection(LineCollection(np.array([[(0.06, 0.1), (0.94, 0.9)]]), colors=DARK))
+            ax.add_collection(LineCollection([((0.06, 0.1), (0.94, 0.9))], colors=DARK))
         ax.set_axis_off()
         page.text(left + 0.5, top, meaning, size=10)
         top += _KEY

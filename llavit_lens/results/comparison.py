@@ -79,9 +79,9 @@ class Comparison:
         first, other = self.words[0], self.words[number]
         layer = first.layers[first.layer_index(layer)]
         if other.kind == "logit_lens" and number > 0:
-            depths = [each.provenance.get("n_layers") for each in (first, other)]
-            if None not in depths:
-                layer = matched_layer(layer, *depths)
+            depth, its_depth = (each.provenance.get("n_layers") for each in (first, other))
+            if depth is not None and its_depth is not None:
+                layer = matched_layer(layer, depth, its_depth)
             elif first.layers != other.layers:
                 raise ConfigurationError(
                     "the depth of a model is not on record, so nobody knows which layers fit"

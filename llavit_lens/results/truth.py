@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
@@ -30,7 +30,7 @@ def words_of_patches(truth: Truth | None, layout: VisualLayout) -> WordsOfPatche
     if truth is None:
         return None
     ask = getattr(truth, "true_words", None)
-    words: WordsOfPatches = ask(layout) if ask is not None else truth
+    words: Any = truth if ask is None else ask(layout)
     if isinstance(words, str) or not isinstance(words, Sequence):
         raise ConfigurationError(
             "truth must be a labelled image, or a list with the true words of each patch, not a "
@@ -38,4 +38,5 @@ def words_of_patches(truth: Truth | None, layout: VisualLayout) -> WordsOfPatche
         )
     if len(words) != len(layout):
         raise ConfigurationError(f"truth has {len(words)} entries for {len(layout)} patches")
-    return words
+    given: WordsOfPatches = words
+    return given

@@ -122,3 +122,11 @@ def test_a_file_of_that_name_opens_by_its_path(tmp_path, monkeypatch) -> None:
 def test_examples_come_without_pytorch() -> None:
     code = "import sys, llavit_lens as ll; ll.example(); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ll.examples())
+def test_the_words_true_of_patches_are_those_of_the_scene(name: str) -> None:
+    scene = ll.example(name)
+    layout, truth = demo_layout(), example_truth(name)
+    cells = zip(layout.row.tolist(), layout.col.tolist(), strict=True)
+    assert scene.true_words(layout) == [truth.words(row, col) or None for row, col in cells]
