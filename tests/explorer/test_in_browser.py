@@ -274,7 +274,7 @@ def test_ablate(visit: Visit) -> None:
     names = page.locator("h3.name").all_text_contents()
     assert names[0] == "As it is"
     assert names[1].startswith("no visual attention (Eq. 5), decoder layers 1 to 5; the last")
-    assert page.locator("[data-testid=stText]").count() == 2
+    assert page.locator(".st-key-answers .stColumn").count() == 2
     page.locator(".slide input").fill("2")  # decoder layer 0 is as it was
     assert "hardly differ" in page.locator(".apart").text_content()
     page.locator(".slide input").fill("7")
@@ -285,7 +285,7 @@ def test_ablate(visit: Visit) -> None:
     with rerun(again):
         again.get_by_role("combobox", name="Take attention away in").click()
         again.get_by_role("option", name="words of both, after").click()
-    assert again.locator("[data-testid=stText]").count() == 4
+    assert again.locator(".st-key-answers .stColumn").count() == 4
     titles = again.locator("h3.name").all_text_contents()
     assert "baseline" in titles[0] and all("decoder layers 1 to 5" in title for title in titles)
 
@@ -298,7 +298,7 @@ def test_on_a_phone(visit: Visit, mode: str) -> None:
     assert soon(page, lambda: pictures.first.bounding_box()["y"] < reach)  # much of it is seen
     tops = [pictures.nth(number).bounding_box()["y"] for number in range(2)]
     others = [page.locator(".panel").first, page.get_by_label("Find a word")]
-    others += [page.locator("[data-testid=stText]").first]
+    others += [page.locator(".st-key-answers .stColumn").first]
     assert all(other.bounding_box()["y"] > tops[1] for other in others)  # pictures first
     pictures.nth(1).evaluate("canvas => canvas.scrollIntoView({ block: 'end' })")
     box, slider = pictures.nth(1).bounding_box(), page.locator(".slide input")
