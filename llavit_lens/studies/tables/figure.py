@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from llavit_lens.figures.figure import Figure
 
 _MARKS = ("o", "X", "v", "s", "^", "D")
-_LEVEL = 10.0  # width of the first variant's name beside its level, in units of the font size
+_LEVEL = 6.0  # width of the first variant's name beside its level, in units of the font size
 _HEIGHT, _ROW, _LINES = 1.0, 0.17, 0.42  # inches: what is around rows, a row, lines of a name
 
 
