@@ -76,12 +76,7 @@ def readability_report(
     for path in out:
         check_out(path, TABLES + FIGURES)
     read, trained, what = _images(scenes, seed, coco, images, words, probe, orientation)
-    if len(trained) > len(read):
-        print_remark(
-            f"The probe, which is the ceiling, reads {len(trained)} other images for each model: "
-            f"{len(trained) / len(read):.0f} times those that are measured. --probe 0 leaves it "
-            "out; with fewer images it is a lower ceiling."
-        )
+    _warn_of_a_large_probe(len(trained), len(read))
     results: list[Readability] = []
     trained_models: list[Readability] = []
     for name in models:  # one model is in memory at a time
@@ -134,6 +129,15 @@ def redraw_readability(file: Path, out: Sequence[Path]) -> None:
     write_files(dict.fromkeys(out, figure))
     for path in out:
         print_file(path)
+
+
+def _warn_of_a_large_probe(trained: int, read: int) -> None:
+    if trained > read:
+        print_remark(
+            f"The probe, which is the ceiling, reads {trained} other images for each model: "
+            f"{trained / read:.0f} times those that are measured. --probe 0 leaves it out; with "
+            "fewer images it is a lower ceiling."
+        )
 
 
 def _print_left_out(reasons: Collection[str]) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.results.matching import matched_layer, partners
 from llavit_lens.results.plotting import draw
+from llavit_lens.results.shown import Shown
 from llavit_lens.results.words import LayerChoice, Words
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def compare(*words: Words, names: Sequence[str] | None = None) -> Comparison:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
+class Comparison(Shown):
     """Words of one image by several models; the first is the one that others are held against.
 
     A layer of the first is held against the one at the same share of the depth in the others, a
@@ -152,6 +153,19 @@ class Comparison:
             ConfigurationError, ImageError: as `Words.plot` and `layer_of`.
         """
         return draw(self, layer, image, truth=truth, tile=tile, scale=scale, title=title)
+
+    def _has_images(self) -> bool:
+        return self.words[0].image is not None
+
+    def _figure(self) -> Figure:
+        layers = self.words[0].layers
+        return self.plot(layers[len(layers) // 2])
+
+    def _next(self) -> dict[str, str]:
+        return {
+            'both.plot(layer="all")': "all layers",
+            "both.to_pandas()": "where they differ",
+        }
 
     def __repr__(self) -> str:
         first = self.words[0]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import fields
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from PIL import Image
 
-from llavit_lens.card import card, picture, remark, table, to_type
 from llavit_lens.disk import read_bytes, shown, write_atomically
-from llavit_lens.errors import ConfigurationError, one_line, printable
+from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import ImageSource, open_image, pixel_sha256
+from llavit_lens.results.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +23,7 @@ MAX_BYTES = 2**30
 """The largest file that `Result.load` reads."""
 
 
-class Result(ABC):
+class Result(Shown):
     """A base of dataclasses; images are no part of a result, they are neither saved nor compared.
 
     `provenance` says where a result comes from: model, revision, n_layers, prompt (as the model was
@@ -86,37 +85,8 @@ class Result(ABC):
     def plot(self) -> Any:
         """The figure of the result."""
 
-    def _repr_html_(self) -> str:
-        """The result as a notebook shows it: its figure, or without images a table."""
-        return card(repr(self), *self._shown(), to_type(self._next()))
-
-    @abstractmethod
-    def _next(self) -> dict[str, str]:
-        """Lines of Python that a notebook proposes, and what each is for."""
-
-    def _shown(self) -> list[str]:
-        """The parts of the card between its title and what to type next."""
-        if any(getattr(self, image) is None for image in self._images):
-            return [
-                remark("The images are not saved with a result: give them to plot to see it."),
-                table(self._overview()),
-            ]
-        try:
-            figure = self._figure()
-            png, size = figure._repr_png_()
-            with Image.open(BytesIO(png)) as image:
-                seen = picture(image, size["width"], figure.title or "")
-            return [seen, *([remark(figure.caption)] if figure.caption else [])]
-        except Exception as error:  # a cell that only looks at a result must not fail
-            return [remark(f"There is no figure: {one_line(error)}"), table(self._overview())]
-
-    def _figure(self) -> Any:
-        """What the card shows."""
-        return self.plot()
-
-    def _overview(self) -> pd.DataFrame:
-        """What the card shows where there is no figure."""
-        return self.to_pandas()
+    def _has_images(self) -> bool:
+        return all(getattr(self, image) is not None for image in self._images)
 
     @property
     def _model(self) -> str:

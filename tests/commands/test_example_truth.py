@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny_vlm import tiny_vlm
 
-from llavit_lens.commands import input_similarity, logit_lens
+from llavit_lens.commands import input_similarity, logit_lens, word_tables
 from llavit_lens.commands.word_tables import words_of_example
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.miniature.world.scenes import GRID, PATCH, example_truth
@@ -42,11 +42,20 @@ def test_the_truth_is_that_of_the_scene_that_is_read() -> None:
 @pytest.mark.parametrize("module", [logit_lens, input_similarity])
 def test_a_command_passes_it_on(module, monkeypatch, tmp_path: Path) -> None:
     asked = []
-    monkeypatch.setattr(
-        module, "words_of_example", lambda layout, image: asked.append(example_of(image))
-    )
     trace = tiny_vlm("llavit").trace("example:sun-guitar")
-    monkeypatch.setattr(module, "traces_of_image", lambda *_: iter([("tiny", trace)]))
+    for place in (word_tables, module):  # imported when it is needed, or at once
+        monkeypatch.setattr(
+            place,
+            "words_of_example",
+            lambda layout, image: asked.append(example_of(image)),
+            raising=place is word_tables,
+        )
+        monkeypatch.setattr(
+            place,
+            "traces_of_image",
+            lambda *_: iter([("tiny", trace)]),
+            raising=place is word_tables,
+        )
     report = getattr(module, f"{module.__name__.rpartition('.')[2]}_report")
     report(image_path("example:sun-guitar"), "tiny", out=tmp_path / "a.png")
     assert asked == ["sun-guitar"]

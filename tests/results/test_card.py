@@ -16,6 +16,7 @@ from PIL import Image
 from llavit_lens.figures.page import Page
 from llavit_lens.results import plotting
 from llavit_lens.results.attention_patterns import AttentionPatterns, QueryToken
+from llavit_lens.results.comparison import compare
 from llavit_lens.results.readability import Readability
 from llavit_lens.results.restore_map import Place, RestoreMap
 from llavit_lens.results.result import Result
@@ -78,7 +79,17 @@ def without_images(result: Any) -> Result:
 
 
 def test_all_results_are_tried() -> None:
-    assert set(MAKERS) == set(plotting.FIGURES)
+    assert {*MAKERS, "Comparison"} == set(plotting.FIGURES)
+
+
+def test_a_comparison_is_shown_by_its_figure(make_words: MakeWords) -> None:
+    words = MAKERS["Words"](make_words)
+    both = compare(words, words)
+    html = both._repr_html_()
+    assert html.count("<img") == 1 and "There is no figure" not in html
+    assert HOSTILE not in html and "&lt;b&gt;" in html
+    without = replace(both, words=tuple(without_images(each) for each in both.words))
+    assert "<img" not in without._repr_html_() and "<table" in without._repr_html_()
 
 
 def test_a_result_is_shown_by_its_figure(result: Result) -> None:

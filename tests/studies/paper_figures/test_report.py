@@ -302,7 +302,7 @@ MISTAKES = {
         ["--scene", SCENE, "--baseline", "{folder}/coarse", "--model", ""],
         "is that of 8 x 8 patches, and {folder}/coarse sees others",
     ),
-    "no scene": (["--scene", "nowhere"], "no example scene 'nowhere'"),
+    "no scene": (["--scene", "nowhere"], "nowhere: no such example scene"),
     "words for a scene": (["--scene", SCENE, "--relevant", "dog"], "scenes have their truth"),
     "too many lists": (
         ["--image", "{folder}/noise.png", "--relevant", "a", "--relevant", "b"],

@@ -82,7 +82,7 @@ def test_untrained_and_unrelated_are_said(folders: dict[str, Path], script: Prog
         (["--model", "demo:baseline"], "no Q, K and V of their own"),
         (["--model", "demo:nothing"], "no such demo checkpoint"),
         (["--directions", "0"], "choose 1 or more"),
-        (["--base", "nowhere"], "nowhere: no such folder"),
+        (["--base", "nowhere"], "nowhere: there is no such folder"),
         (["--base", "{llavit}"], "is a LLaVA; give its plain language model"),
         (["--base", "{llama}"], "is a llama model, but the decoder is a qwen2"),
         (["--model", "{llavit}", "--base", "{wide}"], "does not fit"),

@@ -81,7 +81,7 @@ def test_questions_about_passages_are_the_same_every_time() -> None:
         (["--documents", "1"], "intervals need at least 2"),
         (["--model", "demo:nothing", "--baseline", ""], "no such demo checkpoint"),
         (["--questions", "nowhere.jsonl"], "no such file"),
-        (["--documents", "2", "--base", "nowhere"], "nowhere: no such folder"),
+        (["--documents", "2", "--base", "nowhere"], "nowhere: there is no such folder"),
         (["--documents", "2", "--base", "{tiny}"], "has no tokenizer, and its vocabulary"),
     ],
 )
