@@ -81,10 +81,6 @@ class Result(Shown):
 
     __hash__ = None  # type: ignore[assignment]
 
-    @abstractmethod
-    def plot(self) -> Any:
-        """The figure of the result."""
-
     def _has_images(self) -> bool:
         return all(getattr(self, image) is not None for image in self._images)
 

@@ -19,6 +19,10 @@ class Shown(ABC):
     """A base of what has `plot` and `to_pandas`."""
 
     @abstractmethod
+    def plot(self) -> Any:
+        """The figure; each has options of its own."""
+
+    @abstractmethod
     def to_pandas(self) -> pd.DataFrame:
         """A tidy table."""
 
