@@ -43,7 +43,7 @@ NOT_RUN: dict[str, dict[str, str]] = {
         "a running notebook: nobody clicks here": "tests/notebooks clicks in one",
     },
     "docs/recipes/photographs.md": {
-        "the Hub (about 14 GB, once), and a GPU with 16 GB or 32 GB of memory": NO_NETWORK,
+        "the Hub (about 14 GB, once), and a GPU with 16 GB, or 32 GB of main memory": NO_NETWORK,
         "the Hub and a GPU": NO_NETWORK,
     },
     "docs/recipes/readability.md": {
