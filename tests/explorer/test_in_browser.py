@@ -499,7 +499,8 @@ def test_a_layer_change_or_a_search_does_not_send_the_picture_again(visit: Visit
             box.fill(word)
             box.press("Enter")
         page.get_by_text(f"probability of “{word}”").wait_for()
-        assert 0 < sum(received) < 60_000
+        # the page's own text, style and help; the view alone is more than 100,000
+        assert 0 < sum(received) < 80_000
 
 
 def test_the_link_is_copied(visit: Visit) -> None:
