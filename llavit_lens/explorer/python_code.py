@@ -11,7 +11,7 @@ from llavit_lens.explorer.offered_models import OfferedModels
 from llavit_lens.explorer.panes import Pane
 from llavit_lens.explorer.view import OWN, View
 from llavit_lens.inputs import DEFAULT_PROMPT
-from llavit_lens.lens.matching import matched_layer, partners
+from llavit_lens.results.matching import matched_layer, partners
 
 if TYPE_CHECKING:
     from llavit_lens.explorer.input_image import InputImage

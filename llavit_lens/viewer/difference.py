@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from llavit_lens.results.matching import matched_layer, partners
 from llavit_lens.results.words import Words
 
 
@@ -20,8 +21,6 @@ def difference_of_words(a: Words, b: Words) -> np.ndarray:
     Returns:
         float32 [layers of a, n of a], 0 to 1.
     """
-    from llavit_lens.lens.matching import matched_layer, partners  # its package loads PyTorch
-
     depths = [words.provenance.get("n_layers") or max(words.layers) for words in (a, b)]
     layers_b = np.array(b.layers)
     patches = partners(a.layout, b.layout)
@@ -45,7 +44,8 @@ def difference_of_words(a: Words, b: Words) -> np.ndarray:
 def _common_ids(a: Words, b: Words) -> tuple[np.ndarray, np.ndarray]:
     """int64 as `Words.ids`, the same number for the same word: the ids themselves if both models
     have one vocabulary, as far as these words show; otherwise numbers of texts."""
-    if all(b.strings[token] == a.strings[token] for token in a.strings.keys() & b.strings.keys()):
+    shared = a.strings.keys() & b.strings.keys()
+    if shared and all(b.strings[token] == a.strings[token] for token in shared):
         return a.ids, b.ids
     numbers: dict[str, int] = {}
     both = []

@@ -2,7 +2,7 @@
 
 const DENSE = 12; // columns of patches: with more, the image gets more room, and words merge
 
-// The layer at the same share of the depth, as `matched_layer` in lens/matching.py.
+// The layer at the same share of the depth, as `matched_layer` in results/matching.py.
 const matchedLayer = (layer, depth, other) => Math.floor((layer * other) / depth + 0.5);
 
 // The slot of another pane that fits one of this pane: the nearest of those that it has.
