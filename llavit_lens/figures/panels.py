@@ -188,7 +188,7 @@ def _draw_line(
         height = width * (y1 - y0) / (x1 - x0)
         axes = page.axes(left, top + _PANEL_NAME, width, height)
         draw_image(axes, image, words.layout, backdrop=True)
-        known = words_of_patches(truth, words.layout)
+        known = words_of_patches(truth, words)
         draw_words(axes, words, layer, scale=norms[words.kind], tile=tile, truth=known)
         left, foot = left + width + _GAP, max(foot, top + _PANEL_NAME + height + 0.12)
     return foot

@@ -64,7 +64,7 @@ def draw_patch_words(
         raise ConfigurationError("ax has room for one layer; leave it out to draw several")
     draw_image(ax, image_of_words([words], image), words.layout, backdrop=True)
     norm = value_scale(words.kind, top_values(words, layers[0]), scale)
-    known = words_of_patches(truth, words.layout)
+    known = words_of_patches(truth, words)
     draw_words(ax, words, layers[0], scale=norm, tile=tile, truth=known)
     ax.set_title(title or panel_name(words, layers[0], tile), fontsize=10, **LITERAL)
     figure = ax.get_figure(root=True)

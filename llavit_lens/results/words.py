@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -261,7 +261,7 @@ class Words(Result):
         other: Words | None = None,
         *,
         layer: int | None = None,
-        truth: Sequence[Collection[str] | None] | None = None,
+        truth: Truth | None = None,
         image: ImageSource | None = None,
         titles: Sequence[str] | None = None,
         k: int | None = None,
@@ -276,7 +276,8 @@ class Words(Result):
             other: words of another model (or prompt) of the same image, side by side; or the other
                 lens of the same trace, which is shown together with this one.
             layer: where the view starts, as in `at`; default: where the model is surest.
-            truth: for each visual token the words that are true of its patch (None: unknown).
+            truth: for each visual token the words that are true of its patch (None: unknown), or a
+                `LabelledImage` of the image.
             image: the one that the words were read from, or a sharper or smaller copy of it;
                 needed after `Words.load`, which has none.
             titles: what stands above the panes; default: the models' names.

@@ -60,12 +60,13 @@ def titles_of(panes: Sequence[WordsReading], titles: Sequence[str] | None) -> li
         ConfigurationError: not one title, a text, for each pane.
     """
     if titles is not None:
-        texts = [titles] if isinstance(titles, str) else list(titles)
-        if len(texts) != len(panes) or not all(isinstance(text, str) for text in texts):
+        texts = [titles] if isinstance(titles, str) else titles
+        fits = isinstance(texts, Sequence) and len(texts) == len(panes)
+        if not fits or not all(isinstance(text, str) for text in texts):
             raise ConfigurationError(
                 f"titles={titles!r}: give one text for each of the {len(panes)} panes"
             )
-        return texts
+        return list(texts)
     names = [str(pane.lead.provenance.get("model") or "model") for pane in panes]
     if len(set(names)) < len(names):
         return [f"{number}: {name}" for number, name in enumerate(names, 1)]

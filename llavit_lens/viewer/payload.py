@@ -16,6 +16,7 @@ from matplotlib.colors import to_hex
 
 from llavit_lens.figures.patch_grid import is_true
 from llavit_lens.figures.style import PALETTE
+from llavit_lens.results.truth import words_of_each
 from llavit_lens.token_text import printable
 from llavit_lens.viewer.image_url import LARGEST_SHOWN, image_url
 from llavit_lens.viewer.wording import shortened
@@ -23,6 +24,7 @@ from llavit_lens.viewer.wording import shortened
 if TYPE_CHECKING:
     from PIL import Image
 
+    from llavit_lens.results.truth import Truth, WordsOfPatches
     from llavit_lens.results.words import Words
     from llavit_lens.viewer.reading import Reading
 
@@ -56,7 +58,7 @@ def words_payload(
     results: Sequence[tuple[str, Reading]],
     display: Image.Image,
     k: int,
-    truth: Sequence[Collection[str] | None] | None = None,
+    truth: Truth | None = None,
     difference: np.ndarray | None = None,
     *,
     most: int | None = None,
@@ -68,24 +70,28 @@ def words_payload(
         results: of the same image: one or two, each with a title.
         display: the image for people.
         k: number of words of each patch; fewer if the words are fewer, or `most` leaves no room.
-        truth: true words of each patch, for results on that many patches.
+        truth: true words of each patch of the first result, and of another whose patches lie at
+            the same places; or an image that knows them for any patches.
         difference: [slots, patches] of the first result, 0 to 1 (see `lens.difference`).
         most: words of one pane; default: `MOST_ENTRIES`.
         max_side: pixels of the image's longer side.
     """
+    leads = [result.words or result.similarity for _, result in results]
+    known = words_of_each(truth, [words for words in leads if words is not None])
     return {
         "size": list(display.size),
         "image": image_url(display, max_side),
         "palette": [to_hex(PALETTE(i / (_COLORS - 1))) for i in range(_COLORS)],
         "panes": [
-            _pane(title, result, k, most or MOST_ENTRIES, truth) for title, result in results
+            _pane(title, result, k, most or MOST_ENTRIES, true)
+            for (title, result), true in zip(results, known, strict=True)
         ],
         "difference": None if difference is None else as_text(share_codes(difference)),
     }
 
 
 def _pane(
-    title: str, result: Reading, k: int, most: int, truth: Sequence[Collection[str] | None] | None
+    title: str, result: Reading, k: int, most: int, truth: WordsOfPatches | None
 ) -> dict[str, Any]:
     parts = [part for part in (result.similarity, result.words) if part is not None]
     layout = parts[0].layout
@@ -155,9 +161,9 @@ def _shown(word: str) -> str:
     return shortened(printable(word), LONGEST_WORD)
 
 
-def _verdicts(parts: Sequence[Words], truth: Sequence[Collection[str] | None] | None) -> str | None:
+def _verdicts(parts: Sequence[Words], truth: WordsOfPatches | None) -> str | None:
     """Verdicts on the top words, uint8 [slots, n]."""
-    if truth is None or len(truth) != len(parts[0].layout):
+    if truth is None:
         return None
     rows = []
     for words in parts:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from llavit_lens.errors import ConfigurationError, install, printable
 from llavit_lens.figures.patch_grid import image_of_words
 from llavit_lens.inputs import whole_number
+from llavit_lens.results.matching import matched_layer
+from llavit_lens.results.truth import words_of_each
 from llavit_lens.results.words import Words
 from llavit_lens.viewer.labelled import known_of
 from llavit_lens.viewer.panes import difference_of_panes, panes_of, titles_of
 from llavit_lens.viewer.payload import words_payload
 from llavit_lens.viewer.reading import WordsReading
-from llavit_lens.viewer.start import surest_layer, telling_patch
+from llavit_lens.viewer.start import nearest_read, surest_layer, telling_patch
 from llavit_lens.viewer.viewer import Viewer
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from llavit_lens.figures.figure import Figure
     from llavit_lens.images.open import ImageSource
+    from llavit_lens.results.truth import Truth
     from llavit_lens.viewer.widget import ViewWidget
 
 HEIGHT = 640
@@ -37,7 +40,7 @@ MAX_SIDE = 800
 def show(
     *words: Words,
     layer: int | None = None,
-    truth: Sequence[Collection[str] | None] | None = None,
+    truth: Truth | None = None,
     image: ImageSource | None = None,
     titles: Sequence[str] | None = None,
     k: int | None = None,
@@ -56,8 +59,9 @@ def show(
             or of both (of the same trace: they are shown as one).
         layer: where the view starts, a number as in `Words.at`; default: the layer at which the
             model is surest.
-        truth: for each visual token the words that are true of its patch (None: unknown); default:
-            what a labelled `image` says.
+        truth: for each visual token of the first words the words that are true of its patch (None:
+            unknown), or a `LabelledImage` of the image, which knows them for both; default: what a
+            labelled `image` says.
         image: the one that the words were read from, or a sharper or smaller copy of it; needed
             after `Words.load`, which has none. An example scene (`ll.example`, "example:NAME") is
             shown sharper than the models see it.
@@ -75,16 +79,14 @@ def show(
     """
     panes = panes_of(words)
     names = titles_of(panes, titles)
-    known = known_of(image, panes[0].lead.layout)
+    known = known_of(image, panes[0].lead)
     pixels = image_of_words(words, known.image)
     truth = known.truth if truth is None else truth
+    true = words_of_each(truth, [pane.lead for pane in panes])
+    judged = None if any(each is None for each in true) else truth
     tall = whole_number(height, "height")
     if not HEIGHTS[0] <= tall <= HEIGHTS[1]:
         raise ConfigurationError(f"height={tall}: give {HEIGHTS[0]} to {HEIGHTS[1]} pixels")
-    if truth is not None and len(truth) != len(panes[0].lead.layout):
-        raise ConfigurationError(
-            f"truth has {len(truth)} entries for {len(panes[0].lead.layout)} patches"
-        )
     least = min(one.k for one in words)
     wanted = least if k is None else whole_number(k, "k")
     if not 1 <= wanted <= least:
@@ -105,10 +107,11 @@ def show(
     if notes := _notes(held, wanted, pixels.size, panes[0].lead.layout.image_size):
         view["notes"] = notes
     lead = panes[0].lead
-    number = surest_layer(panes[-1].lead) if layer is None else layer
-    if layer is None and number not in lead.layers:
-        number = surest_layer(lead)
-    row = lead.layer_index(number)
+    if layer is None:  # of two models the one on the right is of more interest
+        last = panes[-1]
+        wanted = matched_layer(surest_layer(last.lead), last.depth, panes[0].depth)
+        layer = nearest_read(lead, wanted)
+    row = lead.layer_index(layer)
     slot = row + (1 if panes[0].words is not None and panes[0].similarity is not None else 0)
     patch = telling_patch(lead, lead.layers[row], None if apart is None else apart[slot])
     start = {"slot": slot, "pin": patch, "color": "probability", "scale": "", "labels": ""}
@@ -117,7 +120,7 @@ def show(
         view=view,
         start=start,
         height=tall,
-        still=lambda: _still(panes, names, lead.layers[row], pixels, truth),
+        still=lambda: _still(panes, names, lead.layers[row], pixels, judged),
         widget=_widget(view, start, tall, panes[0]) if live else None,
     )
 
@@ -158,14 +161,13 @@ def _still(
     names: Sequence[str],
     layer: int,
     image: Image.Image,
-    truth: Sequence[Collection[str] | None] | None,
+    truth: Truth | None,
 ) -> Figure:
     """The first layer that is shown, drawn."""
     from llavit_lens.figures.panels import draw_word_panels
 
     rows = []
     for name, pane in zip(names, panes, strict=True):
-        nearest = min(pane.lead.layers, key=lambda number: abs(number - layer))
-        rows.append((name, [(pane.lead, nearest)]))
-    same = all(len(pane.lead.layout) == len(panes[0].lead.layout) for pane in panes)
-    return draw_word_panels(rows, image, truth=truth if same else None)
+        wanted = matched_layer(layer, panes[0].depth, pane.depth)
+        rows.append((name, [(pane.lead, nearest_read(pane.lead, wanted))]))
+    return draw_word_panels(rows, image, truth=truth)

@@ -19,6 +19,11 @@ def surest_layer(words: Words) -> int:
     return words.layers[int(words.entropy[:, words.layout.on_image].mean(axis=1).argmin())]
 
 
+def nearest_read(words: Words, layer: int) -> int:
+    """The number of the layer that was read and is nearest to `layer`."""
+    return min(words.layers, key=lambda number: abs(number - layer))
+
+
 def telling_patch(words: Words, layer: int, difference: np.ndarray | None = None) -> int:
     """The patch where two readings differ most; of one reading, the patch with a word that is both
     sure and rare: words of backgrounds are sure, but everywhere.

@@ -79,7 +79,7 @@ class Viewer:
         Raises:
             ConfigurationError: the name does not end in .html, or the file cannot be written.
         """
-        if Path(path).suffix.lower() not in (".html", ".htm"):
+        if not isinstance(path, str | Path) or Path(path).suffix.lower() not in (".html", ".htm"):
             raise ConfigurationError(f"{path}: a view is saved as a page; name it view.html")
         with write_atomically(path) as unfinished:
             unfinished.write_text(self.to_html(), "utf-8")

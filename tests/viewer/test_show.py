@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from PIL import Image
 from tiny_vlm import tiled_vlm, tiny_vlm
 
 import llavit_lens as ll
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.errors import ConfigurationError, ImageError
+from llavit_lens.images.open import pixel_sha256
 from llavit_lens.lens.difference import difference
 from llavit_lens.results.words import Words
 from llavit_lens.viewer.difference import difference_of_words
@@ -38,7 +40,7 @@ def results(image: Image.Image) -> list[Any]:
 
 
 def small(**options: Any) -> Words:
-    return made_up_words(4, 5, **{"n_layers": 3, "k": 3, **options})
+    return made_up_words(**{"rows": 4, "columns": 5, "n_layers": 3, "k": 3, **options})
 
 
 def test_the_payload_of_words_alone_is_the_explorer_s(
@@ -150,8 +152,9 @@ def test_titles() -> None:
     assert _titles(ll.show(a, b)) == ["1: made up", "2: made up"]
     assert _titles(ll.show(a, small(seed=1, model="other"))) == ["made up", "other"]
     assert _titles(ll.show(a, b, titles=["as it is", "changed"])) == ["as it is", "changed"]
-    with pytest.raises(ConfigurationError, match="one text for each of the 2 panes"):
-        ll.show(a, b, titles=["one"])
+    for titles in (["one"], 5):
+        with pytest.raises(ConfigurationError, match="one text for each of the 2 panes"):
+            ll.show(a, b, titles=titles)
 
 
 def _titles(viewer: Viewer) -> list[str]:
@@ -203,6 +206,86 @@ def test_an_example_scene_brings_its_truth_and_is_sharper() -> None:
     assert sum(len(part) for part in bundle.values()) < 700_000
 
 
+def test_a_scene_is_shown_only_of_words_that_were_read_from_it() -> None:
+    scene, other = ll.example("kite-moon"), ll.example()
+    words = words_of_image(scene.image)
+    assert words.show(image=scene).view["size"] == [448, 448]
+    for wrong in (other, f"example:{other.name}", replace(scene, image=other.image)):
+        for draw in (words.show, words.plot):
+            with pytest.raises(ConfigurationError, match="not the one that was read"):
+                draw(image=wrong)
+    with pytest.raises(ImageError, match="no such example scene"):
+        words.show(image="example:")
+    # its sharper drawing is of the scene, not of an image that was put in its place
+    assert words_of_image(other.image).show(image=replace(scene, image=other.image)).view[
+        "size"
+    ] == [112, 112]
+
+
+def test_truth_is_of_the_image_that_was_read() -> None:
+    scene, other = ll.example("kite-moon"), ll.example()
+    words = words_of_image(scene.image)
+    assert words.show(truth=scene).view == words.show(truth=scene.true_words(words.layout)).view
+    words.plot(truth=scene)
+    for draw in (words.show, words.plot, ll.compare(words, words).plot):
+        with pytest.raises(ConfigurationError, match="truth is of another image"):
+            draw(truth=other)
+        with pytest.raises(ConfigurationError, match="must be a labelled image, or a list"):
+            draw(truth=5)
+
+
+@pytest.mark.parametrize("rows", [4, 16])
+def test_a_scene_knows_the_patches_of_any_grid(rows: int) -> None:
+    scene = ll.example("kite-moon")
+    view = words_of_image(scene.image, rows, 112 // rows).show(image=scene).view
+    truth = numbers(view["panes"][0]["truth"], np.uint8)
+    assert set(truth.tolist()) >= {0, 1} and len(truth) == 4 * rows * rows
+
+
+def test_truth_is_told_for_each_pane_by_its_own_patches() -> None:
+    scene = ll.example("kite-moon")
+    words = words_of_image(scene.image)
+    other = words_of_image(scene.image)
+    other.layout = replace(other.layout, boxes=other.layout.boxes[::-1])  # as many, elsewhere
+    alone = other.show(truth=scene).view["panes"][0]["truth"]
+    first, second = words.show(other, truth=scene).view["panes"]
+    assert second["truth"] == alone != first["truth"]
+    first, second = words.show(other, truth=scene.true_words(words.layout)).view["panes"]
+    assert first["truth"] is not None and second["truth"] is None
+
+
+def words_of_image(image: Image.Image, rows: int = 8, patch: int = 14) -> Words:
+    words = small(rows=rows, columns=rows)
+    words.layout = replace(
+        words.layout, boxes=words.layout.boxes * patch / 14, image_size=image.size
+    )
+    words.image = image
+    words.provenance["image_sha256"] = pixel_sha256(image)
+    return words
+
+
+def test_panes_start_at_layers_at_the_same_share_of_the_depth(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b = small(n_layers=8), small(n_layers=4, model="other")
+    b.entropy[:] = 9
+    b.entropy[3] = 1
+    drawn = []
+    monkeypatch.setattr(
+        "llavit_lens.figures.panels.draw_word_panels", lambda rows, *_, **__: drawn.extend(rows)
+    )
+    viewer = a.show(b)
+    assert viewer.start["slot"] == 6
+    viewer.still()
+    assert [layer for _, [(_, layer)] in drawn] == [6, 3]
+
+
+def test_vocabularies_that_share_no_id_are_held_together_by_their_texts() -> None:
+    a = small()
+    b = replace(a, ids=a.ids + 10**6, strings={10**6 + i: text for i, text in a.strings.items()})
+    assert difference_of_words(a, b).max() < 1e-6
+
+
 def test_a_notebook_gets_a_page_on_a_still_image_of_it() -> None:
     viewer = small().show()
     bundle = viewer._repr_mimebundle_()
@@ -225,8 +308,9 @@ def test_a_view_is_saved_as_a_page(tmp_path: Path) -> None:
     viewer.save(tmp_path / "view.html")
     assert (tmp_path / "view.html").read_text("utf-8") == viewer.to_html()
     assert "<h1>" in viewer.to_html()
-    with pytest.raises(ConfigurationError, match=r"name it view\.html"):
-        viewer.save(tmp_path / "view.png")
+    for path in (tmp_path / "view.png", None):
+        with pytest.raises(ConfigurationError, match=r"name it view\.html"):
+            viewer.save(path)
     with pytest.raises(ConfigurationError, match="cannot write"):
         viewer.save(tmp_path / "none" / "view.html")
 
