@@ -1,14 +1,14 @@
 """What a text claims about a scene, sentence by sentence, and whether it is right.
 
 The sentences are those that `captions` writes, and whatever has their form. Any other sentence is
-not judged. Places and sides are judged as a person sees them, not to the pixel: see `Thing.places`
-and `lies_to_side`.
+not judged, and neither is one with a noun that this world does not know. Places and sides are
+judged as a person sees them, not to the pixel: see `Thing.places` and `lies_to_side`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from llavit_lens.miniature.world.concepts import (
@@ -19,6 +19,7 @@ from llavit_lens.miniature.world.concepts import (
     NUMBERS,
     POSITIONS,
     SIGN_WORDS,
+    TRAITS,
 )
 from llavit_lens.miniature.world.relations import lies_to_side
 from llavit_lens.miniature.world.scenes import Scene, Thing
@@ -54,7 +55,8 @@ def unmentioned(scene: Scene, text: str) -> list[str]:
 
 
 def is_true(scene: Scene, sentence: str) -> bool | None:
-    """Whether a sentence is true of a scene; None if it does not have the form of one of a caption.
+    """Whether a sentence is true of a scene; None if it does not have the form of one of a caption,
+    or says something that the truth of a scene does not cover.
 
     A thing counts as named if one thing of the scene has all that is said of it: name, size, color,
     category, trait and word. A list of words is right if each is true of some patch.
@@ -90,6 +92,7 @@ _NOUN = re.compile(
       {_ARTICLE}\ sign\ (?:with\ the\ text|that\ says)\ (?P<says>\w+)
     | the\ (?P<kind>{_KIND})\ (?P<of_kind>\w+)\ on\ a\ sign
     | {_ARTICLE}\ (?P<sign_kind>{_KIND})\ sign\ :\ (?P<sign_word>\w+)
+    | {_ARTICLE}\ (?P<sign_phrase>{_any_of(SIGN_WORDS)}|{_KIND})\ sign
     | the\ text\ (?P<text>\w+)
     | {_ARTICLE}\ (?P<color_1>{_any_of(COLORS)})\ (?P<category_1>{_CATEGORY})\ :
       \ {_ARTICLE}\ (?P<name_1>\w+)
@@ -101,30 +104,63 @@ _NOUN = re.compile(
 )
 
 
-def _is_named(scene: Scene, noun: str) -> bool | None:
-    """Whether a noun phrase fits a thing of the scene; None: it is no noun phrase."""
-    match = _NOUN.fullmatch(noun)
-    return None if match is None else _fits(scene, match) is not None
+_NAMES_OF_SIGNS = frozenset({"sign", "text"})
+_KNOWN = {
+    "name": {*CONCEPTS, *CATEGORIES, *_NAMES_OF_SIGNS},
+    "name_1": {*CONCEPTS},
+    "category_2": {*CATEGORIES},
+    "trait": {*TRAITS},
+}
+"""The words that the truth covers, where a noun phrase may have any word."""
 
 
-def _fits(scene: Scene, noun: re.Match[str]) -> Thing | None:
-    """The thing of the scene that has all that a noun phrase says."""
-    said = {name: value for name, value in noun.groupdict().items() if value is not None}
-    return next((thing for thing in scene.things if _has(thing, said)), None)
+def _said(noun: re.Match[str]) -> dict[str, str]:
+    return {name: value for name, value in noun.groupdict().items() if value is not None}
+
+
+def _fitting(scene: Scene, noun: re.Match[str]) -> list[Thing]:
+    """The things of the scene that have all that a noun phrase says."""
+    return [thing for thing in scene.things if _has(thing, _said(noun))]
+
+
+def _is_covered(noun: re.Match[str]) -> bool:
+    """Whether the truth of a scene can say that nothing fits a noun phrase.
+
+    Of signs it knows the words, but not what size or color a person sees.
+    """
+    said = _said(noun)
+    if said.get("name") in _NAMES_OF_SIGNS and len(said) > 1:
+        return False
+    return all(said[name] in known for name, known in _KNOWN.items() if name in said)
+
+
+def _is_there(scene: Scene, noun: re.Match[str]) -> bool | None:
+    """Whether a noun phrase fits a thing of the scene; None: the truth does not cover it."""
+    if _fitting(scene, noun):
+        return True
+    return False if _is_covered(noun) else None
+
+
+def _all(verdicts: Iterable[bool | None]) -> bool | None:
+    """Wrong if one part is, else not judged if one part is not."""
+    each = list(verdicts)
+    return False if False in each else None if None in each else True
 
 
 def _has(thing: Thing, said: dict[str, str]) -> bool:
+    own: dict[str, Collection[str]]
     if thing.kind == "sign":
-        kind, word = SIGN_WORDS[thing.word], thing.word
+        kind, word = {SIGN_WORDS[thing.word]}, {thing.word}
         own = {"says": word, "of_kind": word, "sign_word": word, "text": word}
-        own |= {"kind": kind, "sign_kind": kind}
+        own |= {"kind": kind, "sign_kind": kind, "sign_phrase": kind | word}
+        own |= {"name": _NAMES_OF_SIGNS, "color": {"white"}}  # its board
     else:
         concept = CONCEPTS[thing.name]
-        own = {"size": thing.size, "trait": concept.trait}
-        own |= dict.fromkeys(("name", "name_1"), concept.name)
-        own |= dict.fromkeys(("color", "color_1"), concept.color)
-        own |= dict.fromkeys(("category", "category_1", "category_2"), concept.category)
-    return all(own.get(name) == value for name, value in said.items())
+        own = {"size": {thing.size}, "trait": {concept.trait}}
+        own |= {"name": {concept.name, concept.category}, "name_1": {concept.name}}
+        own |= dict.fromkeys(("color", "color_1"), (concept.color,))
+        own |= dict.fromkeys(("category", "category_1", "category_2"), (concept.category,))
+    return all(value in own.get(name, ()) for name, value in said.items())
 
 
 def _nouns(text: str) -> list[re.Match[str]] | None:
@@ -145,23 +181,32 @@ def _nouns(text: str) -> list[re.Match[str]] | None:
 
 
 def _exists(scene: Scene, match: re.Match[str]) -> bool | None:
-    return _is_named(scene, match["noun"])
+    noun = _NOUN.fullmatch(match["noun"])
+    return None if noun is None else _is_there(scene, noun)
 
 
 def _is_at(scene: Scene, match: re.Match[str]) -> bool | None:
     if (noun := _NOUN.fullmatch(match["noun"])) is None:
         return None
-    thing = _fits(scene, noun)
-    return thing is not None and match["place"] in thing.places
+    if any(match["place"] in thing.places for thing in _fitting(scene, noun)):
+        return True
+    return False if _is_covered(noun) else None
 
 
-def _relates(scene: Scene, match: re.Match[str]) -> bool:
-    a, b = named_thing(scene, match["a"]), named_thing(scene, match["b"])
-    return a is not None and b is not None and a is not b and lies_to_side(a, b, match["how"])
+def _relates(scene: Scene, match: re.Match[str]) -> bool | None:
+    nouns = [_NOUN.fullmatch(f"the {match[side]}") for side in "ab"]
+    covered = [noun for noun in nouns if noun is not None and _is_covered(noun)]
+    if len(covered) < len(nouns):
+        return None
+    first, second = (_fitting(scene, noun) for noun in covered)
+    return any(lies_to_side(a, b, match["how"]) for a in first for b in second if a is not b)
 
 
-def _counts(scene: Scene, match: re.Match[str]) -> bool:
-    return match["number"] == NUMBERS[len(scene.things)]
+def _counts(scene: Scene, match: re.Match[str]) -> bool | None:
+    number, count = match["number"], len(scene.things)
+    if number.isdecimal():
+        return int(number) == count
+    return number == NUMBERS[count] if number in NUMBERS else None
 
 
 def _is_ground(scene: Scene, match: re.Match[str]) -> bool:
@@ -170,24 +215,35 @@ def _is_ground(scene: Scene, match: re.Match[str]) -> bool:
     return scene.backgrounds == (top, match.groupdict().get("bottom") or top)
 
 
-def _are_tags(scene: Scene, match: re.Match[str]) -> bool:
+def _are_tags(scene: Scene, match: re.Match[str]) -> bool | None:
     true = {*scene.backgrounds}.union(*(thing.words for thing in scene.things))
-    return true.issuperset(match["tags"].split(" , "))
+    if scene.signs:
+        true.add("white")  # their boards
+    return _all(
+        True if tag in true else False if tag in _TAGS else None
+        for tag in match["tags"].split(" , ")
+    )
 
 
 def _lists(scene: Scene, match: re.Match[str]) -> bool | None:
     """Things, and perhaps the backgrounds behind them."""
-    nouns, ground = _nouns(match["listed"]), match.groupdict().get("ground")
+    nouns = _nouns(match["listed"])
     if nouns is None:
         return None
-    is_there = ground is None or set(ground.split(" and ")) == {*scene.backgrounds}
-    return is_there and all(_fits(scene, noun) is not None for noun in nouns)
+    verdicts = [_is_there(scene, noun) for noun in nouns]
+    if match.groupdict().get("ground") is not None:
+        verdicts.append(_lie_behind(scene, match))
+    return _all(verdicts)
 
 
-def _lie_behind(scene: Scene, match: re.Match[str]) -> bool:
-    return set(match["ground"].split(" and ")) == {*scene.backgrounds}
+def _lie_behind(scene: Scene, match: re.Match[str]) -> bool | None:
+    """Not judged if the scene has one more: it may be behind other things."""
+    said, true = {*match["ground"].split(" and ")}, {*scene.backgrounds}
+    return True if said == true else None if said < true else False
 
 
+_TAGS = {"sign", "text", *CONCEPTS, *CATEGORIES, *COLORS, *TRAITS, *BACKGROUNDS}
+_TAGS |= {*SIGN_WORDS, *SIGN_WORDS.values()}
 _PLACE = f"(?P<place>{_any_of([place for row in POSITIONS for place in row])})"
 _TOP, _BOTTOM = (f"(?P<{name}>{_any_of(BACKGROUNDS)})" for name in ("top", "bottom"))
 _GROUND = f"(?P<ground>{_any_of(BACKGROUNDS)}(?: and {_any_of(BACKGROUNDS)})?)"
