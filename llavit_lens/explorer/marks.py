@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.miniature.world.claims import Claim, claims, unmentioned
-from llavit_lens.miniature.world.right_answers import is_right, right_answers
+from llavit_lens.miniature.world.right_answers import (
+    is_right,
+    right_answers,
+    split_yes_or_no,
+    true_besides,
+)
 from llavit_lens.miniature.world.scenes import Scene
 
 MARKED = (
     "✓ right, ✗ wrong: checked with what was drawn in this scene. A sentence without a mark says "
-    "something that this truth does not cover."
+    "something that this truth does not cover, or repeats another, or is cut off."
 )
 NOT_COVERED = "Not marked: the truth of this scene does not cover this question and answer."
 UNKNOWN = "Not marked: what is true of your own image is not known here."
@@ -52,13 +57,16 @@ class MarkedAnswer:
 def marked(scene: Scene, question: str, answer: str) -> MarkedAnswer:
     """Judge an answer by the truth of a scene.
 
-    A question whose answer the scene gives is judged as a whole. Any other answer is judged
-    sentence by sentence, whatever was asked.
+    A question whose answer the scene gives is judged as a whole; a sentence after "yes" or "no" on
+    its own. Any other answer is judged sentence by sentence, whatever was asked.
     """
-    if right := right_answers(scene, question):
-        verdict = is_right(answer, right)
+    right = right_answers(scene, question)
+    if right:
+        verdict = is_right(answer, right, true_besides(scene, question))
         if verdict is not None:
-            return MarkedAnswer((Claim(answer, verdict),), () if verdict else right)
+            head, rest = split_yes_or_no(answer)
+            parts = (Claim(head, verdict), *claims(scene, rest))
+            return MarkedAnswer(parts, () if verdict else right)
     parts = tuple(claims(scene, answer))
     describes = sum(part.right is not None for part in parts) > 1
     left_out = tuple(unmentioned(scene, answer)) if describes and not right else ()

@@ -56,3 +56,12 @@ def test_a_sentence_in_reply_to_a_question_is_judged_as_a_sentence() -> None:
 def test_no_text_of_a_model_is_markup() -> None:
     judged = marked(SCENE, "Which word?", "there is a dog. :red[x] **b** <b>x</b> ![a](b)")
     assert "\\*\\*b" in judged.markdown() and "\\<b\\>" in judged.markdown()
+
+
+def test_a_sentence_after_yes_or_no_has_its_own_mark() -> None:
+    judged = marked(SCENE, "is there a house ?", "Yes, there is a cat. It is nice.")
+    assert [(part.text, part.right) for part in judged.parts] == [
+        ("Yes,", True), ("there is a cat.", False), ("It is nice.", None)
+    ]  # fmt: skip
+    judged = marked(SCENE, "is there a house ?", "No idea.")
+    assert not judged.is_marked

@@ -7,10 +7,19 @@ a scene does not cover it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from llavit_lens.miniature.world.claims import named_thing, spaced
-from llavit_lens.miniature.world.concepts import CATEGORIES, COLORS, CONCEPTS, NUMBERS, SIGN_WORDS
+from llavit_lens.miniature.world.concepts import (
+    BACKGROUNDS,
+    CATEGORIES,
+    COLORS,
+    CONCEPTS,
+    NUMBERS,
+    POSITIONS,
+    SIGN_WORDS,
+    TRAITS,
+)
 from llavit_lens.miniature.world.relations import lies_to_side, relation
 from llavit_lens.miniature.world.scenes import Scene, Thing
 
@@ -18,31 +27,65 @@ from llavit_lens.miniature.world.scenes import Scene, Thing
 def right_answers(scene: Scene, question: str) -> tuple[str, ...]:
     """Every answer of one word that is right, the best one first; empty if the truth of the scene
     does not cover the question."""
-    text = spaced(question).replace("image", "picture").removesuffix("?").strip()
+    text = _plain(question)
     for pattern, answer in _FORMS:
         if (match := pattern.fullmatch(text)) is not None:
             return tuple(dict.fromkeys(answer(scene, match)))
     return ()
 
 
-def is_right(answer: str, right: Iterable[str]) -> bool | None:
-    """Whether a model's answer is one of the right ones; None if it is more than one word.
+def true_besides(scene: Scene, question: str) -> frozenset[str]:
+    """Words that are true of what a question is about, though they are not what it asks for: of
+    "what is at the top ?" the color and kind of the things there, and the background."""
+    if (match := _WHAT_THING.fullmatch(_plain(question))) is None:
+        return frozenset()
+    return frozenset(scene.backgrounds).union(*(t.words for t in _where(scene, match)))
 
-    Case and punctuation do not count, and neither does a sentence after "yes" or "no". Numbers may
-    be digits.
+
+def is_right(answer: str, right: Iterable[str], unsure: Collection[str] = ()) -> bool | None:
+    """Whether a model's answer is one of the right ones; None if that is not sure: it is more than
+    one word, or no word of this world, or one of `unsure`.
+
+    Case and punctuation do not count, and neither does "at the" in front, or what follows "yes," or
+    "no,". Numbers may be digits.
     """
-    words = re.sub(r"[.,;:!\"']", " ", answer.lower()).split()
-    if words[:1] in (["yes"], ["no"]):
-        words = words[:1]
-    if len(words) == 2:  # bottom right
+    head, _ = split_yes_or_no(answer)
+    words = re.sub(r"[.,;:!\"']", " ", head.lower()).split()
+    while words and words[0] in _LEADING:
+        words = words[1:]
+    if len(words) == 2 and "-".join(words) in _PLACES:  # bottom right
         words = ["-".join(words)]
     if len(words) != 1:
         return None
     (word,) = words
     allowed = set(right)
-    return word in allowed or any(
-        word == str(number) and name in allowed for number, name in enumerate(NUMBERS)
-    )
+    if word.isdecimal() and int(word) < len(NUMBERS) and NUMBERS[int(word)] in allowed:
+        return True
+    if word in allowed:
+        return True
+    is_yes_or_no, asks_yes_or_no = word in _YES_OR_NO, bool(allowed & _YES_OR_NO)
+    is_known = word in _WORDS or word.isdecimal()
+    return False if is_known and word not in unsure and is_yes_or_no == asks_yes_or_no else None
+
+
+def split_yes_or_no(answer: str) -> tuple[str, str]:
+    """An answer such as "Yes, there is a dog." as "Yes," and the rest; any other has no rest."""
+    match = re.match(r"\s*(?:yes|no)\s*[.,;:!]+(?=\s)", answer, re.IGNORECASE)
+    if match is None:
+        return answer, ""
+    return match[0].strip(), answer[match.end() :].strip()
+
+
+def _plain(question: str) -> str:
+    return spaced(question).replace("image", "picture").removesuffix("?").strip()
+
+
+_YES_OR_NO = frozenset({"yes", "no"})
+_LEADING = frozenset({"at", "in", "on", "the", "a", "an", "some"})
+_PLACES = frozenset(place for row in POSITIONS for place in row)
+_WORDS = _YES_OR_NO | _PLACES | {"sign", "text", *NUMBERS, *SIGN_WORDS, *SIGN_WORDS.values()}
+_WORDS |= {*CONCEPTS, *CATEGORIES, *COLORS, *TRAITS, *BACKGROUNDS}
+"""The words of answers in this world. Another word may be another name of what is right."""
 
 
 _Answers = Iterable[str]
@@ -71,13 +114,13 @@ def _at(scene: Scene, place: str) -> list[Thing]:
 
 
 def _beside(scene: Scene, how: str, phrase: str) -> list[Thing]:
-    """Those that lie clearly so to the thing of this phrase, or else those that a person may see
+    """Those that lie clearly so to the thing of this phrase first, then those that a person may see
     so."""
     if (other := named_thing(scene, phrase)) is None:
         return []
     rest = [thing for thing in scene.things if thing is not other]
-    clearly = [thing for thing in rest if relation(thing, other) == how]
-    return clearly or [thing for thing in rest if lies_to_side(thing, other, how)]
+    there = [t for t in rest if relation(t, other) == how or lies_to_side(t, other, how)]
+    return sorted(there, key=lambda thing: relation(thing, other) != how)
 
 
 def _where(scene: Scene, match: re.Match[str]) -> list[Thing]:
@@ -119,7 +162,7 @@ def _is_relation(scene: Scene, match: re.Match[str]) -> _Answers:
 
 def _things_there(scene: Scene, match: re.Match[str]) -> _Answers:
     there = _where(scene, match)
-    return _own_words(_objects(there) or there)
+    return [*_own_words(there), *(["sign"] if _signs(there) else [])]
 
 
 def _words_there(scene: Scene, match: re.Match[str]) -> _Answers:
@@ -164,6 +207,8 @@ def _is_there(scene: Scene, match: re.Match[str]) -> _Answers:
 
 def _count_of(scene: Scene, match: re.Match[str]) -> _Answers:
     kind, color = match["kind"], match["color"]
+    if color == "white" and scene.signs:  # their boards are white too
+        return []
     if kind is not None:
         return _number(len(_with(scene, "category", kind)))
     return _number(len(_with(scene, "color", color)))
@@ -178,6 +223,7 @@ _PHRASE = r"[\w ]+"
 _THERE = rf"(?:at the (?P<place>[\w-]+)|{_HOW} the (?P<other>{_PHRASE}))"
 _KIND = f"(?P<kind>{_any_of(set(SIGN_WORDS.values()))})"
 _CATEGORY, _COLOR = f"(?P<kind>{_any_of(CATEGORIES)})", f"(?P<color>{_any_of(COLORS)})"
+_WHAT_THING = re.compile(rf"what (?:kind of thing )?is {_THERE}")
 _FORMS: list[tuple[re.Pattern[str], Callable[[Scene, re.Match[str]], _Answers]]] = [
     (re.compile(pattern), answer)
     for pattern, answer in (

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from llavit_lens.miniature.world.questions import questions
-from llavit_lens.miniature.world.right_answers import is_right, right_answers
+from llavit_lens.miniature.world.right_answers import is_right, right_answers, true_besides
 from llavit_lens.miniature.world.scenes import Scene, Thing, sample_scene
 
 SCENE = Scene(
@@ -73,7 +73,35 @@ def test_what_the_truth_does_not_cover(question: str):
         ("2", ["three"], False),
         ("The rose is at the right.", ["rose"], None),
         ("", ["rose"], None),
+        ("a rose", ["rose"], True),
+        ("The dog.", ["rose"], False),
+        ("In the bottom right.", ["bottom-right"], True),
+        ("at bottom-left", ["bottom-right"], False),
+        ("1 sign", ["one"], None),
+        ("Slow sign", ["slow"], None),
+        ("light blue", ["blue"], None),
+        ("plantlet", ["rose"], None),
+        ("No idea.", ["yes"], None),
+        ("no it is not", ["yes"], None),
+        ("dog", ["yes"], None),
+        ("No.", ["zero"], None),
     ],
 )
 def test_answers(answer: str, right: list[str], verdict: bool | None):
     assert is_right(answer, right) is verdict
+
+
+def test_every_thing_at_a_place_is_a_right_answer():
+    assert right_answers(SCENE, "what is at the bottom ?") == ("go", "sign")
+    assert right_answers(SCENE, "what is right of the dog ?") == ("rose", "go", "sign")
+    unsure = true_besides(SCENE, "what is at the right ?")
+    assert is_right("plant", ["rose"], unsure) is None and is_right("sky", ["rose"], unsure) is None
+    assert is_right("dog", ["rose"], unsure) is False
+    assert not true_besides(SCENE, "where is the dog ?")
+
+
+def test_the_boards_of_signs_are_white_too():
+    assert right_answers(SCENE, "how many things are white ?") == ()
+    assert right_answers(SCENE, "how many things are red ?") == ("one",)
+    without = Scene(0, SCENE.things[:2], SCENE.backgrounds, SCENE.horizon)
+    assert right_answers(without, "how many things are white ?") == ("one",)
