@@ -25,6 +25,10 @@ from llavit_lens.miniature.world.relations import lies_to_side
 from llavit_lens.miniature.world.scenes import Scene, Thing
 
 
+ALSO_CALLED = {"taxi": "car", "palm": "tree", "rose": "flower"}
+"""Things that are also called by the name of another thing of this world."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """One sentence about a scene.
@@ -157,7 +161,8 @@ def _has(thing: Thing, said: dict[str, str]) -> bool:
     else:
         concept = CONCEPTS[thing.name]
         own = {"size": {thing.size}, "trait": {concept.trait}}
-        own |= {"name": {concept.name, concept.category}, "name_1": {concept.name}}
+        names = {concept.name, ALSO_CALLED.get(concept.name, concept.name)}
+        own |= {"name": names | {concept.category}, "name_1": names}
         own |= dict.fromkeys(("color", "color_1"), (concept.color,))
         own |= dict.fromkeys(("category", "category_1", "category_2"), (concept.category,))
     return all(value in own.get(name, ()) for name, value in said.items())
@@ -217,6 +222,7 @@ def _is_ground(scene: Scene, match: re.Match[str]) -> bool:
 
 def _are_tags(scene: Scene, match: re.Match[str]) -> bool | None:
     true = {*scene.backgrounds}.union(*(thing.words for thing in scene.things))
+    true |= {ALSO_CALLED[word] for word in true & ALSO_CALLED.keys()}
     if scene.signs:
         true.add("white")  # their boards
     return _all(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 
-from llavit_lens.miniature.world.claims import named_thing, spaced
+from llavit_lens.miniature.world.claims import ALSO_CALLED, named_thing, spaced
 from llavit_lens.miniature.world.concepts import (
     BACKGROUNDS,
     CATEGORIES,
@@ -59,6 +59,8 @@ def is_right(answer: str, right: Iterable[str], unsure: Collection[str] = ()) ->
         return None
     (word,) = words
     allowed = set(right)
+    if word in {ALSO_CALLED.get(each) for each in allowed}:
+        return True
     if word.isdecimal() and int(word) < len(NUMBERS) and NUMBERS[int(word)] in allowed:
         return True
     if word in allowed:
@@ -202,7 +204,11 @@ def _is_there(scene: Scene, match: re.Match[str]) -> _Answers:
         return _yes(bool(_with(scene, "category", noun)))
     if noun == "sign":
         return _yes(bool(scene.signs))
-    return _yes(named_thing(scene, noun) is not None) if noun in CONCEPTS else []
+    if noun not in CONCEPTS:
+        return []
+    if named_thing(scene, noun) is None and noun in {ALSO_CALLED.get(t.name) for t in scene.things}:
+        return ["no", "yes"]  # a taxi is a car, though another thing of this world
+    return _yes(named_thing(scene, noun) is not None)
 
 
 def _count_of(scene: Scene, match: re.Match[str]) -> _Answers:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from llavit_lens.miniature.world.captions import caption
-from llavit_lens.miniature.world.claims import claims, is_true, unmentioned
+from llavit_lens.miniature.world.claims import ALSO_CALLED, claims, is_true, unmentioned
 from llavit_lens.miniature.world.concepts import (
     BACKGROUNDS,
     CATEGORIES,
@@ -64,8 +64,9 @@ def test_spaces_and_capitals_do_not_count():
 
 
 def true_words(scene: Scene) -> set[str]:
-    boards = {"white"} if scene.signs else set()
-    return boards.union(scene.backgrounds, *(thing.words for thing in scene.things))
+    words = {"white"} if scene.signs else set()  # their boards
+    words = words.union(scene.backgrounds, *(thing.words for thing in scene.things))
+    return words | {ALSO_CALLED[word] for word in words & ALSO_CALLED.keys()}
 
 
 def replacements(scene: Scene, words: list[str], place: int) -> list[str]:
@@ -141,6 +142,9 @@ def test_a_turned_relation_is_wrong():
         ("there is a large animal.", False),
         ("there is some food.", False),
         ("there is a bird.", None),
+        ("there is a flower.", True),
+        ("the dog is left of the flower.", True),
+        ("there is a tree.", False),
         ("the sign is at the bottom.", True),
         ("at the top there is a sign.", False),
         ("there are 3 things.", True),

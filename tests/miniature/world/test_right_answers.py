@@ -42,6 +42,7 @@ def test_as_people_write_them():
     assert right_answers(SCENE, "Which plant is in the image?") == ("rose",)
     assert right_answers(SCENE, "Is there a dog in the picture?") == ("yes",)
     assert right_answers(SCENE, "Is there a cat?") == ("no",)
+    assert set(right_answers(SCENE, "Is there a flower?")) == {"yes", "no"}
     assert right_answers(SCENE, "What is the background at the bottom?") == ("grass",)
     assert right_answers(SCENE, "Which is larger, the dog or the rose?") == ("rose",)
 
@@ -81,6 +82,8 @@ def test_what_the_truth_does_not_cover(question: str):
         ("Slow sign", ["slow"], None),
         ("light blue", ["blue"], None),
         ("plantlet", ["rose"], None),
+        ("flower", ["rose"], True),
+        ("rose", ["flower"], False),
         ("No idea.", ["yes"], None),
         ("no it is not", ["yes"], None),
         ("dog", ["yes"], None),
