@@ -113,11 +113,11 @@ def show_content(
     if view.mode == "ablate":
         unchanged = unchanged_reason(panes, differences)
         with places.effects:
-            _show_effects(cache, answering, image, view.prompt, start.layer, unchanged)
+            _show_effects(cache, answering, panes[0], image, view.prompt, start.layer, unchanged)
     show_trajectories(panes, start, searches)
     show_downloads(cache, panes, image, start, words, searched)
     with st.expander("The same in Python"):
-        st.code(python_code(answering, image, view, start, models), language="python")
+        st.code(python_code(answering, panes[0], image, view, start, models), language="python")
 
 
 def _working(view: View, models: OfferedModels, places: Places) -> View:
@@ -158,18 +158,19 @@ def _check(view: View, models: OfferedModels, places: Places) -> None:
 def _show_effects(
     cache: LensCache,
     answering: list[Pane],
+    lead: Pane,
     image: InputImage,
     prompt: str,
     layer: int,
     unchanged: str | None,
 ) -> None:
-    """What the interventions changed, in one line for each model."""
-    lead, lines = answering[0].result, []
+    """What the interventions changed, in one line for each model; `layer` is one of `lead`."""
+    lines = []
     for before, after in zip(answering[::2], answering[1::2], strict=False):
         if not after.ablations:
             continue
         answers = [cache.cached_answer(p.spec, image, prompt, p.ablations) for p in (before, after)]
-        at = layer if layer < 0 else matched_layer(layer, lead.depth, before.result.depth)
+        at = layer if layer < 0 else matched_layer(layer, lead.result.depth, before.result.depth)
         lines.append(escape_markdown(effect(before, after, answers, at, unchanged)))
     if lines:
         st.markdown("  \n".join(lines))

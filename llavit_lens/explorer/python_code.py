@@ -21,7 +21,12 @@ _WIDTH = 88
 
 
 def python_code(
-    panes: Sequence[Pane], image: InputImage, view: View, start: Start, models: OfferedModels
+    panes: Sequence[Pane],
+    lead: Pane,
+    image: InputImage,
+    view: View,
+    start: Start,
+    models: OfferedModels,
 ) -> str:
     """The answers and the words of all panes, with their interventions, as a program.
 
@@ -30,6 +35,7 @@ def python_code(
 
     Args:
         panes: those that answer.
+        lead: the first of those that show their words: `start` is about its layers and patches.
         image: what they look at.
         view: for the question and the number of words.
         start: the layer and the patch that are shown.
@@ -43,7 +49,7 @@ def python_code(
             lines += ["", f"vlm = {_load(pane, models)}"]
             loaded = pane.spec
         name = "words" if len(panes) == 1 else f"words_{number}"
-        lines += _read(pane, name, panes[0], view.k, start)
+        lines += _read(pane, name, lead, view.k, start)
     return "\n".join(lines)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
+from llavit_lens.explorer import page_content
 from llavit_lens.explorer.input_image import InputImage, example_image, uploaded_image
 from llavit_lens.explorer.lens_cache import LensCache
 from llavit_lens.explorer.model_spec import ModelSpec
@@ -55,7 +57,9 @@ def test_it_computes_what_the_page_shows(query: dict, layer: int, patch: int | N
     view = View(picture="kite-moon", **query)
     image = example_image("kite-moon")
     panes = answering(view, image)
-    names, printed = run(python_code(panes, image, view, Start(layer, patch, view), MODELS))
+    names, printed = run(
+        python_code(panes, panes[0], image, view, Start(layer, patch, view), MODELS)
+    )
     found = [names[name] for name in names if name.startswith("words")]
     assert len(found) == len(panes)
     for words, pane in zip(found, panes, strict=True):
@@ -71,6 +75,32 @@ def test_it_computes_what_the_page_shows(query: dict, layer: int, patch: int | N
             assert str(words.at(at, row, col)) in printed
 
 
+@pytest.mark.parametrize("pair", ["other", "model", "after"])
+def test_layer_and_patch_are_those_of_the_first_pane_that_is_shown(
+    pair: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = example_image("kite-moon")
+    words = answering(View(picture="kite-moon"), image)[0].result.words
+    depths = {"demo:baseline": 6, "demo:llavit": 24}
+
+    def get_result(name, ablations):
+        return ModelSpec(name), SimpleNamespace(depth=depths[name], words=words)
+
+    view = View(mode="ablate", pair=pair, ablation="causal")
+    panes, shown = panes_of(view, MODELS, get_result)
+    last = 24 if pair == "model" else 6
+    code = python_code(panes, shown[0], image, view, Start(last, 3, view), MODELS)
+    layers = [int(call.split(",")[0]) for call in code.split(".at(")[1:]]
+    assert layers == [6, 6, 24, 24]
+
+    said: list[int] = []
+    monkeypatch.setattr(
+        page_content, "effect", lambda *given: said.append(given[3]) or "Nothing changed."
+    )
+    page_content._show_effects(CACHE, panes, shown[0], image, "", last, None)
+    assert said == [6, 24]
+
+
 def test_of_an_own_image_it_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = io.BytesIO()
     Image.new("RGB", (130, 90), "red").save(data, "PNG")
@@ -78,14 +108,14 @@ def test_of_an_own_image_it_names_the_file(tmp_path: Path, monkeypatch: pytest.M
     image = uploaded_image(data.getvalue(), "it's mine.png")
     view = View(picture="own")
     panes = answering(view, image)
-    code = python_code(panes, image, view, Start(4, 3, view), MODELS)
+    code = python_code(panes, panes[0], image, view, Start(4, 3, view), MODELS)
     assert """image = "it's mine.png"  # your own image: give its path""" in code
     monkeypatch.chdir(tmp_path)
     names, _ = run(code)
     assert (names["words"].ids == panes[0].result.words.ids[:, :, :5]).all()
     pasted = uploaded_image(data.getvalue(), "the pasted image")
     assert 'image = "image.png"  # your own' in python_code(
-        panes, pasted, view, Start(4, 3, view), MODELS
+        panes, panes[0], pasted, view, Start(4, 3, view), MODELS
     )
 
 
@@ -94,7 +124,7 @@ def test_of_a_public_page_it_holds_no_path() -> None:
     image, view = example_image("kite-moon"), View(picture="kite-moon")
     (pane,) = answering(view, image)
     hidden = Pane("mine", ModelSpec("/secret/place/mine"), (), pane.result)
-    code = python_code([hidden], image, view, Start(1, 1, view), models)
+    code = python_code([hidden], hidden, image, view, Start(1, 1, view), models)
     assert "secret" not in code and 'll.load("mine")' in code
 
 
@@ -102,5 +132,5 @@ def test_device_and_precision_are_those_of_the_page() -> None:
     image, view = example_image("kite-moon"), View(picture="kite-moon")
     (pane,) = answering(view, image)
     other = Pane("x", ModelSpec("demo:llavit", "cpu", "bfloat16"), (), pane.result)
-    code = python_code([other], image, view, Start(1, 1, view), MODELS)
+    code = python_code([other], other, image, view, Start(1, 1, view), MODELS)
     assert 'll.load("demo:llavit", device="cpu", dtype="bfloat16")' in code
