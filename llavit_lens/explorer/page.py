@@ -17,7 +17,7 @@ from llavit_lens.explorer.allowed_hosts import is_allowed_host
 from llavit_lens.explorer.choices import MODES
 from llavit_lens.explorer.first_view import first_view
 from llavit_lens.explorer.offered_models import OfferedModels, demo_models
-from llavit_lens.explorer.suggestions import show_suggestions
+from llavit_lens.explorer.suggestions import are_settled, show_suggestions
 from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.inputs import DEFAULT_PROMPT
 
@@ -49,6 +49,8 @@ def main(arguments: Sequence[str]) -> None:
     answer_place, effect_place = st.container(key="answers").empty(), st.container(key="effects")
     view_place = st.container(key="view")
     _show_questions(above)
+    if settled := are_settled():
+        _show_suggestions(above)
     _show_warnings(notes)
     try:
         view = session.current_view()
@@ -64,6 +66,8 @@ def main(arguments: Sequence[str]) -> None:
         show_content(view, first, models, places)
     except LlavitLensError as error:
         notes.error(escape_markdown(models.without_paths(str(error))))
+    if not settled:
+        _show_suggestions(above)
 
 
 def _refusal(public: bool) -> str | None:
@@ -137,5 +141,8 @@ def _show_questions(place: st.delta_generator.DeltaGenerator) -> None:
     left, right = place.columns([2, 3])
     left.text_input("Find a word", key="word", max_chars=64, placeholder="for example: sky")
     right.text_input("Ask", key="prompt", max_chars=500, placeholder=DEFAULT_PROMPT)
+
+
+def _show_suggestions(place: st.delta_generator.DeltaGenerator) -> None:
     with place:
         show_suggestions()

@@ -121,8 +121,8 @@ def show_content(
 
 
 def _working(view: View, models: OfferedModels, places: Places) -> View:
-    """The view, if its image, models and question work; else it keeps those that worked last, and
-    what is wrong stands above.
+    """The view, if its image, models and question work; else it keeps those that worked last (and
+    asks them the new question, if that works), and what is wrong stands above.
 
     Raises:
         LlavitLensError: nothing has worked before.
@@ -135,9 +135,13 @@ def _working(view: View, models: OfferedModels, places: Places) -> View:
             raise
         fault = models.without_paths(str(error))
         places.notes.error(f"{escape_markdown(fault)}.  \nBelow is what you saw before.")
-        kept = ("picture", "model", "other", "mode", "pair", "prompt")
+        kept = ("picture", "model", "other", "mode", "pair")
         view = replace(view, **{name: getattr(last, name) for name in kept})
-        _check(view, models, places)
+        try:
+            _check(view, models, places)
+        except LlavitLensError:
+            view = replace(view, prompt=last.prompt)
+            _check(view, models, places)
     st.session_state[session.WORKED] = view
     return view
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from llavit_lens.explorer.view import OWN, needs_two_models
+from llavit_lens.explorer import session
+from llavit_lens.explorer.view import OWN, View, needs_two_models
 from llavit_lens.inputs import DEMO_PREFIX, is_demo
 from llavit_lens.miniature.benchmark.learned_questions import ENOUGH, suggested_questions
 from llavit_lens.miniature.world.scenes import example_names, example_truth
@@ -37,12 +38,21 @@ def suggestions(image: str, models: tuple[str, ...]) -> list[str]:
     return suggested_questions(example_truth(image).scene, variants)
 
 
+def are_settled() -> bool:
+    """Whether the image and the models that the user chose are those that worked last, or the first
+    ones: whether others work, and so what they can be asked, shows when they have run."""
+    last: View | None = st.session_state.get(session.WORKED)
+    return last is None or _chosen() == _of(last)
+
+
 def show_suggestions() -> None:
-    """The questions as chips; a click asks one, and a second click the default question."""
+    """The questions as chips; a click asks one, and a second click the default question.
+
+    They are about the image and the models that worked last.
+    """
     state = st.session_state
-    two = needs_two_models(state["mode"], state["pair"])
-    models = (state["model"], state["other"]) if two else (state["model"],)
-    offered = suggestions(state["picture"], models)
+    last: View | None = state.get(session.WORKED)
+    offered = suggestions(*(_chosen() if last is None else _of(last)))
     if not offered:
         return
     state["suggestion"] = state["prompt"] if state["prompt"] in offered else None
@@ -56,6 +66,19 @@ def show_suggestions() -> None:
             on_change=_ask,
             label_visibility="collapsed",
         )
+
+
+def _chosen() -> tuple[str, tuple[str, ...]]:
+    """The image and the models that the widgets of the page give."""
+    state = st.session_state
+    two = needs_two_models(state["mode"], state["pair"])
+    return state["picture"], (state["model"], state["other"]) if two else (state["model"],)
+
+
+def _of(view: View) -> tuple[str, tuple[str, ...]]:
+    """The image and the models of a view."""
+    models = (view.model, view.other) if view.has_two_models else (view.model,)
+    return view.picture, models
 
 
 def _ask() -> None:

@@ -209,6 +209,13 @@ def test_a_wrong_model_keeps_the_last_view(
     (error,) = page.error
     assert "there is no such folder" in error.value and "you saw before" in error.value
     assert answers_of(page) == ["slow :green[✓]"] and link_of(page).get("model") is None
+    chips = page.pills(key="suggestion")  # of the model that is shown
+    assert "What does the sign say?" in chips.options and len(chips.options) == 4
+    other = next(question for question in chips.options if question != chips.value)
+    chips.set_value(other).run()
+    assert not page.exception and len(page.error) == 1
+    assert page.pills(key="suggestion").value == other
+    assert any(f"asked “{other}”" in each.value.replace("\\", "") for each in page.caption)
     page.selectbox(key="model").set_value("demo:baseline").run()
     assert not page.error and shown[-1].names != before
 
