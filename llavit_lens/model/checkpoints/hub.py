@@ -5,6 +5,7 @@ Everything that is loaded or converted is a local folder first, so no other file
 
 from __future__ import annotations
 
+import errno
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def local_folder(name: str | Path, what: str, revision: str | None = None) -> Pa
         )
     except GatedRepoError:
         reason = (
-            "the Hugging Face Hub gives it only to those who accepted its terms; accept them on "
+            ". The Hugging Face Hub gives it only to those who accepted its terms; accept them on "
             "its page there, and log in (hf auth login)"
         )
     except RevisionNotFoundError:
@@ -79,16 +80,23 @@ def local_folder(name: str | Path, what: str, revision: str | None = None) -> Pa
             "commit, a branch or a tag"
         ) from None
     except (RepositoryNotFoundError, HFValidationError):
-        reason = "no such model on the Hugging Face Hub (a private one needs: hf auth login)"
+        reason = (
+            ". There is no such model on the Hugging Face Hub (a private one needs: hf auth login)"
+        )
     except Exception as error:  # no connection, in one of many classes; or a full disk
         cached = _from_cache(str(name), revision)
         if cached is not None:
             return cached
+        is_full = getattr(error, "errno", None) == errno.ENOSPC
+        fault = one_line(error) if is_full else "no network?"
+        part = "" if revision is None else f" its revision {revision!r} is"
         reason = (
-            f"the Hugging Face Hub cannot be reached ({one_line(error)}), "
-            f"and its cache here does not hold {'it' if revision is None else repr(revision)}"
+            f", and{part} not in the Hub's cache on this machine. "
+            f"The Hub cannot be reached ({fault})"
         )
-    raise CheckpointError(f"{name}: no such folder here; {reason}: {what}")
+    # "a vision-language model" is what any name stands for; "the base LLM" says which one this is
+    role = "" if what.startswith("a ") else f" ({what})"
+    raise CheckpointError(f"{name}{role} is not a folder here{reason}")
 
 
 def _from_cache(name: str, revision: str | None) -> Path | None:

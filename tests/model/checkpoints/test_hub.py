@@ -71,7 +71,7 @@ def test_without_a_connection_the_cache_serves_if_it_is_whole(
         (tmp_path / whole).touch()
         assert local_folder("owner/name", "x") == tmp_path
     else:
-        with pytest.raises(CheckpointError, match=r"cannot be reached.*: the tower"):
+        with pytest.raises(CheckpointError, match=r"^owner/name \(the tower\) is not.* cannot be"):
             local_folder("owner/name", "the tower")
 
 
@@ -93,7 +93,7 @@ def test_what_the_hub_refuses(
         raise error("401", response=SimpleNamespace(headers={}, request=None))
 
     monkeypatch.setattr(places, "snapshot_download", refuse)
-    with pytest.raises(CheckpointError, match=f"owner/name: no such folder here; .*{message}.*: x"):
+    with pytest.raises(CheckpointError, match=rf"owner/name \(x\) is not a folder here\. .*{message}"):
         local_folder("owner/name", "x")
 
 
