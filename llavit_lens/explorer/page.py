@@ -6,7 +6,7 @@ Nothing here needs PyTorch, which takes seconds to import: the page shows the fi
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import streamlit as st
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     _show_questions(above)
     if settled := are_settled():
         _show_suggestions(above)
-    _show_warnings(notes)
+    warn = _warnings(notes.empty())
     try:
         view = session.current_view()
         first = first_view(view) if session.uses_default_device() else None
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
                 session.show_view(first.words, first.start(view), None)
         with st.spinner("Loading PyTorch" if first else "Reading", show_time=False):
             from llavit_lens.explorer.page_content import Places, show_content
-        places = Places(notes, interventions, answer_place, effect_place, view_place)
+        places = Places(notes, warn, interventions, answer_place, effect_place, view_place)
         show_content(view, first, models, places)
     except LlavitLensError as error:
         notes.error(escape_markdown(models.without_paths(str(error))))
@@ -127,14 +127,18 @@ def _show_head(place: st.delta_generator.DeltaGenerator) -> None:
         component.show_about(is_new=not st.session_state[session.OF_LINK])
 
 
-def _show_warnings(place: st.delta_generator.DeltaGenerator) -> None:
-    """One box, however much was wrong."""
-    warnings = [escape_markdown(warning) for warning in st.session_state[session.WARNINGS]]
+def _warnings(place: st.delta_generator.DeltaGenerator) -> Callable[[str], None]:
+    """Show what was wrong, in one box however much it was; the result adds something to it."""
+    texts: list[str] = []
+
+    def add(*more: str) -> None:
+        texts.extend(text if text.endswith(".") else f"{text}." for text in more)
+        if texts:
+            place.warning(escape_markdown(" ".join(texts)))
+
+    add(*st.session_state[session.WARNINGS])
     st.session_state[session.WARNINGS] = []
-    if len(warnings) > 1:
-        place.warning("\n".join(["Not all of this could be used:", *(f"- {w}" for w in warnings)]))
-    elif warnings:
-        place.warning(warnings[0])
+    return add
 
 
 def _show_questions(place: st.delta_generator.DeltaGenerator) -> None:

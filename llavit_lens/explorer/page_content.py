@@ -45,13 +45,16 @@ from llavit_lens.viewer.payload import words_payload
 from llavit_lens.viewer.start import surest_layer, telling_patch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamlit.delta_generator import DeltaGenerator
 
 
 class Places(NamedTuple):
-    """Containers of the page's parts."""
+    """Containers of the page's parts; `warn` adds to the box that says what was wrong."""
 
     notes: DeltaGenerator
+    warn: Callable[[str], None]
     interventions: DeltaGenerator
     answers: DeltaGenerator
     effects: DeltaGenerator
@@ -91,7 +94,7 @@ def show_content(
     stored = _stored(view)
     start = stored.start(view) if stored else _start(view, panes, differences)
     if start.fault and not st.session_state[session.PENDING]:  # it may be right for that model
-        places.notes.warning(escape_markdown(start.fault))
+        places.warn(start.fault)
         view = session.correct(view, layer=start.view.layer, patch=start.view.patch)
     with places.notes:
         searches = _searches(view.word, panes)

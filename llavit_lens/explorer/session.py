@@ -13,6 +13,7 @@ from llavit_lens.explorer import component
 from llavit_lens.explorer.ablation import Ablation, to_link
 from llavit_lens.explorer.choices import ABLATIONS
 from llavit_lens.explorer.encoded_payload import EncodedPayload
+from llavit_lens.explorer.input_image import example_title
 from llavit_lens.explorer.offered_models import OfferedModels
 from llavit_lens.explorer.start import Start
 from llavit_lens.explorer.view import OWN, UNPINNED, View
@@ -67,11 +68,14 @@ def begin(models: OfferedModels) -> None:
 
 def _check_example(name: str) -> list[str]:
     """Show the first example scene if the link names none that is there; what is wrong with it."""
-    faults = []
+    faults, first = [], example_title(FIRST_EXAMPLE)
     if name == OWN:
-        faults.append("This link is about a picture that it does not hold: upload it again.")
+        faults.append(
+            f"This link is about an image that it does not hold: this is {first}. "
+            "Upload yours again."
+        )
     elif name and name not in example_names():
-        faults.append(f"There is no example scene {name!r}.")
+        faults.append(f"No example scene {name!r}: this is {first}.")
     if faults or not st.session_state["picture"]:
         st.session_state["picture"] = FIRST_EXAMPLE
     return faults

@@ -53,10 +53,10 @@ def start_of(
     """
     faults = []
     if view.layer is not None and view.layer > depth:
-        faults.append(f"Layer {view.layer} is not there: {depth} is the last one.")
+        faults.append(f"No layer {view.layer}: this is layer {depth}, the last.")
         view = replace(view, layer=depth)
     if view.patch is not None and view.patch >= n_patches:
-        faults.append(f"Patch {view.patch} is not there: {n_patches - 1} is the last one.")
+        faults.append(f"No patch {view.patch}: the last is {n_patches - 1}.")
         view = replace(view, patch=None)
     layer = min(layer_of_page, depth) if view.layer is None else view.layer
     patch = patch_of_page(layer) if view.patch is None else view.patch

@@ -119,11 +119,13 @@ def test_all_parts_of_the_page_show_one_pin(
 def test_what_a_link_names_and_is_not_there_is_reported_and_corrected(
     page: AppTest, shown: list[ShownView], model: str
 ) -> None:
-    page.query_params.update(layer="999", patch="999999", model=model)
+    page.query_params.update(picture="nope", layer="999", patch="999999", model=model)
     page.run()
     assert not page.exception and len(page.warning) == 1
-    assert "6 is the last one" in page.warning[0].value
-    assert "63 is the last one" in page.warning[0].value
+    bare = page.warning[0].value.replace("\\", "")
+    assert "No layer 999: this is layer 6, the last." in bare
+    assert "No example scene 'nope': this is fish, chicken, slow." in bare
+    assert "the last is 63" in page.warning[0].value
     assert agreed_pin(page, shown) and shown[-1].start["slot"] == 7
     assert link_of(page)["layer"] == "6" and "patch" not in link_of(page)
     page.run()
@@ -152,7 +154,7 @@ def test_a_link_keeps_the_model_that_waits_until_it_is_declined(
     assert len(page.warning) == 1  # of the model; the layer may be right for it
     page.button(key="decline_model").click().run()
     assert not page.exception and "model" not in link_of(page)
-    assert len(page.warning) == 1 and "6 is the last one" in page.warning[0].value
+    assert len(page.warning) == 1 and "this is layer 6, the last" in page.warning[0].value
 
 
 def test_ones_own_model_survives_a_reload(page: AppTest, shown: list[ShownView]) -> None:
