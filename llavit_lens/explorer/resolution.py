@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from llavit_lens.explorer.lens_cache import LensResult
+    from llavit_lens.images.layout import VisualLayout
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -31,8 +34,16 @@ def _seen(result: LensResult) -> str:
         return ""
     one, parts = _pixels(result.input_size), len(result.words.layout.grid) - 1
     if not parts:
-        return one
+        return one if _covers(result.words.layout) else f"{one} of the middle square"
     return f"{one} of the whole and {one} of each of {parts} parts"
+
+
+def _covers(layout: VisualLayout) -> bool:
+    """Whether the patches cover the image, but for a narrow rest that fits no whole patch."""
+    size = np.array(layout.image_size)
+    boxes = layout.boxes[layout.on_image]
+    least, most = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    return bool((most - least >= 0.95 * size).all())
 
 
 def _pixels(size: Size) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 from tiny_vlm import tiny_vlm
@@ -11,8 +12,17 @@ from tiny_vlm import tiny_vlm
 from llavit_lens.explorer.resolution import input_size_of, resolution
 
 
-def result(size: tuple[int, int] | None, tiles: int = 1) -> SimpleNamespace:
-    layout = SimpleNamespace(grid=((8, 8),) * tiles)
+def result(
+    size: tuple[int, int] | None, tiles: int = 1, image: tuple[int, int] = (8, 8)
+) -> SimpleNamespace:
+    """Of 8 x 8 patches in the middle of an image."""
+    left, top = (image[0] - 8) / 2, (image[1] - 8) / 2
+    boxes = np.array(
+        [(left + x, top + y, left + x + 1, top + y + 1) for y in range(8) for x in range(8)]
+    )
+    layout = SimpleNamespace(
+        grid=((8, 8),) * tiles, image_size=image, boxes=boxes, on_image=np.ones(64, bool)
+    )
     return SimpleNamespace(input_size=size, words=SimpleNamespace(layout=layout))
 
 
@@ -20,6 +30,14 @@ def test_one_model() -> None:
     assert resolution((448, 448), [("a", result((112, 112)))]) == (
         "Shown at 448 × 448 pixels; the model sees 112 × 112."
     )
+
+
+@pytest.mark.parametrize("image", [(8, 20), (20, 8)])
+def test_a_model_that_sees_only_the_middle(image: tuple[int, int]) -> None:
+    said = resolution((300, 300), [("a", result((112, 112), image=image))])
+    assert said.endswith("the model sees 112 × 112 of the middle square.")
+    pair = [("a", result((112, 112), image=image)), ("b", result((112, 112)))]
+    assert "a sees 112 × 112 of the middle square; b sees 112 × 112." in resolution((9, 9), pair)
 
 
 def test_an_image_in_tiles() -> None:
