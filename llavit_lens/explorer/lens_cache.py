@@ -27,7 +27,7 @@ MOST_BYTES = 1024**3
 MOST_ANSWERS = 200
 ANSWER_TOKENS = 64
 
-FIND, LOOK, WORDS = "Finding the model", "Looking at the picture", "Reading words at every layer"
+FIND, LOOK, WORDS = "Finding the model", "Looking at the image", "Reading words at every layer"
 """Steps of the work; between the first two are those of loading (`llavit_lens.steps`)."""
 
 Ablations = Sequence[Ablation]

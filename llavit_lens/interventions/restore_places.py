@@ -51,7 +51,7 @@ def places_of(
         elif kind == "rows":
             groups += _rows(layout)
         elif kind == "visual":
-            groups.append(Place("visual", "whole picture", layout.all_positions, -1))
+            groups.append(Place("visual", "whole image", layout.all_positions, -1))
         elif kind == "last":
             groups.append(Place("last", "last token", np.array([prompt.length - 1]), -1))
         else:

@@ -88,7 +88,7 @@ def test_a_restore_map_shows_patches_and_other_places() -> None:
     alphas = panels[0].get_facecolor()[:, 3]
     assert (np.diff(alphas[np.argsort(effect)]) > -0.02).all()  # the palette has 256 steps
     said = texts(figure)
-    assert found.answer.strip() in said and "whole picture" in said and "(last)" in said
+    assert found.answer.strip() in said and "whole image" in said and "(last)" in said
     table = next(ax for ax in figure.axes if len(ax.texts) > 20)
     assert table.texts[0].get_text() == str(round(100 * found.effect[0, 16]))
     assert len(tints(found.plot(layers=[2]))) == 1

@@ -12,7 +12,7 @@ export default function ({ parentElement, setTriggerValue }) {
     if (!picture) return;
     event.preventDefault();
     if (picture.size > MOST_PASTED) {
-      line.textContent = "That picture is larger than 12 MB: upload a smaller one.";
+      line.textContent = "That image is larger than 12 MB: upload a smaller one.";
       return;
     }
     const reader = new FileReader();
