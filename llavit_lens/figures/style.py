@@ -36,10 +36,11 @@ LITERAL: dict[str, Any] = {"parse_math": False, "usetex": False, "family": FAMIL
 # Perceptually uniform, readable without color vision, and without the green that marks right words.
 PALETTE: Colormap = colormaps["magma"]
 
-# Drawn over an image: nothing is clear, more is darker and hides more. One hue, and not the green
-# of right words.
+# Drawn over an image: nothing is clear, more is darker and hides more, but never much more than a
+# third, so that the image is seen under the surest words. One hue, and not the green of right
+# words.
 TINT: Colormap = LinearSegmentedColormap.from_list(
-    "tint", [(0.55, 0.3, 0.95, 0.0), (0.40, 0.05, 0.80, 0.26), (0.25, 0.0, 0.58, 0.48)]
+    "tint", [(0.55, 0.3, 0.95, 0.0), (0.40, 0.05, 0.80, 0.18), (0.25, 0.0, 0.58, 0.35)]
 )
 # The same for values on both sides of nothing: blue below, red above, apart for people with any
 # color vision.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llavit_lens.figures.style import COLORS, color_of, model_colors
+from llavit_lens.figures.style import COLORS, TINT, color_of, model_colors
 
 
 def test_a_variant_of_the_demo_keeps_its_color() -> None:
@@ -24,3 +24,7 @@ def test_other_models_have_colors_of_their_own_while_there_are_enough() -> None:
     assert sorted(model_colors([*names, *names]).values()) == sorted(COLORS)
     assert len(set(model_colors(map(str, range(24))).values())) == 24
     assert color_of(len(COLORS)) == color_of(0)
+
+
+def test_the_image_is_seen_under_the_surest_words() -> None:
+    assert max(TINT(value / 8)[3] for value in range(9)) <= 0.351
