@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -50,10 +50,12 @@ def compare(*words: Words, names: Sequence[str] | None = None) -> Comparison:
             "these words were read from different images; compare words of one image"
         )
     if names is None:
-        names = _names(words)
-    elif isinstance(names, str) or len(names) != len(words) or len(set(names)) < len(words):
+        return Comparison(words, tuple(_names(words)))
+    given = [] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+    chosen = tuple(map(str, given))
+    if len(chosen) != len(words) or len(set(chosen)) < len(words):
         raise ConfigurationError(f"names must be {len(words)} different names, one for each Words")
-    return Comparison(words, tuple(map(str, names)))
+    return Comparison(words, chosen)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -156,14 +156,19 @@ class Words(Result):
                 of them that were computed; or "all" of those.
 
         Raises:
-            ConfigurationError: as `layer_index`; or no layer at all.
+            ConfigurationError: as `layer_index`; no layer at all, or no slice of numbers.
         """
         if isinstance(layer, str):
             if layer != "all":
                 raise ConfigurationError(f"layer must be numbers or 'all', not {layer!r}")
             return list(self.layers)
         if isinstance(layer, slice):
-            inside = range(max(self.layers) + 1)[layer]
+            try:
+                inside = range(max(self.layers) + 1)[layer]
+            except (TypeError, ValueError) as error:  # not of numbers, or with a step of 0
+                raise ConfigurationError(
+                    f"layer={layer!r} is no slice of layers: {error}"
+                ) from error
             chosen = [number for number in self.layers if number in inside]
         elif isinstance(layer, Iterable):
             chosen = [self.layers[self.layer_index(number)] for number in layer]

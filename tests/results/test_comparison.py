@@ -94,3 +94,10 @@ def test_one_alone_is_refused(make_words: MakeWords) -> None:
         ll.compare(make_words(), "demo:llavit")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="2 different names"):
         ll.compare(make_words(), make_words(), names=["a", "a"])
+
+
+@pytest.mark.parametrize("names", [5, "ab", ["a"], ["a", "a"], [1, "1"]])
+def test_names_that_do_not_fit(make_words: MakeWords, names: object) -> None:
+    words = make_words()
+    with pytest.raises(ConfigurationError, match="names must be 2 different names"):
+        ll.compare(words, words, names=names)  # type: ignore[arg-type]

@@ -286,7 +286,7 @@ def test_layers_may_be_chosen_in_any_form(make_words: Callable[..., Words]) -> N
     assert words.layers_chosen(slice(None, None, 3)) == [0, 3, 6]
     assert words.layers_chosen(slice(-4, None)) == [3, 6]
     assert words.layers_chosen("all") == [0, 1, 2, 3, 6]
-    for wrong in (4, [0, 4], [], slice(4, 6), "last", 1.5):
+    for wrong in (4, [0, 4], [], slice(4, 6), slice(None, None, 0), slice("a"), "last", 1.5):
         with pytest.raises(ConfigurationError):
             words.layers_chosen(wrong)
 
