@@ -29,12 +29,19 @@ def image_of_tensor(tensor: Tensor) -> Image.Image:
     """The image of a tensor on any device; shapes and numbers as `image_of_array`.
 
     Raises:
-        ImageError: as `image_of_array`; or both ends of its shape could be the channels.
+        ImageError: as `image_of_array`; both ends of its shape could be the channels; or it has no
+            array of numbers, as a sparse, a quantized or a meta tensor.
     """
-    values = tensor.detach().cpu()
-    if "float" in str(values.dtype):  # numpy has no bfloat16
-        values = values.float()
-    array = values.numpy()
+    try:
+        values = tensor.detach().cpu()
+        if "float" in str(values.dtype):  # numpy has no bfloat16
+            values = values.float()
+        array = values.numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        raise ImageError(
+            "the tensor: its pixels cannot be read; give a dense tensor of numbers, not a sparse, "
+            "a quantized or a meta one"
+        ) from error
     if array.ndim == 3 and array.shape[0] in _CHANNELS and array.shape[-1] in _CHANNELS:
         raise ImageError(
             f"the tensor: of shape {list(array.shape)}, the first and the last axis could both be "

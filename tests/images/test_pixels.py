@@ -87,3 +87,10 @@ def test_open_files_that_hold_no_image(tmp_path: Path) -> None:
 def test_a_web_address_says_what_to_do() -> None:
     with pytest.raises(ImageError, match=r"https://a.org/x.jpg: .*download it first \(curl"):
         open_image("https://a.org/x.jpg")
+
+
+def test_tensors_without_numbers_to_read() -> None:
+    dense = torch.rand(3, 9, 8)
+    for tensor in (dense.to_sparse(), dense.to("meta")):
+        with pytest.raises(ImageError, match="give a dense tensor of numbers"):
+            open_image(tensor)
