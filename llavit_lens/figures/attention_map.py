@@ -10,7 +10,7 @@ from matplotlib.colors import PowerNorm
 from llavit_lens.figures.color_scale import draw_color_scale
 from llavit_lens.figures.figure import Figure
 from llavit_lens.figures.fit import shorten
-from llavit_lens.figures.labels import asked, two_digits
+from llavit_lens.figures.labels import asked, same_decimals, two_digits
 from llavit_lens.figures.legible import drawable
 from llavit_lens.figures.page import EDGE, Page
 from llavit_lens.figures.patch_grid import draw_image
@@ -73,6 +73,7 @@ def draw_attention(
         if token.cell >= 0 and token.cell in layout.of_tile(tile):
             outline(axes, layout.boxes[token.cell])
     most, even = scale.vmax or 0.0, 1 / patterns.n_tokens
+    at = (0.0, most / 4, most)
     foot = draw_color_scale(
         page,
         EDGE + 0.1,
@@ -83,7 +84,7 @@ def draw_attention(
         f"{two_digits(most)} (spread evenly over all {patterns.n_tokens} tokens: "
         f"{two_digits(even)})",
         _PANEL - 0.2,
-        ticks={0.0: "0", most / 4: two_digits(most / 4), most: two_digits(most)},
+        ticks=dict(zip(at, same_decimals(at), strict=True)),
     )
     page.figure.caption = (
         "Each patch is one visual token. The darker it is, the more attention it gets from the "

@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.figures.labels import end_of_scale, value_name
+from llavit_lens.figures.labels import end_of_scale, same_decimals, value_name
 from llavit_lens.figures.page import Page
 from llavit_lens.figures.style import DARK, TINT
 
@@ -36,6 +36,8 @@ def draw_value_scale(
 ) -> float:
     """The bar of a `value_scale`, with both ends named. Returns where it ends."""
     start, end = float(norm.vmin or 0.0), float(norm.vmax or 1.0)
+    at = (start, (start + end) / 2, end)
+    names = same_decimals(at) if kind == "logit_lens" else [end_of_scale(each, kind) for each in at]
     why = "the highest value here" if scale == "data" else "the same in all figures"
     return draw_color_scale(
         page,
@@ -45,7 +47,7 @@ def draw_value_scale(
         TINT,
         f"{value_name(kind)}; the scale ends at {end_of_scale(end, kind)}, {why}",
         width,
-        ticks={at: end_of_scale(at, kind) for at in (start, (start + end) / 2, end)},
+        ticks=dict(zip(at, names, strict=True)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from math import floor, log10
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,21 @@ def asked(prompt: str) -> str:
 
 def two_digits(share: float) -> str:
     """In percent, with two digits that count: `38%`, `0.042%`."""
-    digits = 0 if share >= 0.1 or share <= 0 else -floor(log10(100 * share)) + 1
-    return f"{share:.{min(max(digits, 0), 9)}%}"
+    return f"{share:.{_decimals(share)}%}"
+
+
+def same_decimals(shares: Sequence[float]) -> list[str]:
+    """In percent, all with the decimals that the smallest one above 0 needs; nothing is `0%`."""
+    decimals = _decimals(min((share for share in shares if share > 0), default=0.0))
+    return [f"{share:.{decimals}%}" if share > 0 else "0%" for share in shares]
+
+
+def _decimals(share: float) -> int:
+    """Of a share in percent with two digits that count."""
+    if share <= 0:
+        return 0
+    rounded = float(f"{100 * share:.1e}")  # 0.0999 % is 0.10 %, not 0.100 %
+    return min(max(1 - floor(log10(rounded)), 0), 9)
 
 
 def end_of_scale(value: float, kind: str) -> str:

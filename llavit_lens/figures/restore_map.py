@@ -245,7 +245,7 @@ def _draw_scale(page: Page, left: float, top: float, scale: Normalize) -> float:
         top,
         scale,
         TWO_TINTS,
-        "how far log p(answer) comes back: 0 as on image 2, 100% as on image 1",
+        "how far log p(answer) comes back: 0 as on image 2, 100% as on image 1; square-root scale",
         width=_BAR,
         ticks=ends,
     )

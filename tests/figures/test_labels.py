@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llavit_lens.figures.labels import asked, end_of_scale, percent
+from llavit_lens.figures.labels import asked, end_of_scale, percent, same_decimals
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,12 @@ def test_ends_of_scales() -> None:
         "100%",
     ]
     assert end_of_scale(0.0831, "input_similarity") == "0.083"
+
+
+def test_values_on_one_scale_have_the_same_decimals() -> None:
+    assert same_decimals([0.0, 0.00099999, 0.00199998]) == ["0%", "0.10%", "0.20%"]
+    assert same_decimals([0.0, 0.5, 1.0]) == ["0%", "50%", "100%"]
+    assert same_decimals([0.0, 0.0, 1e-12])[:2] == ["0%", "0%"]
 
 
 def test_a_probability_above_nothing_is_not_nothing() -> None:
