@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ _TOO_LONG = 5  # one word in so many may be too long for the common size
 _LARGER = 1.5  # how much larger a word may be where it has room, as on a region of many patches
 _TWO_LINES = 6  # letters of a word that is broken with a hyphen
 _SHORTEST = 3  # letters of a word that is cut
+_CUT_ESCAPE = re.compile(r"\\(u[0-9a-f]{0,3}|U[0-9a-f]{0,7})?…$")
 
 
 class Fitted(NamedTuple):
@@ -54,7 +56,7 @@ def _fit(text: str, width: float, height: float) -> Fitted | None:
         return Fitted(text, one)
     if min(height / LINE, LARGEST) < READABLE:
         return None
-    short = shorten(text, width / READABLE)
+    short = _CUT_ESCAPE.sub("…", shorten(text, width / READABLE))
     return Fitted(short, READABLE) if len(short) > _SHORTEST else None
 
 
@@ -68,7 +70,7 @@ def _halves(text: str) -> tuple[str, str] | None:
     near = min(breaks, key=lambda i: abs(i - middle), default=0)
     if near and abs(near - middle) <= len(text) / 4:
         return text[:near].rstrip(), text[near:].lstrip()
-    if len(text) < _TWO_LINES or "\\u" in text:
+    if len(text) < _TWO_LINES or "\\" in text:
         return None
     hyphen = "-" if text[middle - 1].isalpha() else ""
     return text[:middle] + hyphen, text[middle:]

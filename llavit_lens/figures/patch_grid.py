@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from llavit_lens.results.words import Words
 
 _SLIVER = 0.25  # of a whole patch
+_ESCAPE = re.compile(r"\\(u[0-9a-f]{4}|U[0-9a-f]{8})")
 _RIGHT_LINE = 2.0  # points
 _FADED = 0.25  # how much of a backdrop is white
 _LARGEST_DRAWN = 1600  # pixels: a figure shows no more, and a PDF would carry them all
@@ -176,7 +179,12 @@ def draw_right(ax: Axes, regions: Sequence[Region], line: float, points: float) 
 
 
 def _draw_labels(ax: Axes, regions: Sequence[Region], texts: Sequence[str], points: float) -> None:
-    """The words of the regions, each on a light ground."""
+    """The words of the regions, each on a light ground.
+
+    An escaped character, which tells a reader little, is left out where it fills a whole patch.
+    """
+    shown = [len(r.cells) > 1 or not _ESCAPE.search(t) for r, t in zip(regions, texts, strict=True)]
+    regions, texts = list(compress(regions, shown)), list(compress(texts, shown))
     rooms = np.array([region.room for region in regions]).reshape(-1, 4)
     widths, heights = ((rooms[:, 2:] - rooms[:, :2]) * points).T
     fitted = fit_words(texts, 0.88 * widths - 1, 0.8 * heights)

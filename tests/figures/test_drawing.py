@@ -333,3 +333,12 @@ def test_a_long_name_of_a_model_stays_on_the_page(make_words: MakeWords) -> None
     figure = draw_word_panels([(name, [(make_words(), -1)])])
     texts = [text for text in figure.texts if text.get_text().endswith("/first")]
     assert len(texts) == 1 and texts[0].get_window_extent().x1 < figure.bbox.x1
+
+
+def test_an_escape_is_left_out_of_a_single_patch(make_words: MakeWords) -> None:
+    words = make_words(["dog", "\u202e"], grid=(2, 2), size=(80, 80))
+    words.ids[..., 0] = np.array([0, 0, 0, 1])
+    assert [t.get_text() for t in panels(draw_patch_words(words))[0].texts] == ["dog"]
+    words.ids[..., 0] = np.array([0, 0, 1, 1])
+    drawn = [t.get_text() for t in panels(draw_patch_words(words))[0].texts]
+    assert drawn == ["dog", r"\u202e"]

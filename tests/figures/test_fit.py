@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +89,10 @@ def test_a_path_is_cut_at_its_start() -> None:
     short = shorten_start(path, 10.0)
     assert path.endswith(short.removeprefix("…")) and 9 < text_width(short) <= 10
     assert shorten_start(path, 100.0) == path and shorten_start(path, 0.1) == "…"
+
+
+@pytest.mark.parametrize("text", [r"\U0001f642", r"a\U0001f642", r"\u6309\u94ae\u6309"])
+def test_an_escape_is_whole(text: str) -> None:
+    for width in range(5, 60, 3):
+        for piece in (fit(text, width) or "").replace("…", "").split("\n"):
+            assert re.fullmatch(r"a?(\\u[0-9a-f]{4}|\\U[0-9a-f]{8})*", piece), (width, piece)
