@@ -25,6 +25,7 @@ from llavit_lens.options import (
     TableOption,
     checked,
     image_path,
+    table_alone,
 )
 from llavit_lens.terminal import run
 from llavit_lens.waiting import PYTORCH, waiting
@@ -34,6 +35,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command(help="Measure how far visual tokens attend, for one model or two.")
 def main(
+    context: typer.Context,
     model: ModelOption = "demo:llavit",
     baseline: BaselineOption = "demo:baseline",
     image: Annotated[
@@ -50,6 +52,8 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
+    if table is not None:
+        table_alone(context)
     with waiting(PYTORCH):
         from llavit_lens.studies.attention_distance.report import (
             attention_distance_report,

@@ -24,6 +24,7 @@ from llavit_lens.options import (
     ModelOption,
     TableOption,
     path,
+    table_alone,
 )
 from llavit_lens.terminal import run
 from llavit_lens.waiting import PYTORCH, waiting
@@ -33,6 +34,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command(help="Ask models in text alone, before and after they learned to see.")
 def main(
+    context: typer.Context,
     model: ModelOption = "demo:llavit",
     baseline: BaselineOption = "demo:baseline",
     base: BaseOption = None,
@@ -51,6 +53,8 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
+    if table is not None:
+        table_alone(context)
     with waiting(PYTORCH):
         from llavit_lens.studies.text_only.report import redraw_text_only, text_only_report
 

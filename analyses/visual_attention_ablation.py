@@ -14,7 +14,14 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.options import CHECKED_MODEL, FolderOption, ScenesOption, SeedOption, TableOption
+from llavit_lens.options import (
+    CHECKED_MODEL,
+    FolderOption,
+    ScenesOption,
+    SeedOption,
+    TableOption,
+    table_alone,
+)
 from llavit_lens.terminal import run
 from llavit_lens.waiting import PYTORCH, waiting
 
@@ -23,6 +30,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command(help="Take visual attention away from trained models and measure what breaks.")
 def main(
+    context: typer.Context,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,6 +51,8 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
+    if table is not None:
+        table_alone(context)
     with waiting(PYTORCH):
         from llavit_lens.studies.ablation.report import ablation_report, redraw_ablation
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from llavit_lens.options import BaseOption, FolderOption, ModelOption, TableOption
+from llavit_lens.options import BaseOption, FolderOption, ModelOption, TableOption, table_alone
 from llavit_lens.terminal import run
 from llavit_lens.waiting import PYTORCH, waiting
 
@@ -22,6 +22,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command(help="Measure how far visual projections have moved from the text ones.")
 def main(
+    context: typer.Context,
     model: ModelOption = "demo:llavit",
     base: BaseOption = None,
     directions: Annotated[
@@ -30,6 +31,8 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
+    if table is not None:
+        table_alone(context)
     with waiting(PYTORCH):
         from llavit_lens.studies.qkv_drift.report import qkv_drift_report, redraw_qkv_drift
 

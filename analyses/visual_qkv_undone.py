@@ -21,6 +21,7 @@ from llavit_lens.options import (
     ScenesOption,
     SeedOption,
     TableOption,
+    table_alone,
 )
 from llavit_lens.terminal import run
 from llavit_lens.waiting import PYTORCH, waiting
@@ -30,6 +31,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command(help="Give visual tokens the text projections, and measure what that changes.")
 def main(
+    context: typer.Context,
     model: ModelOption = "demo:llavit",
     baseline: BaselineOption = "demo:baseline",
     projections: Annotated[str, typer.Option(help="Which: q, k, v or several of them.")] = "qkv",
@@ -38,6 +40,8 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
+    if table is not None:
+        table_alone(context)
     with waiting(PYTORCH):
         from llavit_lens.studies.qkv_undone.report import qkv_undone_report, redraw_undone
 

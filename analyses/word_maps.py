@@ -22,6 +22,7 @@ from llavit_lens.options import (
     ScenesOption,
     SeedOption,
     TableOption,
+    table_alone,
 )
 from llavit_lens.terminal import run
 from llavit_lens.waiting import PYTORCH, waiting
@@ -31,6 +32,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command(help="Ask about scenes with words, then with the picture.")
 def main(
+    context: typer.Context,
     model: ModelOption = "demo:llavit",
     baseline: BaselineOption = "demo:baseline",
     base: Annotated[
@@ -45,6 +47,8 @@ def main(
     table: TableOption = None,
     out: FolderOption = None,
 ) -> None:
+    if table is not None:
+        table_alone(context)
     with waiting(PYTORCH):
         from llavit_lens.studies.word_maps.report import redraw_word_maps, word_maps_report
 

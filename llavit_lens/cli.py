@@ -46,6 +46,7 @@ from llavit_lens.options import (
     WordsOutOption,
     checked,
     path,
+    table_alone,
 )
 from llavit_lens.terminal import run
 from llavit_lens.typed_numbers import parse_vision_layers
@@ -111,6 +112,7 @@ def lens(
 
 @app.command()
 def readability(
+    context: typer.Context,
     model: ModelsOption = ["demo:llavit"],  # noqa: B006  # typer copies it
     scenes: Annotated[
         int, typer.Option(min=2, max=1_000_000, help="How many images to read.")
@@ -128,11 +130,13 @@ def readability(
     out: OutsOption = None,
 ) -> None:
     """Measure whether words name what patches show, with chance, ceiling and floor."""
-    if table is None and coco is None and (images or words or orientation):
+    if table is not None:
+        table_alone(context)
+    elif coco is None and (images or words or orientation):
         raise ConfigurationError(
             "--images, --words and --orientation belong to --coco annotations.json"
         )
-    if table is None and coco is not None and images is None:
+    elif coco is not None and images is None:
         raise ConfigurationError("--coco needs --images, the folder of its images")
     with waiting(PYTORCH):
         from llavit_lens.commands.readability import readability_report, redraw_readability

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from llavit_lens.disk import check_file, user_path
-from llavit_lens.errors import ImageError, LlavitLensError
+from llavit_lens.errors import ConfigurationError, ImageError, LlavitLensError
 from llavit_lens.inputs import (
     FIGURES,
     PAGES,
@@ -333,3 +333,18 @@ OutsOption = Annotated[
         "repeated.",
     ),
 ]
+
+
+def table_alone(context: typer.Context) -> None:
+    """Refuse what is given beside --table and --out: a figure that is drawn again measures nothing.
+
+    Raises:
+        ConfigurationError: another option was given.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in ("table", "out") and source and source.name == "COMMANDLINE":
+            raise ConfigurationError(
+                f"{parameter.opts[0]} has no effect beside --table, which draws the figure of a "
+                "table again and measures nothing: leave out one of them"
+            )

@@ -322,3 +322,27 @@ def test_input_similarity_of_chosen_patches(
     input_similarity.input_similarity_report(picture, model, k=2, out=tmp_path / "x.png")
     tops = [after.at(-1, *patch)[0].id for patch in drawn["patches"]]
     assert 0 < len(tops) == len(set(tops)) <= input_similarity.MOST_PATCHES
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("--model", ["--model", "demo:baseline"]),
+        ("--scenes", ["--scenes", "5"]),
+        ("--coco", ["--coco", "table.csv"]),
+        ("--probe", ["--probe", "0"]),
+        ("--floor", ["--no-floor"]),
+    ],
+)
+def test_what_has_no_effect_beside_a_table_is_refused(
+    command: Program,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    options: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("table.csv").write_text("a\n1\n")
+    code, _, err = command("readability", "--table", "table.csv", "--out", "a.png", *options)
+    assert code == 2 and err.count("\n") == 1
+    assert f"{name} has no effect beside --table" in err
