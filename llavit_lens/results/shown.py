@@ -50,13 +50,18 @@ class Shown(ABC):
             png, size = figure._repr_png_()
             with Image.open(BytesIO(png)) as image:
                 seen = picture(image, size["width"], figure.title or "")
-            return [seen, *([remark(figure.caption)] if figure.caption else [])]
+            notes = [remark(text) if text else "" for text in (self._about(), figure.caption)]
+            return [notes[0], seen, notes[1]]
         except Exception as error:  # a cell that only looks at a result must not fail
             return [remark(f"There is no figure: {one_line(error)}"), table(self._overview())]
 
     def _figure(self) -> Any:
         """What the card shows."""
         return self.plot()
+
+    def _about(self) -> str | None:
+        """What stands above the figure, such as why it shows just this."""
+        return None
 
     def _overview(self) -> pd.DataFrame:
         """What the card shows where there is no figure."""

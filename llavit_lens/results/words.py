@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from llavit_lens.card import remark
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.inputs import whole_number
@@ -318,15 +317,14 @@ class Words(Result):
 
         return decode(data, name)
 
-    def _shown(self) -> list[str]:
+    def _about(self) -> str:
         layer = self._surest_layer()
         of_all = f" of {self.provenance['n_layers']}" if self.provenance.get("n_layers") else ""
         value = "probability" if self.kind == "logit_lens" else "cosine"
-        about = (
+        return (
             f"Layer {layer}{of_all}, where the best words have the largest {value} "
             "in the mean of all patches"
         )
-        return [remark(about), *super()._shown()]
 
     def _figure(self) -> Figure:
         return self.plot(self._surest_layer())

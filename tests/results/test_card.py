@@ -157,6 +157,13 @@ def test_words_are_shown_where_they_are_surest(make_words: MakeWords, kind: str)
     assert "Layer 6 of 6" in words._repr_html_()
 
 
+def test_a_layer_is_named_only_where_it_is_drawn(make_words: MakeWords) -> None:
+    words = make_words()
+    assert "where the best words" in words._repr_html_()
+    words.image = None
+    assert "where the best words" not in words._repr_html_()
+
+
 def test_words_without_a_depth_or_a_whole_image_are_shown(make_words: MakeWords) -> None:
     assert "<img" in make_words(depth=None)._repr_html_()
     words = make_words()
