@@ -13,6 +13,7 @@ from llavit_lens.explorer.ablation import Ablation, applied
 from llavit_lens.explorer.model_spec import ModelSpec, check_stamp
 from llavit_lens.explorer.resolution import input_size_of
 from llavit_lens.explorer.view import MOST_WORDS
+from llavit_lens.explorer.wording import CUT
 from llavit_lens.inputs import DEFAULT_PROMPT
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class LensCache:
     def answer(
         self, spec: ModelSpec, image: InputImage, prompt: str, ablations: Ablations = ()
     ) -> str:
-        """What the model answers.
+        """What the model answers; with `CUT` at its end if it would go on.
 
         Raises:
             LlavitLensError: as `result`.
@@ -182,6 +183,8 @@ class LensCache:
                 answer = vlm.generate(
                     image.pixels, prompt or DEFAULT_PROMPT, max_new_tokens=ANSWER_TOKENS
                 )
+            if len(vlm.tokenizer(answer, add_special_tokens=False).input_ids) >= ANSWER_TOKENS:
+                answer += f" {CUT}" if answer.endswith((".", "!", "?")) else CUT
             with self._entries_lock:
                 self._answers[key_of(spec, image, prompt, ablations)] = answer
                 while len(self._answers) > MOST_ANSWERS:

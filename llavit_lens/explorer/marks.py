@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from llavit_lens.explorer.wording import escape_markdown
+from llavit_lens.explorer.wording import CUT, escape_markdown
 from llavit_lens.miniature.world.claims import Claim, claims, unmentioned
 from llavit_lens.miniature.world.right_answers import (
     is_right,
@@ -65,12 +66,30 @@ def marked(scene: Scene, question: str, answer: str) -> MarkedAnswer:
         verdict = is_right(answer, right, true_besides(scene, question))
         if verdict is not None:
             head, rest = split_yes_or_no(answer)
-            parts = (Claim(head, verdict), *claims(scene, rest))
+            parts = (Claim(head, verdict), *_sentences(scene, rest))
             return MarkedAnswer(parts, () if verdict else right)
-    parts = tuple(claims(scene, answer))
+    parts = _sentences(scene, answer)
     describes = sum(part.right is not None for part in parts) > 1
     left_out = tuple(unmentioned(scene, answer)) if describes and not right else ()
     return MarkedAnswer(parts, left_out=left_out)
+
+
+def _sentences(scene: Scene, text: str) -> tuple[Claim, ...]:
+    """The sentences of a text; one that repeats another or is cut off is not judged."""
+    parts = claims(scene, text)
+    if parts and (parts[-1].text.endswith(CUT) or not _is_ended(parts)):
+        parts[-1] = replace(parts[-1], right=None)
+    said: set[str] = set()
+    for number, part in enumerate(parts):
+        if part.text.casefold() in said:
+            parts[number] = replace(part, right=None)
+        said.add(part.text.casefold())
+    return tuple(parts)
+
+
+def _is_ended(parts: Sequence[Claim]) -> bool:
+    """Whether the last sentence ends as those before it; one alone may have no full stop."""
+    return len(parts) == 1 or parts[-1].text.endswith((".", "!", "?"))
 
 
 def _with_mark(part: Claim) -> str:

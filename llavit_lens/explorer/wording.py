@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+CUT = "…"
+"""At the end of an answer that would go on."""
 JOINER = "\u2060"
 """An invisible sign between two letters: no pattern of Markdown runs across it."""
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")

@@ -133,6 +133,7 @@ def test_answers_are_kept_and_bounded(
     answer = cache.answer(ModelSpec("a"), input_image, "")
     assert cache.cached_answer(ModelSpec("a"), input_image, "")
     assert cache.answer(ModelSpec("a"), input_image, "") == answer
+    assert answer.endswith("…")  # it is cut at its maximal length
     for prompt in ("What? 1", "What? 2"):
         cache.answer(ModelSpec("a"), input_image, prompt)
     assert not cache.cached_answer(ModelSpec("a"), input_image, "")

@@ -65,3 +65,18 @@ def test_a_sentence_after_yes_or_no_has_its_own_mark() -> None:
     ]  # fmt: skip
     judged = marked(SCENE, "is there a house ?", "No idea.")
     assert not judged.is_marked
+
+
+def test_a_sentence_that_is_repeated_is_marked_once() -> None:
+    answer = "the robot is left of the house. " * 3
+    judged = marked(SCENE, "What do you see?", answer.strip())
+    assert [part.right for part in judged.parts] == [False, None, None]
+    assert judged.markdown().count("✗") == 1
+
+
+@pytest.mark.parametrize("end", ["", "…"])
+def test_a_sentence_that_is_cut_off_has_no_mark(end: str) -> None:
+    answer = f"there is a robot. the robot is at the bottom{end}"
+    judged = marked(SCENE, "What do you see?", answer)
+    assert [part.right for part in judged.parts] == [True, None]
+    assert not marked(SCENE, "What do you see?", "tags : robot , cat…").is_marked
