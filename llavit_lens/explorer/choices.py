@@ -34,7 +34,7 @@ EQ_5 = (
     "works, and text still sees it."
 )
 EQ_8 = (
-    "Eq. 8: two patches see each other whichever comes first, $M_{ij} = 0$ for visual $i, j$; "
+    "Eq. 8: Two patches see each other whichever comes first, $M_{ij} = 0$ for visual $i, j$; "
     "text still sees only what is before it."
 )
 """The equations of the paper, for Markdown."""
