@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
     _show_questions(above)
     if settled := are_settled():
         _show_suggestions(above)
-    warn = _warnings(notes.empty())
+    warn = _warnings(notes)
     try:
         view = session.current_view()
         first = first_view(view) if session.uses_default_device() else None
@@ -130,11 +130,14 @@ def _show_head(place: st.delta_generator.DeltaGenerator) -> None:
 def _warnings(place: st.delta_generator.DeltaGenerator) -> Callable[[str], None]:
     """Show what was wrong, in one box however much it was; the result adds something to it."""
     texts: list[str] = []
+    box: st.delta_generator.DeltaGenerator | None = None  # an empty one would take room
 
     def add(*more: str) -> None:
+        nonlocal box
         texts.extend(text if text.endswith(".") else f"{text}." for text in more)
         if texts:
-            place.warning(escape_markdown(" ".join(texts)))
+            box = box or place.empty()
+            box.warning(escape_markdown(" ".join(texts)))
 
     add(*st.session_state[session.WARNINGS])
     st.session_state[session.WARNINGS] = []
