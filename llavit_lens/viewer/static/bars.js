@@ -60,9 +60,16 @@ class DifferenceBar {
       chip.onclick = () => this.pin(patch);
       chips.push(chip);
     }
-    const text = chips.length
-      ? "They differ most here (left | right):"
-      : "At this layer they hardly differ.";
+    const same = (patch) => {
+      const words = matches(patch).map(([s, p], number) => this.panes[number].word(s, p, 0));
+      return lead.difference(slot, patch) < 0.005 && new Set(words).size === 1;
+    };
+    let text = "They differ most here (left | right):";
+    if (!chips.length) {
+      text = order.every(same)
+        ? "The words are the same on both sides."
+        : "At this layer they hardly differ.";
+    }
     keepingFocus(this.element, () =>
       this.element.replaceChildren(make("span", "", text), ...chips, ...this.by()),
     );

@@ -6,7 +6,7 @@ const TAIL = 0.05; // share of a layer's patches beyond either end of its own sc
 const FLAT = 0.15; // a layer that covers less of the fixed scale has one color on it
 
 const SCALES = [
-  ["", "As the data"],
+  ["", "Automatic"],
   ["fixed", "Fixed"],
   ["layer", "This layer"],
   ["log", "Log"],

@@ -82,7 +82,10 @@ class Controls {
     box.type = "checkbox";
     box.onchange = () => this.actions.change({ [key]: box.checked });
     const label = make("label", "", null, box, SWITCHES[key]);
-    if (key === "truth") label.append(make("span", "truth"), make("span", "unknown"), "not known");
+    if (key === "truth") {
+      const [yes, unknown] = [make("span", "truth"), make("span", "unknown")];
+      label.append(make("span", "signs", null, yes, " · plain: not true · ", unknown, " not known"));
+    }
     options.append(label);
     return box;
   }

@@ -194,6 +194,9 @@ class PaneView {
     }
     const entropy = this.pane.entropy(slot, hovered);
     const notes = [];
+    if (isUnknown(this.pane, this.look, hovered)) {
+      rows.push(make("div", "where", "What this patch shows is mixed or not known."));
+    }
     if (entropy !== null) notes.push(`entropy ${(entropy * this.pane.maxEntropy).toFixed(2)} nats`);
     const value = this.pane.searchValue(slot, hovered);
     if (value !== null) {

@@ -79,16 +79,17 @@ function drawWordsOnPatches(context, pane, drawn, look) {
   return whole;
 }
 
+// Whether words are marked as true or not.
+const areMarked = (pane, look) => pane.truth && look.truth && !HEAT.has(look.color);
+
+// Whether a patch has the mark of those that cannot be judged.
+const isUnknown = (pane, look, patch) =>
+  areMarked(pane, look) && look.labels !== "off" && pane.verdict(look.slot, patch) === 0;
+
 // The marks of the figures: a green outline on a word that is true of its patch, a diagonal on a
 // patch of which nothing is known, nothing on a word that is not true.
 function drawMark(context, pane, look, patch, [x, y, w, h], whole) {
-  if (!pane.truth || !look.truth || HEAT.has(look.color)) return;
-  const verdict = pane.verdict(look.slot, patch);
-  if (verdict === 2) {
-    context.strokeStyle = RIGHT;
-    context.lineWidth = Math.max(1, Math.min(2, 0.05 * w));
-    context.strokeRect(x, y, w, h);
-  } else if (verdict === 0) {
+  if (isUnknown(pane, look, patch)) {
     const [left, top, width, height] = whole;
     context.beginPath();
     context.moveTo(left, top + height);
@@ -98,6 +99,10 @@ function drawMark(context, pane, look, patch, [x, y, w, h], whole) {
       context.lineWidth = line;
       context.stroke();
     }
+  } else if (areMarked(pane, look) && pane.verdict(look.slot, patch) === 2) {
+    context.strokeStyle = RIGHT;
+    context.lineWidth = Math.max(1, Math.min(2, 0.05 * w));
+    context.strokeRect(x, y, w, h);
   }
 }
 
