@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def effect(
-    before: Pane, after: Pane, answers: Sequence[str | None], layer: int, reason: str | None = None
+    before: Pane,
+    after: Pane,
+    answers: Sequence[str | None],
+    layer: int,
+    reason: str | None = None,
+    verdicts: Sequence[bool | None] = (None, None),
 ) -> str:
     """Such as "The answer changed; words changed on 23 of 64 patches at layer 4 (most: 57, layer
     6)."
@@ -24,11 +29,13 @@ def effect(
         answers: of both; None: not asked yet.
         layer: of the lens, -1 for the input similarity.
         reason: why no word changed, if that is known.
+        verdicts: whether each answer is right; None: not known.
     """
     first, second = answers
     parts = []
     if first is not None and second is not None:
-        parts.append("the answer stays the same" if first == second else "the answer changed")
+        is_same = first == second
+        parts.append("the answer stays the same" if is_same else _change(*verdicts))
     changed = words_changed(before.result, after.result)
     n_patches = int(before.result.words.layout.on_image.sum())
     if not changed.any():
@@ -41,6 +48,15 @@ def effect(
         parts.append(words if most == layer else f"{words} (most: {changed[most]}, layer {most})")
     line = "; ".join(parts)
     return f"{line[0].upper()}{line[1:]}."
+
+
+def _change(before: bool | None, after: bool | None) -> str:
+    """What became of an answer that is not the same."""
+    if before and after:
+        return "the answer is worded differently and still right"
+    if before is None or after is None or before == after:
+        return "the answer changed"
+    return f"the answer is now {'right' if after else 'wrong'}"
 
 
 def words_changed(before: LensResult, after: LensResult) -> np.ndarray:

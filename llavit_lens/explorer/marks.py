@@ -41,6 +41,15 @@ class MarkedAnswer:
     def is_marked(self) -> bool:
         return any(part.right is not None for part in self.parts)
 
+    @property
+    def verdict(self) -> bool | None:
+        """Of the whole answer: wrong if a part is; right if every part is and nothing is left out;
+        else not sure."""
+        if any(part.right is False for part in self.parts):
+            return False
+        is_right = self.parts and all(part.right for part in self.parts) and not self.left_out
+        return True if is_right else None
+
     def markdown(self) -> str:
         """The answer with its marks; symbol, word and color say the same."""
         text = " ".join(_with_mark(part) for part in self.parts)

@@ -20,6 +20,7 @@ from llavit_lens.explorer.encoded_payload import EncodedPayload
 from llavit_lens.explorer.first_view import FirstView, first_view
 from llavit_lens.explorer.input_image import InputImage, example_image
 from llavit_lens.explorer.lens_cache import LensCache, LensResult, key_of
+from llavit_lens.explorer.marks import marked
 from llavit_lens.explorer.model_spec import ModelSpec, with_stamp
 from llavit_lens.explorer.offered_models import OfferedModels
 from llavit_lens.explorer.own_image import own_image
@@ -39,6 +40,7 @@ from llavit_lens.explorer.trajectories import show_trajectories
 from llavit_lens.explorer.view import OWN, View
 from llavit_lens.explorer.waiting import run_and_show
 from llavit_lens.explorer.wording import escape_markdown
+from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.lens.search import Found, search
 from llavit_lens.results.matching import matched_layer
 from llavit_lens.viewer.payload import words_payload
@@ -178,9 +180,17 @@ def _show_effects(
             continue
         answers = [cache.cached_answer(p.spec, image, prompt, p.ablations) for p in (before, after)]
         at = layer if layer < 0 else matched_layer(layer, lead.result.depth, before.result.depth)
-        lines.append(escape_markdown(effect(before, after, answers, at, unchanged)))
+        verdicts = [_verdict(image, prompt, answer) for answer in answers]
+        lines.append(escape_markdown(effect(before, after, answers, at, unchanged, verdicts)))
     if lines:
         st.markdown("  \n".join(lines))
+
+
+def _verdict(image: InputImage, prompt: str, answer: str | None) -> bool | None:
+    """Whether an answer is right, where the truth of the image is known."""
+    if image.scene is None or answer is None:
+        return None
+    return marked(image.scene, prompt or DEFAULT_PROMPT, answer).verdict
 
 
 @st.cache_resource(show_spinner=False)

@@ -80,3 +80,17 @@ def test_a_sentence_that_is_cut_off_has_no_mark(end: str) -> None:
     judged = marked(SCENE, "What do you see?", answer)
     assert [part.right for part in judged.parts] == [True, None]
     assert not marked(SCENE, "What do you see?", "tags : robot , cat…").is_marked
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ("there is a robot.", True),
+        ("there is a robot. there is a cat.", False),
+        ("there is a robot. it is nice.", None),
+        ("there is a robot. there is a house.", None),  # leaves out others
+        ("", None),
+    ],
+)
+def test_the_verdict_of_a_whole_answer(answer: str, verdict: bool | None) -> None:
+    assert marked(SCENE, "What do you see?", answer).verdict is verdict

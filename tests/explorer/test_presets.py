@@ -56,6 +56,16 @@ def test_the_effect_counts_words_and_compares_answers(
     )
     assert effect(one, other, ("a", "a"), 2).endswith(f"5 of {n_patches} patches at layer 2.")
     assert effect(one, other, (None, "a"), 2).startswith("Words changed")
+    for verdicts, begins in (
+        ((True, True), "The answer is worded differently and still right; "),
+        ((True, False), "The answer is now wrong; "),
+        ((False, True), "The answer is now right; "),
+        ((False, False), "The answer changed; "),
+        ((True, None), "The answer changed; "),
+    ):
+        assert effect(one, other, ("a", "b"), 1, verdicts=verdicts).startswith(begins)
+    same = effect(one, other, ("a", "a"), 1, verdicts=(True, True))
+    assert same.startswith("The answer stays the same; ")
     assert effect(one, one, ("a", "a"), 2, "so it is").endswith(
         "no word on any patch changed: so it is."
     )
