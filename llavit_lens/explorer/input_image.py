@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from llavit_lens.errors import ImageError
 from llavit_lens.explorer.view import OWN
+from llavit_lens.miniature.example import example
 from llavit_lens.miniature.world.scenes import example_path, example_truth, sharper_path
 from llavit_lens.viewer.image_url import LARGEST_SHOWN, scaled_to
 
@@ -87,11 +88,7 @@ class InputImage:
         """For each visual token the words that are true of its patch; None if unknown."""
         if self.name == OWN:
             return None
-        truth = example_truth(self.name)
-        if layout.grid != (truth.patch_labels.shape,):
-            return None
-        cells = zip(layout.row.tolist(), layout.col.tolist(), strict=True)
-        return [truth.words(row, col) or None for row, col in cells]
+        return [*example(self.name).true_words(layout)]
 
 
 @lru_cache(maxsize=16)

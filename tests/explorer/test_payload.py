@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ import pytest
 from explorer_results import decoded, numbers, result_of
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up_words import made_up_words
 from PIL import Image
 from tiny_vlm import TILED, tiled_vlm
 
+import llavit_lens as ll
 from llavit_lens.explorer.encoded_payload import EncodedPayload
+from llavit_lens.explorer.input_image import example_image
 from llavit_lens.explorer.lens_cache import LensResult
 from llavit_lens.figures.legible import printable
 from llavit_lens.viewer import payload
@@ -121,3 +125,11 @@ def test_long_and_strange_words_are_made_legible(
     strange = [word for word in pane["strings"] if "script" in word]
     assert len(strange) == 1 and strange[0].startswith("\\u202e<script>")
     assert len(strange[0]) == payload.LONGEST_WORD + 1
+
+
+def test_a_scene_knows_the_patches_of_any_grid() -> None:
+    layout = replace(made_up_words(16, 16).layout, image_size=(112, 112))
+    layout = replace(layout, boxes=layout.boxes / 2)
+    truth = example_image("kite-moon").truth(layout)
+    assert truth == ll.example("kite-moon").true_words(layout)
+    assert "kite" in set().union(*filter(None, truth))
