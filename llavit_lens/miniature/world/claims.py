@@ -24,7 +24,6 @@ from llavit_lens.miniature.world.concepts import (
 from llavit_lens.miniature.world.relations import lies_to_side
 from llavit_lens.miniature.world.scenes import Scene, Thing
 
-
 ALSO_CALLED = {"taxi": "car", "palm": "tree", "rose": "flower"}
 """Things that are also called by the name of another thing of this world."""
 

@@ -93,7 +93,9 @@ def test_what_the_hub_refuses(
         raise error("401", response=SimpleNamespace(headers={}, request=None))
 
     monkeypatch.setattr(places, "snapshot_download", refuse)
-    with pytest.raises(CheckpointError, match=rf"owner/name \(x\) is not a folder here\. .*{message}"):
+    with pytest.raises(
+        CheckpointError, match=rf"owner/name \(x\) is not a folder here\. .*{message}"
+    ):
         local_folder("owner/name", "x")
 
 
