@@ -40,7 +40,7 @@ def words_of_patches(truth: Truth | None, words: Words) -> WordsOfPatches | None
     true: Any = truth if ask is None else ask(words.layout)
     if isinstance(true, str) or not isinstance(true, Sequence):
         raise ConfigurationError(
-            "truth must be a labelled image, or a list with the true words of each patch, not "
+            "truth must be a labelled image, or a list with the true words of each patch, not a "
             f"{type(truth).__name__}"
         )
     if len(true) != len(words.layout):
