@@ -48,8 +48,13 @@ def claims(scene: Scene, text: str) -> list[Claim]:
 
 
 def unmentioned(scene: Scene, text: str) -> list[str]:
-    """The things of a scene that a text does not name, in the words of `Thing.phrase`."""
+    """The things of a scene that a text does not name, in the words of `Thing.phrase`.
+
+    The only sign may be named "sign".
+    """
     words = set(spaced(text).split())
+    if "sign" in words and len(scene.signs) == 1:
+        words.add(scene.signs[0].word)
     return [
         thing.phrase
         for thing in scene.things

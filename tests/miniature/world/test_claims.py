@@ -180,6 +180,7 @@ def test_sentences(sentence: str, right: bool | None):
 def test_what_a_caption_leaves_out():
     assert unmentioned(SCENE, "there is a dog. the background is sky.") == ["rose", "go sign"]
     assert unmentioned(SCENE, "the go sign is below the dog.") == ["rose"]
+    assert unmentioned(SCENE, "there is a sign.") == ["dog", "rose"]
 
 
 def test_near_the_edge_of_a_ninth_both_places_are_right():
