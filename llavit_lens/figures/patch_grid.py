@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -181,15 +180,15 @@ def draw_right(ax: Axes, regions: Sequence[Region], line: float, points: float) 
 def _draw_labels(ax: Axes, regions: Sequence[Region], texts: Sequence[str], points: float) -> None:
     """The words of the regions, each on a light ground.
 
-    An escaped character, which tells a reader little, is left out where it fills a whole patch.
+    Escaped characters stand whole or not at all: a part of an escape tells a reader nothing.
     """
-    shown = [len(r.cells) > 1 or not _ESCAPE.search(t) for r, t in zip(regions, texts, strict=True)]
-    regions, texts = list(compress(regions, shown)), list(compress(texts, shown))
     rooms = np.array([region.room for region in regions]).reshape(-1, 4)
     widths, heights = ((rooms[:, 2:] - rooms[:, :2]) * points).T
     fitted = fit_words(texts, 0.88 * widths - 1, 0.8 * heights)
-    for (x0, y0, x1, y1), label in zip(rooms.tolist(), fitted, strict=True):
+    for (x0, y0, x1, y1), text, label in zip(rooms.tolist(), texts, fitted, strict=True):
         if label is None or not label.text:
+            continue
+        if _ESCAPE.search(text) and "".join(label.text.split()) != "".join(text.split()):
             continue
         ax.text(
             (x0 + x1) / 2,

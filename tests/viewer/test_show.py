@@ -320,7 +320,7 @@ def test_a_click_comes_back_only_from_a_live_view(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigurationError, match="live=True"):
         _ = words.show().selected
     monkeypatch.setattr("llavit_lens.viewer.show.find_spec", lambda name: None)
-    with pytest.raises(ConfigurationError, match=r"pip install 'llavit-lens\[notebook\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install '.\[notebook\]'"):
         words.show(live=True)
 
 

@@ -292,7 +292,7 @@ def test_a_revision_of_a_repository(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     for revision, commit in [(None, "a"), ("v1", "b"), ("b" * 40, "b")]:
         assert load("owner/name", revision=revision).revision == commit * 40
-    assert "cache here does not hold 'v2'" in fails("owner/name", revision="v2")
+    assert "its revision 'v2' is not in the Hub's cache" in fails("owner/name", revision="v2")
     for name in (saved, "demo:llavit"):
         assert "revision='v1' is for models on the Hub" in fails(name, revision="v1")
 
