@@ -111,7 +111,7 @@ def test_one_click_asks_where_the_answer_comes_from(context: BrowserContext, add
     page.get_by_role("button", name="Text, early").click()
     page.get_by_text("If the answer breaks, the model reads the image there.").first.wait_for()
     page.wait_for_function("location.search.includes('ablation=text-%3Evisual%3A0-2')")
-    page.get_by_text("The answer changed; no word on any patch changed").wait_for()
+    page.get_by_text("The answer is now wrong; no word on any patch changed").wait_for()
     page.get_by_role("button", name="Early off").click()
     page.get_by_text("words changed on").wait_for()
     assert page.locator(".st-key-presets .katex").count() >= 1  # Eq. 5 is set as a formula

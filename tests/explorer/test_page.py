@@ -97,7 +97,7 @@ def test_interventions_combine(page: AppTest, shown: list[ShownView]) -> None:
         page.toggle(key=f"switch {kind}").set_value(False).run()
     assert len(shown[-1].names) == 1 and link_of(page)["ablation"] == "none"
     page.toggle(key="switch text->visual").set_value(True).run()
-    assert "The answer changed; no word on any patch changed: this changes what text" in said(page)
+    assert "The answer is now wrong; no word on any patch changed: this changes what" in said(page)
     assert len(set(answers_of(page))) == 2  # the answers do
 
 
@@ -187,7 +187,7 @@ def test_the_effect_is_said_in_one_line(page: AppTest, shown: list[ShownView]) -
     page.run()
     lines = [m.value for m in page.markdown if "words changed on" in m.value]
     (both,) = lines
-    assert both.count("The answer changed") == both.count("of 64 patches at layer 6") == 2
+    assert both.count("The answer ") == both.count("of 64 patches at layer 6") == 2
 
 
 @pytest.fixture
