@@ -125,23 +125,23 @@ def test_the_hint_is_shown_until_it_was_read(context: BrowserContext, address: s
     page.get_by_role("button", name="Got it").click()
     steps.wait_for(state="hidden")
     again = opened(context, address)  # the browser remembers it
-    assert again.locator(".about .what").is_visible()
+    again.locator(".about .what").wait_for()
     assert not again.locator(".about .steps").is_visible()
 
 
 def test_a_link_shows_no_hint(context: BrowserContext, address: str) -> None:
     page = opened(context, address, "?layer=2")
-    assert page.locator(".about .what").is_visible()
+    page.locator(".about .what").wait_for()
     assert not page.locator(".about .steps").is_visible()
 
 
 def test_help_explains_the_terms_and_links_the_paper(context: BrowserContext, address: str) -> None:
     page = opened(context, address, "?layer=2")
-    assert page.get_by_text("llavit-lens", exact=True).is_visible()
+    page.get_by_text("llavit-lens", exact=True).first.wait_for()
     page.get_by_role("button", name="Help").click()
     page.get_by_text("Logit lens.").wait_for()
     for term in ("visual token", "cos (Eq. 4)", "Eq. 5.", "Eq. 8.", "LLaViT.", "Arrow keys"):
-        assert page.get_by_text(term).first.is_visible()
+        page.get_by_text(term).first.wait_for()
     paper = page.get_by_role("link", name="the paper")
     assert paper.get_attribute("href") == "https://arxiv.org/abs/2511.10301"
 
