@@ -138,7 +138,7 @@ def test_a_link_shows_no_hint(context: BrowserContext, address: str) -> None:
 def test_help_explains_the_terms_and_links_the_paper(context: BrowserContext, address: str) -> None:
     page = opened(context, address, "?layer=2")
     page.get_by_text("llavit-lens", exact=True).first.wait_for()
-    page.get_by_role("button", name="Help").click()
+    page.get_by_test_id("stMain").get_by_test_id("stPopoverButton").filter(has_text="Help").click()
     page.get_by_text("Logit lens.").wait_for()
     for term in ("visual token", "cos (Eq. 4)", "Eq. 5.", "Eq. 8.", "LLaViT.", "Arrow keys"):
         page.get_by_text(term).first.wait_for()
