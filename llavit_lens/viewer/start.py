@@ -1,4 +1,4 @@
-"""Where a view starts if nobody says where: at a layer and a patch that show something."""
+"""Where a view starts by default: at a layer and a patch that show something."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ NOT_RUN: dict[str, dict[str, str]] = {
     },
     "docs/recipes/nnsight.md": {"a clone of the repository, to install from": INSTALLS},
     "docs/recipes/notebooks.md": {
-        "a running notebook: nobody clicks here": "tests/notebooks clicks in one",
+        "a running notebook, and a click in it": "tests/viewer clicks in the widget",
     },
     "docs/recipes/photographs.md": {
         "the Hub (about 14 GB, once), and a GPU with 16 GB, or 32 GB of main memory": NO_NETWORK,

@@ -1,7 +1,7 @@
 // Words on a canvas: one on every patch, or one on every region of neighbors with the same word.
 // Text is drawn, never parsed.
 
-const SMALLEST_TEXT = 8.5; // CSS pixels: nobody reads less
+const SMALLEST_TEXT = 8.5; // CSS pixels: smaller words cannot be read
 const SHORTENED_TEXT = 9; // for words that are cut
 const LEAST_LETTERS = 4; // of a word that is cut: fewer say nothing
 const LARGEST_TEXT = 20;
