@@ -87,8 +87,8 @@ class Comparison(Shown):
                 layer = matched_layer(layer, depth, its_depth)
             elif first.layers != other.layers:
                 raise ConfigurationError(
-                    "the depth of a model is not on record, so its layers cannot be matched; compare "
-                    "words of the same layers"
+                    "the depth of a model is not on record, so its layers cannot be matched; "
+                    "compare words of the same layers"
                 )
         return other.layers[other.layer_index(layer)]
 
