@@ -10,8 +10,8 @@ import numpy as np
 
 from llavit_lens.commands.word_tables import (
     print_frequent,
+    scene_of,
     traces_of_image,
-    words_of_example,
     write_words,
 )
 from llavit_lens.errors import ConfigurationError
@@ -90,10 +90,13 @@ def _draw(
     image: Path | None,
 ) -> Figure:
     layout = readings[0][1].layout
-    truth = words_of_example(layout, image)
+    scene = scene_of(image)
+    truth = None if scene is None else scene.true_words(layout)
     if not patches:
+        # the patches of things are known on the grid of the demo models
+        known = scene is not None and layout.grid == (example_truth(scene.name).patch_labels.shape,)
         patches = (
-            _patch_of_each_thing(example_of(image)) if truth else _surest_patches(readings[-1][2])
+            _patch_of_each_thing(example_of(image)) if known else _surest_patches(readings[-1][2])
         )
     highlight = {p: truth[layout.index(*p)] or () for p in patches} if truth else None
     return draw_selected_patches(readings, patches=patches, k=k, highlight=highlight)

@@ -55,8 +55,8 @@ def logit_lens_report(
     with waiting(PYTORCH):
         from llavit_lens.commands.word_tables import (
             print_frequent,
+            scene_of,
             traces_of_image,
-            words_of_example,
             write_words,
         )
         from llavit_lens.lens.input_similarity import input_similarity
@@ -74,8 +74,7 @@ def logit_lens_report(
         from llavit_lens.figures import draw_word_panels
 
         rows = [(name, [(words, layer) for layer in words.layers]) for name, words in named_words]
-        truth = words_of_example(named_words[0][1].layout, image)
-        write_files({out: draw_word_panels(rows, truth=truth, tile=tile_number)})
+        write_files({out: draw_word_panels(rows, truth=scene_of(image), tile=tile_number)})
     elif out is not None and is_page:
         from llavit_lens.viewer.show import show
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from llavit_lens.disk import shown
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import DEFAULT_PROMPT
-from llavit_lens.miniature.world.scenes import example_truth
+from llavit_lens.miniature.example import ExampleScene, example
 from llavit_lens.output import write_files
 from llavit_lens.shipped import example_of
 from llavit_lens.token_text import printable
@@ -26,7 +26,6 @@ from llavit_lens.waiting import waiting
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from llavit_lens.images.layout import VisualLayout
     from llavit_lens.results.words import Words
     from llavit_lens.vlm.trace import Trace
 
@@ -55,23 +54,10 @@ def traces_of_image(
         yield name, trace
 
 
-def words_of_example(
-    layout: VisualLayout, image: Path | None
-) -> list[frozenset[str] | None] | None:
-    """The true words of the patches of the example scene that a command reads.
-
-    None for another image, and for a model with another grid.
-    """
+def scene_of(image: Path | None) -> ExampleScene | None:
+    """The example scene that a command reads, with its truth; None for another image."""
     name = example_of(image)
-    if name is None:
-        return None
-    truth = example_truth(name)
-    if layout.grid != (truth.patch_labels.shape,):
-        return None
-    return [
-        truth.words(int(row), int(col)) or None
-        for row, col in zip(layout.row, layout.col, strict=True)
-    ]
+    return None if name is None else example(name)
 
 
 def write_words(named_words: Sequence[tuple[str, Words]], out: Path) -> None:

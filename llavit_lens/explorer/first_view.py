@@ -93,8 +93,9 @@ def compute_first_view() -> dict[str, Any]:
     from llavit_lens.explorer.input_image import example_image
     from llavit_lens.explorer.lens_cache import LensCache
     from llavit_lens.explorer.model_spec import ModelSpec
+    from llavit_lens.results.words import surest_layer
     from llavit_lens.viewer.payload import words_payload
-    from llavit_lens.viewer.start import surest_layer, telling_patch
+    from llavit_lens.viewer.start import telling_patch
 
     image, name = example_image(""), View().model
     result = LensCache().result(ModelSpec(name, device="cpu", dtype="float32"), image, "")

@@ -43,8 +43,9 @@ from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.lens.search import Found, search
 from llavit_lens.results.matching import matched_layer
+from llavit_lens.results.words import surest_layer
 from llavit_lens.viewer.payload import words_payload
-from llavit_lens.viewer.start import surest_layer, telling_patch
+from llavit_lens.viewer.start import telling_patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

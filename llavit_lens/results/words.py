@@ -318,25 +318,17 @@ class Words(Result):
         return decode(data, name)
 
     def _about(self) -> str:
-        layer = self._surest_layer()
+        layer = surest_layer(self)
         of_all = f" of {self.provenance['n_layers']}" if self.provenance.get("n_layers") else ""
-        value = "probability" if self.kind == "logit_lens" else "cosine"
-        return (
-            f"Layer {layer}{of_all}, where the best words have the largest {value} "
-            "in the mean of all patches"
-        )
+        if self.entropy is None:
+            return f"Layer {layer}{of_all}"
+        return f"Layer {layer}{of_all}, where the model is surest: the least mean entropy"
 
     def _figure(self) -> Figure:
-        return self.plot(self._surest_layer())
+        return self.plot(surest_layer(self))
 
     def _overview(self) -> pd.DataFrame:
         return self.by_token()
-
-    def _surest_layer(self) -> int:
-        """The layer whose best words have the largest mean probability, or cosine."""
-        best = self.values[:, self.layout.on_image, 0].astype(np.float64)
-        sureness = np.exp(best) if self.kind == "logit_lens" else best
-        return self.layers[int(sureness.mean(1).argmax())]
 
     def _next(self) -> dict[str, str]:
         layer = self.layers[len(self.layers) // 2]
@@ -360,3 +352,11 @@ class Words(Result):
             f"Words({self.kind} of {self._model}, {n_layers} layer{'s' * (n_layers > 1)} x "
             f"{len(self.layout)} visual tokens, k={self.k}{followed})"
         )
+
+
+def surest_layer(words: Words) -> int:
+    """The number of the layer at which the model is surest of its words: the least mean entropy.
+    Of the input similarity its only one."""
+    if words.entropy is None:
+        return words.layers[0]
+    return words.layers[int(words.entropy[:, words.layout.on_image].mean(axis=1).argmin())]

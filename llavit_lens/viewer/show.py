@@ -11,12 +11,12 @@ from llavit_lens.figures.patch_grid import image_of_words
 from llavit_lens.inputs import whole_number
 from llavit_lens.results.matching import matched_layer
 from llavit_lens.results.truth import words_of_each
-from llavit_lens.results.words import Words
+from llavit_lens.results.words import Words, surest_layer
 from llavit_lens.viewer.labelled import known_of
 from llavit_lens.viewer.panes import difference_of_panes, panes_of, titles_of
 from llavit_lens.viewer.payload import words_payload
 from llavit_lens.viewer.reading import WordsReading
-from llavit_lens.viewer.start import nearest_read, surest_layer, telling_patch
+from llavit_lens.viewer.start import nearest_read, telling_patch
 from llavit_lens.viewer.viewer import Viewer
 
 if TYPE_CHECKING:

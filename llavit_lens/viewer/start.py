@@ -11,14 +11,6 @@ if TYPE_CHECKING:
     from llavit_lens.results.words import Words
 
 
-def surest_layer(words: Words) -> int:
-    """The number of the layer at which the model is surest of its words: the least mean entropy.
-    Of the input similarity its only one."""
-    if words.entropy is None:
-        return words.layers[0]
-    return words.layers[int(words.entropy[:, words.layout.on_image].mean(axis=1).argmin())]
-
-
 def nearest_read(words: Words, layer: int) -> int:
     """The number of the layer that was read and is nearest to `layer`."""
     return min(words.layers, key=lambda number: abs(number - layer))

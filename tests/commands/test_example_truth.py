@@ -9,7 +9,7 @@ import pytest
 from tiny_vlm import tiny_vlm
 
 from llavit_lens.commands import input_similarity, logit_lens, word_tables
-from llavit_lens.commands.word_tables import words_of_example
+from llavit_lens.commands.word_tables import scene_of
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.miniature.world.scenes import GRID, PATCH, example_truth
 from llavit_lens.options import image_path
@@ -33,10 +33,10 @@ def test_an_example_is_known_by_its_file(tmp_path: Path, monkeypatch) -> None:
 def test_the_truth_is_that_of_the_scene_that_is_read() -> None:
     layout = demo_layout()
     for name in ("sun-guitar", "kite-moon"):
-        words = words_of_example(layout, image_path(f"example:{name}"))
+        words = scene_of(image_path(f"example:{name}")).true_words(layout)
         truth = example_truth(name)
         assert words == [truth.words(row, col) or None for row in range(8) for col in range(8)]
-    assert words_of_example(layout, Path("own.png")) is None
+    assert scene_of(Path("own.png")) is None
 
 
 @pytest.mark.parametrize("module", [logit_lens, input_similarity])
@@ -46,8 +46,8 @@ def test_a_command_passes_it_on(module, monkeypatch, tmp_path: Path) -> None:
     for place in (word_tables, module):  # imported when it is needed, or at once
         monkeypatch.setattr(
             place,
-            "words_of_example",
-            lambda layout, image: asked.append(example_of(image)),
+            "scene_of",
+            lambda image: asked.append(example_of(image)),
             raising=place is word_tables,
         )
         monkeypatch.setattr(

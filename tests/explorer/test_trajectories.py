@@ -9,7 +9,8 @@ from llavit_lens.explorer import trajectories
 from llavit_lens.explorer.lens_cache import LensResult
 from llavit_lens.explorer.trajectories import FEW, FLOOR, tracked_words, trajectory_figure
 from llavit_lens.lens.search import search
-from llavit_lens.viewer.start import surest_layer, telling_patch
+from llavit_lens.results.words import surest_layer
+from llavit_lens.viewer.start import telling_patch
 
 
 def test_every_word_that_comes_first_somewhere_is_tracked(

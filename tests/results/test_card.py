@@ -145,15 +145,13 @@ def test_what_is_proposed_can_be_typed(result: Any) -> None:
             assert eval(line, names) is not None
 
 
-@pytest.mark.parametrize("kind", ["logit_lens", "input_similarity"])
-def test_words_are_shown_where_they_are_surest(make_words: MakeWords, kind: str) -> None:
-    words = make_words(kind=kind)
-    words.values[0] = -9.0
-    words.values[1, :, 0] = -0.01
-    words.values[2, :, 0] = -1.0
+def test_words_are_shown_where_the_model_is_surest(make_words: MakeWords) -> None:
+    words = make_words()
+    assert words.entropy is not None
+    words.entropy[:] = np.array([[3.0], [1.0], [2.0]])
     assert "Layer 3 of 6" in words._repr_html_()
     words.layout.boxes[1:] = 0  # padding does not count
-    words.values[2, 0, 0] = -0.001
+    words.entropy[2, 0] = 0.5
     assert "Layer 6 of 6" in words._repr_html_()
 
 
