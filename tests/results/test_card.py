@@ -147,8 +147,7 @@ def test_what_is_proposed_can_be_typed(result: Any) -> None:
 
 def test_words_are_shown_where_the_model_is_surest(make_words: MakeWords) -> None:
     words = make_words()
-    assert words.entropy is not None
-    words.entropy[:] = np.array([[3.0], [1.0], [2.0]])
+    words.entropy = np.full((3, 16), [[3.0], [1.0], [2.0]], np.float32)
     assert "Layer 3 of 6" in words._repr_html_()
     words.layout.boxes[1:] = 0  # padding does not count
     words.entropy[2, 0] = 0.5
@@ -157,9 +156,10 @@ def test_words_are_shown_where_the_model_is_surest(make_words: MakeWords) -> Non
 
 def test_a_layer_is_named_only_where_it_is_drawn(make_words: MakeWords) -> None:
     words = make_words()
-    assert "where the best words" in words._repr_html_()
+    words.entropy = np.ones((3, 16), np.float32)
+    assert "where the model is surest" in words._repr_html_()
     words.image = None
-    assert "where the best words" not in words._repr_html_()
+    assert "where the model is surest" not in words._repr_html_()
 
 
 def test_words_without_a_depth_or_a_whole_image_are_shown(make_words: MakeWords) -> None:
