@@ -45,7 +45,7 @@ def draw_attention_distance(table: pd.DataFrame) -> Figure:
     figure, places = new_chart(
         "How far visual tokens look",
         _caption(table, titles),
-        _KEY,
+        [*((titles[model], {"color": color}) for model, color in colors.items()), *_KEY],
         columns,
         -(-number // columns),
         height=-(-number // columns) * _HEIGHT,

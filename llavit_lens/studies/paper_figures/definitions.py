@@ -59,7 +59,7 @@ FIGURES: dict[int, PaperFigure] = {
             shows_input=False, words_drawn=None, bold=False, compares=True, scenes=(2, 3),
         ),
         PaperFigure(
-            6, "The top 3 words of visual tokens, at the output of the LLM",
+            6, "The top 3 words of visual tokens, at the output of the LLM: two more images",
             shows_input=False, words_drawn=None, bold=False, compares=True, scenes=(4, 5),
         ),
     )

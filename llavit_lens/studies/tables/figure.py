@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -46,7 +46,7 @@ def draw_study(table: pd.DataFrame, guess: Mapping[str, float], scenes: int) -> 
     changes = table[table["measure"].eq("accuracy")]
     categories = list(dict.fromkeys(changes["category"]))
     figure, [[answers, words]] = new_chart(
-        f"What each variant changes against the {titles[first].lower()}",
+        f"{_what(titles, others)}, against the {titles[first].lower()}",
         _caption(table, titles, scenes),
         [
             *((titles[name], {**style, "linestyle": "none"}) for name, style in styles.items()),
@@ -105,6 +105,10 @@ def _draw_words(
     names = [f"{state}\n{level:.0%}" for state, level in levels.items()]
     axes.set_xticks([float(state) for state in levels.index], names, **LITERAL)
     in_points(axes.yaxis)
+
+
+def _what(titles: Mapping[str, str], others: Sequence[str]) -> str:
+    return "What each variant changes" if len(others) > 1 else titles[others[0]]
 
 
 def _caption(table: pd.DataFrame, titles: Mapping[str, str], scenes: int) -> str:
