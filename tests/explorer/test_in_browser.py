@@ -485,13 +485,13 @@ def test_a_layer_change_or_a_search_does_not_send_the_picture_again(visit: Visit
     page.reload()
     page.get_by_text("Take it with you").wait_for()
     settled(page)
-    assert sum(received) > 100_000  # the first view itself
+    assert max(received) > 100_000  # the first view itself, in one message
     page.locator("canvas.picture").focus()
     for key in ("PageDown", "PageDown", "ArrowLeft"):
         received.clear()
         with rerun(page):
             page.keyboard.press(key)
-        assert 0 < sum(received) < 50_000
+        assert 0 < max(received) < 20_000
     for word in ("sky", "red"):
         received.clear()
         with rerun(page):
@@ -499,8 +499,7 @@ def test_a_layer_change_or_a_search_does_not_send_the_picture_again(visit: Visit
             box.fill(word)
             box.press("Enter")
         page.get_by_text(f"probability of “{word}”").wait_for()
-        # the page's own text, style and help; the view alone is more than 100,000
-        assert 0 < sum(received) < 80_000
+        assert 0 < max(received) < 20_000
 
 
 def test_the_link_is_copied(visit: Visit) -> None:

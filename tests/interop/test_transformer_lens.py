@@ -327,7 +327,7 @@ def _not_installed(vlm: VLM) -> None:
         (_inside(text_projections), ConfigurationError, "is open"),
         (_inside(lambda vlm: patch(vlm, IMAGE)), ConfigurationError, "there is a hook at blocks.0"),
         (lambda vlm: to_transformer_lens(vlm.model), ConfigurationError, "is no VLM; pass what"),
-        (_not_installed, ConfigurationError, r"pip install 'llavit-lens\[interop\]'"),
+        (_not_installed, ConfigurationError, r"pip install '.\[interop\]'"),
         (
             lambda vlm: to_transformer_lens(vlm).enable_compatibility_mode(),
             RuntimeError,
