@@ -22,7 +22,8 @@ def can_draw(character: str) -> bool:
     if any(ord(character) in _characters(family) for family in FAMILIES):
         return True
     for family, path in _installed():
-        if _has(path, character):
+        # a family may have several files, and matplotlib draws with the one that it finds by name
+        if _has(path, character) and ord(character) in _characters(family):
             FAMILIES.append(family)
             return True
     return False

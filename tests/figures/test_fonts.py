@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,15 @@ def test_an_installed_font_draws_what_dejavu_lacks(
         warnings.simplefilter("error")  # of a missing glyph
         figure.savefig(tmp_path / "sign.pdf")
         figure.savefig(tmp_path / "sign.png")
+
+
+def test_a_family_has_what_the_file_has_that_is_drawn_with(
+    only_dejavu: list[FontEntry], tmp_path: Path
+) -> None:
+    # as on Debian, whose DejaVu Sans Light has other characters than matplotlib's DejaVu Sans
+    light = replace(made_font(tmp_path / "light.ttf"), name=fonts.FONT, weight=200)
+    only_dejavu.append(light)
+    assert drawable(SIGN) == r"\u6309" and fonts.FAMILIES == [fonts.FONT]
 
 
 def test_a_font_with_a_box_for_everything_draws_nothing(only_dejavu: list[FontEntry]) -> None:
