@@ -1,0 +1,123 @@
+"""transformers' real processors at small sizes, on a tokenizer made in memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import pytest
+from any_model import VOCABULARY
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+_FIRST = 10
+"""The first id of a placeholder; ids before it belong to the text."""
+
+_TEXTS = ["USER: What is in the image? ASSISTANT: a red square on the left of a blue circle."] * 8
+_OPTIONAL = ("video_processor", "feature_extractor", "audio_processor")
+
+
+def any_tokenizer(
+    tokens: Mapping[int, str], attributes: Mapping[str, str], more: Sequence[str] = ()
+) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer of at most 400 tokens that pads on the left.
+
+    Args:
+        tokens: special tokens by id, from 10 on; ids between them get fillers.
+        attributes: names that a processor asks the tokenizer for, such as `image_token`.
+        more: further special tokens.
+    """
+    text = ["<pad>", "<s>", "</s>", "<unk>"]
+    last = max(tokens, default=_FIRST - 1)
+    text += [tokens.get(index, f"<f{index}>") for index in range(len(text), last + 1)]
+    special = list(dict.fromkeys([*text, *attributes.values(), *more]))
+    base = Tokenizer(models.BPE(unk_token="<unk>"))
+    base.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    base.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - 10,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    base.train_from_iterator(_TEXTS, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=base,
+        unk_token="<unk>",
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        extra_special_tokens=dict(attributes),
+        padding_side="left",
+    )
+    assert len(tokenizer) <= VOCABULARY
+    return tokenizer
+
+
+def part(place: str, **arguments: Any) -> Any:
+    """An image processor or a processor by its place in `transformers.models`, such as
+    `clip.image_processing_pil_clip.CLIPImageProcessorPil`.
+
+    Skips the test where the installed transformers has none, or one that needs torchvision.
+    """
+    module, _, name = place.rpartition(".")
+    found = getattr(_module(f"transformers.models.{module}"), name, None)
+    if found is None:
+        pytest.skip(f"the installed transformers has no {name}")
+    if ".processing_" in place:
+        found = for_images(found)
+    return found(**arguments)
+
+
+def calling(processor: Any, **options: Any) -> Any:
+    """The processor, with these options in every call: some settings are taken there only."""
+    base = type(processor)
+
+    def call(self: Any, *arguments: Any, **given: Any) -> Any:
+        return base.__call__(self, *arguments, **{**options, **given})
+
+    processor.__class__ = type(base.__name__, (base,), {"__call__": call})
+    return processor
+
+
+@cache
+def for_images(processor_class: Any) -> Any:
+    """The processor class, content without the parts that read videos and sound.
+
+    transformers cannot make one for videos without torchvision.
+    """
+
+    def check(self: Any, name: str, argument: Any) -> Any:
+        if argument is None and name in _OPTIONAL:
+            return None
+        return processor_class.check_argument_for_proper_class(self, name, argument)
+
+    namespace = {
+        "check_argument_for_proper_class": check,
+        "__module__": processor_class.__module__,
+    }
+    return type(processor_class.__name__, (processor_class,), namespace)
+
+
+def _module(name: str) -> ModuleType:
+    """A module of transformers; skips the test where it cannot be imported."""
+    if (
+        name == "transformers.models.pixtral.processing_pixtral"
+        and find_spec("torchvision") is None
+    ):
+        # It takes one function from the file for torchvision; the file for Pillow has it too.
+        pillow = import_module("transformers.models.pixtral.image_processing_pil_pixtral")
+        sys.modules.setdefault("transformers.models.pixtral.image_processing_pixtral", pillow)
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        pytest.skip(str(error).strip().splitlines()[0])
+    if name.endswith("processing_smolvlm") and find_spec("num2words") is None:
+        vars(module).setdefault("num2words", object())  # for videos only
+        module.num2words = module.num2words or object()
+    return module

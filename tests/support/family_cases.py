@@ -1,0 +1,11 @@
+"""Every family that tests set up, by name: `CASES["qwen2_vl"].vlm()`.
+
+Names are those of model types; where one type comes in several ways, what differs is added.
+"""
+
+from __future__ import annotations
+
+from family_case import Case
+from family_cases_grid import GRIDS
+
+CASES: dict[str, Case] = {case.name: case for case in (*GRIDS,)}
