@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from transformers import AutoModelForImageTextToText
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
@@ -131,10 +130,10 @@ _NEEDS: dict[str, dict[str, Any]] = {
         _THREE_AXES,
     ),
     **dict.fromkeys(("glm4v_moe", "glmga"), _ALL_ROTATED),
-    **dict.fromkeys(("kimi_k25", "mistral_large4"), {"text_config": _COMPRESSED}),
+    **{key: {"text_config": _COMPRESSED} for key in ("kimi_k25", "mistral_large4")},
     "mistral4": _COMPRESSED,
     **dict.fromkeys(("dots3_note", "glm5_next"), _AS_MANY_KEYS),
-    **dict.fromkeys(("fast_vlm", "gemma3n", "perception_lm"), {"vision_config": SIGLIP}),
+    **{key: {"vision_config": SIGLIP} for key in ("fast_vlm", "gemma3n", "perception_lm")},
     "step3p7": {"text_config": {"sliding_window": 16}},
     "hunyuan_vl": {"text_config": {"rope_parameters": rope([2, 2, 2, 2])}},
     "unlimited_ocr": {

@@ -93,7 +93,7 @@ def for_images(processor_class: Any) -> Any:
     """
 
     def check(self: Any, name: str, argument: Any) -> Any:
-        if argument is None and name in _OPTIONAL:
+        if name in _OPTIONAL:
             return None
         return processor_class.check_argument_for_proper_class(self, name, argument)
 

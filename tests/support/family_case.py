@@ -1,4 +1,4 @@
-"""A family of models as tests see it: a tiny model of it, its real processor, and what to expect."""
+"""A family of models as tests see it: a tiny model of it, its processor, and what to expect."""
 
 from __future__ import annotations
 

@@ -7,5 +7,10 @@ from __future__ import annotations
 
 from family_case import Case
 from family_cases_grid import GRIDS
+from family_cases_other import CODES, GIVEN, NO_MAP, ROWS, SHAPED, STITCHED
+from family_cases_tiles import ONE_PIECE, TILES
 
-CASES: dict[str, Case] = {case.name: case for case in (*GRIDS,)}
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (*(*GRIDS, *ONE_PIECE, *TILES, *STITCHED, *ROWS, *SHAPED, *GIVEN, *CODES, *NO_MAP),)
+}
