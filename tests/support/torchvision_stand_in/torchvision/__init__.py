@@ -1,0 +1,3 @@
+"""A stand-in: see README.md beside this package."""
+
+__version__ = "0.30.0"
