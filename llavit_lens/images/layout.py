@@ -21,7 +21,17 @@ from llavit_lens.inputs import whole_number
 _MOST_TILES = 12  # in a card
 
 Tile = int | Literal["grid"]
-"""A tile by its number, or "grid": all but the base tile, which together show the image again."""
+"""A tile by its number, or "grid": all but the one that shows the whole image, which together show
+the image again."""
+
+Precision = Literal["exact", "measured", "none"]
+"""How boxes are known: by the processor's own arithmetic, by what it did to test images, or not at
+all, as there is nothing to know: each token reads the whole image."""
+
+NO_MAP = (
+    "{} visual tokens are queries that read the whole image (a resampler), not patches: "
+    "words by token (words.by_token()), no map"
+)
 
 
 def _nowhere() -> np.ndarray:
@@ -32,8 +42,9 @@ def _nowhere() -> np.ndarray:
 class VisualLayout:
     """The n visual tokens of one image, in the order in which they stand in the sequence.
 
-    A model that sees an image in several tiles (Any-Res) has the whole image as tile 0, the base
-    tile, and in tiles 1, 2, … parts of a larger version of it, in reading order.
+    Some models see an image in several tiles (Any-Res). As a rule one tile shows the whole image:
+    it may be the first or the last. The others show parts of a larger version of it, in reading
+    order, and may differ in their grids.
 
     Attributes:
         positions: int64 [n], indices in the token sequence.
@@ -47,6 +58,10 @@ class VisualLayout:
             end rows of tiles, or a class token. They lie nowhere, so they are not among the n.
         orientation: EXIF orientation (1 to 8) by which the image was turned to stand upright;
             `image_size` and `boxes` are those of the upright image.
+        whole: the number of the tile that shows the whole image; 0 where the image is one tile;
+            None if no tile does.
+        precision: "exact"; "measured", boxes within about a pixel; or "none" for tokens that are
+            no patches but queries which read the whole image (`without_map`).
     """
 
     positions: np.ndarray
@@ -58,6 +73,40 @@ class VisualLayout:
     boxes: np.ndarray
     off_image: np.ndarray = field(default_factory=_nowhere)
     orientation: int = UPRIGHT
+    whole: int | None = 0
+    precision: Precision = "exact"
+
+    @classmethod
+    def without_map(
+        cls,
+        positions: np.ndarray,
+        image_size: tuple[int, int],
+        off_image: np.ndarray | None = None,
+    ) -> VisualLayout:
+        """The layout of tokens that are no patches: queries of a resampler or a Q-Former.
+
+        Their positions are known, so their words can be read. Each of them reads the whole image,
+        so there is no map: the layout has one row of n cells, and boxes of zero area.
+
+        Args:
+            positions: int64 [n], indices in the token sequence.
+            image_size: (width, height) of the upright image in pixels.
+            off_image: int64 [m], as in the attributes.
+        """
+        positions = np.asarray(positions, dtype=np.int64)
+        n = len(positions)
+        return cls(
+            positions=positions,
+            tile=np.zeros(n, dtype=np.int64),
+            row=np.zeros(n, dtype=np.int64),
+            col=np.arange(n, dtype=np.int64),
+            grid=((1, n),),
+            image_size=image_size,
+            boxes=np.zeros((n, 4)),
+            off_image=_nowhere() if off_image is None else np.asarray(off_image, dtype=np.int64),
+            whole=None,
+            precision="none",
+        )
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -65,24 +114,21 @@ class VisualLayout:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, VisualLayout):
             return NotImplemented
-        return (self.grid, self.image_size) == (other.grid, other.image_size) and all(
-            np.array_equal(getattr(self, name), getattr(other, name))
-            for name in ("positions", "tile", "row", "col", "boxes", "off_image")
+        plain = ("grid", "image_size", "whole", "precision")
+        arrays = ("positions", "tile", "row", "col", "boxes", "off_image")
+        return all(getattr(self, name) == getattr(other, name) for name in plain) and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in arrays
         )
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         width, height = self.image_size
-        return f"VisualLayout({self.summary}, on an image of {width} x {height} pixels)"
+        measured = "; measured: boxes within 1 pixel" if self.precision == "measured" else ""
+        return f"VisualLayout({self.summary}, on an image of {width} x {height} pixels{measured})"
 
     def _repr_html_(self) -> str:
-        tiles = {
-            f"tile {number}": f"{rows} x {cols} patches, {(self.tile == number).sum()} tokens"
-            for number, (rows, cols) in enumerate(self.grid[:_MOST_TILES])
-        }
-        if (more := len(self.grid) - _MOST_TILES) > 0:
-            tiles[f"{more} more"] = ""
+        tiles = self._tiles_in_words() if self.has_map else {}
         first, last = (self.all_positions[[0, -1]]) if len(self) else ("none", "none")
         return card(
             repr(self),
@@ -95,9 +141,35 @@ class VisualLayout:
             ),
         )
 
+    def _tiles_in_words(self) -> dict[str, str]:
+        numbers = list(range(len(self.grid)))[:_MOST_TILES]
+        if self.whole is not None and self.whole not in numbers:
+            numbers[-1] = self.whole
+        tiles = {}
+        for number in numbers:
+            rows, cols = self.grid[number]
+            shows = ", the whole image" if number == self.whole and len(self.grid) > 1 else ""
+            tokens = (self.tile == number).sum()
+            tiles[f"tile {number}"] = f"{rows} x {cols} patches, {tokens} tokens{shows}"
+        if (more := len(self.grid) - len(numbers)) > 0:
+            tiles[f"{more} more"] = ""
+        return tiles
+
+    @property
+    def has_map(self) -> bool:
+        """Whether tokens are patches, which lie somewhere on the image."""
+        return self.precision != "none"
+
+    def check_map(self) -> None:
+        """Raise ConfigurationError, which says what to do instead, if tokens are no patches."""
+        if not self.has_map:
+            raise ConfigurationError(NO_MAP.format(len(self)))
+
     @property
     def summary(self) -> str:
         """How many visual tokens, and of which grid: '64 visual tokens, 8 x 8 patches'."""
+        if not self.has_map:
+            return f"{len(self)} visual tokens, no patches: each reads the whole image"
         grids = sorted(set(self.grid), key=self.grid.index)
         patches = " and ".join(f"{rows} x {cols}" for rows, cols in grids[:3])
         tiles = f" in {len(self.grid)} tiles" if len(self.grid) > 1 else ""
@@ -168,7 +240,13 @@ class VisualLayout:
         return np.flatnonzero(self.tile == tile)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, for JSON; `from_dict` is its exact inverse."""
+        """Plain lists and numbers, for JSON; `from_dict` is its exact inverse.
+
+        `whole` and `precision` are there where they are not 0 and "exact", so that files of all
+        other layouts are the same as those of earlier versions.
+        """
+        later: dict[str, Any] = {"whole": self.whole, "precision": self.precision}
+        usual = {"whole": 0, "precision": "exact"}
         return {
             "positions": self.positions.tolist(),
             "tile": self.tile.tolist(),
@@ -179,6 +257,7 @@ class VisualLayout:
             "boxes": self.boxes.tolist(),
             "off_picture": self.off_image.tolist(),
             "orientation": self.orientation,
+            **{name: value for name, value in later.items() if value != usual[name]},
         }
 
     @classmethod
@@ -197,6 +276,8 @@ class VisualLayout:
             # not in files of earlier versions
             off_image=np.array(fields.get("off_picture", []), dtype=np.int64),
             orientation=fields.get("orientation", UPRIGHT),
+            whole=fields.get("whole", 0),
+            precision=fields.get("precision", "exact"),
         )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.images.layout import VisualLayout
+from llavit_lens.images.layout import Precision, VisualLayout
 
 ROUNDING = 1e-3
 """How far a share may be above 1, a log-probability above 0, or an entropy below 0."""
@@ -54,6 +54,9 @@ def check_layout(layout: VisualLayout) -> None:
     """
     n = len(layout.positions)
     expect(_are_sizes(layout.image_size, 2), "no size of the image")
+    whole, n_tiles = layout.whole, len(layout.grid)
+    expect(whole is None or (type(whole) is int and 0 <= whole < n_tiles), "no such whole tile")
+    expect(layout.precision in get_args(Precision), "no known precision of boxes")
     grids_fit = len(layout.grid) > 0 and all(_are_sizes(grid, 2) for grid in layout.grid)
     expect(n > 0 and grids_fit, "no patches, or no grid")
     for name in ("positions", "tile", "row", "col"):
@@ -83,6 +86,9 @@ def check_layout(layout: VisualLayout) -> None:
             bool(((start >= 0) & (start <= end) & (end <= most)).all()),
             "boxes that do not lie on the image",
         )
+    if not layout.has_map:
+        blank = VisualLayout.without_map(layout.positions, layout.image_size, layout.off_image)
+        expect(layout == blank, "a map of tokens that are no patches")
 
 
 def _are_counts(numbers: Any) -> bool:
