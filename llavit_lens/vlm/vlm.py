@@ -21,7 +21,7 @@ from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.families import decoder_of, family_of
-from llavit_lens.vlm.families.family import Family
+from llavit_lens.vlm.families.family import Family, reading_of
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
@@ -345,7 +345,8 @@ class VLM:
         upright, orientation = open_oriented(image)
         text = self.format_prompt(prompt)
         inputs = self._process(upright, text)
-        layout = self.family.layout(inputs, self.processor, self.model.config, upright.size)
+        reading = reading_of(inputs, self.processor, self.model.config, [upright.size], text)
+        (layout,) = self.family.layouts(reading)
         layout = replace(layout, orientation=orientation)
         return Prompt(text=text, image=upright, inputs=inputs, layout=layout)
 

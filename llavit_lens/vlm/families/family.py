@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,12 @@ from llavit_lens.images.layout import VisualLayout
 from llavit_lens.model.chat import chat_prompt
 from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.decoder import usual_decoder
+from llavit_lens.vlm.families.reading import Reading
 
-LayoutFunction = Callable[[Mapping[str, Any], Any, Any, tuple[int, int]], VisualLayout]
-"""(inputs, processor, config, image_size) -> where the visual tokens of one image lie.
+LayoutFunction = Callable[[Reading], VisualLayout]
+"""Where the visual tokens of one image of a prompt lie.
 
-    inputs: what the processor returned for one prompt with one image, on any device.
-    processor: the one that made them.
-    config: of the model.
-    image_size: (width, height) of the original image.
-
-Tile 0 is the whole image wherever in the sequence its tokens stand, if the model sees it whole.
+Tiles stand in the order of the processor's; which of them shows the whole image, the layout says.
 
 Raises ConfigurationError where the tokens are not those of such an image.
 """
@@ -93,6 +89,34 @@ class Family:
     def __repr__(self) -> str:
         return f"Family({', '.join(self.model_types) or 'other models'})"
 
+    def layouts(self, reading: Reading) -> tuple[VisualLayout, ...]:
+        """Where the visual tokens of each image of a prompt lie, in the order of the images.
+
+        Args:
+            reading: of the first image, as `reading_of` makes it.
+
+        Raises:
+            ConfigurationError: the prompt holds no visual token, or not those of its images.
+        """
+        if len(reading.positions) == 0:
+            raise ConfigurationError(
+                f"{type(reading.processor).__name__} writes no token "
+                f"{image_token_id(reading.config)}, the model's image token: model and processor "
+                "do not belong together"
+            )
+        found: list[VisualLayout] = []
+        for index in range(len(reading.image_sizes)):
+            layout = self.layout(replace(reading, index=index))
+            found.append(layout)
+            taken = len(layout.all_positions)
+            reading = replace(reading, positions=reading.positions[taken:])
+        if len(reading.positions):
+            raise ConfigurationError(
+                f"{len(reading.positions)} visual tokens are those of no image; is the image "
+                "token in the prompt more often than there are images?"
+            )
+        return tuple(found)
+
     def prompt(self, processor: Any, question: str, name: str, with_image: bool = True) -> str:
         """A question in the chat format of a checkpoint, with the token that stands for the image.
 
@@ -108,15 +132,27 @@ class Family:
         return prompt
 
 
-def unknown_layout(processor: Any) -> ConfigurationError:
-    """The error for a processor that places visual tokens in a way that no layout is about."""
-    return ConfigurationError(
-        f"{type(processor).__name__} lays visual tokens out in a way that is not known here; "
-        "use a model of the LLaVA, LLaVA-NeXT or LLaViT family"
-    )
-
-
 def image_positions(inputs: Mapping[str, Any], config: Any) -> np.ndarray:
     """Where the visual tokens of one prompt stand in the sequence: int64 [n], ascending."""
     is_visual = inputs["input_ids"][0] == image_token_id(config)
     return np.flatnonzero(is_visual.cpu().numpy()).astype(np.int64)
+
+
+def reading_of(
+    inputs: Mapping[str, Any],
+    processor: Any,
+    config: Any,
+    image_sizes: Sequence[tuple[int, int]],
+    text: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> Reading:
+    """The reading of the first image of a prompt; the arguments are those of `Reading`."""
+    return Reading(
+        inputs=inputs,
+        processor=processor,
+        config=config,
+        image_sizes=tuple(image_sizes),
+        positions=image_positions(inputs, config),
+        text=text,
+        options=options or {},
+    )

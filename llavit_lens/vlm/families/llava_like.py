@@ -13,8 +13,9 @@ from llavit_lens.model.agreement import check_image_token
 from llavit_lens.model.chat import chat_prompt
 from llavit_lens.model.llava_processors import complete_processor, makes_tiles
 from llavit_lens.model.tower_rules import token_settings
-from llavit_lens.vlm.families.family import Family, unknown_layout
+from llavit_lens.vlm.families.family import Family, reading_of
 from llavit_lens.vlm.families.one_grid import one_grid
+from llavit_lens.vlm.families.reading import Reading, unknown_layout
 from llavit_lens.vlm.families.stitched import stitched
 
 _STRATEGY = "vision_feature_select_strategy"
@@ -23,18 +24,23 @@ _STRATEGY = "vision_feature_select_strategy"
 def layout_of(
     inputs: Mapping[str, Any], processor: Any, config: Any, image_size: tuple[int, int]
 ) -> VisualLayout:
+    """The layout of a prompt with one image: as `llava_layout`."""
+    return llava_layout(reading_of(inputs, processor, config, [image_size]))
+
+
+def llava_layout(reading: Reading) -> VisualLayout:
     """The layout for the processor's kind and the shape of its pixels.
 
     Raises:
         ConfigurationError: neither is known here, or as `one_grid` and `stitched`.
     """
-    tiled = makes_tiles(getattr(processor, "image_processor", None))
-    shape = tuple(inputs["pixel_values"].shape)
-    patch = getattr(processor, "patch_size", None)
-    if len(shape) != (5 if tiled else 4) or shape[0] != 1 or not patch:
-        raise unknown_layout(processor)
+    tiled = makes_tiles(getattr(reading.processor, "image_processor", None))
+    shape = tuple(reading.inputs["pixel_values"].shape)
+    patch = getattr(reading.processor, "patch_size", None)
+    if len(shape) != (5 if tiled else 4) or shape[0] != len(reading.image_sizes) or not patch:
+        raise unknown_layout(reading.processor)
     layout = stitched if tiled else one_grid
-    return layout(inputs, processor, config, image_size)
+    return layout(reading)
 
 
 def follow_strategy(processor: Any, config: Any, changed: Sequence[str], name: str) -> None:
@@ -60,7 +66,7 @@ def _validate(config: Any, processor: Any, name: str) -> None:
 
 LLAVA_LIKE = Family(
     model_types=(),
-    layout=layout_of,
+    layout=llava_layout,
     validate=_validate,
     plain_prompt="USER: {image}\n{question} ASSISTANT:",
     complete_processor=complete_processor,

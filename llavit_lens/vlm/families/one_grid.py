@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.families.boxes import boxes_of, whole_image
-from llavit_lens.vlm.families.family import image_positions
+from llavit_lens.vlm.families.reading import Reading
 
 
-def one_grid(
-    inputs: Mapping[str, Any], processor: Any, config: Any, image_size: tuple[int, int]
-) -> VisualLayout:
-    """The layout of `pixel_values` [1, 3, height, width].
+def one_grid(reading: Reading) -> VisualLayout:
+    """The layout of `pixel_values` [images, 3, height, width].
 
     Raises:
         ConfigurationError: the visual tokens do not fill the grid.
     """
-    positions = image_positions(inputs, config)
-    height, width = inputs["pixel_values"].shape[2:]
+    positions, processor = reading.equal_share(), reading.processor
+    height, width = reading.inputs["pixel_values"].shape[2:]
     patch = processor.patch_size
     rows, cols = height // patch, width // patch
     extra = len(positions) - rows * cols
@@ -33,14 +28,14 @@ def one_grid(
             "the processor's patch_size or vision_feature_select_strategy does not fit the model"
         )
     row, col = (axis.ravel().astype(np.int64) for axis in np.indices((rows, cols)))
-    axes = whole_image(processor.image_processor, image_size, (width, height))
+    axes = whole_image(processor.image_processor, reading.image_size, (width, height))
     return VisualLayout(
         positions=positions[extra:],
         tile=np.zeros_like(row),
         row=row,
         col=col,
         grid=((rows, cols),),
-        image_size=image_size,
+        image_size=reading.image_size,
         boxes=boxes_of(col * patch, row * patch, patch, *axes),
         off_image=positions[:extra],
     )

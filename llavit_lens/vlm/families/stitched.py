@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from llavit_lens.errors import ConfigurationError
@@ -12,39 +9,43 @@ from llavit_lens.images.layout import VisualLayout
 from llavit_lens.model.llava_processors import merge_type_of
 from llavit_lens.model.tiles import NEWLINE, tile_grid, token_order
 from llavit_lens.vlm.families.boxes import boxes_of, check_tile_pixels, grid_of_tiles, stretched
-from llavit_lens.vlm.families.family import image_positions, unknown_layout
+from llavit_lens.vlm.families.reading import Reading, unknown_layout
 
 
-def stitched(
-    inputs: Mapping[str, Any], processor: Any, config: Any, image_size: tuple[int, int]
-) -> VisualLayout:
-    """The layout of `pixel_values` [1, tiles, 3, height, width], with `image_sizes` [1, 2].
+def stitched(reading: Reading) -> VisualLayout:
+    """The layout of `pixel_values` [images, tiles, 3, height, width], `image_sizes` [images, 2].
+
+    Images with fewer tiles than the others are filled up with tiles that no token is made of.
 
     Raises:
         ConfigurationError: the order of tokens is not known, or these are not the tiles or the
             visual tokens of such an image.
     """
-    positions, sizes = image_positions(inputs, config), inputs["image_sizes"].tolist()
+    processor, image_size = reading.processor, reading.image_size
     merge_type = merge_type_of(processor)
     if merge_type is None:
         raise unknown_layout(processor)
-    tiles, _, height, size = inputs["pixel_values"].shape[1:]
+    tiles, _, height, size = reading.inputs["pixel_values"].shape[1:]
     patch = processor.patch_size
     check_tile_pixels(processor.image_processor, size)
-    grid = tile_grid(image_size[::-1], processor.image_processor.image_grid_pinpoints, size)
+    pinpoints = processor.image_processor.image_grid_pinpoints
+    grids = [tile_grid(each[::-1], pinpoints, size) for each in reading.image_sizes]
+    grid = rows, cols = grids[reading.index]
     side = size // patch
     order = token_order(image_size[::-1], grid, side, merge_type).numpy()
-    rows, cols = grid
-    if sizes != [list(image_size[::-1])] or height != size or tiles != 1 + rows * cols:
+    sizes = reading.row("image_sizes")
+    expected = 1 + max(down * right for down, right in grids)
+    if sizes != list(image_size[::-1]) or height != size or tiles != expected:
         raise ConfigurationError(
             f"an image of (width, height) {image_size} makes a grid of {rows} x {cols} tiles and a "
             f"base tile, but the processor made {tiles} tiles of {height} x {size} pixels for "
             f"(height, width) {sizes}"
         )
-    if len(order) != len(positions):
+    positions = reading.take(len(order))
+    if positions is None:
         raise ConfigurationError(
-            f"{len(positions)} visual tokens are not the {len(order)} of {rows} x {cols} tiles "
-            f"merged as {merge_type!r}: the processor's patch_size, image_grid_pinpoints or "
+            f"{len(reading.positions)} visual tokens are not the {len(order)} of {rows} x {cols} "
+            f"tiles merged as {merge_type!r}: the processor's patch_size, image_grid_pinpoints or "
             "vision_feature_select_strategy does not fit the model"
         )
     is_patch = order != NEWLINE
@@ -63,7 +64,7 @@ def stitched(
         tile=tile,
         row=row,
         col=col,
-        grid=((side, side),) * tiles,
+        grid=((side, side),) * (1 + rows * cols),
         image_size=image_size,
         boxes=np.where((tile == 0)[:, None], base, fine),
         off_image=positions[~is_patch],

@@ -19,8 +19,9 @@ from llavit_lens.vlm import families
 from llavit_lens.vlm.families import family_of
 from llavit_lens.vlm.families.family import Family
 from llavit_lens.vlm.families.llava import LLAVA
-from llavit_lens.vlm.families.llava_like import LLAVA_LIKE, layout_of
+from llavit_lens.vlm.families.llava_like import LLAVA_LIKE, layout_of, llava_layout
 from llavit_lens.vlm.families.llavit import LLAVIT
+from llavit_lens.vlm.families.reading import Reading
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.vlm import VLM
 
@@ -65,8 +66,8 @@ def test_visual_tokens_are_those_that_the_config_names() -> None:
 def test_a_family_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its tokens may stand in another order, and its prompt may have another form."""
 
-    def backwards(*read: Any) -> VisualLayout:
-        layout = layout_of(*read)
+    def backwards(reading: Reading) -> VisualLayout:
+        layout = llava_layout(reading)
         return replace(layout, positions=layout.positions[::-1])
 
     family = Family(
