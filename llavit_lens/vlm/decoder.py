@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError
 
 
 @dataclass(frozen=True, eq=False)
 class Decoder:
-    """The language model that reads visual tokens.
+    """The language model that reads visual tokens. Its parts are found by what they are, never by
+    their names.
 
     Attributes:
-        module: all of it but the head.
+        module: the module that holds the layers.
         layers: the decoder layers.
         norm: the final norm, between the last layer and the unembedding.
         head: the unembedding: see `llavit_lens.vlm.unembedding`.
@@ -36,20 +37,32 @@ class Decoder:
             module: the decoder itself: see `llavit_lens.vlm.families.decoder_of`.
 
         Raises:
-            ConfigurationError: PEFT has wrapped the model, or it is not built the usual way.
+            ConfigurationError: PEFT has wrapped the model, or the model has no such parts.
         """
         refuse_peft(model)
-        layers, norm = getattr(module, "layers", None), getattr(module, "norm", None)
+        name, layers = type(model).__name__, layers_of(module)
         head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-        if not (
-            module is not getattr(model, "model", None)  # a language model without images
-            and isinstance(layers, nn.ModuleList)
-            and isinstance(norm, nn.Module)
-            and isinstance(head, nn.Module)
-        ):
+        if not _reads_images(getattr(model, "config", None)):
             raise ConfigurationError(
-                f"{type(model).__name__} is not supported: the lens needs "
-                "model.language_model.layers, model.language_model.norm and an output embedding"
+                f"{name} is not supported: it reads text alone, so there is nothing to see of an "
+                "image; give a model that reads images"
+            )
+        if layers is None:
+            raise ConfigurationError(
+                f"{name} is not supported: the list of decoder layers is not found in its "
+                f"{type(module).__name__}, which should have as many as its config's "
+                "num_hidden_layers says"
+            )
+        if not isinstance(head, nn.Module):
+            raise ConfigurationError(
+                f"{name} is not supported: it has no output embedding, so there are no words to "
+                "read"
+            )
+        norm = norm_of(module)
+        if norm is None:
+            raise ConfigurationError(
+                f"{name} is not supported: which part of its {type(module).__name__} is the final "
+                "norm cannot be told"
             )
         return cls(module, layers, norm, head, model.get_input_embeddings())
 
@@ -80,13 +93,80 @@ class Decoder:
 
 
 def usual_decoder(model: Any) -> Any:
-    """The decoder where most families have it: one and the same module, whatever was wrapped around
-    the model.
+    """The module that holds the decoder layers: one and the same, whatever is wrapped around the
+    model.
 
-    Of a plain language model, its part without the head; of any other model, the model itself.
+    It is the highest one, inside what transformers calls the model's decoder, that has a list of as
+    many modules as the config has hidden layers. Where there is none, it is what transformers
+    calls the decoder, and where there is no decoder, the model itself.
     """
-    body = getattr(model, "model", None)
-    return getattr(body, "language_model", body if hasattr(body, "layers") else model)
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+    count = _hidden_layers(getattr(model, "config", None))
+    level = [decoder]
+    while level and count is not None:
+        for module in level:
+            if any(len(one) == count for one in _lists(module)):
+                return module
+        children = (child for module in level for child in module.children())
+        level = [child for child in children if not isinstance(child, nn.ModuleList)]
+    return decoder
+
+
+def layers_of(decoder: Any) -> nn.ModuleList | None:
+    """The decoder layers in the module that holds them: the list of as many modules as its config
+    has hidden layers, or else its only list. None if neither is there."""
+    lists = _lists(decoder)
+    count = _hidden_layers(getattr(decoder, "config", None))
+    fitting = [one for one in lists if len(one) == count]
+    if fitting:
+        return fitting[0]
+    return lists[0] if len(lists) == 1 else None
+
+
+def norm_of(decoder: Any) -> nn.Module | None:
+    """The final norm in the module that holds the layers: the one part of it of which every weight
+    is one number for each channel of a state. None if none is like that, or several are."""
+    width = getattr(_text_config(getattr(decoder, "config", None)), "hidden_size", None)
+    children = decoder.children() if isinstance(decoder, nn.Module) else ()
+    norms = [
+        child for child in children if {tuple(w.shape) for w in child.parameters()} == {(width,)}
+    ]
+    return norms[0] if len(norms) == 1 else None
+
+
+def state_given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The state [..., D] among the arguments of a decoder layer or a norm."""
+    state: Tensor = args[0] if args else kwargs["hidden_states"]
+    return state
+
+
+def state_made(output: Any) -> Tensor:
+    """The state [..., D] in what a decoder layer returns: a tensor, or the first of several."""
+    state: Tensor = output if isinstance(output, Tensor) else output[0]
+    return state
+
+
+def _lists(module: Any) -> list[nn.ModuleList]:
+    """The lists of modules that a module holds itself."""
+    if not isinstance(module, nn.Module):
+        return []
+    return [child for child in module.children() if isinstance(child, nn.ModuleList) and len(child)]
+
+
+def _text_config(config: Any) -> Any:
+    """The config of the language model in a config; the config itself if it has no parts."""
+    return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+
+
+def _hidden_layers(config: Any) -> int | None:
+    count = getattr(_text_config(config), "num_hidden_layers", None)
+    return count if isinstance(count, int) else None
+
+
+def _reads_images(config: Any) -> bool:
+    """Whether a config has more than a language model, or names a token that stands for images."""
+    is_whole = _text_config(config) is not config
+    return is_whole or getattr(config, "image_token_id", None) is not None
 
 
 def refuse_peft(model: Any) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.vlm.acting import acting
+from llavit_lens.vlm.decoder import layers_of, norm_of, state_given
 from llavit_lens.vlm.families import decoder_of
 
 
@@ -76,8 +77,8 @@ def finite_passes(model: Any, name: str) -> Iterator[None]:
     """
     model = getattr(model, "_orig_mod", model)  # a compiled model generates by the one inside
     decoder = decoder_of(model)
-    layers, norm = getattr(decoder, "layers", ()), getattr(decoder, "norm", None)
-    stages = [*layers, *([norm] if isinstance(norm, nn.Module) else [])]
+    norm = norm_of(decoder)
+    stages = [*(layers_of(decoder) or ()), *(() if norm is None else (norm,))]
     states: dict[int, Tensor] = {}
 
     def begin(module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -85,8 +86,7 @@ def finite_passes(model: Any, name: str) -> Iterator[None]:
 
     def look_into(stage: int) -> Any:
         def look(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            hidden = args[0] if args else kwargs["hidden_states"]
-            states[stage] = _extremes(hidden.detach())
+            states[stage] = _extremes(state_given(args, kwargs).detach())
 
         return look
 
