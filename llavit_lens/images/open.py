@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
@@ -47,6 +48,9 @@ ImageSource = (
     | HasImage
 )
 
+Images = ImageSource | Sequence[ImageSource]
+"""One image, or several in a list."""
+
 
 class OrientedImage(NamedTuple):
     """An upright RGB image, and the EXIF orientation (1 to 8) by which it was turned."""
@@ -83,6 +87,19 @@ def open_image(
         ImageError: one line that names the file and what is wrong with it.
     """
     return open_oriented(source, max_pixels=max_pixels, max_bytes=max_bytes, name=name).image
+
+
+def open_several(sources: Images) -> list[OrientedImage]:
+    """As `open_oriented`, for one image or for a list of several.
+
+    Raises:
+        ImageError: as `open_image`; or an empty list.
+    """
+    if not isinstance(sources, list | tuple) or hasattr(sources, "image"):
+        return [open_oriented(cast(ImageSource, sources))]
+    if not sources:
+        raise ImageError("the list holds no image; give one or more")
+    return [open_oriented(source) for source in sources]
 
 
 def open_oriented(

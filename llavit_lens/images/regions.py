@@ -24,6 +24,7 @@ from llavit_lens.images.orientation import (
     upright_box,
     upright_mask,
 )
+from llavit_lens.inputs import whole_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +45,7 @@ class Box:
         share: of a patch's own area on the image, 0 to 1; with 0, every patch that it touches.
         orientation: "upright" or "stored", the pixels that it refers to; without it the upright
             ones, with a warning where the EXIF orientation of the file is another one.
+        image: of a prompt with several images, the number of its image, from 0.
     """
 
     left: float
@@ -52,6 +54,7 @@ class Box:
     bottom: float
     share: float = HALF
     orientation: Orientation | None = None
+    image: int | None = None
 
     def __post_init__(self) -> None:
         _check_share(self.share)
@@ -88,11 +91,13 @@ class Mask:
         share: as in `Box`.
         orientation: as in `Box`; without it the size of the mask shows it, where the sides of the
             image change places.
+        image: as in `Box`.
     """
 
     mask: np.ndarray
     share: float = HALF
     orientation: Orientation | None = None
+    image: int | None = None
 
     def __post_init__(self) -> None:
         _check_share(self.share)
@@ -169,6 +174,27 @@ def area_of(region: Any) -> Box | Mask | None:
     if isinstance(region, Sequence) and len(region) == 4 and all(map(_is_number, region)):
         return Box(*region)
     return None
+
+
+def layout_with(region: Region, layouts: Sequence[VisualLayout]) -> VisualLayout:
+    """The layout of the image that a region is of, among those of a prompt.
+
+    Raises:
+        ConfigurationError: there are several, and it says of none, or of one that there is not.
+    """
+    number = getattr(region, "image", None)
+    if number is None and len(layouts) == 1:
+        return layouts[0]
+    if number is None:
+        raise ConfigurationError(
+            f"the prompt is about {len(layouts)} images: say which one the region is of, as in "
+            "Box(left, top, right, bottom, image=0)"
+        )
+    if not 0 <= whole_number(number, "image") < len(layouts):
+        raise ConfigurationError(
+            f"{region}: there is no image {number}; the prompt is about {len(layouts)}"
+        )
+    return layouts[number]
 
 
 def cells_of(layout: VisualLayout, region: Region) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.images.regions import Box, Mask, area_of
+from llavit_lens.images.regions import Box, Mask, area_of, layout_with
 from llavit_lens.interventions.passes import Pass
 
 Name = Literal["visual", "text", "last", "all"]
@@ -196,8 +196,8 @@ def _in_region(region: Box | Mask, current: Pass) -> Tensor:
     is_visual_BS = current.is_visual
     in_region_BS = torch.zeros_like(is_visual_BS)
     layouts = current.reading.layouts_of(len(is_visual_BS), str(region))
-    for row, layout in enumerate(layouts):
-        places = layout.all_positions
+    for row, of_images in enumerate(layouts):
+        places = np.concatenate([layout.all_positions for layout in of_images])
         visual = is_visual_BS[row].nonzero().squeeze(1).cpu().numpy()
         padding = visual[0] - places[0] if len(visual) == len(places) else -1
         if padding < 0 or not np.array_equal(visual, places + padding):
@@ -206,5 +206,6 @@ def _in_region(region: Box | Mask, current: Pass) -> Tensor:
                 f"and {len(places)} tokens); pass the layouts of the batch's own samples to "
                 "vlm.reading, in its order."
             )
-        in_region_BS[row, torch.from_numpy(region.positions(layout) + padding)] = True
+        positions = region.positions(layout_with(region, of_images))
+        in_region_BS[row, torch.from_numpy(positions + padding)] = True
     return in_region_BS

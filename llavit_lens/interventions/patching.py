@@ -12,8 +12,8 @@ from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
-from llavit_lens.images.open import ImageSource
-from llavit_lens.images.regions import Box, Region, area_of, cells_of, shape_of
+from llavit_lens.images.open import Images
+from llavit_lens.images.regions import Box, Region, area_of, cells_of, layout_with, shape_of
 from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.interventions.passes import Pass, follow_passes
 from llavit_lens.interventions.token_rows import BatchTokens, read_tokens, write_tokens
@@ -32,7 +32,7 @@ PROJECTOR_OUTPUT = "blocks.0.hook_resid_pre"
 
 def patch(
     vlm: VLM,
-    source: ImageSource | tuple[ImageSource, str],
+    source: Images | tuple[Images, str],
     names: Names = PROJECTOR_OUTPUT,
     *,
     positions: Positions | None = None,
@@ -49,7 +49,7 @@ def patch(
     as it is, too.
 
     Args:
-        source: image, or image and prompt.
+        source: image, or image and prompt; several images in a list.
         names: of hook points, all patched with what the source had at the same one. Rows of scores
             and patterns are those of the token that attends, so both prompts must be equally long.
             Queries and keys at hook_rot_q and hook_rot_k are rotated for the place that they had in
@@ -75,7 +75,7 @@ def patch(
         )
     image, prompt = source if isinstance(source, tuple) else (source, DEFAULT_PROMPT)
     prepared = vlm.prepare(image, prompt)
-    tokens = _PatchedTokens(prepared.layout, positions, from_region, to_region)
+    tokens = _PatchedTokens(prepared.layouts, positions, from_region, to_region)
     points = select(names, vlm.hook_names)
     if not points:
         raise ConfigurationError("names holds no hook point: nothing would be patched")
@@ -123,7 +123,7 @@ class _PatchedTokens:
 
     def __init__(
         self,
-        source: VisualLayout,
+        source: tuple[VisualLayout, ...],
         positions: Positions | None,
         from_region: Region | None,
         to_region: Region | None,
@@ -138,10 +138,11 @@ class _PatchedTokens:
             )
         if positions is not None and np.size(np.asarray(positions)) == 0:
             raise ConfigurationError("positions is empty: say which tokens are patched")
-        self.source = source
         self.positions: Positions = "visual" if positions is None else positions
         self.to_region = from_region if to_region is None else to_region
-        self.taken = None if from_region is None else cells_of(source, from_region)
+        if from_region is not None:
+            self.source = layout_with(from_region, source)
+        self.taken = None if from_region is None else cells_of(self.source, from_region)
         self.in_boxes = all(
             isinstance(area_of(region), Box) for region in (from_region, self.to_region)
         )
@@ -158,10 +159,11 @@ class _PatchedTokens:
             lengths = enumerate(_prompt_lengths(current))
             return [_tokens_of_row(self.positions, current, row, n) for row, n in lengths]
         layouts = current.reading.layouts_of(len(current.is_visual), "patching a region")
-        return [self._patches(layout, current, row) for row, layout in enumerate(layouts)]
+        return [self._patches(of_images, current, row) for row, of_images in enumerate(layouts)]
 
-    def _patches(self, layout: VisualLayout, current: Pass, row: int) -> Tensor:
+    def _patches(self, layouts: tuple[VisualLayout, ...], current: Pass, row: int) -> Tensor:
         assert self.taken is not None and self.to_region is not None
+        layout = layout_with(self.to_region, layouts)
         put = cells_of(layout, self.to_region)
         alike = shape_of(self.source, self.taken) == shape_of(layout, put)
         if len(self.taken) != len(put) or (self.in_boxes and not alike):

@@ -9,21 +9,26 @@ from llavit_lens.lens.token_strings import string_of, token_strings
 from llavit_lens.lens.topk import topk_unembed
 from llavit_lens.results.words import Words
 from llavit_lens.vlm.float32 import full_float32
-from llavit_lens.vlm.trace import Trace, require_trace
+from llavit_lens.vlm.trace import Trace, trace_of
 
 
 @torch.no_grad()
 @full_float32()
-def input_similarity(trace: Trace, k: int = 5) -> Words:
+def input_similarity(trace: Trace, k: int = 5, *, image: int | None = None) -> Words:
     """The k words w with the largest cos(v, w) for every visual token v (Eq. 4 of the paper).
 
     v is the projector's output (layer 0), w runs over the whole input embedding matrix. Values are
     cosines; a vector of zeros has the cosine 0 with everything.
 
+    Args:
+        trace: states before the final norm.
+        k: words per patch.
+        image: of a trace of several images, the number of the one to read, from 0.
+
     Raises:
-        ConfigurationError: k is out of range.
+        ConfigurationError: k is out of range; a trace of several images, of which none is chosen.
     """
-    require_trace(trace)
+    trace = trace_of(trace, image)
     visual = normalize(trace.hidden[0].to(trace.readout.embedding.device, torch.float32), dim=1)
     wide = torch.promote_types(trace.readout.embedding.dtype, torch.float32)
     lengths = torch.linalg.vector_norm(trace.readout.embedding, dim=1, dtype=wide).float()

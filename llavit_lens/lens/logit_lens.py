@@ -12,7 +12,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.token_strings import string_of, token_strings
 from llavit_lens.lens.topk import TopK, topk_unembed
 from llavit_lens.results.words import Tracked, Words
-from llavit_lens.vlm.trace import Trace, require_trace
+from llavit_lens.vlm.trace import Trace, trace_of
 
 
 @torch.no_grad()
@@ -21,6 +21,8 @@ def logit_lens(
     k: int = 5,
     layers: int | Sequence[int] | None = None,
     tracked: Sequence[str] | None = None,
+    *,
+    image: int | None = None,
 ) -> Words:
     """The k likeliest words of softmax(W_U norm(h)) for every visual token and layer.
 
@@ -37,11 +39,13 @@ def logit_lens(
             followed and, only if there is none, the one with a space before it. Many vocabularies
             have both: ask for ' dog' to follow the form inside a sentence. `Words.tracked.words`
             says which it is.
+        image: of a trace of several images, the number of the one to read, from 0.
 
     Raises:
-        ConfigurationError: no such layer; k out of range; a tracked word that is not one token.
+        ConfigurationError: no such layer; k out of range; a tracked word that is not one token; a
+            trace of several images, of which none is chosen.
     """
-    require_trace(trace)
+    trace = trace_of(trace, image)
     readout, state_numbers = trace.readout, _chosen_layers(layers, trace.n_layers)
     table = token_strings(readout.tokenizer)
     tracked_ids = None if tracked is None else _tracked_ids(tracked, table)

@@ -23,7 +23,7 @@ def text_tokens(vlm: VLM, prompt: Prompt) -> list[TextToken]:
     """All tokens of a prompt but the image's, in order."""
     table = token_strings(vlm.tokenizer)
     ids = prompt.inputs["input_ids"][0].tolist()
-    visual = set(prompt.layout.all_positions.tolist())
+    visual = {place for layout in prompt.layouts for place in layout.all_positions.tolist()}
     return [
         TextToken(position, string_of(table, token))
         for position, token in enumerate(ids)

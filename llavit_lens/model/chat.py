@@ -24,23 +24,21 @@ _MOST_ADDED = 100_000
 _LARGEST_NUMBER = 1_000_000
 
 
-def chat_prompt(processor: Any, question: str, name: str, with_image: bool = True) -> str | None:
-    """The question with its place for the image; None if there is no template.
+def chat_prompt(processor: Any, question: str, name: str, images: int = 1) -> str | None:
+    """The question after a place for each image; None if there is no template.
 
     Args:
         processor: with a `chat_template`.
         question: without the image token.
         name: of the checkpoint, for messages.
-        with_image: False for a question in text alone.
+        images: how many; 0 for a question in text alone.
 
     Raises:
         CheckpointError: the template is broken, does not end, or writes without end.
     """
     if processor.chat_template is None:
         return None
-    content = [{"type": "text", "text": question}]
-    if with_image:
-        content.insert(0, {"type": "image"})
+    content = [{"type": "image"}] * images + [{"type": "text", "text": question}]
     messages = [{"role": "user", "content": content}]
     templates = processor.chat_template
     try:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.images.open import ImageSource
+from llavit_lens.images.open import Images
 from llavit_lens.vlm.hooks import Hook, Names
 from llavit_lens.vlm.length import check_length
 from llavit_lens.vlm.prompt import Prompt
@@ -18,7 +18,7 @@ Answer = str | Sequence[int]
 """A text, exactly as it goes on from the prompt, or token ids."""
 
 
-def answer_log_prob(vlm: VLM, image: ImageSource, prompt: str, answer: Answer) -> float:
+def answer_log_prob(vlm: VLM, image: Images, prompt: str, answer: Answer) -> float:
     """log p(answer | image, prompt) in nats, summed over the answer's tokens (teacher forced).
 
     The tokens are those that the tokenizer makes of prompt and answer together, without those of

@@ -43,7 +43,8 @@ def expected_mask(is_visual: Tensor, mode: Mode, window: int | None = None) -> T
 def visual_mask(prompt: Prompt) -> Tensor:
     """bool [L], True at all visual tokens, also at those that are no patches."""
     is_visual = torch.zeros(prompt.length, dtype=torch.bool, device="cpu")
-    is_visual[prompt.layout.all_positions] = True
+    for layout in prompt.layouts:
+        is_visual[layout.all_positions] = True
     return is_visual
 
 

@@ -14,20 +14,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PassInputs:
-    """Layouts and prompt lengths of a pass, one for each sample. Beams of a sample follow each
-    other, so one entry then stands for several rows of the batch.
+    """Layouts and prompt lengths of a pass, for each sample. Beams of a sample follow each other,
+    so one entry then stands for several rows of the batch.
 
     Attributes:
-        layouts: where the visual tokens lie; empty if unknown.
+        layouts: of each sample those of its images: where their visual tokens lie; empty if
+            unknown.
         lengths: tokens of the prompts, without padding and without an answer that may follow;
             empty if unknown.
     """
 
-    layouts: tuple[VisualLayout, ...] = ()
+    layouts: tuple[tuple[VisualLayout, ...], ...] = ()
     lengths: tuple[int, ...] = ()
 
-    def layouts_of(self, batch: int, reader: str) -> list[VisualLayout]:
-        """The layout of each row of the batch.
+    def layouts_of(self, batch: int, reader: str) -> list[tuple[VisualLayout, ...]]:
+        """The layouts of each row of the batch, one for each of its images.
 
         Args:
             batch: number of rows.

@@ -1,21 +1,20 @@
-"""What a model is given: one prompt about one image, or a batch of them."""
+"""What a model is given: one prompt about one image or several, or a batch of prompts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
-from llavit_lens.errors import printable
+from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.images.layout import VisualLayout
 
-_OF_TEXT = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
-"""Arguments [1, seq]; all others are of the image."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,26 +23,65 @@ class Prompt:
 
     Attributes:
         text: the question in the model's chat format.
-        image: RGB, turned upright.
-        inputs: what the processor made of both, on the model's device.
-        layout: where the visual tokens lie.
+        images: RGB, turned upright, in the order of the prompt.
+        inputs: what the processor made of text and images, on the model's device.
+        layouts: where the visual tokens of each image lie.
     """
 
     text: str
-    image: Image.Image
+    images: tuple[Image.Image, ...]
     inputs: Any
-    layout: VisualLayout
+    layouts: tuple[VisualLayout, ...]
 
     def __repr__(self) -> str:
         return (
             f"Prompt({printable(self.text, 80)!r}, {self.length} tokens, of them "
-            f"{self.layout.summary})"
+            f"{summary_of(self.layouts)})"
         )
+
+    @property
+    def image(self) -> Image.Image:
+        """The only image.
+
+        Raises:
+            ConfigurationError: there are several.
+        """
+        return only(self.images, "prompt.images")
+
+    @property
+    def layout(self) -> VisualLayout:
+        """Where the visual tokens of the only image lie.
+
+        Raises:
+            ConfigurationError: there are several images.
+        """
+        return only(self.layouts, "prompt.layouts")
 
     @property
     def length(self) -> int:
         """How many tokens it has."""
         return int(self.inputs["input_ids"].shape[1])
+
+
+def only(of_each_image: Sequence[T], where: str, what_to_do: str = "") -> T:
+    """What there is of the only image.
+
+    Raises:
+        ConfigurationError: there are several images; it says where all of them are, or what to do.
+    """
+    if len(of_each_image) != 1:
+        advice = what_to_do or f"take one of {where}, such as {where}[0]"
+        raise ConfigurationError(
+            f"the prompt is about {len(of_each_image)} images, and this is about one: {advice}"
+        )
+    return of_each_image[0]
+
+
+def summary_of(layouts: Sequence[VisualLayout]) -> str:
+    """The visual tokens of all images: '64 visual tokens, 8 x 8 patches'."""
+    if len(layouts) == 1:
+        return layouts[0].summary
+    return f"{sum(map(len, layouts))} visual tokens of {len(layouts)} images"
 
 
 def lacks_start_token(tokenizer: Any, prompt: str) -> bool:
@@ -52,38 +90,65 @@ def lacks_start_token(tokenizer: Any, prompt: str) -> bool:
     return not (start and prompt.startswith(start))
 
 
+def of_text(inputs: Mapping[str, Any]) -> list[str]:
+    """The model's arguments that say something of each token: [1, seq], as `input_ids`.
+
+    All others are about images. So names have to be known of none.
+    """
+    shape = inputs["input_ids"].shape
+    return [
+        name
+        for name, value in inputs.items()
+        if isinstance(value, Tensor)
+        and value.shape == shape
+        and not value.is_floating_point()
+        and not name.startswith(("pixel", "image"))
+    ]
+
+
 def collate(
     prompts: Sequence[Prompt], pad_id: int, answer: Tensor | None = None, copies: int = 1
 ) -> dict[str, Tensor]:
     """The model's arguments for a batch: shorter prompts are padded on the left.
 
     Args:
-        prompts: at least one.
+        prompts: at least one, of one model.
         pad_id: the token that fills up shorter prompts.
         answer: ids [A] that follow each prompt.
         copies: rows for each prompt.
     """
     inputs = {}
+    text = set(of_text(prompts[0].inputs))
     for name in prompts[0].inputs:
         values: list[Tensor] = [prompt.inputs[name] for prompt in prompts]
-        if name in _OF_TEXT:
+        if name in text:
             longest = max(prompt.length for prompt in prompts)
             padding = pad_id if name == "input_ids" else 0
             values = [pad(value, (longest - value.shape[1], 0), value=padding) for value in values]
             if answer is not None:
                 after = _of_answer(name, answer).to(values[0])
                 values = [torch.cat([value, after[None]], dim=1) for value in values]
-        elif len({value.shape[1:] for value in values}) > 1:  # images of different numbers of tiles
-            most = max(value.shape[1] for value in values)
-            values = [
-                pad(value, (*(0, 0) * (value.ndim - 2), 0, most - value.shape[1]))
-                for value in values
-            ]
+        else:
+            values = _as_large_as_the_largest(values)
         if len(values) == len(values[0]) == 1:  # the copies need no memory of their own
             inputs[name] = values[0].expand(copies, *values[0].shape[1:])
         else:
             inputs[name] = torch.cat([value for value in values for _ in range(copies)])
     return inputs
+
+
+def _as_large_as_the_largest(values: Sequence[Tensor]) -> list[Tensor]:
+    """Images of different numbers of tiles, or of different sizes, with zeros after them.
+
+    Processors fill batches up in this way, and models know by sizes or masks what is real.
+    """
+    most = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
+    filled_up = []
+    for value in values:
+        missing = [m - size for m, size in zip(most, value.shape[1:], strict=True)]
+        edges = [edge for after in reversed(missing) for edge in (0, after)]  # the last axis first
+        filled_up.append(pad(value, edges) if any(missing) else value)
+    return filled_up
 
 
 def _of_answer(name: str, answer: Tensor) -> Tensor:

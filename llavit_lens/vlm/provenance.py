@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 
 def provenance_of(vlm: VLM, prompt: Prompt) -> dict[str, Any]:
-    """Model, revision, n_layers, prompt, image_sha256 and versions, plain enough for JSON."""
+    """Model, revision, n_layers, prompt, image_sha256 and versions, plain enough for JSON.
+
+    Of several images it holds images_sha256, a list.
+    """
+    digests = [pixel_sha256(image) for image in prompt.images]
+    images = {"image_sha256": digests[0]} if len(digests) == 1 else {"images_sha256": digests}
     return {
         "model": vlm.name,
         "revision": vlm.revision,
         "n_layers": vlm.decoder.n_layers,
         "prompt": prompt.text,
-        "image_sha256": pixel_sha256(prompt.image),
+        **images,
         "versions": {
             "llavit_lens": __version__,
             "torch": str(torch.__version__),

@@ -1,10 +1,10 @@
-"""The residual stream at the visual tokens, from one forward pass."""
+"""The residual stream at the visual tokens of one image or several, from one forward pass."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,50 +14,58 @@ from torch import Tensor, nn
 from llavit_lens.card import card, facts, picture, to_type
 from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.images.layout import VisualLayout
+from llavit_lens.inputs import whole_number
 from llavit_lens.vlm.acting import acting
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.in_words import stored_as
+from llavit_lens.vlm.prompt import only, summary_of
 from llavit_lens.vlm.readout import Readout
+
+_ONE_OF_SEVERAL = (
+    "choose one by its number from 0, as in ll.logit_lens(trace, image=0) or trace.of_image(0)"
+)
 
 
 @dataclass(eq=False)
 class Trace:
-    """What one image and prompt left in the residual stream, with all that a lens needs to read it.
+    """What images and a prompt left in the residual stream, with all that a lens needs to read it.
 
     Attributes:
         hidden: [layers + 1, n, d_model], in the model's dtype. Index 0 is the projector's output,
             index l the output of decoder layer l (counted from 1), all BEFORE the final norm.
-        layout: where the n visual tokens lie.
+        layouts: where the n visual tokens lie, one for each image; `layout` is that of the only
+            one.
         input_ids: int64 [seq], the whole prompt with its placeholders.
         prompt: the text the model was given, formatted.
-        image: the original one, RGB.
+        images: the original ones, RGB; `image` is the only one.
         readout: the parts of the model that turn states into words; the same object in all traces
             of one model. Its parts are attributes of the trace too.
         provenance: model, revision, n_layers, vocabulary (rows of the unembedding), prompt,
-            image_sha256 (see `pixel_sha256`), versions.
+            image_sha256 (see `pixel_sha256`; of several images, images_sha256), versions.
     """
 
     hidden: Tensor
-    layout: VisualLayout
+    layouts: tuple[VisualLayout, ...]
     input_ids: Tensor
     prompt: str
-    image: Image.Image
+    images: tuple[Image.Image, ...]
     readout: Readout
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         states, _, d_model = self.hidden.shape
         return (
-            f"Trace({self._model}, {states} states of {self.layout.summary}, "
+            f"Trace({self._model}, {states} states of {summary_of(self.layouts)}, "
             f"{d_model} numbers each)"
         )
 
     def _repr_html_(self) -> str:
         """The image, what the trace holds, and what to type next."""
         states, n, d_model = self.hidden.shape
+        which = "" if len(self.images) == 1 else ", image=0"
         return card(
             repr(self),
-            picture(self.image, 240),
+            *(picture(image, 240) for image in self.images),
             facts(
                 {
                     "model": self._model,
@@ -68,10 +76,56 @@ class Trace:
             ),
             to_type(
                 {
-                    "words = ll.logit_lens(trace, k=3)": "the words of every patch at every layer",
-                    "words = ll.input_similarity(trace, k=3)": "the nearest embeddings (Eq. 4)",
+                    f"words = ll.logit_lens(trace, k=3{which})": "the words of every patch at "
+                    "every layer",
+                    f"words = ll.input_similarity(trace, k=3{which})": "the nearest embeddings "
+                    "(Eq. 4)",
                 }
             ),
+        )
+
+    @property
+    def image(self) -> Image.Image:
+        """The only image.
+
+        Raises:
+            ConfigurationError: there are several.
+        """
+        return only(self.images, "trace.images")
+
+    @property
+    def layout(self) -> VisualLayout:
+        """Where the visual tokens of the only image lie.
+
+        Raises:
+            ConfigurationError: there are several images.
+        """
+        return only(self.layouts, "", _ONE_OF_SEVERAL)
+
+    def of_image(self, number: int) -> Trace:
+        """The trace of one of the images, counted from 0 in the order of the prompt.
+
+        Raises:
+            ConfigurationError: there is no such image.
+        """
+        count = len(self.images)
+        chosen = whole_number(number, "image")
+        if not -count <= chosen < count:
+            images = "1 image" if count == 1 else f"{count} images"
+            raise ConfigurationError(f"there is no image {number}: the prompt is about {images}")
+        chosen %= count
+        if count == 1:
+            return self
+        start = sum(map(len, self.layouts[:chosen]))
+        origin = dict(self.provenance)
+        if digests := origin.pop("images_sha256", None):
+            origin |= {"image_sha256": digests[chosen], "image_number": chosen}
+        return replace(
+            self,
+            hidden=self.hidden[:, start : start + len(self.layouts[chosen])],
+            layouts=(self.layouts[chosen],),
+            images=(self.images[chosen],),
+            provenance=origin,
         )
 
     @property
@@ -107,6 +161,20 @@ class Trace:
     def tokenizer(self) -> Any:
         """See `Readout`."""
         return self.readout.tokenizer
+
+
+def trace_of(trace: Any, image: int | None = None) -> Trace:
+    """The trace of one image, which lenses read; `image` is needed where there are several.
+
+    Raises:
+        ConfigurationError: it is no trace; no image is chosen, or one that there is not.
+    """
+    require_trace(trace)
+    if image is not None:
+        return trace.of_image(image)
+    only(trace.images, "", _ONE_OF_SEVERAL)
+    one: Trace = trace
+    return one
 
 
 def require_trace(trace: Any) -> None:

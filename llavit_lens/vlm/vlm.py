@@ -14,7 +14,7 @@ from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
-from llavit_lens.images.open import ImageSource, open_oriented
+from llavit_lens.images.open import Images, open_several
 from llavit_lens.inputs import DEFAULT_PROMPT, check_text
 from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.acting import one_pass
@@ -139,8 +139,8 @@ class VLM:
         dtype: torch.dtype = self.model.dtype
         return dtype
 
-    def format_prompt(self, prompt: str) -> str:
-        """The question in the model's chat format, with its place for the image.
+    def format_prompt(self, prompt: str, images: int = 1) -> str:
+        """The question in the model's chat format, with a place for each image before it.
 
         A prompt that already holds the image token is returned as it is; without a chat template
         the plain form of the model's family is used.
@@ -152,23 +152,27 @@ class VLM:
         check_text(prompt, "the prompt")
         if self.processor.image_token in prompt:
             return prompt
-        return self.family.prompt(self.processor, prompt, self.name)
+        return self.family.prompt(self.processor, prompt, self.name, images)
 
-    def trace(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Trace:
+    def trace(self, image: Images, prompt: str = DEFAULT_PROMPT) -> Trace:
         """One forward pass; keeps the residual stream at the visual tokens.
 
         Hooks that are set on the model when this is called take part in the pass, and the trace
         holds what they made of it.
+
+        Args:
+            image: one, or several in a list: see `prepare`.
+            prompt: the question.
 
         Raises:
             ImageError: the image cannot be read.
             ConfigurationError: the prompt, the layout or the model's head is not one that fits.
         """
         prepared = self.prepare(image, prompt)
-        layout, decoder = prepared.layout, self.decoder
-        last = prepared.length - 1
+        layouts, decoder = prepared.layouts, self.decoder
+        visual = [position for layout in layouts for position in layout.positions.tolist()]
         # the last position rides along, to check the lens against the model's own logits there
-        rows = torch.as_tensor([*layout.positions.tolist(), last], device=self.device)
+        rows = torch.as_tensor([*visual, prepared.length - 1], device=self.device)
         with turn(self.model), record_residual_stream(self.model, decoder, rows) as states:
             logits = self.forward(prepared, logits_to_keep=1).logits
         if len(states) != decoder.n_layers + 1:
@@ -182,10 +186,10 @@ class VLM:
         )
         return Trace(
             hidden=hidden[:, :-1].clone(),
-            layout=layout,
+            layouts=layouts,
             input_ids=prepared.inputs["input_ids"][0].cpu(),
             prompt=prepared.text,
-            image=prepared.image,
+            images=prepared.images,
             readout=readout,
             provenance={
                 **provenance_of(self, prepared),
@@ -196,7 +200,7 @@ class VLM:
     @torch.no_grad()
     def generate(
         self,
-        image: ImageSource,
+        image: Images,
         prompt: str = DEFAULT_PROMPT,
         max_new_tokens: int = 64,
         **generation_options: Any,
@@ -290,7 +294,7 @@ class VLM:
 
     @torch.no_grad()
     def run_with_cache(
-        self, image: ImageSource, prompt: str = DEFAULT_PROMPT, names_filter: Names = None
+        self, image: Images, prompt: str = DEFAULT_PROMPT, names_filter: Names = None
     ) -> tuple[Tensor, ActivationCache]:
         """Logits [1, seq, vocab] of a prompt, and the activations at the named hook points.
 
@@ -316,7 +320,7 @@ class VLM:
     @torch.no_grad()
     def run_with_hooks(
         self,
-        image: ImageSource,
+        image: Images,
         prompt: str = DEFAULT_PROMPT,
         fwd_hooks: Sequence[tuple[Names, Hook]] = (),
     ) -> Tensor:
@@ -328,7 +332,7 @@ class VLM:
         return self.forward(self.prepare(image, prompt), fwd_hooks=fwd_hooks).logits
 
     @torch.no_grad()
-    def run(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Tensor:
+    def run(self, image: Images, prompt: str = DEFAULT_PROMPT) -> Tensor:
         """Logits [1, seq, vocab] of a prompt.
 
         Raises:
@@ -336,40 +340,53 @@ class VLM:
         """
         return self.forward(self.prepare(image, prompt)).logits
 
-    def prepare(self, image: ImageSource, prompt: str = DEFAULT_PROMPT) -> Prompt:
-        """What the model is given for an image and a question.
+    def prepare(self, image: Images, prompt: str = DEFAULT_PROMPT) -> Prompt:
+        """What the model is given for an image, or for several, and a question.
+
+        Args:
+            image: one, or several in a list: vlm.prepare(["cat.jpg", "dog.jpg"], "Which is older?")
+            prompt: a question, which the model's chat format puts after the images; or a text that
+                holds the image token once for each image, and is taken as it is.
 
         Raises:
             ImageError, ConfigurationError: as `trace`.
         """
-        upright, orientation = open_oriented(image)
-        text = self.format_prompt(prompt)
-        inputs = self._process(upright, text)
-        reading = reading_of(inputs, self.processor, self.model.config, [upright.size], text)
-        (layout,) = self.family.layouts(reading)
-        layout = replace(layout, orientation=orientation)
-        return Prompt(text=text, image=upright, inputs=inputs, layout=layout)
+        opened = open_several(image)
+        images = tuple(one.image for one in opened)
+        text = self.format_prompt(prompt, len(images))
+        inputs = self._process(images, text)
+        reading = reading_of(
+            inputs, self.processor, self.model.config, [one.size for one in images], text
+        )
+        layouts = tuple(
+            replace(layout, orientation=one.tag)
+            for layout, one in zip(self.family.layouts(reading), opened, strict=True)
+        )
+        return Prompt(text=text, images=images, inputs=inputs, layouts=layouts)
 
     @contextmanager
     def reading(
-        self, *layouts: VisualLayout, length: int | Sequence[int] | None = None
+        self,
+        *layouts: VisualLayout | Sequence[VisualLayout],
+        length: int | Sequence[int] | None = None,
     ) -> Iterator[None]:
         """Inside, passes that you run by hand read these images, in this order.
 
-            with vlm.reading(prompt.layout, length=prompt.length):
+            with vlm.reading(prompt.layouts, length=prompt.length):
                 vlm.model(**prompt.inputs)
 
         Other threads wait for their turn with the model.
 
         Args:
-            layouts: one for each sample.
+            layouts: for each sample that of its image, or those of its images.
             length: of the prompts, in tokens, without padding: one for all, or one for each.
 
         Raises:
             ConfigurationError: an intervention or hook is open in another thread.
         """
         lengths = [length] if isinstance(length, SupportsIndex) else length or ()
-        reading = PassInputs(layouts, tuple(map(index, lengths)))
+        of_samples = [(one,) if isinstance(one, VisualLayout) else tuple(one) for one in layouts]
+        reading = PassInputs(tuple(of_samples), tuple(map(index, lengths)))
         with turn(self.model, reading), finite_passes(self.model, self.name):
             yield
 
@@ -378,7 +395,7 @@ class VLM:
         """Inside, the model has to read these prompts, and whatever is open on it has to act."""
         rows = [prompt for prompt in prompts for _ in range(copies)]
         lengths = [prompt.length for prompt in rows]
-        with self.reading(*(one.layout for one in rows), length=lengths), one_pass(self.model):
+        with self.reading(*(one.layouts for one in rows), length=lengths), one_pass(self.model):
             yield
 
     def _inputs(
@@ -386,22 +403,25 @@ class VLM:
     ) -> dict[str, Tensor]:
         return collate(prompts, self.tokenizer.pad_token_id or 0, answer, copies)
 
-    def _process(self, image: Image.Image, text: str) -> Any:
+    def _process(self, images: Sequence[Image.Image], text: str) -> Any:
         """The model's arguments for a prompt in its chat format.
 
         Raises:
-            ConfigurationError: the prompt has no place for one image, or is longer than the model
-                has positions for.
+            ConfigurationError: the prompt has not one place for each image, or is longer than the
+                model has positions for.
         """
         check_characters(self.model.config, text)
-        count = text.count(self.processor.image_token)
-        if count != 1:
+        count, wanted = text.count(self.processor.image_token), len(images)
+        if count != wanted:
+            often = "once" if wanted == 1 else f"{wanted} times, once for each image"
             raise ConfigurationError(
-                f"the prompt must hold {self.processor.image_token} once, but has it {count} times"
+                f"the prompt must hold {self.processor.image_token} {often}, but has it {count} "
+                "times"
             )
         with torch.device("cpu"):  # not torch's default device, which users may set
             inputs = self.processor(
-                images=[image],
+                # several as transformers' own chats give them: some processors take that as a sign
+                images=list(images) if wanted == 1 else [list(images)],
                 text=[text],
                 return_tensors="pt",
                 add_special_tokens=lacks_start_token(self.tokenizer, text),

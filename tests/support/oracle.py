@@ -62,10 +62,10 @@ class Oracle:
         size = len(VOCABULARY)
         return Trace(
             hidden=torch.tensor(self.write(np.asarray(image)), dtype=torch.float32),
-            layout=layout(),
+            layouts=(layout(),),
             input_ids=torch.zeros(1, dtype=torch.long),
             prompt=prompt,
-            image=image,
+            images=(image,),
             readout=Readout(
                 torch.nn.Identity(), torch.eye(size), None, torch.eye(size), self.tokenizer
             ),

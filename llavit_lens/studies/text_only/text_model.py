@@ -42,7 +42,7 @@ def text_model(vlm: VLM) -> TextModel:
                 f"a question holds {processor.image_token}, but is asked without an image: "
                 f"{question[:60]!r}"
             )
-        return vlm.family.prompt(processor, question, vlm.name, with_image=False)
+        return vlm.family.prompt(processor, question, vlm.name, images=0)
 
     return TextModel(vlm.name, vlm.model, vlm.tokenizer, prompt)
 

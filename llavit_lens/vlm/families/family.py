@@ -117,17 +117,17 @@ class Family:
             )
         return tuple(found)
 
-    def prompt(self, processor: Any, question: str, name: str, with_image: bool = True) -> str:
-        """A question in the chat format of a checkpoint, with the token that stands for the image.
+    def prompt(self, processor: Any, question: str, name: str, images: int = 1) -> str:
+        """A question in the chat format of a checkpoint, after a token for each image.
 
-        `with_image` is False for a question in text alone.
+        `images` is 0 for a question in text alone.
 
         Raises:
             CheckpointError: the chat template is broken.
         """
-        prompt = chat_prompt(processor, question, name, with_image)
+        prompt = chat_prompt(processor, question, name, images)
         if prompt is None:
-            plain = self.plain_prompt if with_image else self.plain_prompt.replace("{image}\n", "")
+            plain = self.plain_prompt.replace("{image}\n", "{image}\n" * images)
             return plain.format(image=processor.image_token, question=question)
         return prompt
 

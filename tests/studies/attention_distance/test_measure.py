@@ -182,10 +182,10 @@ def test_a_wrong_layout_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         replace(layout, boxes=layout.boxes[order]),
         replace(layout, positions=layout.positions + 1),
     ):
-        given = replace(prepared, layout=mistaken)
+        given = replace(prepared, layouts=(mistaken,))
         monkeypatch.setattr(vlm, "prepare", lambda image, given=given: given)
         assert np.abs(attention_distances(vlm, IMAGE).sums[0] / right.sums[0] - 1).max() > 0.01
-    early = replace(prepared, layout=replace(layout, positions=layout.positions - 1))
+    early = replace(prepared, layouts=(replace(layout, positions=layout.positions - 1),))
     monkeypatch.setattr(vlm, "prepare", lambda image: early)
     with pytest.raises(ConfigurationError, match="weights of visual tokens go where"):
         attention_distances(vlm, IMAGE)
