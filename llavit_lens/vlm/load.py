@@ -36,6 +36,7 @@ from llavit_lens.model.checkpoints.weights import LazyTensor, Reader, find_weigh
 from llavit_lens.model.quiet import quiet_transformers
 from llavit_lens.steps import READ
 from llavit_lens.vlm.families import family_of
+from llavit_lens.vlm.families.refused import refuse_unreadable
 from llavit_lens.vlm.hugging_face import take_arguments
 from llavit_lens.vlm.overrides import override
 from llavit_lens.vlm.validate import validate
@@ -202,6 +203,7 @@ def _config(name: str, folder: Path) -> Any:
     check_sizes(name, fields, tensors)
     with _loading(name, folder, "configuration"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    refuse_unreadable(config, name)
     if type(config) not in AutoModelForImageTextToText._model_mapping:
         raise CheckpointError(f"{name}: a {config.model_type} model does not take images with text")
     check_small_files(folder)

@@ -6,6 +6,7 @@ from typing import Any
 
 from llavit_lens.model.self_check import check_release
 from llavit_lens.vlm.families import family_of
+from llavit_lens.vlm.families.refused import refuse_unreadable
 
 
 def validate(config: Any, processor: Any, name: str) -> None:
@@ -18,8 +19,10 @@ def validate(config: Any, processor: Any, name: str) -> None:
 
     Raises:
         CheckpointError: they do not belong together, or the processor does not work.
-        ConfigurationError: the config has no exact meaning, or LLaViT computes something else with
-            the installed transformers, which is newer than any release tested.
+        ConfigurationError: a model of its type cannot be read, the config has no exact meaning, or
+            LLaViT computes something else with the installed transformers, which is newer than any
+            release tested.
     """
+    refuse_unreadable(config, name)
     family_of(config).validate(config, processor, name)
     check_release(config.get_text_config().model_type)
