@@ -202,8 +202,8 @@ TileOption = Annotated[
     typer.Option(
         "--tile",
         callback=checked(parse_tile),
-        help="Which tile to draw where a model sees the image in several: 1, 2, …, or 'grid' for "
-        "all of them. (default: the whole image)",
+        help="Which tile to draw where a model sees the image in several: its number, or 'grid' "
+        "for all that show parts. (default: the whole image)",
     ),
 ]
 SourceArgument = Annotated[

@@ -36,7 +36,7 @@ def parse_vision_layers(text: str) -> int | list[int]:
 
 
 def parse_tile(text: str) -> int | Literal["grid"]:
-    """The number of a tile, or 'grid': all but the base tile, which is 0 and the whole image.
+    """The number of a tile, or 'grid': all but the one that shows the whole image.
 
     Raises:
         ConfigurationError: the text is neither.

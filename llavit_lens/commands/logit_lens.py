@@ -47,13 +47,14 @@ def logit_lens_report(
             "--tile chooses what a figure shows: write one with --out words.png (a table with "
             "--out words.csv and a page with --out words.html have all tiles)"
         )
-    tile_number = 0 if tile is None else parse_tile(tile)
+    tile_number = None if tile is None else parse_tile(tile)
     is_page = out is not None and out.suffix.lower() in PAGES
     if draws and numbers is not None:
         _check_panels(len(numbers))
     opened = open_image(example_path() if image is None else image)  # before any slow import
     with waiting(PYTORCH):
         from llavit_lens.commands.word_tables import (
+            print_by_token,
             print_frequent,
             scene_of,
             traces_of_image,
@@ -88,8 +89,17 @@ def logit_lens_report(
     elif out is not None:
         write_words(named_words, out)
     for name, words in named_words:
-        print_frequent(name, words, k)
+        if words.layout.has_map:
+            print_frequent(name, words, k)
+        else:
+            print_by_token(name, words, _columns(words.layers, numbers))
     print_file(out)
+
+
+def _columns(read: list[int], asked: list[int] | None) -> list[int]:
+    """The layers of a table of tokens: those asked for, as far as a line has room; by default the
+    input, the middle and the output."""
+    return read[:MOST_PANELS] if asked else [read[0], read[len(read) // 2], read[-1]]
 
 
 def _check_panels(layers: int) -> None:

@@ -73,6 +73,22 @@ def write_words(named_words: Sequence[tuple[str, Words]], out: Path) -> None:
     write_files({out: pd.concat(tables, ignore_index=True)})
 
 
+def print_by_token(name: str, words: Words, layers: Sequence[int]) -> None:
+    """Print the best word of every visual token at some layers: what there is to read where tokens
+    are no patches."""
+    table = Table()
+    table.add_column("token", justify="right")
+    for layer in layers:
+        table.add_column(f"layer {layer}")
+    rows = [words.layer_index(layer) for layer in layers]
+    for number, position in enumerate(words.layout.positions.tolist()):
+        best = [words.strings[int(words.ids[row, number, 0])] for row in rows]
+        table.add_row(str(position), *(Text(printable(word)) for word in best))
+    console = Console()
+    console.print(Text(f"{name}, logit lens: {words.layout.summary}", style="bold"))
+    console.print(table)
+
+
 def print_frequent(name: str, words: Words, k: int) -> None:
     """Print, for each layer, the `k` words that most often come first, and on how many patches."""
     cosine = words.kind == "input_similarity"

@@ -113,12 +113,12 @@ def _lens_buttons(
     ]
 
 
-def _tile(panes: Sequence[Pane], patch: int | None) -> Tile:
+def _tile(panes: Sequence[Pane], patch: int | None) -> Tile | None:
     """What figures show: of an image in tiles the tiles, if the pinned patch is one of theirs."""
     layouts = [pane.result.words.layout for pane in panes]
     in_tiles = (
         patch is not None
-        and layouts[0].tile[patch] > 0
+        and layouts[0].in_detail[patch]
         and all(len(layout.grid) > 1 for layout in layouts)
     )
-    return "grid" if in_tiles else 0
+    return "grid" if in_tiles else None

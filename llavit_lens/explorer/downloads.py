@@ -75,7 +75,7 @@ def words_files(results: TitledResults, lens: str) -> bytes:
 
 
 def figure(
-    results: TitledResults, image: InputImage, layer: int, kind: str, *, tile: Tile = 0
+    results: TitledResults, image: InputImage, layer: int, kind: str, *, tile: Tile | None = None
 ) -> bytes:
     """The image with its words at one layer (-1: the input similarity), as PNG or PDF."""
     from llavit_lens.figures.panels import draw_word_panels

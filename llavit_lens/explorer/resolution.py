@@ -32,10 +32,13 @@ def _seen(result: LensResult) -> str:
     """What the vision tower is given; "" if it is not known."""
     if result.input_size is None:
         return ""
-    one, parts = _pixels(result.input_size), len(result.words.layout.grid) - 1
-    if not parts:
-        return one if _covers(result.words.layout) else f"{one} of the middle square"
-    return f"{one} of the whole and {one} of each of {parts} parts"
+    layout = result.words.layout
+    one, tiles = _pixels(result.input_size), len(layout.grid)
+    if tiles == 1:
+        return one if _covers(layout) else f"{one} of the middle square"
+    if layout.whole is None:
+        return f"{one} of each of {tiles} parts"
+    return f"{one} of the whole and {one} of each of {tiles - 1} parts"
 
 
 def _covers(layout: VisualLayout) -> bool:

@@ -43,9 +43,11 @@ def draw_attention(
         image: as in `Words.plot`.
 
     Raises:
-        ConfigurationError: as `AttentionPatterns.at`; or there is no image, or it is another one.
+        ConfigurationError: as `AttentionPatterns.at`; or there is no image, or it is another one;
+            or visual tokens are no patches.
         ImageError: the image cannot be read.
     """
+    patterns.layout.check_map()
     weights = patterns.at(query, layer, head)
     token, layout = patterns.query(query), patterns.layout
     pixels = image_of(image, patterns.image, layout, patterns.provenance.get("image_sha256"))

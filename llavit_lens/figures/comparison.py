@@ -22,7 +22,7 @@ def draw_word_comparison(
     image: ImageSource | None = None,
     *,
     truth: Truth | None = None,
-    tile: Tile = 0,
+    tile: Tile | None = None,
     scale: Scale = "data",
     title: str | None = None,
 ) -> Figure:

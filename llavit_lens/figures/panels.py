@@ -41,6 +41,7 @@ Panels = Sequence[tuple[str, Sequence[tuple["Words", int]]]]
 _GAP, _NAME, _PANEL_NAME = 0.22, 0.36, 0.3
 _CELL = 0.36  # a patch is this wide, so that words can be read, unless a panel is too large then
 _SMALLEST, _LARGEST, _WIDEST = 4.4, 14.0, 26.0  # a panel's sides; a page's width
+_NARROWEST = 2.2  # a panel of a tall image: room for the layer's name
 _ABREAST = 3  # panels that fit a page in any case
 _MOST = 48  # panels of a figure
 _SMALL = 11.0  # points
@@ -54,14 +55,15 @@ def draw_word_panels(
     title: str | None = None,
     show_image: bool = True,
     truth: Truth | None = None,
-    tile: Tile = 0,
+    tile: Tile | None = None,
     scale: Scale = "data",
 ) -> Figure:
     """Draw the bare image, and one panel for each (words, layer) of `rows`.
 
-    A panel is so large that a patch is 0.36 inches wide, but at least 4.4 inches and at most 14; a
-    page is at most 26 inches wide, and longer rows go on below. Words that would be smaller than 5
-    points there are left out: their patches have their color only.
+    A panel is so large that a patch is 0.36 inches wide, but at least 4.4 inches and at most 14
+    (a tall image is narrower, down to 2.2 inches); a page is at most 26 inches wide, and longer
+    rows go on below. Words that would be smaller than 5 points there are left out: their patches
+    have their color only. Where tiles overlap, a place has one patch.
 
     Args:
         rows: a model's name with its panels, one tuple for each model.
@@ -70,8 +72,8 @@ def draw_word_panels(
         show_image: draw the bare image too, left of the panels.
         truth: the true words of each patch (None: unknown), to mark right words in green; or a
             `LabelledImage`, which knows them for any grid.
-        tile: which tile of an image that the model sees in several, or "grid" for all but the
-            base tile, which is 0.
+        tile: which tile of an image that the model sees in several, or "grid" for all that show
+            parts of it; default: the whole image.
         scale: where the colors end: "data" at the largest value drawn, "fixed" at 1.
 
     Raises:
@@ -122,13 +124,13 @@ def _norms(panels: Sequence[tuple[Words, int]], scale: Scale) -> dict[str, Norma
     return {kind: value_scale(kind, of_kind, scale) for kind, of_kind in values.items()}
 
 
-def _panel_width(layout: VisualLayout, tile: Tile, longest: int) -> float:
+def _panel_width(layout: VisualLayout, tile: Tile | None, longest: int) -> float:
     """Inches across one panel, such that each patch has room for a word."""
     boxes = layout.boxes[layout.of_tile(tile)]
     left, top, right, bottom = seen_part(layout)
     patch = (boxes[:, 2] - boxes[:, 0]).max(initial=1.0)
     room = (_WIDEST - 2 * EDGE - _SMALLEST) / min(longest, _ABREAST) - _GAP
-    tallest = max(_SMALLEST, _LARGEST * (right - left) / (bottom - top))
+    tallest = max(_NARROWEST, _LARGEST * (right - left) / (bottom - top))
     return min(max(_SMALLEST, _CELL * (right - left) / patch), room, tallest, _LARGEST)
 
 
@@ -176,7 +178,7 @@ def _draw_line(
     panels: Sequence[tuple[Words, int]],
     image: Image.Image,
     norms: Mapping[str, Normalize],
-    tile: Tile,
+    tile: Tile | None,
     truth: Truth | None,
 ) -> float:
     """Panels side by side, each `width` inches wide. Returns where they end."""
@@ -194,13 +196,13 @@ def _draw_line(
     return foot
 
 
-def panel_name(words: Words, layer: int, tile: Tile = 0) -> str:
+def panel_name(words: Words, layer: int, tile: Tile | None = None) -> str:
     """The layer's name, with the probe where it is not the logit lens, and one of several tiles."""
     name = layer_name(words, layer)
     if words.kind == "input_similarity":
         name += ", by cosine"
     if len(words.layout.grid) > 1:
-        name += {"grid": ", in tiles", 0: ", whole image"}.get(tile, f", tile {tile}")
+        name += f", {words.layout.tile_name(words.layout.view if tile is None else tile)}"
     return name
 
 

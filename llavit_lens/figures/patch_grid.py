@@ -43,9 +43,11 @@ def image_of_words(all_words: Sequence[Words], image: ImageSource | None) -> Ima
 
     Raises:
         ConfigurationError: none is given, and the words (read from a file) hold none; the words
-            were read from several images, or from another one.
+            were read from several images, or from another one; their tokens are no patches.
         ImageError: the image cannot be read.
     """
+    for words in all_words:
+        words.layout.check_map()
     digests = {words.provenance.get("image_sha256") for words in all_words} - {None}
     if len(digests) > 1:
         raise ConfigurationError(
@@ -102,7 +104,7 @@ def draw_words(
     layer: int,
     *,
     scale: Normalize,
-    tile: Tile = 0,
+    tile: Tile | None = None,
     truth: WordsOfPatches | None = None,
 ) -> None:
     """Tint the patches of one tile or of the grid of tiles, and write their top words on them.
@@ -209,9 +211,9 @@ def _draw_labels(ax: Axes, regions: Sequence[Region], texts: Sequence[str], poin
         )
 
 
-def _roomy_cells(layout: VisualLayout, tile: Tile) -> np.ndarray:
+def _roomy_cells(layout: VisualLayout, tile: Tile | None) -> np.ndarray:
     """Cells with room for a word: one of zero area shows only padding, and some are slivers."""
-    cells = layout.of_tile(tile)
+    cells = layout.cells_drawn(tile)
     area = np.prod(layout.boxes[cells, 2:] - layout.boxes[cells, :2], axis=1)
     return cells[area > _SLIVER * area.max()]
 
@@ -236,6 +238,8 @@ def _points_per_pixel(ax: Axes) -> float:
 
 def seen_part(layout: VisualLayout) -> tuple[float, float, float, float]:
     """(left, top, right, bottom) of what the model sees of the image, in pixels."""
+    if not layout.has_map:
+        return 0.0, 0.0, float(layout.image_size[0]), float(layout.image_size[1])
     left, top = layout.boxes[:, :2].min(axis=0)
     right, bottom = layout.boxes[:, 2:].max(axis=0)
     return float(left), float(top), float(right), float(bottom)

@@ -28,7 +28,7 @@ def draw_values(
     values: np.ndarray,
     scale: Normalize,
     palette: Colormap,
-    tile: Tile = 0,
+    tile: Tile | None = None,
 ) -> None:
     """Tint the patches of one tile, or of the grid of tiles, on the gray image.
 
@@ -38,7 +38,7 @@ def draw_values(
     """
     gray = image.convert("L")
     draw_image(ax, Image.blend(gray, Image.new("L", gray.size, 255), _FADED), layout)
-    cells = layout.of_tile(tile)
+    cells = layout.cells_drawn(tile)
     cells = cells[layout.on_image[cells] & ~np.isnan(values[cells])]
     corners = [[(x0, y0), (x1, y0), (x1, y1), (x0, y1)] for x0, y0, x1, y1 in layout.boxes[cells]]
     colors = palette(scale(values[cells]))
@@ -63,4 +63,5 @@ def tiles_of(layout: VisualLayout) -> list[tuple[Tile, str]]:
     """What is drawn of an image: its one tile, or the whole image and the tiles together."""
     if len(layout.grid) == 1:
         return [(0, "")]
-    return [(0, "whole image"), ("grid", "in tiles")]
+    views: list[Tile] = [layout.view] if layout.whole is None else [layout.view, "grid"]
+    return [(tile, layout.tile_name(tile)) for tile in views]

@@ -29,7 +29,7 @@ def draw_patch_words(
     layer: LayerChoice = -1,
     *,
     truth: Truth | None = None,
-    tile: Tile = 0,
+    tile: Tile | None = None,
     scale: Scale = "data",
     title: str | None = None,
     ax: Axes | None = None,
@@ -45,8 +45,8 @@ def draw_patch_words(
         layer: one layer, or several: see `Words.layers_chosen`.
         truth: for each visual token the words that are true of its patch (None: unknown), or a
             `LabelledImage`; right words get a green outline.
-        tile: which tile of an image that the model sees in several: 0 is the whole image,
-            1, 2, … its parts, "grid" all those parts together.
+        tile: which tile of an image that the model sees in several, or "grid" for all that show
+            parts of it; default: the whole image.
         scale: where the colors end: "data" at the largest value drawn, "fixed" at 1 (100 %), so
             that figures compare.
         title: the headline; default: the model's name.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from llavit_lens.results.words import Word, Words
 
 Patch = tuple[int, int] | tuple[int, int, int]
-"""(row, column) on the grid of the first tile, or (row, column, tile)."""
+"""(row, column) on the grid of the whole image, or (row, column, tile)."""
 
 _IMAGE, _GAP, _COLUMN = 4.6, 0.35, 2.15  # inches
 _TABLE = EDGE + _IMAGE + _GAP

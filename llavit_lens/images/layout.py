@@ -184,8 +184,30 @@ class VisualLayout:
     @property
     def on_image(self) -> np.ndarray:
         """bool [n]: False where a cell shows only padding."""
+        if not self.has_map:  # each token reads the whole image
+            return np.ones(len(self), dtype=bool)
         left, top, right, bottom = self.boxes.T
         return (left < right) & (top < bottom)
+
+    @property
+    def view(self) -> Tile:
+        """What is shown of the image where no tile is named: the tile that shows it whole, or all
+        tiles together where none does."""
+        if self.whole is not None:
+            return self.whole
+        return "grid" if len(self.grid) > 1 else 0
+
+    @property
+    def in_detail(self) -> np.ndarray:
+        """bool [n]: True in tiles that show parts of the image, False in the one that shows it
+        whole."""
+        return self.tile != self.whole if len(self.grid) > 1 else np.zeros(len(self), dtype=bool)
+
+    def tile_name(self, tile: Tile) -> str:
+        """Such as "whole image", "tile 3", or "in tiles" for all that show parts."""
+        if tile == "grid":
+            return "in tiles"
+        return "whole image" if tile == self.whole else f"tile {tile}"
 
     @property
     def on_picture(self) -> np.ndarray:
@@ -199,14 +221,18 @@ class VisualLayout:
         _warn_renamed("off_picture", "off_image")
         return self.off_image
 
-    def index(self, row: int, col: int, tile: int = 0) -> int:
+    def index(self, row: int, col: int, tile: int | None = None) -> int:
         """Index in 0..n-1 of a cell. Negative rows and columns count from the end.
 
+        Args:
+            tile: default: the one that shows the whole image, or 0 where none does.
+
         Raises:
-            ConfigurationError: there is no such cell.
+            ConfigurationError: there is no such cell, or no map.
         """
+        self.check_map()
         row, col = whole_number(row, "row"), whole_number(col, "col")
-        tile = whole_number(tile, "tile")
+        tile = (self.whole or 0) if tile is None else whole_number(tile, "tile")
         if not 0 <= tile < len(self.grid):
             raise ConfigurationError(f"there is no tile {tile}: the image has {len(self.grid)}")
         rows, cols = self.grid[tile]
@@ -225,19 +251,57 @@ class VisualLayout:
             )
         return int(cells[0])
 
-    def of_tile(self, tile: Tile) -> np.ndarray:
+    def of_tile(self, tile: Tile | None = None) -> np.ndarray:
         """int64, indices in 0..n-1 of the cells of one tile, or of the grid of tiles.
 
+        Args:
+            tile: default: `view`.
+
         Raises:
-            ConfigurationError: there is no such tile.
+            ConfigurationError: there is no such tile, or no map.
         """
+        self.check_map()
+        tile = self.view if tile is None else tile
         last = len(self.grid) - 1
         if tile == "grid" and last > 0:
-            return np.flatnonzero(self.tile > 0)
+            return np.flatnonzero(self.in_detail)
         if isinstance(tile, str) or not 0 <= tile <= last:
-            tiles = "one tile, 0" if last == 0 else f"tiles 0 to {last}, or 'grid' for 1 to {last}"
-            raise ConfigurationError(f"there is no tile {tile}: the image has {tiles}")
+            raise ConfigurationError(f"there is no tile {tile}: the image has {self._tiles()}")
         return np.flatnonzero(self.tile == tile)
+
+    def cells_drawn(self, tile: Tile | None = None) -> np.ndarray:
+        """int64, the cells of `of_tile` that are drawn: all but those that `covered` names, where
+        tiles are drawn together.
+
+        Raises:
+            ConfigurationError: as `of_tile`.
+        """
+        cells = self.of_tile(tile)
+        together = (self.view if tile is None else tile) == "grid"
+        return cells[~self.covered[cells]] if together else cells
+
+    @property
+    def covered(self) -> np.ndarray:
+        """bool [n]: True for cells of tiles that show parts, with their middle in an earlier such
+        tile: where tiles overlap, one cell is drawn for a place."""
+        covered = np.zeros(len(self), dtype=bool)
+        if len(self.grid) == 1:
+            return covered
+        middles = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+        for number in np.unique(self.tile[self.in_detail]).tolist():
+            boxes = self.boxes[(self.tile == number) & self.on_image]
+            if len(boxes):
+                inside = (middles > boxes[:, :2].min(0)) & (middles < boxes[:, 2:].max(0))
+                covered |= self.in_detail & (self.tile > number) & inside.all(axis=1)
+        return covered
+
+    def _tiles(self) -> str:
+        """The tiles that can be named, for a message."""
+        last = len(self.grid) - 1
+        if last == 0:
+            return "one tile, 0"
+        parts = {None: "all of them", 0: f"1 to {last}", last: f"0 to {last - 1}"}
+        return f"tiles 0 to {last}, or 'grid' for {parts.get(self.whole, f'all but {self.whole}')}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists and numbers, for JSON; `from_dict` is its exact inverse.

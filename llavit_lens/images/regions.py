@@ -71,7 +71,12 @@ class Box:
         return layout.positions[cells_of(layout, self)]
 
     def area(self, layout: VisualLayout) -> np.ndarray:
-        """float64 [n], how much of each cell it covers, in square pixels."""
+        """float64 [n], how much of each cell it covers, in square pixels.
+
+        Raises:
+            ConfigurationError: the layout has no map.
+        """
+        layout.check_map()
         tag, size = layout.orientation, layout.image_size
         edges = (self.left, self.top, self.right, self.bottom)
         if labels_orientation(tag, size, None, self.orientation) == "stored":
@@ -124,8 +129,9 @@ class Mask:
         """As `Box.area`.
 
         Raises:
-            ConfigurationError: the mask is not as large as the image.
+            ConfigurationError: the mask is not as large as the image, or there is no map.
         """
+        layout.check_map()
         mask, tag, size = self.mask, layout.orientation, layout.image_size
         if labels_orientation(tag, size, mask.shape[::-1], self.orientation) == "stored":
             mask = upright_mask(mask, tag)
@@ -148,7 +154,7 @@ class Mask:
 
 
 Cell = tuple[int, int] | tuple[int, int, int]
-"""(row, column) in the grid of the first tile, or (row, column, tile)."""
+"""(row, column) in the grid of the whole image, or (row, column, tile)."""
 
 Region: TypeAlias = (
     "Box | Mask | tuple[float, float, float, float] | np.ndarray | Tensor | Sequence[Cell]"
@@ -201,12 +207,13 @@ def cells_of(layout: VisualLayout, region: Region) -> np.ndarray:
     """Indices in 0..n-1 of the cells of a region: int64, in the given order or in the layout's.
 
     Boxes and masks hold the cells of which they cover half, or their own `share`, or more; where
-    the model sees an image in several tiles, cells of all tiles, the base tile too.
+    the model sees an image in several tiles, cells of all tiles, the whole image's too.
 
     Raises:
-        ConfigurationError: a region without cells, cells that are not there or doubled, or a mask
-            of another size than the image.
+        ConfigurationError: a region without cells, cells that are not there or doubled, a mask of
+            another size than the image, or a layout without a map.
     """
+    layout.check_map()
     area = area_of(region)
     if area is None:
         return _named_cells(layout, region)

@@ -44,6 +44,8 @@ def places_of(
         raise ConfigurationError(f"window={window}: give 1, 3, 5, … patches on each side")
     layout, groups = prompt.layout, []
     for kind in kinds:
+        if kind in ("patches", "rows"):
+            layout.check_map()
         if kind == "patches":
             groups += [
                 _patch(layout, cell, window) for cell in np.flatnonzero(layout.on_image).tolist()

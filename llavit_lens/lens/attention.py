@@ -114,6 +114,8 @@ def _query_token(vlm: VLM, prompt: Prompt, query: Query) -> QueryToken:
     if not len(cells):
         return QueryToken(query, position, f"token {position}, off the image", "", -1)
     cell = int(cells[0])
+    if not layout.has_map:
+        return QueryToken(query, position, f"visual token {cell}", "", cell)
     kind = f"patch at row {layout.row[cell]}, column {layout.col[cell]}"
     if len(layout.grid) > 1:
         kind += f" of tile {layout.tile[cell]}"

@@ -164,8 +164,8 @@ class AttentionPatterns(Result):
         return self.plot(layer=max(self.layers))
 
     def _next(self) -> dict[str, str]:
-        return {
-            f"patterns.plot(layer={self.layers[0]}, head={self.heads[0]})": "one layer, one head",
+        plot = f"patterns.plot(layer={self.layers[0]}, head={self.heads[0]})"
+        return ({plot: "one layer, one head"} if self.layout.has_map else {}) | {
             f"patterns.share(layer={self.layers[0]})": "how much attention goes to the image",
             "patterns.to_pandas()": "all numbers",
         }

@@ -142,7 +142,7 @@ class Comparison(Shown):
         image: ImageSource | None = None,
         *,
         truth: Truth | None = None,
-        tile: Tile = 0,
+        tile: Tile | None = None,
         scale: Literal["data", "fixed"] = "data",
         title: str | None = None,
     ) -> Figure:

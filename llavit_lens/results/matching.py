@@ -24,11 +24,19 @@ def matched_layer(layer: Layer, depth: int, other: int) -> Layer:
 
 def partners(a: VisualLayout, b: VisualLayout) -> np.ndarray:
     """int64 [n of a]: for each patch of `a` the one of `b` that is nearest to it on the image:
-    of the same kind of tile (base or detail; base, where `b` has no other) and not padding."""
+    of the same kind of tile (the whole image or a part of it, as far as `b` has both) and not
+    padding.
+
+    Raises:
+        ConfigurationError: a layout without a map.
+    """
+    a.check_map()
+    b.check_map()
     nearest = np.zeros(len(a), np.int64)
-    kinds = (b.on_image & (b.tile == 0), b.on_image & (b.tile > 0))
-    for kind, is_kind in enumerate((a.tile == 0, a.tile > 0)):
-        candidates = np.flatnonzero(kinds[kind] if kinds[kind].any() else kinds[0])
+    for in_detail in (False, True):
+        is_kind = a.in_detail == in_detail
+        same = b.on_image & (b.in_detail == in_detail)
+        candidates = np.flatnonzero(same if same.any() else b.on_image)
         centers = _centers(b.boxes[candidates])
         for chunk in np.array_split(np.flatnonzero(is_kind), max(1, is_kind.sum() // 512)):
             apart = _centers(a.boxes[chunk])[:, None] - centers[None]

@@ -103,11 +103,14 @@ class Words(Result):
     def k(self) -> int:
         return self.ids.shape[2]
 
-    def at(self, layer: int, row: int, col: int, tile: int = 0) -> list[Word]:
+    def at(self, layer: int, row: int, col: int, tile: int | None = None) -> list[Word]:
         """The k words of one patch, best first. Negative layers: see `layer_index`.
 
+        Args:
+            tile: of an image that the model sees in several; default: the one that shows it whole.
+
         Raises:
-            ConfigurationError: no such layer or patch.
+            ConfigurationError: no such layer or patch; or visual tokens are no patches.
         """
         where = self.layer_index(layer), self.layout.index(row, col, tile)
         return [
@@ -198,9 +201,10 @@ class Words(Result):
     def by_token(self, layers: int | Iterable[int] | None = None) -> pd.DataFrame:
         """The best word of every visual token: one row for each, one column for each layer.
 
-        The index has the token's position in the prompt, and the row, column and tile of its patch.
-        Tokens that are no patches have no row: text, and the newlines that end rows of tiles. A
-        cell holds the text of the best word only; `to_pandas` has its probability and the others.
+        The index has the token's position in the prompt, and the row, column and tile of its patch;
+        or its number, where visual tokens are queries that read the whole image. Text has no row,
+        nor have the newlines that end rows of tiles. A cell holds the text of the best word only;
+        `to_pandas` has its probability and the others.
 
         Args:
             layers: which layers, in this order, or one of them; negative ones as in `at`. Default:
@@ -220,8 +224,13 @@ class Words(Result):
             self.layers[i]: [self.strings[token] for token in self.ids[i, :, 0].tolist()]
             for i in chosen
         }
-        places = [self.layout.positions, self.layout.row, self.layout.col, self.layout.tile]
-        tokens = pd.MultiIndex.from_arrays(places, names=["token", "row", "col", "tile"])
+        layout = self.layout
+        places = {"token": layout.positions}
+        if layout.has_map:
+            places |= {"row": layout.row, "col": layout.col, "tile": layout.tile}
+        else:
+            places |= {"query": np.arange(len(layout))}
+        tokens = pd.MultiIndex.from_arrays([*places.values()], names=[*places])
         return pd.DataFrame(best, index=tokens).rename_axis(columns="layer")
 
     def plot(
@@ -230,7 +239,7 @@ class Words(Result):
         image: ImageSource | None = None,
         *,
         truth: Truth | None = None,
-        tile: Tile = 0,
+        tile: Tile | None = None,
         scale: Literal["data", "fixed"] = "data",
         title: str | None = None,
         ax: Axes | None = None,
@@ -246,8 +255,8 @@ class Words(Result):
                 any form that `VLM.trace` takes; needed after `Words.load`, which has none.
             truth: for each visual token the words that are true of its patch (None: unknown), or a
                 `LabelledImage` of the image; right words then have a green outline.
-            tile: of an image that the model sees in several tiles: 0 is the whole image, 1, 2, …
-                its parts, "grid" all those parts together.
+            tile: of an image that the model sees in several tiles: the number of one, or "grid"
+                for all that show parts of it; default: the whole image.
             scale: where the colors end: "data" at the largest value drawn, "fixed" at 1 (100 %),
                 so that figures compare.
             title: the headline; default: the model's name.
@@ -255,7 +264,7 @@ class Words(Result):
 
         Raises:
             ConfigurationError: no such layer or tile; there is no image, or it is another one;
-                `truth` does not fit.
+                `truth` does not fit; or visual tokens are no patches.
             ImageError: the image cannot be read.
         """
         return draw(self, image, layer, truth=truth, tile=tile, scale=scale, title=title, ax=ax)
@@ -331,19 +340,24 @@ class Words(Result):
         return self.by_token()
 
     def _next(self) -> dict[str, str]:
-        layer = self.layers[len(self.layers) // 2]
+        layer, layout = self.layers[len(self.layers) // 2], self.layout
+        what = "patch" if layout.has_map else "visual token"
+        tables = {
+            "words.by_token()": f"the best word of every {what} at every layer",
+            "words.to_pandas()": "all numbers",
+        }
+        if not layout.has_map:
+            return tables
         code = {
             "words.show()": "all layers, to look at with the mouse",
             f"words.plot(layer={layer})": "one layer",
         }
-        if len(cells := np.flatnonzero(self.layout.tile == 0)):
+        if len(cells := layout.of_tile()):
             middle = cells[len(cells) // 2]
-            row, col = self.layout.row[middle], self.layout.col[middle]
-            code[f"words.at({layer}, row={row}, col={col})"] = "all words of a patch"
-        return code | {
-            "words.by_token()": "the best word of every patch at every layer",
-            "words.to_pandas()": "all numbers",
-        }
+            row, col = layout.row[middle], layout.col[middle]
+            tile = "" if layout.view != "grid" else f", tile={layout.tile[middle]}"
+            code[f"words.at({layer}, row={row}, col={col}{tile})"] = "all words of a patch"
+        return code | tables
 
     def __repr__(self) -> str:
         followed = f", {len(self.tracked.words)} tracked words" if self.tracked else ""

@@ -108,6 +108,8 @@ def _pane(
         "slots": [slot for part in parts for slot in _slots(part, result.depth)],
         "k": k,
         "grids": [list(grid) for grid in layout.grid],
+        "whole": layout.whole,
+        "covered": np.flatnonzero(layout.covered).tolist(),
         "boxes": as_text((layout.boxes / [width, height, width, height]).astype("<f4")),
         "cells": as_text(np.stack([layout.row, layout.col, layout.tile], axis=1).astype("<u2")),
         "strings": [_shown(strings[token]) for token in present.tolist()],

@@ -25,7 +25,8 @@ def telling_patch(words: Words, layer: int, difference: np.ndarray | None = None
         layer: its number.
         difference: float [n] at that layer.
     """
-    patches = np.flatnonzero((words.layout.tile == 0) & words.layout.on_image)
+    patches = words.layout.cells_drawn()
+    patches = patches[words.layout.on_image[patches]]
     if difference is not None:
         return int(patches[difference[patches].argmax()])
     row = words.layers.index(layer)

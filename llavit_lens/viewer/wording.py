@@ -19,4 +19,4 @@ def patch_name(layout: VisualLayout, patch: int) -> str:
     cell = f"row {row}, column {col}"
     if len(layout.grid) == 1:
         return cell
-    return f"{cell}, tile {tile}" if tile else f"{cell}, whole image"
+    return f"{cell}, {layout.tile_name(tile)}"

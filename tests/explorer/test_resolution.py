@@ -13,7 +13,10 @@ from llavit_lens.explorer.resolution import input_size_of, resolution
 
 
 def result(
-    size: tuple[int, int] | None, tiles: int = 1, image: tuple[int, int] = (8, 8)
+    size: tuple[int, int] | None,
+    tiles: int = 1,
+    image: tuple[int, int] = (8, 8),
+    whole: int | None = 0,
 ) -> SimpleNamespace:
     """Of 8 x 8 patches in the middle of an image."""
     left, top = (image[0] - 8) / 2, (image[1] - 8) / 2
@@ -21,7 +24,11 @@ def result(
         [(left + x, top + y, left + x + 1, top + y + 1) for y in range(8) for x in range(8)]
     )
     layout = SimpleNamespace(
-        grid=((8, 8),) * tiles, image_size=image, boxes=boxes, on_image=np.ones(64, bool)
+        grid=((8, 8),) * tiles,
+        image_size=image,
+        boxes=boxes,
+        on_image=np.ones(64, bool),
+        whole=whole,
     )
     return SimpleNamespace(input_size=size, words=SimpleNamespace(layout=layout))
 
@@ -44,6 +51,8 @@ def test_an_image_in_tiles() -> None:
     assert resolution((1280, 900), [("a", result((336, 336), 5))]).endswith(
         "the model sees 336 × 336 of the whole and 336 × 336 of each of 4 parts."
     )
+    none_whole = result((336, 336), 4, whole=None)
+    assert resolution((9, 9), [("a", none_whole)]).endswith("sees 336 × 336 of each of 4 parts.")
 
 
 def test_two_models() -> None:

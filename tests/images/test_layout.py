@@ -1,4 +1,4 @@
-"""`VisualLayout`: the tile that shows the whole image, how boxes are known, tokens without a map."""
+"""`VisualLayout`: which tile is the whole image, how boxes are known, tokens without a map."""
 
 import json
 from dataclasses import replace
@@ -56,7 +56,7 @@ def test_measured_boxes_say_so(one_tile: VisualLayout) -> None:
 def test_tokens_without_a_map_say_so(queries: VisualLayout) -> None:
     assert len(queries) == 64 and queries.positions.dtype == np.int64
     assert (queries.grid, queries.whole, queries.has_map) == (((1, 64),), None, False)
-    assert not queries.on_image.any()
+    assert queries.on_image.all()  # none shows padding only
     assert repr(queries) == (
         "VisualLayout(64 visual tokens, no patches: each reads the whole image, on an image of "
         "60 x 40 pixels)"

@@ -52,12 +52,12 @@ class AttentionDistances:
 def patch_distances(layout: VisualLayout) -> np.ndarray:
     """Distances between the centers of the patches that lie on the image: float64 [2, V, V].
 
-    First in patches: across and down are measured in the size of an uncut patch (of the base tile,
-    where an image has several). Then as a fraction of the image's width.
+    First in patches: across and down are measured in the size of an uncut patch (of the whole
+    image, where there are several tiles). Then as a fraction of the image's width.
     """
     boxes = layout.boxes[layout.on_image]
-    base = layout.boxes[layout.on_image & (layout.tile == 0)]
-    patch = (base[:, 2:] - base[:, :2]).max(0)
+    whole = layout.boxes[layout.of_tile()]
+    patch = (whole[:, 2:] - whole[:, :2]).max(0)
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     offsets = centers[:, None] - centers[None]
     return np.stack(

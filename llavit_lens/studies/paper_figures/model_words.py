@@ -155,5 +155,6 @@ def _rounded(value: float) -> float:
 
 
 def _grid(layout: VisualLayout) -> str:
-    (rows, cols), *others = layout.grid
-    return f"{rows} x {cols}" + (f" (and {len(others)} tiles more)" if others else "")
+    rows, cols = layout.grid[layout.whole or 0]
+    others = len(layout.grid) - 1
+    return f"{rows} x {cols}" + (f" (and {others} tiles more)" if others else "")

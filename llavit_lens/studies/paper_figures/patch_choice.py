@@ -57,9 +57,9 @@ def patches_by_truth(
 def patches_by_quarter(layout: VisualLayout) -> list[Cell]:
     """The patches nearest to the middles of the four quarters of what the model sees.
 
-    Of the first tile, which shows the whole image; from the top left in reading order.
+    Of the tile that shows the whole image; from the top left in reading order.
     """
-    cells = layout.of_tile(0)
+    cells = layout.of_tile()
     cells = cells[layout.on_image[cells]]
     boxes = layout.boxes[cells]
     start, end = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
@@ -69,7 +69,8 @@ def patches_by_quarter(layout: VisualLayout) -> list[Cell]:
         for across in (0.25, 0.75):
             point = start + (end - start) * (across, down)
             nearest = cells[np.round(((middles - point) ** 2).sum(axis=1), 6).argmin()]
-            nearest_cells.append((int(layout.row[nearest]), int(layout.col[nearest]), 0))
+            place = layout.row[nearest], layout.col[nearest], layout.tile[nearest]
+            nearest_cells.append((int(place[0]), int(place[1]), int(place[2])))
     return list(dict.fromkeys(nearest_cells))
 
 

@@ -20,9 +20,11 @@ class Pane {
   constructor(raw) {
     Object.assign(this, { name: raw.name, slots: raw.slots, k: raw.k, strings: raw.strings });
     this.grids = raw.grids;
+    this.whole = raw.whole; // the tile that shows the whole image; null if none does
     this.maxEntropy = raw.maxEntropy;
     this.layers = raw.slots.map((slot) => (slot.cosine ? null : Number(slot.short)));
     this.depth = raw.depth ?? Math.max(0, ...this.layers);
+    this.covered = new Set(raw.covered); // where tiles overlap, a place has one patch
     this.boxes = numbers(raw.boxes, Float32Array);
     this.cells = numbers(raw.cells, Uint16Array);
     this.ids = numbers(raw.ids, raw.wide ? Uint32Array : Uint16Array);
@@ -79,7 +81,7 @@ class Pane {
   patchName(patch) {
     const [row, col, tile] = this.place(patch);
     const cell = `row ${row}, column ${col}`;
-    return this.grids.length > 1 ? `${cell}, ${tile ? `tile ${tile}` : "whole image"}` : cell;
+    return this.grids.length > 1 ? `${cell}, ${tile === this.whole ? "whole image" : `tile ${tile}`}` : cell;
   }
   tile(patch) {
     return this.cells[3 * patch + 2];
@@ -94,10 +96,18 @@ class Pane {
     }
     return this.onImage;
   }
-  // Patches that the view shows: those of the whole image, or of all its tiles if there are any.
+  // Whether a patch belongs to a tile that shows a part of the image.
+  inDetail(patch) {
+    return this.grids.length > 1 && this.tile(patch) !== this.whole;
+  }
+  // Whether there is a choice between the whole image and its parts.
+  hasTiles() {
+    return this.grids.length > 1 && this.whole !== null;
+  }
+  // Patches that the view shows: those of the whole image, or of all its parts, if it has both.
   patchesShown(tiles) {
-    const inTiles = tiles && this.grids.length > 1;
-    return this.visible().filter((patch) => this.tile(patch) > 0 === inTiles);
+    const shown = this.visible().filter((patch) => !this.covered.has(patch));
+    return this.hasTiles() ? shown.filter((patch) => this.inDetail(patch) === tiles) : shown;
   }
   at(x, y, patches) {
     return patches.find((i) => {

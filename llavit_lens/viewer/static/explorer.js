@@ -44,7 +44,7 @@ class PatchExplorer extends LinkedPanes {
       pin: start.pin !== null && start.pin < panes[0].n ? start.pin : null,
     });
     if (state.pin !== null && panes[0].grids.length > 1) {
-      state.tiles = panes[0].tile(state.pin) > 0;
+      state.tiles = panes[0].inDetail(state.pin);
     }
     this.render();
     if (state.slot !== start.slot || state.pin !== start.pin) this.change({});
@@ -79,7 +79,7 @@ class PatchExplorer extends LinkedPanes {
     this.views = this.panes.map((pane) => new PaneView(pane, this.picture, actions));
     const switches = ["large"];
     if (this.panes.some((pane) => pane.truth)) switches.push("truth");
-    if (this.panes.some((pane) => pane.grids.length > 1)) switches.push("tiles");
+    if (this.panes.some((pane) => pane.hasTiles())) switches.push("tiles");
     this.controls = new Controls(this.panes[0].slots, this.palette, switches, {
       play: () => (this.playing ? this.stopPlaying() : this.startPlaying()),
       slot: (slot) => this.goToSlot(slot),
@@ -96,7 +96,7 @@ class PatchExplorer extends LinkedPanes {
     this.differenceBar = new DifferenceBar(this.panes, data.among, (pin) => this.change({ pin }));
     this.live = make("div", "live");
     this.live.setAttribute("aria-live", "polite");
-    const dense = this.panes[0].grids[0][1] > DENSE ? " dense" : "";
+    const dense = this.lattice(0).columns > DENSE ? " dense" : "";
     this.columns = make("div", `columns of${this.views.length}${dense}`);
     this.columns.append(...this.views.map((view) => view.element));
     this.root.replaceChildren(
@@ -139,7 +139,7 @@ class PatchExplorer extends LinkedPanes {
   goToPatch(number, slot, patch) {
     this.stopPlaying();
     const center = this.panes[number].center(patch);
-    this.state.tiles = this.panes[number].tile(patch) > 0;
+    this.state.tiles = this.panes[number].inDetail(patch);
     const pin = number === 0 ? patch : this.panes[0].nearest(center, this.lattice(0).patches);
     this.change({ slot: this.leadSlot(number, slot), pin, color: "word" });
     this.reveal(pin);

@@ -70,7 +70,7 @@ class LinkedPanes {
       pane.difference = (slot, patch) => {
         if (number === 0) return read(slot, patch);
         if (!nearest.has(patch)) {
-          const same = lead.patchesShown(pane.tile(patch) > 0);
+          const same = lead.patchesShown(pane.inDetail(patch));
           nearest.set(patch, lead.nearest(pane.center(patch), same));
         }
         return read(slot, nearest.get(patch));

@@ -96,5 +96,5 @@ function largestRectangle(lattice, members, rectangle, size) {
       }
     }
   }
-  return best.box;
+  return best.box ?? boxes.get(members[0]); // where tiles overlap, one patch may hide another
 }
