@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from llavit_lens.miniature.example import example, examples
     from llavit_lens.results.attention_patterns import AttentionPatterns
     from llavit_lens.results.comparison import Comparison, compare
+    from llavit_lens.results.layout_check import LayoutCheck
     from llavit_lens.results.readability import Readability
     from llavit_lens.results.restore_map import RestoreMap
     from llavit_lens.results.words import Words
     from llavit_lens.viewer.show import show
     from llavit_lens.viewer.viewer import Viewer
     from llavit_lens.vlm.answers import answer_log_prob
+    from llavit_lens.vlm.layout_check import check_layout
     from llavit_lens.vlm.load import load
     from llavit_lens.vlm.trace import Trace
     from llavit_lens.vlm.vlm import VLM
@@ -54,6 +56,7 @@ _HOME = {
     "ConfigurationError": "llavit_lens.errors",
     "ImageError": "llavit_lens.errors",
     "LlavitLensError": "llavit_lens.errors",
+    "LayoutCheck": "llavit_lens.results.layout_check",
     "LabelledObject": "llavit_lens.evaluation.labelled.labelled_images",
     "LabelledImage": "llavit_lens.evaluation.labelled.labelled_images",
     "Mask": "llavit_lens.images.regions",
@@ -67,6 +70,7 @@ _HOME = {
     "ablate_visual_attention": "llavit_lens.interventions.ablation",
     "answer_log_prob": "llavit_lens.vlm.answers",
     "attention_patterns": "llavit_lens.lens.attention",
+    "check_layout": "llavit_lens.vlm.layout_check",
     "check_visual_attention": "llavit_lens.interventions.attention_check",
     "coco_images": "llavit_lens.evaluation.labelled.coco",
     "compare": "llavit_lens.results.comparison",
@@ -95,6 +99,7 @@ __all__ = [
     "ImageError",
     "LabelledImage",
     "LabelledObject",
+    "LayoutCheck",
     "LlavitLensError",
     "Mask",
     "Readability",
@@ -107,6 +112,7 @@ __all__ = [
     "ablate_visual_attention",
     "answer_log_prob",
     "attention_patterns",
+    "check_layout",
     "check_visual_attention",
     "coco_images",
     "compare",

@@ -110,6 +110,28 @@ def lens(
     logit_lens_report(image, model, baseline or None, prompt, layers, k, out, tile)
 
 
+@app.command(name="check-layout")
+def check_layout(
+    image: ImageArgument,
+    model: ModelOption = "demo:llavit",
+    tokens: Annotated[
+        int, typer.Option(min=1, max=1_000, help="How many patches to paint, one by one.")
+    ] = 10,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Which patches.")] = 0,
+    on_image: Annotated[
+        bool, typer.Option("--on-image", help="Paint on the image, not on a plain color.")
+    ] = False,
+) -> None:
+    """Check that each visual token lies where it is drawn: paint its patch, see what changes.
+
+    Only the size of the image matters, unless --on-image. Ends with code 1 if a box is wrong.
+    """
+    from llavit_lens.commands.check_layout import layout_report
+
+    if not layout_report(image, model, tokens, seed, on_image):
+        raise typer.Exit(1)
+
+
 @app.command()
 def readability(
     context: typer.Context,

@@ -1,0 +1,158 @@
+"""`ll.check_layout`: right layouts pass, and layouts that are wrong by a patch or an order fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny import tiny_image
+from tiny_vlm import tiled_vlm, tiny_vlm
+
+import llavit_lens as ll
+from llavit_lens.images.layout import VisualLayout
+from llavit_lens.vlm import layout_check
+from llavit_lens.vlm.vlm import VLM
+
+
+def local(vlm: VLM) -> VLM:
+    """With a vision tower whose patches do not see each other: attention there adds nothing."""
+    for name, weight in vlm.family.tower(vlm.model).named_parameters():
+        if ".out_proj." in name:
+            weight.data.zero_()
+    return vlm
+
+
+def gives(monkeypatch: pytest.MonkeyPatch, change: Callable[[VisualLayout], VisualLayout]) -> None:
+    """From now on layouts are changed."""
+    prepare = VLM.prepare
+
+    def changed(vlm: VLM, *args: object, **options: object) -> object:
+        prompt = prepare(vlm, *args, **options)  # type: ignore[arg-type]
+        return replace(prompt, layout=change(prompt.layout))
+
+    monkeypatch.setattr(VLM, "prepare", changed)
+
+
+def swapped(layout: VisualLayout) -> VisualLayout:
+    """Each box where row and column have changed places: right for square grids."""
+    there = [
+        layout.index(c, r, t) for r, c, t in zip(layout.row, layout.col, layout.tile, strict=True)
+    ]
+    return replace(layout, boxes=layout.boxes[there])
+
+
+def shifted(layout: VisualLayout) -> VisualLayout:
+    """Each box one column to the right; the last is the first."""
+    cols = np.array(layout.grid)[layout.tile, 1]
+    places = zip(layout.row, (layout.col + 1) % cols, layout.tile, strict=True)
+    return replace(layout, boxes=layout.boxes[[layout.index(*place) for place in places]])
+
+
+def other_order(layout: VisualLayout) -> VisualLayout:
+    """The tiles the other way round."""
+    number = (len(layout.grid) - layout.tile) % len(layout.grid)
+    there = [layout.index(*place) for place in zip(layout.row, layout.col, number, strict=True)]
+    return replace(layout, boxes=layout.boxes[there])
+
+
+def test_the_right_layout_is_found_in_every_token() -> None:
+    vlm = local(tiny_vlm("llava"))
+    check = ll.check_layout(vlm, tiny_image(0, 64, 40), tokens=16)
+    assert check.ok and len(check.painted) == len(check.layout) == 16
+    assert np.array_equal(check.found, check.painted)
+    assert (check.rank == 0).all() and (check.share > 0.9).all() and not len(check.strays)
+    table = check.to_pandas()
+    assert table["right"].all() and (table["found_col"] == table["col"]).all()
+    assert "ok: each of 16 painted boxes" in repr(check) and "tiny-llava" in repr(check)
+    assert "check.to_pandas()" in check._repr_html_()
+
+
+@pytest.mark.parametrize("wrong", [swapped, shifted])
+def test_a_wrong_layout_is_told(
+    monkeypatch: pytest.MonkeyPatch, wrong: Callable[[VisualLayout], VisualLayout]
+) -> None:
+    vlm = local(tiny_vlm("llava"))
+    gives(monkeypatch, wrong)
+    check = ll.check_layout(vlm, tiny_image(0, 64, 40), tokens=16)
+    assert not check.ok
+    on_diagonal = check.layout.row[check.painted] == check.layout.col[check.painted]
+    right = check.rank == 0
+    assert not right[~on_diagonal].any() and (wrong is not shifted or not right.any())
+    assert f"WRONG: {(~right).sum()} of 16 painted boxes changed another token most" in repr(check)
+
+
+@pytest.mark.parametrize("wrong", [None, shifted, other_order])
+def test_tiles_are_checked_and_the_whole_image_too(
+    monkeypatch: pytest.MonkeyPatch, wrong: Callable[[VisualLayout], VisualLayout] | None
+) -> None:
+    vlm = local(tiled_vlm("llava_next"))
+    if wrong is not None:
+        gives(monkeypatch, wrong)
+    check = ll.check_layout(vlm, tiny_image(0, 60, 30))
+    tiles = check.layout.tile[check.painted]
+    assert (tiles == 0).sum() == 3 and (tiles > 0).sum() == 7
+    assert check.ok == (wrong is None)
+    if wrong is other_order:  # the whole image is at its place
+        assert (check.rank[tiles == 0] == 0).all() and (check.rank[tiles > 0] > 0).all()
+
+
+def test_visual_tokens_that_no_layout_knows_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm = local(tiny_vlm("llava"))
+
+    def half(layout: VisualLayout) -> VisualLayout:
+        kept = {name: getattr(layout, name)[:8] for name in ("positions", "tile", "row", "col")}
+        return replace(layout, **kept, boxes=layout.boxes[:8])
+
+    gives(monkeypatch, half)
+    check = ll.check_layout(vlm, tiny_image(0, 64, 40), plain=False)
+    assert (check.rank == 0).all() and not check.ok
+    assert len(check.strays) == 8
+    assert "tokens changed that are none of the layout" in check.summary
+
+
+def test_the_choice_follows_the_seed_and_takes_seconds() -> None:
+    vlm, image = local(tiny_vlm("llava")), tiny_image(0, 64, 40)
+    first, again, other = (ll.check_layout(vlm, image, tokens=5, seed=s) for s in (3, 3, 4))
+    assert np.array_equal(first.painted, again.painted) and len(set(first.painted)) == 5
+    assert not np.array_equal(first.painted, other.painted)
+    assert first.seconds > 0
+
+
+def test_no_layer_runs_for_it() -> None:
+    vlm = local(tiny_vlm("llava"))
+    ran = []
+    for layer in vlm.decoder.layers:
+        layer.register_forward_hook(lambda *_: ran.append(1))
+    ll.check_layout(vlm, tiny_image(0, 64, 40), tokens=2)
+    assert not ran
+    vlm.trace(tiny_image(0, 64, 40))  # nothing is left behind
+    assert len(ran) == vlm.decoder.n_layers
+
+
+def test_a_token_that_never_changes_is_not_found() -> None:
+    layout = tiny_vlm("llava").prepare(tiny_image()).layout
+    found, rank, share = layout_check._found(layout, np.array([0, 5]), np.zeros((2, len(layout))))
+    assert (found == -1).all() and (rank > 0).all() and (share == 0).all()
+
+
+def test_a_token_that_changes_with_everything_does_not_hide_the_right_one() -> None:
+    layout = tiny_vlm("llava").prepare(tiny_image()).layout
+    painted = np.array([1, 4, 9])
+    changes = np.full((3, len(layout)), 0.1)
+    changes[:, 7] = 5.0
+    changes[np.arange(3), painted] = 1.0
+    found, rank, _ = layout_check._found(layout, painted, changes)
+    assert np.array_equal(found, painted) and not rank.any()
+
+
+def test_what_cannot_be_painted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm = tiny_vlm("llava")
+    with pytest.raises(ll.ConfigurationError, match="smaller than a pixel"):
+        ll.check_layout(vlm, tiny_image(0, 4, 4))
+    with pytest.raises(ll.ConfigurationError, match="tokens=0: give 1 or more"):
+        ll.check_layout(vlm, tiny_image(), tokens=0)
+    gives(monkeypatch, lambda x: VisualLayout.without_map(x.positions, x.image_size))
+    with pytest.raises(ll.ConfigurationError, match="queries that read the whole image"):
+        ll.check_layout(vlm, tiny_image())
