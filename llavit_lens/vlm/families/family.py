@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.images.layout import VisualLayout
+from llavit_lens.images.layout import Precision, VisualLayout
 from llavit_lens.model.chat import chat_prompt
 from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.decoder import usual_decoder
 from llavit_lens.vlm.families.reading import Reading
+
+Kind = Literal[
+    "one grid",
+    "tiles",
+    "stitched tiles",
+    "rows",
+    "shaped tiles",
+    "given indices",
+    "coordinates",
+    "codes",
+    "no map",
+    "unknown",
+]
+"""How an image becomes visual tokens."""
 
 LayoutFunction = Callable[[Reading], VisualLayout]
 """Where the visual tokens of one image of a prompt lie.
@@ -24,6 +39,10 @@ Raises ConfigurationError where the tokens are not those of such an image.
 """
 
 
+_IMAGE_PART = re.compile(r"(<[^<>]*>)*\{image\}(<[^<>]*>)*\n?")
+"""The part of a plain prompt that is there once for each image: its token, and tags around it."""
+
+
 def image_token_id(config: Any) -> int:
     """The id that stands for one visual token in `input_ids`.
 
@@ -32,6 +51,15 @@ def image_token_id(config: Any) -> int:
     """
     token_id: int = config.image_token_id  # transformers knows it by this name in every config
     return token_id
+
+
+def check_template(config: Any, processor: Any, name: str) -> None:
+    """What is checked of families that have no rules of their own.
+
+    Raises:
+        CheckpointError: the processor's chat template is broken.
+    """
+    chat_prompt(processor, "What?", name)
 
 
 def _nothing(*_: Any) -> None:
@@ -59,6 +87,8 @@ class Family:
             processor that do not belong together. `name` is the checkpoint's, for messages.
         plain_prompt: what a question becomes where there is no chat template; holds `{image}`, for
             the token that stands for an image in a prompt, and `{question}`.
+        kind: how the image becomes tokens, in a word or two.
+        precision: how boxes are known: see `VisualLayout`.
         placeholder_id: of a config: the id that stands for one visual token in `input_ids`.
         decoder: of a model: the module of the language model that reads visual tokens.
         tower, projector: of a model: the modules that make visual features, and visual tokens of
@@ -77,6 +107,8 @@ class Family:
     layout: LayoutFunction
     validate: Callable[[Any, Any, str], None]
     plain_prompt: str
+    kind: Kind = "one grid"
+    precision: Precision = "exact"
     placeholder_id: Callable[[Any], int] = image_token_id
     decoder: Callable[[Any], Any] = usual_decoder
     tower: Callable[[Any], Any] = usual_tower
@@ -127,7 +159,7 @@ class Family:
         """
         prompt = chat_prompt(processor, question, name, images)
         if prompt is None:
-            plain = self.plain_prompt.replace("{image}\n", "{image}\n" * images)
+            plain = _IMAGE_PART.sub(lambda part: part[0] * images, self.plain_prompt)
             return plain.format(image=processor.image_token, question=question)
         return prompt
 

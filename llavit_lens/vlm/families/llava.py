@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from llavit_lens.model import LlavitConfig
 from llavit_lens.model.agreement import check_agreement
+from llavit_lens.vlm.families.family import check_template
 from llavit_lens.vlm.families.llava_like import LLAVA_LIKE
+from llavit_lens.vlm.families.rows import rows_of_patches
 
 _LLAVIT_SWITCHES = frozenset(LlavitConfig.__annotations__)
 
@@ -25,3 +27,13 @@ LLAVA = replace(
     validate=check_agreement,
     advise=_advise_conversion,
 )
+
+PIXTRAL = replace(
+    LLAVA,
+    model_types=(),
+    layout=rows_of_patches,
+    validate=check_template,
+    kind="rows",
+    plain_prompt="{image}{question}",
+)
+"""A model of type llava with a Pixtral tower, whose patches stand in rows."""

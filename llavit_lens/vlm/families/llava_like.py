@@ -65,11 +65,11 @@ def _validate(config: Any, processor: Any, name: str) -> None:
 
 
 LLAVA_LIKE = Family(
-    model_types=(),
+    model_types=("vipllava",),
     layout=llava_layout,
     validate=_validate,
     plain_prompt="USER: {image}\n{question} ASSISTANT:",
     complete_processor=complete_processor,
     follow=follow_strategy,
 )
-"""Any model with a processor of LLaVA, such as VipLlava."""
+"""VipLlava, and what the other models with LLaVA's processor share with it."""

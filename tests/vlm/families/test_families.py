@@ -11,12 +11,12 @@ import pytest
 import torch
 from tiny import PROMPT, tiny_image, tiny_processor
 from tiny_vlm import TILED, plain_processor, tiled_vlm, tiny_vlm
-from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.model import VISUAL_ATTENTION_MODES
 from llavit_lens.vlm import families
 from llavit_lens.vlm.families import family_of
+from llavit_lens.vlm.families.described import DESCRIBED, OTHER
 from llavit_lens.vlm.families.family import Family
 from llavit_lens.vlm.families.llava import LLAVA
 from llavit_lens.vlm.families.llava_like import LLAVA_LIKE, layout_of, llava_layout
@@ -30,10 +30,22 @@ def test_families_go_by_the_type_of_the_model() -> None:
     assert tiny_vlm("llava").family is LLAVA
     assert tiny_vlm("llavit").family is LLAVIT
     assert [tiled_vlm(kind).family for kind in TILED] == [LLAVA, LLAVIT, LLAVIT, LLAVIT]
-    types = [config.model_type for config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING]
-    others = {kind for kind in types if family_of(SimpleNamespace(model_type=kind)) is LLAVA_LIKE}
-    assert "vipllava" in others
-    assert set(types) - others == {"llava", "llava_next", "llavit"}
+    assert family_of(SimpleNamespace(model_type="vipllava")) is LLAVA_LIKE
+    assert family_of(SimpleNamespace(model_type="mine")) is OTHER
+    named = [kind for family in DESCRIBED for kind in family.model_types]
+    assert len(named) == len(set(named)), "a type is in two lines"
+    for kind in named:
+        assert kind in family_of(SimpleNamespace(model_type=kind)).model_types
+
+
+def test_the_vision_tower_decides_where_one_type_has_two_kinds() -> None:
+    """A model of type llava may have a Pixtral tower, whose patches stand in rows."""
+    pixtral = SimpleNamespace(
+        model_type="llava", vision_config=SimpleNamespace(model_type="pixtral")
+    )
+    assert family_of(pixtral).kind == "rows"
+    clip = SimpleNamespace(vision_config=SimpleNamespace(model_type="clip_vision_model"))
+    assert family_of(SimpleNamespace(model_type="llava", **vars(clip))) is LLAVA
 
 
 @pytest.mark.parametrize("mode", VISUAL_ATTENTION_MODES)
