@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +12,8 @@ import pytest
 from any_model import VOCABULARY
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+
+from llavit_lens.model.image_only import image_only, processor_class
 
 _FIRST = 10
 """The first id of a placeholder; ids before it belong to the text."""
@@ -66,12 +66,13 @@ def part(place: str, **arguments: Any) -> Any:
     Skips the test where the installed transformers has none, or one that needs torchvision.
     """
     module, _, name = place.rpartition(".")
-    found = getattr(_module(f"transformers.models.{module}"), name, None)
+    if ".processing_" in place:
+        found = processor_class(name)
+    else:
+        found = getattr(_module(f"transformers.models.{module}"), name, None)
     if found is None:
         pytest.skip(f"the installed transformers has no {name}")
-    if ".processing_" in place:
-        found = for_images(found)
-    return found(**arguments)
+    return (for_images(found) if ".processing_" in place else found)(**arguments)
 
 
 def calling(processor: Any, **options: Any) -> Any:
@@ -86,38 +87,24 @@ def calling(processor: Any, **options: Any) -> Any:
 
 
 @cache
-def for_images(processor_class: Any) -> Any:
-    """The processor class, content without the parts that read videos and sound.
-
-    transformers cannot make one for videos without torchvision.
-    """
+def for_images(own_class: Any) -> Any:
+    """The processor class for images alone, which takes anything as the parts for videos."""
+    base: Any = image_only(own_class)
 
     def check(self: Any, name: str, argument: Any) -> Any:
-        if name in _OPTIONAL:
-            return None
-        return processor_class.check_argument_for_proper_class(self, name, argument)
+        return (
+            None
+            if name in _OPTIONAL
+            else base.check_argument_for_proper_class(self, name, argument)
+        )
 
-    namespace = {
-        "check_argument_for_proper_class": check,
-        "__module__": processor_class.__module__,
-    }
-    return type(processor_class.__name__, (processor_class,), namespace)
+    namespace = {"check_argument_for_proper_class": check, "__module__": own_class.__module__}
+    return type(own_class.__name__, (base,), namespace)
 
 
 def _module(name: str) -> ModuleType:
     """A module of transformers; skips the test where it cannot be imported."""
-    if (
-        name == "transformers.models.pixtral.processing_pixtral"
-        and find_spec("torchvision") is None
-    ):
-        # It takes one function from the file for torchvision; the file for Pillow has it too.
-        pillow = import_module("transformers.models.pixtral.image_processing_pil_pixtral")
-        sys.modules.setdefault("transformers.models.pixtral.image_processing_pixtral", pillow)
     try:
-        module = import_module(name)
+        return import_module(name)
     except ImportError as error:
         pytest.skip(str(error).strip().splitlines()[0])
-    if name.endswith("processing_smolvlm") and find_spec("num2words") is None:
-        vars(module).setdefault("num2words", object())  # for videos only
-        module.num2words = module.num2words or object()
-    return module

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoProcessor, AutoTokenizer
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-from llavit_lens.errors import CheckpointError, one_line
+from llavit_lens.disk import has_file, read_json
+from llavit_lens.errors import CheckpointError, LlavitLensError, one_line
+from llavit_lens.model.checkpoints.detect import read_config
 from llavit_lens.model.checkpoints.small_files import check_small_files, require_tokenizer
+from llavit_lens.model.image_only import image_only, processor_class
 from llavit_lens.model.quiet import quiet_transformers
+
+_NAMING = (
+    "processor_config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+    "tokenizer_config.json",
+)
+"""Files that may name the class of a processor, in transformers' order."""
 
 
 def read_processor(name: str, folder: Path) -> Any:
@@ -19,13 +32,24 @@ def read_processor(name: str, folder: Path) -> Any:
         name: of the checkpoint, for messages.
         folder: where its files are.
 
+    Without torchvision, or without files for them, it has no parts for videos and sound.
+
     Raises:
-        CheckpointError: it cannot be loaded, naming the files.
+        CheckpointError: it cannot be loaded, naming the files; or its image processor needs
+            torchvision, which is not installed.
     """
     check_small_files(folder)
     try:
-        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+        processor = _processor(folder)
+    except LlavitLensError:
+        raise
     except Exception as error:  # transformers may raise anything
+        if find_spec("torchvision") is None and "torchvision" in str(error).lower():
+            raise CheckpointError(
+                f"{name}: {_model_type(folder)}'s image processor needs torchvision, which is not "
+                "installed here; install the torchvision that belongs to your PyTorch "
+                "(https://pytorch.org/get-started), or take a model of another family"
+            ) from error
         read_tokenizer(folder)  # a reason that names it, if it is the tokenizer
         raise CheckpointError(
             f"{name}: its processor cannot be loaded ({reason_of(error)}); compare its "
@@ -39,6 +63,32 @@ def read_processor(name: str, folder: Path) -> Any:
         )
     forget_origin(processor.tokenizer)
     return processor
+
+
+def _processor(folder: Path) -> Any:
+    """As transformers loads it; or for images alone, where what the other parts need is missing."""
+    try:
+        return AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+    except Exception:  # transformers may raise anything
+        own_class = processor_class(_class_name(folder) or "")
+        if own_class is None:
+            raise
+    for_images: Any = image_only(own_class)
+    return for_images.from_pretrained(folder, trust_remote_code=False)
+
+
+def _class_name(folder: Path) -> str | None:
+    """The class of a folder's processor, where transformers looks for it."""
+    for file in _NAMING:
+        if has_file(folder / file, error=CheckpointError):
+            named = read_json(folder / file, error=CheckpointError).get("processor_class")
+            if isinstance(named, str):
+                return named
+    return PROCESSOR_MAPPING_NAMES.get(_model_type(folder))
+
+
+def _model_type(folder: Path) -> str:
+    return str(read_config(folder).get("model_type"))
 
 
 def read_tokenizer(folder: Path, config: Any = None) -> Any:
