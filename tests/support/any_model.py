@@ -121,6 +121,23 @@ _QFORMER = {
     "encoder_hidden_size": WIDTH,
     "vocab_size": 1,
 }
+_SAM = {
+    "hidden_size": 32,
+    "output_channels": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "mlp_dim": 48,
+    "image_size": 64,
+    "window_size": 2,
+    "global_attn_indexes": [0],
+    "downsample_channels": [48, WIDTH],
+}
+_SMALL_ENCODER = {
+    "hidden_size": WIDTH,
+    "intermediate_size": 48,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
 _NEEDS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(
         (
@@ -132,15 +149,11 @@ _NEEDS: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("glm4v_moe", "glmga"), _ALL_ROTATED),
     **{key: {"text_config": _COMPRESSED} for key in ("kimi_k25", "mistral_large4")},
     "mistral4": _COMPRESSED,
-    **dict.fromkeys(("dots3_note", "glm5_next"), _AS_MANY_KEYS),
+    "glm5_next": _AS_MANY_KEYS,
     **{key: {"vision_config": SIGLIP} for key in ("fast_vlm", "gemma3n", "perception_lm")},
     "step3p7": {"text_config": {"sliding_window": 16}},
     "hunyuan_vl": {"text_config": {"rope_parameters": rope([2, 2, 2, 2])}},
-    "unlimited_ocr": {
-        "vision_config": {
-            "sam_config": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-        }
-    },
+    "unlimited_ocr": {"vision_config": {"sam_config": _SAM, "encoder_config": _SMALL_ENCODER}},
     "ovis2": {"hidden_size": WIDTH},
     "granite4_vision": {
         "qformer_config": _QFORMER,
@@ -150,7 +163,63 @@ _NEEDS: dict[str, dict[str, Any]] = {
         "vision_config": {**SIGLIP, "hidden_size": WIDTH},
         "image_grid_pinpoints": [[56, 56], [56, 112], [112, 56], [112, 112]],
     },
-    "deepseek_ocr2": {"text_config": {"mlp_layer_types": ["dense", *["sparse"] * 3]}},
+    "deepseek_ocr2": {
+        "vision_config": {
+            "sam_config": _SAM,
+            "encoder_config": {**_SMALL_ENCODER, "num_key_value_heads": 2, "vocab_size": 10},
+        },
+        "text_config": {"mlp_layer_types": ["dense", *["sparse"] * 3]},
+    },
+    "muse_spark": {
+        "text_config": {"moe_hidden_size": 32},
+        "audio_config": {
+            "num_hidden_layers": 1,
+            "patch_sizes": [4],
+            "hidden_sizes": [16],
+            "depths": [1],
+            "out_hidden_size": WIDTH,
+        },
+        "out_hidden_size": 2 * WIDTH,
+        "projector_hidden_size": 48,
+    },
+    "dots3_note": {
+        **_AS_MANY_KEYS,
+        "vision_config": {
+            "mlp_layer_types": ["dense", "dense"],
+            "per_layer_config": {},
+            "adapter_in_dim": WIDTH // 2,
+            "adapter_out_dim": WIDTH,
+        },
+        "audio_config": {"adapter_input_size": WIDTH // 2, "adapter_out_dim": WIDTH},
+    },
+    "inkling_mm_model": {
+        "text_config": {
+            "swa_num_attention_heads": HEADS,
+            "swa_num_key_value_heads": 2,
+            "swa_head_dim": _HEAD,
+        },
+        "vision_config": {"text_hidden_size": WIDTH, "num_hidden_layers": 2, "patch_size": 4},
+        "audio_config": {"text_hidden_size": WIDTH},
+    },
+    "nemotron_h_omni": {
+        "text_config": {"model_type": "nemotron_h"},
+        "vision_config": {"model_type": "radio", "video_temporal_patch_size": 2},
+        "audio_config": None,
+    },
+    **{
+        key: {
+            "text_config": {"rope_parameters": rope([2, 3, 3])},
+            "audio_config": {
+                "d_model": 32,
+                "encoder_layers": 1,
+                "encoder_attention_heads": 2,
+                "encoder_ffn_dim": 48,
+                "output_dim": WIDTH,
+            },
+            "vision_start_token_id": IDS["vision_start"],
+        }
+        for key in ("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker")
+    },
     "inkling2": {"vision_config": {"text_hidden_size": WIDTH}},
     "molmo2": {
         "adapter_config": {
