@@ -34,7 +34,7 @@ def layout_report(image: Path, model: str, tokens: int, seed: int, on_image: boo
     layout = check.layout
     tiles = len(layout.grid) > 1
     table = Table()
-    for name in ("token", *["tile"] * tiles, "row, column", "changed most", "rank", "share"):
+    for name in ("token", *["tile"] * tiles, "row, column", "changed most", "others more", "share"):
         table.add_column(name, justify="right")
     for token, found, rank, share in zip(
         check.painted, check.found, check.rank, check.share, strict=True
@@ -46,7 +46,7 @@ def layout_report(image: Path, model: str, tokens: int, seed: int, on_image: boo
         )
         style = "" if rank == 0 else "bold red"
         position = str(layout.positions[token])
-        table.add_row(position, *tile, place, other, str(rank + 1), f"{share:.0%}", style=style)
+        table.add_row(position, *tile, place, other, str(rank), f"{share:.0%}", style=style)
     console = Console()
     console.print(Text(f"{model}: {layout.summary}", style="bold"))
     console.print(table)

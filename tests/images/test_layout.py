@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_words import MakeWords
 
 import llavit_lens as ll
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.results.check import check_layout
-from tests.support.made_words import MakeWords
 
 
 @pytest.fixture

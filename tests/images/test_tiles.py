@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from made_layouts import layout_of_views, quarters
 
 import llavit_lens as ll
 from llavit_lens.images.regions import Box, cells_of
 from llavit_lens.results.matching import partners
-from tests.support.made_layouts import layout_of_views, quarters
 
 N = 16  # patches of a tile
 PLACES = {"first": 0, "last": 4}

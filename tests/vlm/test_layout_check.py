@@ -30,7 +30,7 @@ def gives(monkeypatch: pytest.MonkeyPatch, change: Callable[[VisualLayout], Visu
 
     def changed(vlm: VLM, *args: object, **options: object) -> object:
         prompt = prepare(vlm, *args, **options)  # type: ignore[arg-type]
-        return replace(prompt, layout=change(prompt.layout))
+        return replace(prompt, layouts=(change(prompt.layout),))
 
     monkeypatch.setattr(VLM, "prepare", changed)
 
