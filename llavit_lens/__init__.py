@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from llavit_lens.vlm.answers import answer_log_prob
     from llavit_lens.vlm.layout_check import check_layout
     from llavit_lens.vlm.load import load
+    from llavit_lens.vlm.register import register_family
     from llavit_lens.vlm.trace import Trace
     from llavit_lens.vlm.vlm import VLM
 
@@ -82,6 +83,7 @@ _HOME = {
     "logit_lens": "llavit_lens.lens.logit_lens",
     "patch": "llavit_lens.interventions.patching",
     "readability": "llavit_lens.evaluation.readability.readability",
+    "register_family": "llavit_lens.vlm.register",
     "restore_map": "llavit_lens.interventions.restore",
     "show": "llavit_lens.viewer.show",
     "text_projections": "llavit_lens.interventions.text_projections",
@@ -124,6 +126,7 @@ __all__ = [
     "logit_lens",
     "patch",
     "readability",
+    "register_family",
     "restore_map",
     "show",
     "text_projections",

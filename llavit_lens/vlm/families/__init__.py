@@ -24,9 +24,18 @@ def family_of(config: Any) -> Family:
     A model of another type has its layout measured.
     """
     kind = getattr(config, "model_type", "")
-    if kind == "llava" and _tower_type(config) == "pixtral":
-        return PIXTRAL
-    return _FAMILIES.get(kind, OTHER)
+    family = family_of_type(kind)
+    return PIXTRAL if family is LLAVA and _tower_type(config) == "pixtral" else family
+
+
+def family_of_type(model_type: str) -> Family:
+    """The family of a `model_type`, whatever its vision tower."""
+    return _FAMILIES.get(model_type, OTHER)
+
+
+def add_family(family: Family) -> None:
+    """From now on, its model types are of this family."""
+    _FAMILIES.update(dict.fromkeys(family.model_types, family))
 
 
 def _tower_type(config: Any) -> str:
