@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,10 @@ from llavit_lens.commands import input_similarity
 from llavit_lens.commands import score as score_command
 from llavit_lens.commands import word_tables as lens_words
 from llavit_lens.errors import CheckpointError
+from llavit_lens.images.layout import VisualLayout
 from llavit_lens.typed_numbers import parse_patch
+from llavit_lens.vlm.prompt import Prompt
+from llavit_lens.vlm.vlm import VLM
 
 DEPTH = tiny_config_arguments()["text_config"].num_hidden_layers
 
@@ -49,6 +53,50 @@ def test_lens_prints_the_words_of_every_layer(command: Program, folder: Path) ->
     rows = re.findall(r"│\s+(\d) │ .*?│\s+([\d.]+) │", out)
     assert [int(row[0]) for row in rows] == list(range(DEPTH + 1))
     assert "of 16 patches" in out
+
+
+def test_lens_prints_words_by_token_where_tokens_are_no_patches(
+    command: Program, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    prepare = VLM.prepare
+
+    def without_map(vlm: VLM, *args: Any) -> Prompt:
+        prompt = prepare(vlm, *args)
+        queries = VisualLayout.without_map(prompt.layout.positions, prompt.layout.image_size)
+        return replace(prompt, layouts=(queries,))
+
+    monkeypatch.setattr(VLM, "prepare", without_map)
+    read = ("lens", folder / "noise.png", "--model", folder / "llavit")
+    code, out, err = command(*read)
+    assert code == 0 and err == ""
+    assert "16 visual tokens, no patches: each reads the whole image" in out
+    assert [f"layer {n}" in out for n in range(DEPTH + 1)].count(True) == 3  # ends and middle
+    assert len(re.findall(r"^│ +\d+ │", out, re.M)) == 16
+    assert "layer 1" in command(*read, "--layers", "1")[1]
+    code, _, err = command(*read, "--out", tmp_path / "words.png")
+    assert code == 2 and "words by token (words.by_token()), no map" in err
+    assert command(*read, "--out", tmp_path / "words.csv")[0] == 0
+
+
+def test_check_layout_prints_each_painted_token_and_ends_with_1_if_one_is_wrong(
+    command: Program, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ("check-layout", folder / "noise.png", "--model", "demo:llavit", "--tokens", 4)
+    code, out, err = command(*read)
+    assert code == 0 and err == ""
+    assert "ok: each of 4 painted boxes changed its own token most" in " ".join(out.split())
+    assert len(re.findall(r"%", out)) == 5
+    prepare = VLM.prepare
+
+    def turned(vlm: VLM, *args: Any) -> Prompt:
+        prompt = prepare(vlm, *args)
+        boxes = prompt.layout.boxes[::-1].copy()
+        return replace(prompt, layouts=(replace(prompt.layout, boxes=boxes),))
+
+    monkeypatch.setattr(VLM, "prepare", turned)
+    code, out, err = command(*read)
+    assert code == 1 and err == ""
+    assert "WRONG: 4 of 4 painted boxes changed another token most" in " ".join(out.split())
 
 
 @pytest.mark.long
