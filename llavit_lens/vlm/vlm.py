@@ -21,7 +21,7 @@ from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.families import decoder_of, family_of
-from llavit_lens.vlm.families.family import Family, reading_of
+from llavit_lens.vlm.families.family import Family, image_mark, reading_of
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
@@ -44,6 +44,8 @@ class VLM:
         processor: its processor.
         name: where it came from, as the user wrote it.
         revision: commit of the Hub repository, None for local files.
+        processor_options: further arguments of each call of the processor, as {"do_pan_and_scan":
+            True} for Gemma 3. Empty at first; set it as you like.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class VLM:
         self.processor = processor
         self.name = name
         self.revision = revision
+        self.processor_options: dict[str, Any] = {}
         if not validated:
             validate(model.config, processor, name)
         check_weights(model, name)
@@ -150,7 +153,7 @@ class VLM:
                 f"a prompt is one text, not a {type(prompt).__name__}; ask one question at a time"
             )
         check_text(prompt, "the prompt")
-        if self.processor.image_token in prompt:
+        if image_mark(self.processor) in prompt:
             return prompt
         return self.family.prompt(self.processor, prompt, self.name, images)
 
@@ -356,7 +359,12 @@ class VLM:
         text = self.format_prompt(prompt, len(images))
         inputs = self._process(images, text)
         reading = reading_of(
-            inputs, self.processor, self.model.config, [one.size for one in images], text
+            inputs,
+            self.processor,
+            self.model.config,
+            [one.size for one in images],
+            text,
+            self.processor_options,
         )
         layouts = tuple(
             replace(layout, orientation=one.tag)
@@ -411,12 +419,12 @@ class VLM:
                 model has positions for.
         """
         check_characters(self.model.config, text)
-        count, wanted = text.count(self.processor.image_token), len(images)
+        mark = image_mark(self.processor)
+        count, wanted = text.count(mark), len(images)
         if count != wanted:
             often = "once" if wanted == 1 else f"{wanted} times, once for each image"
             raise ConfigurationError(
-                f"the prompt must hold {self.processor.image_token} {often}, but has it {count} "
-                "times"
+                f"the prompt must hold {mark} {often}, but has it {count} times"
             )
         with torch.device("cpu"):  # not torch's default device, which users may set
             inputs = self.processor(
@@ -425,6 +433,7 @@ class VLM:
                 text=[text],
                 return_tensors="pt",
                 add_special_tokens=lacks_start_token(self.tokenizer, text),
+                **self.processor_options,
             )
         check_length(self.model.config, inputs["input_ids"].shape[1])
         inputs = inputs.to(self.device, dtype=self.model.dtype)

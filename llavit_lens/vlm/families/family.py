@@ -53,6 +53,16 @@ def image_token_id(config: Any) -> int:
     return token_id
 
 
+def image_mark(processor: Any) -> str:
+    """The text that stands for one image in a prompt.
+
+    It may be another token than the one that stands for a visual token, which the processor writes
+    in its place.
+    """
+    mark: str = getattr(processor, "image_placeholder_token", None) or processor.image_token
+    return mark
+
+
 def check_template(config: Any, processor: Any, name: str) -> None:
     """What is checked of families that have no rules of their own.
 
@@ -160,7 +170,7 @@ class Family:
         prompt = chat_prompt(processor, question, name, images)
         if prompt is None:
             plain = _IMAGE_PART.sub(lambda part: part[0] * images, self.plain_prompt)
-            return plain.format(image=processor.image_token, question=question)
+            return plain.format(image=image_mark(processor), question=question)
         return prompt
 
 

@@ -118,7 +118,10 @@ def _pixels(reading: Reading, image: Image.Image) -> np.ndarray:
     images[reading.index] = image
     with torch.device("cpu"):
         made = reading.processor(
-            images=images, text=[reading.text], return_tensors="pt", **reading.options
+            images=images if len(images) == 1 else [images],  # as the prompt's images were given
+            text=[reading.text],
+            return_tensors="pt",
+            **reading.options,
         )
     _check_alike(reading, made)
     pixels: np.ndarray = torch.as_tensor(made["pixel_values"]).float().numpy()

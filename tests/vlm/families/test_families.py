@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from family_cases import CASES
 from tiny import PROMPT, tiny_image, tiny_processor
 from tiny_vlm import TILED, plain_processor, tiled_vlm, tiny_vlm
 
@@ -120,3 +121,26 @@ def test_a_model_is_validated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(images) == 2
     vlm.model = tiny_vlm("llava").model
     assert len(images) == 4  # the new one was made by hand too
+
+
+def test_options_of_the_processor_are_part_of_each_call() -> None:
+    """Gemma 3 crops wide images into parts only if the call asks for it."""
+    vlm = CASES["gemma3"].vlm()
+    image = tiny_image(width=200, height=60)
+    assert len(vlm.prepare(image, "<start_of_image>What?").layout.grid) == 1
+    vlm.processor_options = {
+        "do_pan_and_scan": True,
+        "pan_and_scan_min_crop_size": 16,
+        "pan_and_scan_max_num_crops": 4,
+        "pan_and_scan_min_ratio_to_activate": 1.2,
+    }
+    layout = vlm.prepare(image, "<start_of_image>What?").layout
+    assert len(layout.grid) == 4 and layout.whole == 0
+    assert layout.boxes[layout.tile == 2].min(0)[0] == 67  # 200 pixels in three parts
+
+
+def test_the_text_for_an_image_may_be_another_token_than_that_of_a_visual_token() -> None:
+    """Qianfan-OCR writes `<image>` in prompts, and `<IMG_CONTEXT>` for each visual token."""
+    vlm = CASES["qianfan_ocr"].vlm()
+    assert vlm.format_prompt("What?") == "<image>\nWhat?"
+    assert len(vlm.prepare(tiny_image(width=60, height=60), "What?").layout) % 4 == 0
