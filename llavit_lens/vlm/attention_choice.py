@@ -39,12 +39,25 @@ class _Choice:
         fitting = self.fitting() if self.needs else [self.users]
         self.ours = self.users if self.users in fitting else fitting[0]
         if self.ours != current:
-            model.set_attn_implementation({"text_config": self.ours})
+            model.set_attn_implementation(of_decoder(model.config, self.ours))
 
 
 def implementation_of(model: Any) -> str:
     """What the decoder attends by, such as "sdpa"."""
     return decoder_of(model).config._attn_implementation
+
+
+def of_decoder(config: Any, implementation: str) -> dict[str, Any]:
+    """An implementation such as "sdpa" for the decoder alone, as transformers takes it for a model
+    of this config: vision and audio towers may not have it."""
+    decoder = config.get_text_config(decoder=True)
+    for key in config.sub_configs:
+        part = getattr(config, key, None)
+        if part is decoder:
+            return {key: implementation}
+        if part is not None and part.get_text_config(decoder=True) is decoder:
+            return {key: of_decoder(part, implementation)}
+    return {"": implementation}  # the whole config is the decoder's
 
 
 @contextmanager

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import permutations
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from family_cases import CASES
 from tiny import tiny_image
 from tiny_vlm import FAMILIES, tiny_vlm
+from transformers import PreTrainedModel
 
 import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.attention_choice import implementation_of
+from llavit_lens.vlm.attention_choice import attention_by, implementation_of, of_decoder
 from llavit_lens.vlm.vlm import VLM
 
 IMAGE = tiny_image()
@@ -114,3 +117,35 @@ def test_attention_that_ignores_masks_set_inside_is_refused(name: str) -> None:
         choose(vlm, "llavit_sdpa")
         vlm.run(IMAGE)
     assert implementation_of(vlm.model) == "llavit_sdpa"
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "chameleon", "gemma4", "got_ocr2"])
+def test_the_decoder_alone_is_set(name: str) -> None:
+    """Two of these have towers without "sdpa", and one has a config without parts."""
+    model = CASES[name].model()
+    towers = [
+        module.config
+        for module in model.modules()
+        if isinstance(module, PreTrainedModel)
+        and module.config is not model.config.get_text_config(decoder=True)
+        and module.config is not model.config
+    ]
+    before = [config._attn_implementation for config in towers]
+    for kind in ("eager", "sdpa", "eager"):
+        with attention_by(model, kind):
+            assert implementation_of(model) == kind
+            assert [config._attn_implementation for config in towers] == before
+
+
+def test_a_decoder_that_lies_deeper() -> None:
+    text: Any = SimpleNamespace(sub_configs={})
+    inner = SimpleNamespace(sub_configs={"text_config": None}, text_config=text)
+    other = SimpleNamespace(sub_configs={})
+    outer = SimpleNamespace(
+        sub_configs={"talker_config": None, "thinker_config": None},
+        talker_config=other,
+        thinker_config=inner,
+    )
+    for config, decoder in ((text, text), (inner, text), (outer, text), (other, other)):
+        config.get_text_config = lambda decoder, own=decoder: own
+    assert of_decoder(outer, "sdpa") == {"thinker_config": {"text_config": "sdpa"}}
