@@ -435,6 +435,7 @@ class VLM:
                 add_special_tokens=lacks_start_token(self.tokenizer, text),
                 **self.processor_options,
             )
+        inputs.pop("labels", None)  # PaliGemma's are for training, and make the model want a loss
         check_length(self.model.config, inputs["input_ids"].shape[1])
         inputs = inputs.to(self.device, dtype=self.model.dtype)
         for key, value in inputs.items():

@@ -86,6 +86,17 @@ def calling(processor: Any, **options: Any) -> Any:
     return processor
 
 
+def with_image_settings(processor: Any, **settings: Any) -> Any:
+    """The processor, with these settings for its image processor in every call.
+
+    Skips the test where the installed transformers takes them as arguments of a call only.
+    """
+    if not hasattr(processor, "images_kwargs"):
+        pytest.skip(f"{type(processor).__name__} has no settings of its own for images")
+    processor.images_kwargs = {**processor.images_kwargs, **settings}
+    return processor
+
+
 @cache
 def for_images(own_class: Any) -> Any:
     """The processor class for images alone, which takes anything as the parts for videos."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from any_processor import calling
+from any_processor import calling, with_image_settings
 from family_case import Case, made_of
 
 _CLIP = "clip.image_processing_pil_clip.CLIPImageProcessorPil"
@@ -136,7 +136,7 @@ _GEMMA3 = {"vision_config": {"image_size": 112}, "mm_tokens_per_image": 16}
 
 
 def _make_gemma3_pan() -> Any:
-    return calling(
+    return with_image_settings(
         _make_gemma3(),
         do_pan_and_scan=True,
         pan_and_scan_min_crop_size=16,
