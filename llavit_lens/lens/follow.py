@@ -85,11 +85,13 @@ def log_probabilities(
     if words.logsumexp is None or words.logsumexp.shape != shape:
         raise ConfigurationError("these words are not the logit lens of all layers of this trace")
     rows = slice(None) if patches is None else list(patches)
-    rows_TD, bias_T = _rows(trace, ids)
+    rows_TD, bias_T, index_T = _rows(trace, ids)
+    logit_map = trace.readout.logit_map
     logits = []
     for state_ND in trace.hidden:  # a layer at a time: memory does not grow with depth
         normed = trace.readout.normed(state_ND[rows])
-        logits.append(logits_of(normed, rows_TD, bias_T).cpu().numpy())
+        logits_NT = logits_of(normed, rows_TD, bias_T)
+        logits.append(logit_map.apply(logits_NT, index_T).cpu().numpy())
     return np.minimum(np.stack(logits) - words.logsumexp[:, rows, None], 0.0)
 
 
@@ -114,8 +116,9 @@ def own_log_probabilities(
     values = np.empty(ids.shape, np.float32)
     for row, layer in enumerate(layers):
         normed = trace.readout.normed(trace.hidden[layer].index_select(0, index)).float()
-        rows_MD, bias_M = _rows(trace, np.maximum(ids[row], 0).tolist())
-        logits = ((normed * rows_MD).sum(1) + bias_M).cpu().numpy()
+        rows_MD, bias_M, index_M = _rows(trace, np.maximum(ids[row], 0).tolist())
+        logits_M = (normed * rows_MD).sum(1) + bias_M
+        logits = trace.readout.logit_map.apply(logits_M, index_M).cpu().numpy()
         values[row] = np.minimum(logits - words.logsumexp[layer, list(patches)], 0.0)
     return np.where(ids < 0, -np.inf, values).astype(np.float32)
 
@@ -129,9 +132,9 @@ def cosines(trace: Trace, ids: Sequence[int]) -> np.ndarray:
     return (visual @ rows.T).cpu().numpy()
 
 
-def _rows(trace: Trace, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Rows of the unembedding, [T, D] and [T], in float32."""
+def _rows(trace: Trace, ids: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of the unembedding, [T, D] and [T], in float32, and the ids of these words, [T]."""
     index = torch.as_tensor(list(ids), dtype=torch.long, device=trace.readout.unembedding.device)
     rows = trace.readout.unembedding.index_select(0, index).float()
     bias = trace.readout.unembedding_bias
-    return rows, rows.new_zeros(len(index)) if bias is None else bias[index].float()
+    return rows, rows.new_zeros(len(index)) if bias is None else bias[index].float(), index

@@ -27,8 +27,9 @@ def logit_lens(
     """The k likeliest words of softmax(W_U norm(h)) for every visual token and layer.
 
     The final norm is applied exactly once to every state, so the last layer's words are those of
-    the model's own logits. The norm runs in the model's dtype, as it does in the model; the product
-    with the unembedding is float32.
+    the model's own logits: what the model does to logits after its head (a soft cap, a scale) is
+    done here too, and words that it bars have probability 0. The norm runs in the model's dtype, as
+    it does in the model; the product with the unembedding is float32.
 
     Args:
         trace: states before the final norm.
@@ -55,6 +56,7 @@ def logit_lens(
         readout.unembedding,
         k,
         bias=readout.unembedding_bias,
+        logit_map=readout.logit_map,
         tracked=tracked_ids,
     )
     shape = states.shape[:2]

@@ -15,6 +15,7 @@ from torch import Tensor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import whole_number
 from llavit_lens.vlm.float32 import full_float32
+from llavit_lens.vlm.logit_map import LogitMap
 from llavit_lens.vlm.unembedding import logits_of
 
 BUDGET_BYTES = 192 * 1024 * 1024
@@ -23,6 +24,10 @@ _BUFFERS = 3
 # On a CPU, short rows of tiles are fast and small row chunks are ruinous, so the vocabulary is cut
 # first; rows are cut only when even this narrow a tile would not fit the budget.
 _NARROWEST_TILE = 2048
+_BARRED = -1e30
+"""The logit of a word that is never said; infinity would be NaN in sums."""
+_NOTHING = -1e4
+"""exp of this is 0."""
 
 
 class TopK(NamedTuple):
@@ -37,7 +42,7 @@ class TopK(NamedTuple):
     entropy: Tensor
     """float32 [N], of the softmax over the whole vocabulary, in nats."""
     tracked_logits: Tensor | None
-    """float32 [N, T], the logits of the tracked ids."""
+    """float32 [N, T], the logits of the tracked ids; of those that the model bars, -inf."""
     tracked_rank: Tensor | None
     """int64 [N, T], 0 = best; same order as `ids`."""
 
@@ -50,10 +55,13 @@ def topk_unembed(
     *,
     bias: Tensor | None = None,
     scale: Tensor | None = None,
+    logit_map: LogitMap | None = None,
     tracked: Sequence[int] | Tensor | None = None,
     budget_bytes: int = BUDGET_BYTES,
 ) -> TopK:
     """Streams logits = hidden @ weight.T * scale + bias, in float32, through vocabulary tiles.
+
+    What the model does to logits after its head, `logit_map` does to those here.
 
     Args:
         hidden: [N, D] states, already normed.
@@ -61,6 +69,7 @@ def topk_unembed(
         k: how many to keep, 1..V.
         bias: [V].
         scale: [V], one factor per vocabulary entry.
+        logit_map: of the model; words that it bars have probability 0 and are never kept.
         tracked: ids of which logit and rank are returned, too.
         budget_bytes: bound of the tile buffers, the only memory that grows with N x V.
 
@@ -72,6 +81,11 @@ def topk_unembed(
         raise ConfigurationError(
             f"k is {k}, but must be between 1 and the vocabulary's {n_vocab} entries"
         )
+    logit_map = LogitMap() if logit_map is None else logit_map
+    if k > logit_map.words(n_vocab):
+        raise ConfigurationError(
+            f"k is {k}, but the model bars all but {logit_map.words(n_vocab)} words"
+        )
     tracked_T = None
     if tracked is not None:
         tracked_T = torch.as_tensor(tracked, dtype=torch.long, device=hidden.device)
@@ -81,7 +95,8 @@ def topk_unembed(
     rows = max(1, min(len(hidden), cells // min(n_vocab, _NARROWEST_TILE)))
     width = max(1, min(n_vocab, cells // rows))
     chunks = [
-        _stream(chunk, weight, k, bias, scale, tracked_T, width) for chunk in hidden.split(rows)
+        _stream(chunk, weight, k, bias, scale, logit_map, tracked_T, width)
+        for chunk in hidden.split(rows)
     ]
     top = chunks[0] if len(chunks) == 1 else TopK(*map(_cat, zip(*chunks, strict=True)))
     if not top.logsumexp.isfinite().all():
@@ -101,6 +116,7 @@ def _stream(
     k: int,
     bias_V: Tensor | None,
     scale_V: Tensor | None,
+    logit_map: LogitMap,
     tracked_T: Tensor | None,
     width: int,
 ) -> TopK:
@@ -110,10 +126,12 @@ def _stream(
     softmax = _RunningSoftmax()
     watch = None
     if tracked_T is not None:
-        watch = _Tracker(tracked_T, logits_of(hidden_ND, weight_VD, bias_V, scale_V, tracked_T))
+        followed_NT = logits_of(hidden_ND, weight_VD, bias_V, scale_V, tracked_T)
+        watch = _Tracker(tracked_T, logit_map.apply(followed_NT, tracked_T, _BARRED))
     for start in range(0, len(weight_VD), width):
         tile = slice(start, start + width)
         logits_NC = logits_of(hidden_ND, weight_VD, bias_V, scale_V, tile)
+        logits_NC = logit_map.apply(logits_NC, tile, _BARRED)
         best = _merge(best, _tile_topk(logits_NC, k, start), k)
         if watch is not None:
             watch.add(logits_NC, start)
@@ -185,7 +203,8 @@ class _RunningSoftmax:
 
 def _rebase(m: Tensor, s: Tensor, u: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
     """s and u as they would be had they been taken about `top` instead of m."""
-    drop = m - top
+    # of a tile of barred words alone, exp is 0, and what it multiplies has to be finite
+    drop = (m - top).clamp_min(_NOTHING)
     factor = drop.exp()
     return factor * s, factor * (u + s * drop)
 
@@ -214,4 +233,5 @@ class _Tracker:
         is_NTK = ids_NK[:, None, :] == self.ids_T[None, :, None]
         kept_NT, place_NT = is_NTK.any(2), is_NTK.int().argmax(2)
         logits = torch.where(kept_NT, logits_NK.gather(1, place_NT), self.logits_NT)
+        logits = torch.where(logits <= _BARRED, float("-inf"), logits)
         return logits, torch.where(kept_NT, place_NT, self.before_NT.clamp_min(k))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,14 +19,15 @@ class Decoder:
     Attributes:
         module: the module that holds the layers.
         layers: the decoder layers.
-        norm: the final norm, between the last layer and the unembedding.
+        norm: the final norm, between the last layer and the unembedding; None where only a pass can
+            tell which module it is: see `llavit_lens.vlm.stream`.
         head: the unembedding: see `llavit_lens.vlm.unembedding`.
         embedding: the input word embeddings: see `llavit_lens.vlm.embedding`.
     """
 
     module: nn.Module
     layers: nn.ModuleList
-    norm: nn.Module
+    norm: nn.Module | None
     head: nn.Module
     embedding: nn.Module
 
@@ -40,31 +42,24 @@ class Decoder:
             ConfigurationError: PEFT has wrapped the model, or the model has no such parts.
         """
         refuse_peft(model)
-        name, layers = type(model).__name__, layers_of(module)
+        layers = layers_of(module)
         head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-        if not _reads_images(getattr(model, "config", None)):
-            raise ConfigurationError(
-                f"{name} is not supported: it reads text alone, so there is nothing to see of an "
-                "image; give a model that reads images"
-            )
-        if layers is None:
-            raise ConfigurationError(
-                f"{name} is not supported: the list of decoder layers is not found in its "
-                f"{type(module).__name__}, which should have as many as its config's "
+        if not isinstance(head, nn.Module):
+            reason = "it has no output embedding, so there are no words to read"
+        elif getattr(model.config, "is_encoder_decoder", False) is True:
+            reason = "it reads the image in an encoder, so its decoder has no visual tokens"
+        elif not _reads_images(model.config):
+            reason = "it reads text alone, so there are no visual tokens"
+        elif layers is None:
+            reason = (
+                f"its {type(module).__name__} has no list of as many layers as its config's "
                 "num_hidden_layers says"
             )
-        if not isinstance(head, nn.Module):
-            raise ConfigurationError(
-                f"{name} is not supported: it has no output embedding, so there are no words to "
-                "read"
-            )
-        norm = norm_of(module)
-        if norm is None:
-            raise ConfigurationError(
-                f"{name} is not supported: which part of its {type(module).__name__} is the final "
-                "norm cannot be told"
-            )
-        return cls(module, layers, norm, head, model.get_input_embeddings())
+        elif any(map(_attends_elsewhere, layers)):
+            reason = "it reads the image by cross-attention, so its decoder has no visual tokens"
+        else:
+            return cls(module, layers, norm_of(module), head, model.get_input_embeddings())
+        raise ConfigurationError(f"{type(model).__name__} is not supported: {reason}")
 
     def __repr__(self) -> str:
         return (
@@ -164,9 +159,15 @@ def _hidden_layers(config: Any) -> int | None:
 
 
 def _reads_images(config: Any) -> bool:
-    """Whether a config has more than a language model, or names a token that stands for images."""
-    is_whole = _text_config(config) is not config
-    return is_whole or getattr(config, "image_token_id", None) is not None
+    """Whether a config has parts, or names a token that stands for images."""
+    has_parts = bool(getattr(config, "sub_configs", None))
+    return has_parts or getattr(config, "image_token_id", None) is not None
+
+
+def _attends_elsewhere(layer: nn.Module) -> bool:
+    """Whether a layer is given states of something else than its own tokens."""
+    names = signature(type(layer).forward).parameters
+    return any(name in names for name in ("encoder_hidden_states", "cross_attention_states"))
 
 
 def refuse_peft(model: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.embedding import embedding_of
 from llavit_lens.vlm.in_words import stored_as
+from llavit_lens.vlm.logit_map import LogitMap, told_logit_map
+from llavit_lens.vlm.stream import Stream
 from llavit_lens.vlm.unembedding import Unembedding, final_norm, is_matrix, unembedding_of
 
 
@@ -24,6 +26,7 @@ class Readout:
         unembedding_bias: [vocab] or None.
         embedding: [vocab, d_model], the input word embeddings.
         tokenizer: turns ids into strings.
+        logit_map: what the model does to logits after the unembedding.
     """
 
     norm: nn.Module
@@ -31,6 +34,7 @@ class Readout:
     unembedding_bias: Tensor | None
     embedding: Tensor
     tokenizer: Any
+    logit_map: LogitMap = field(default_factory=LogitMap)
 
     def __repr__(self) -> str:
         words, d_model = self.unembedding.shape
@@ -55,7 +59,7 @@ class ReadoutCache:
     def of(
         self,
         decoder: Decoder,
-        state: Tensor,
+        stream: Stream,
         logits: Tensor,
         tokenizer: Any,
         device: torch.device,
@@ -65,8 +69,8 @@ class ReadoutCache:
 
         Args:
             decoder: of the model.
-            state: [D], the last state of a token, before the final norm.
-            logits: [V], what the model made of it.
+            stream: of a pass, with the last token's states as its last ones.
+            logits: [V], what the model made of them.
             tokenizer: of the model.
             device: where the model takes ids.
             name: of the model, for errors.
@@ -78,14 +82,21 @@ class ReadoutCache:
         earlier = None
         if latest is not None and not _is_weight_of(decoder.head, latest.unembedding):
             earlier = Unembedding(latest.unembedding, latest.unembedding_bias)
-        weight, bias = unembedding_of(decoder, state, logits, earlier, name)
+        norm, made, logit_map = stream.norm, stream.head_made, None
+        assert norm is not None, "hidden() has refused a pass without one"
+        if made is not None:
+            logit_map = told_logit_map(made, logits, decoder.config)
+        if made is None or logit_map is None:  # no map, or one that the difference will show
+            made, logit_map = logits, LogitMap()
+        weight, bias = unembedding_of(decoder, norm, stream.states[-1][-1], made, earlier, name)
         embedding = embedding_of(decoder.embedding, len(logits), device)
         if latest is not None:
             weight = _reused(weight, latest.unembedding)
             embedding = _reused(embedding, latest.embedding)
             if bias is not None and latest.unembedding_bias is not None:
                 bias = _reused(bias, latest.unembedding_bias)
-        parts = (decoder.norm, weight, bias, embedding, tokenizer)
+            logit_map = latest.logit_map if logit_map == latest.logit_map else logit_map
+        parts = (norm, weight, bias, embedding, tokenizer, logit_map)
         if latest is None or any(
             part is not other for part, other in zip(parts, vars(latest).values(), strict=True)
         ):

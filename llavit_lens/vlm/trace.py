@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -15,8 +12,6 @@ from llavit_lens.card import card, facts, picture, to_type
 from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.inputs import whole_number
-from llavit_lens.vlm.acting import acting
-from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.in_words import stored_as
 from llavit_lens.vlm.prompt import only, summary_of
 from llavit_lens.vlm.readout import Readout
@@ -189,35 +184,3 @@ def require_trace(trace: Any) -> None:
 def what(value: Any) -> str:
     """An argument of the wrong kind, in words."""
     return repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
-
-
-@contextmanager
-def record_residual_stream(
-    model: Any, decoder: Decoder, positions: Tensor
-) -> Iterator[list[Tensor]]:
-    """Inside, a forward pass fills the list: layers + 1 states [len(positions), d_model].
-
-    State l is taken where it is consumed: at the entry of layer l + 1 (after its hook point, where
-    it has one), the last at the entry of the final norm. So it holds what earlier hooks change on
-    the output of one layer or the input of the next; it is before the final norm by construction;
-    and it does not matter whether a layer returns a tensor or a tuple. Only the chosen rows are
-    kept.
-    """
-    states: list[Tensor] = []
-
-    def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        hidden = args[0] if args else kwargs["hidden_states"]
-        states.append(hidden[0].index_select(0, positions.to(hidden.device)))
-
-    def keep_result(module: nn.Module, args: tuple[Any, ...], hidden: Tensor) -> None:
-        keep(module, (hidden,), {})
-
-    with torch.no_grad(), acting(model) as actor:
-        for state, module in enumerate((*decoder.layers, decoder.norm)):
-            name = f"the record of state {state}"
-            if hasattr(module, "hook_resid_pre"):
-                actor.hook(module.hook_resid_pre, name, keep_result)
-            else:
-                # the final norm of a trace may be called in any thread
-                actor.hook(module, name, keep, before=True, shared=module is decoder.norm)
-        yield states

@@ -66,14 +66,20 @@ def final_norm(norm: nn.Module, states: Tensor) -> Tensor:
 
 
 def unembedding_of(
-    decoder: Decoder, state: Tensor, logits: Tensor, earlier: Unembedding | None, name: str
+    decoder: Decoder,
+    norm: nn.Module,
+    state: Tensor,
+    logits: Tensor,
+    earlier: Unembedding | None,
+    name: str,
 ) -> Unembedding:
-    """The matrix with which the lens gets the model's own logits.
+    """The matrix with which the lens gets the model's own logits, as its head puts them out.
 
     Where the head's weight is not what it multiplies with, the matrix is read column by column:
     that costs as much as the logits of D tokens.
 
     Args:
+        norm: the final norm.
         state: [D], the last state of a token, before the final norm.
         logits: [V], what the model made of it.
         earlier: the matrix of an earlier pass, to be tried before columns are read.
@@ -84,7 +90,7 @@ def unembedding_of(
     roundoff = max(product_roundoff(logits.device), *map(unit_roundoff, _dtypes(decoder, logits)))
     difference: float | None = None
     with torch.no_grad(), full_float32():
-        normed = final_norm(decoder.norm, state[None])
+        normed = final_norm(norm, state[None])
         for unembedding in _candidates(decoder.head, normed, len(logits), earlier):
             difference, fits = _compare(unembedding, normed, logits, roundoff)
             if fits:
@@ -214,6 +220,6 @@ def _advice(head: nn.Module) -> str:
     if head._forward_hooks or head._forward_pre_hooks:
         return f"remove the hooks on its output embedding, a {type(head).__name__}"
     return (
-        "something follows or replaces its output embedding, such as a soft cap, a scale or a "
-        "second norm"
+        "something follows or replaces its output embedding that its config does not tell, such as "
+        "a soft cap, a scale or a second norm"
     )

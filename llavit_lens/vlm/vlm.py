@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from inspect import signature
 from operator import index
 from typing import Any, SupportsIndex
 
@@ -30,8 +31,9 @@ from llavit_lens.vlm.length import check_characters, check_length
 from llavit_lens.vlm.pass_inputs import PassInputs
 from llavit_lens.vlm.prompt import Prompt, collate, lacks_start_token
 from llavit_lens.vlm.provenance import provenance_of
-from llavit_lens.vlm.readout import ReadoutCache
-from llavit_lens.vlm.trace import Trace, record_residual_stream, what
+from llavit_lens.vlm.readout import Readout, ReadoutCache
+from llavit_lens.vlm.stream import record_residual_stream
+from llavit_lens.vlm.trace import Trace, what
 from llavit_lens.vlm.turns import check_none_open, turn
 from llavit_lens.vlm.validate import validate
 
@@ -176,27 +178,25 @@ class VLM:
         visual = [position for layout in layouts for position in layout.positions.tolist()]
         # the last position rides along, to check the lens against the model's own logits there
         rows = torch.as_tensor([*visual, prepared.length - 1], device=self.device)
-        with turn(self.model), record_residual_stream(self.model, decoder, rows) as states:
+        with turn(self.model), record_residual_stream(self.model, decoder, rows) as stream:
             logits = self.forward(prepared, logits_to_keep=1).logits
-        if len(states) != decoder.n_layers + 1:
-            raise ConfigurationError(
-                f"{self.name}: its {decoder.n_layers} decoder layers and final norm ran "
-                f"{len(states)} times in one pass; the lens needs each to run once"
-            )
-        hidden = torch.stack([state.to(states[-1].device) for state in states])
+        input_ids = prepared.inputs["input_ids"][0]
+        hidden = stream.hidden(self.name)
+        added = stream.added(input_ids == self.image_token_id, self.name)
         readout = self._readouts.of(
-            decoder, hidden[-1, -1], logits[0, -1], self.tokenizer, self.device, self.name
+            decoder, stream, logits[0, -1], self.tokenizer, self.device, self.name
         )
         return Trace(
             hidden=hidden[:, :-1].clone(),
             layouts=layouts,
-            input_ids=prepared.inputs["input_ids"][0].cpu(),
+            input_ids=input_ids.cpu(),
             prompt=prepared.text,
             images=prepared.images,
             readout=readout,
             provenance={
                 **provenance_of(self, prepared),
                 "vocabulary": len(readout.unembedding),
+                **_notes(added, readout),
             },
         )
 
@@ -252,7 +252,7 @@ class VLM:
             prompts: one, or several.
             answer: ids [A] of an answer that follows each prompt.
             copies: rows for each prompt, which differ only where hooks make them differ.
-            logits_to_keep: of how many of the last tokens logits are made; 0 is all.
+            logits_to_keep: of how many of the last tokens logits are made, at least; 0 is all.
             fwd_hooks: hooks for this pass, as in `hooks`.
 
         Raises:
@@ -268,7 +268,14 @@ class VLM:
             nullcontext() if fwd_hooks is None else self.hooks(fwd_hooks),
             self._one_pass(several, copies),
         ):
-            return self.model(**inputs, use_cache=False, logits_to_keep=logits_to_keep)
+            return self.model(**inputs, **self._keeping(logits_to_keep), use_cache=False)
+
+    def _keeping(self, logits_to_keep: int) -> dict[str, int]:
+        """The argument of that name, where the model's forward has it: some would take it and do
+        nothing, others fail."""
+        model = getattr(self.model, "_orig_mod", self.model)
+        names = signature(type(model).forward).parameters
+        return {"logits_to_keep": logits_to_keep} if "logits_to_keep" in names else {}
 
     def hooks(self, fwd_hooks: Sequence[tuple[Names, Hook]]) -> AbstractContextManager[None]:
         """Inside, `fwd_hooks` are called in every pass: see `llavit_lens.vlm.hooks`.
@@ -445,6 +452,15 @@ class VLM:
                     "image_mean, image_std and rescale_factor in its preprocessor_config.json"
                 )
         return inputs
+
+
+def _notes(added: list[int], readout: Readout) -> dict[str, Any]:
+    """What a pass has shown that is out of the usual."""
+    in_words = readout.logit_map.in_words()
+    return {
+        **({"features_added_before_layers": added} if added else {}),
+        **({"logit_map": in_words} if in_words else {}),
+    }
 
 
 def require_vlm(vlm: Any) -> None:

@@ -341,7 +341,7 @@ def test_modules_replaced_after_the_hooks_were_set_are_found(
 
 
 def recorded(vlm: VLM) -> Any:
-    from llavit_lens.vlm.trace import record_residual_stream
+    from llavit_lens.vlm.stream import record_residual_stream
 
     return record_residual_stream(vlm.model, vlm.decoder, torch.tensor([0]))
 

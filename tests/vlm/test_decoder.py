@@ -77,5 +77,20 @@ def test_what_has_no_words_or_no_images_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no output embedding"):
         Decoder.of(model, decoder_of(model))
     model = tiny_vlm("llava").model
-    with pytest.raises(ConfigurationError, match="list of decoder layers is not found"):
+    with pytest.raises(ConfigurationError, match="no list of as many layers"):
         Decoder.of(model, nn.Linear(1, 1))
+
+
+def test_what_reads_images_elsewhere_is_refused() -> None:
+    model = tiny_vlm("llava").model
+    model.config.is_encoder_decoder = True
+    with pytest.raises(ConfigurationError, match="in an encoder"):
+        Decoder.of(model, decoder_of(model))
+
+    class Reader(nn.Module):
+        def forward(self, hidden_states: Any, cross_attention_states: Any = None) -> Any: ...
+
+    model = tiny_vlm("llava").model
+    decoder_of(model).layers[1] = Reader()
+    with pytest.raises(ConfigurationError, match="by cross-attention"):
+        Decoder.of(model, decoder_of(model))
