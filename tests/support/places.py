@@ -10,8 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from family_case import Case
 from PIL import Image
+from transformers.models.llava_next.modeling_llava_next import (
+    get_anyres_image_grid_shape,
+    unpad_image,
+)
 
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.families.family import reading_of
@@ -104,6 +109,84 @@ def _in_blocks(reading: Reading) -> bool:
     return reading.config.model_type not in ("paddleocr_vl", "kimi_k25")
 
 
+def _of_stitched(found: Measured, reading: Reading, layout: VisualLayout) -> np.ndarray:
+    """Tokens of tiles that are put together, which OneVision shrinks by interpolation."""
+    side = layout.grid[0][0]
+    vision = reading.config.vision_config
+    cell = vision.patch_size * (vision.image_size // vision.patch_size) // side
+    if len(layout.grid) > 2:
+        return _of_pixels(found, layout, layout.tile, layout.row, layout.col, cell)
+    places = []
+    for where in (found.x[0], found.y[0]):
+        cells = where[:, :, : side * cell, : side * cell].mean(1)
+        cells = cells.reshape(len(where), side, cell, side, cell).mean((2, 4))
+        rows, cols = get_anyres_image_grid_shape(
+            reading.image_size[::-1],
+            reading.processor.image_processor.image_grid_pinpoints,
+            where.shape[-1],
+        )
+        canvas = cells[1:].reshape(rows, cols, side, side).transpose(0, 2, 1, 3)
+        plane = torch.as_tensor(canvas.reshape(1, rows * side, cols * side))
+        plane = unpad_image(plane, reading.image_size[::-1])
+        if plane.shape[1:] != layout.grid[-1]:
+            plane = torch.nn.functional.interpolate(plane[None], layout.grid[-1], mode="bilinear")[
+                0
+            ]
+        places.append(np.concatenate([cells[0].ravel(), plane.numpy().ravel()]))
+    return np.array(places).T
+
+
+def _of_shaped(found: Measured, reading: Reading, layout: VisualLayout) -> np.ndarray:
+    """Tokens of patches in tiles of any shape: each tile a row, or all in one strip."""
+    name = "spatial_shapes" if "spatial_shapes" in reading.inputs else "target_sizes"
+    shapes = reading.inputs[name].tolist()
+    places = []
+    for where in (found.x, found.y):
+        if name == "spatial_shapes":
+            means = [where[tile, : h * w].mean(-1) for tile, (h, w) in enumerate(shapes)]
+        else:
+            patch = where.shape[2]
+            strip = where[0].reshape(3, patch, -1, patch).mean((0, 1, 3))
+            means = np.split(strip, np.cumsum([h * w for h, w in shapes])[:-1])
+        for_tokens: list[float] = []
+        for mean, (h, w), (rows, cols) in zip(means, shapes, layout.grid, strict=True):
+            side = -(-h // rows)
+            plane = mean.reshape(h, w)
+            for_tokens += [
+                _mean(plane[r * side : (r + 1) * side, c * side : (c + 1) * side])
+                for r in range(rows)
+                for c in range(cols)
+            ]
+        places.append(for_tokens)
+    return np.array(places).T
+
+
+def _of_given(found: Measured, reading: Reading, layout: VisualLayout) -> np.ndarray:
+    """Tokens of the patches that the processor says; those of fewer patches have no place here."""
+    groups = reading.inputs["image_token_pooling"].numpy()
+    means = [where.reshape(-1, where.shape[-1]).mean(-1) for where in (found.x, found.y)]
+    return np.array(
+        [
+            [mean[group].mean() if (group >= 0).all() else np.nan for group in groups]
+            for mean in means
+        ]
+    ).T
+
+
+def _of_coordinates(found: Measured, reading: Reading, layout: VisualLayout) -> np.ndarray:
+    """Tokens of squares of patches that have coordinates of their own."""
+    places = reading.inputs["image_position_ids"][0].numpy()
+    side = reading.processor.image_processor.pooling_kernel_size
+    cols = layout.grid[0][1]
+    token = np.where((places >= 0).all(1), places[:, 0] // side + cols * (places[:, 1] // side), -1)
+    return np.array(
+        [
+            [_mean(where[0, token == number]) for number in range(len(layout))]
+            for where in (found.x, found.y)
+        ]
+    ).T
+
+
 def _mean(values: np.ndarray) -> float:
     """NaN where some of a token's numbers are padding."""
     return float(values.mean())
@@ -114,4 +197,8 @@ GROUPS: dict[str, Callable[[Measured, Reading, VisualLayout], np.ndarray]] = {
     "tiles": _of_tiles,
     "rows": _of_rows,
     "codes": _of_tiles,
+    "stitched tiles": _of_stitched,
+    "shaped tiles": _of_shaped,
+    "given indices": _of_given,
+    "coordinates": _of_coordinates,
 }

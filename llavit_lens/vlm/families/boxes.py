@@ -36,7 +36,9 @@ class Axis(NamedTuple):
         return np.clip((edges + self.shift) * self.size / self.resized - self.bar, 0, self.length)
 
 
-def boxes_of(left: np.ndarray, top: np.ndarray, patch: int, across: Axis, down: Axis) -> np.ndarray:
+def boxes_of(
+    left: np.ndarray, top: np.ndarray, patch: float, across: Axis, down: Axis
+) -> np.ndarray:
     """(left, top, right, bottom) of square cells in the original image: float64 [n, 4].
 
     Args:

@@ -11,7 +11,10 @@ from llavit_lens.vlm.families.family import Family, check_template
 from llavit_lens.vlm.families.grid_thw import padded_thw, stretched_thw
 from llavit_lens.vlm.families.no_map import no_map
 from llavit_lens.vlm.families.one_piece import cropped, padded_square
-from llavit_lens.vlm.families.rows import rows_of_patches
+from llavit_lens.vlm.families.onevision import granite, onevision
+from llavit_lens.vlm.families.pooled import pooled
+from llavit_lens.vlm.families.rows import rows_of_codes, rows_of_patches
+from llavit_lens.vlm.families.shaped_tiles import tiles_then_whole, whole_then_slices
 from llavit_lens.vlm.families.tiles import tiles
 from llavit_lens.vlm.families.unknown import unknown
 
@@ -104,6 +107,12 @@ DESCRIBED = (
     _family("idefics3", "smolvlm", layout=tiles(tile_rules.splits), kind="tiles"),
     _family("llama4", layout=tiles(tile_rules.fitted), kind="tiles"),
     _family("mistral3", "lighton_ocr", layout=rows_of_patches, kind="rows"),
+    _family("llava_onevision", layout=onevision, kind="stitched tiles"),
+    _family("granite4_vision", layout=granite, kind="stitched tiles"),
+    _family("lfm2_vl", layout=tiles_then_whole, kind="shaped tiles"),
+    _family("minicpmv4_6", layout=whole_then_slices, kind="shaped tiles"),
+    _family("molmo2", layout=pooled, kind="given indices", visual_attention=_always),
+    _family("emu3", layout=rows_of_codes, kind="codes"),
     _family(
         "gemma4",
         layout=coordinates,

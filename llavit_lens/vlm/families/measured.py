@@ -148,25 +148,26 @@ def _region_of_patches(
     orders = [blocks.transpose(0, 2, 1, 3).reshape(grid), straight.reshape(grid)]
     errors = []
     for order in orders:
-        across, down = x[order], y[order]
-        known = np.isfinite(across) & np.isfinite(down)
-        rows, cols = known.all(1), known.all(0)
         try:
-            if not rows.any() or not cols.any():
-                raise ConfigurationError("no patch shows only pixels of the image")
-            left, right = _edges(across[rows].mean(0), across[rows], image_size[0])
-            top, bottom = _edges(down[:, cols].mean(1), down[:, cols].T, image_size[1])
+            left, right = _edges(x[order], image_size[0])
+            top, bottom = _edges(y[order].T, image_size[1])
         except ConfigurationError as error:
             errors.append(error)
-            continue
-        return (left, top, right, bottom)
+        else:
+            return (left, top, right, bottom)
     raise errors[0]
 
 
-def _edges(line: np.ndarray, lines: np.ndarray, length: int) -> tuple[float, float]:
-    """Edges of a row of patches, which all rows have to share."""
-    if np.nanmax(np.abs(lines - line)) > 1 + 0.004 * length:
+def _edges(lines: np.ndarray, length: int) -> tuple[float, float]:
+    """Edges of rows of patches, for the places of their patches: NaN where they show padding.
+
+    Raises:
+        ConfigurationError: the rows do not agree; or as `fitted_edges`.
+    """
+    line = _mean(lines[None], (0, 1))
+    known = np.isfinite(lines)
+    if not known.any() or np.abs(lines - line)[known].max() > 1 + 0.004 * length:
         raise ConfigurationError("the patches of the image are in no order that is known here")
-    if len(line) == 1:
+    if known.all() and len(line) == 1:
         return 0.0, float(length)
     return snapped(*fitted_edges(line, length), length)

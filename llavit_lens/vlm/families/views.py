@@ -27,17 +27,15 @@ class View:
             where the model sees padding.
         rows, cols: how many cells it has.
         whole: whether it shows the whole image, beside views of parts of it.
+        edges: float64 [cols + 1] and [rows + 1], where columns and rows of cells begin and end in
+            the original image; None where all are of one size.
     """
 
     region: Region
     rows: int
     cols: int
     whole: bool = False
-
-    @property
-    def cells(self) -> int:
-        """How many there are."""
-        return self.rows * self.cols
+    edges: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def whole_region(image_size: tuple[int, int]) -> Region:
@@ -112,8 +110,11 @@ def _boxes(
     boxes = np.empty((len(view), 4))
     for number, one in enumerate(views):
         left, top, right, bottom = one.region
-        x = np.linspace(left, right, one.cols + 1).clip(0, image_size[0])
-        y = np.linspace(top, bottom, one.rows + 1).clip(0, image_size[1])
+        even = np.linspace(left, right, one.cols + 1), np.linspace(top, bottom, one.rows + 1)
+        x, y = (
+            edges.clip(0, length)
+            for edges, length in zip(one.edges or even, image_size, strict=True)
+        )
         mine = view == number
         row, col = np.divmod(cell[mine], one.cols)
         boxes[mine] = np.stack([x[col], y[row], x[col + 1], y[row + 1]], axis=1)
