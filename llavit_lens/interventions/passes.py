@@ -50,6 +50,7 @@ class Passes:
 
     def __init__(self, model: Any, image_token_id: int) -> None:
         self._model, self._image_token_id = model, image_token_id
+        self._goes_by_types = hasattr(model.config, "separate_visual_qkv")  # a switch of LLaViT
         self._last: Pass | None = None
         self._is_new = False
         self._in_cache: WeakKeyDictionary[Cache, Tensor] = WeakKeyDictionary()
@@ -70,27 +71,44 @@ class Passes:
         """
         cache, mask = cache_of(arguments), arguments.get("attention_mask")
         past = 0 if cache is None else int(cache.get_seq_length())
-        if packed_samples(mask, cache, arguments.get("position_ids")) is not None:
+        positions = arguments.get("position_ids")
+        if getattr(positions, "ndim", 0) > 2:
+            positions = None  # places by row and column, which start again within an image
+        if packed_samples(mask, cache, positions) is not None:
             raise ConfigurationError(
                 "position_ids start again within a row, so it holds several samples; interventions "
                 "take one sample per row."
             )
-        ids, embeddings = arguments.get("input_ids"), arguments.get("inputs_embeds")
-        types = arguments.get("mm_token_type_ids")
-        new_BL = find_visual_positions(ids, embeddings, types, past, self._image_token_id).new_BL
-        if past > 0 and types is None and arguments.get("pixel_values") is None:
-            new_BL = torch.zeros_like(new_BL)  # an image token that the model wrote is text
+        new_BL = self._new(arguments, past)
         is_visual = torch.cat([self._cached(cache, new_BL, past), new_BL], dim=1)
         if cache is not None:
             self._in_cache[cache] = is_visual
         self._last = Pass(
             is_visual=is_visual,
-            is_real=_real(mask, is_visual, past, cache),
+            is_real=_real(mask, is_visual, past),
             past=past,
             visual_tokens=VisualTokens.from_mask(new_BL),
             reading=reading_of(self._model),
         )
         self._is_new = True
+
+    def _new(self, arguments: dict[str, Any], past: int) -> Tensor:
+        """bool [B, L], the visual ones of the new tokens: those that hold the placeholder's id.
+
+        `mm_token_type_ids` mark other tokens too in many families, such as those that start, part
+        and end an image. They are read in LLaViT alone, which goes by them itself.
+        """
+        ids, embeddings = arguments.get("input_ids"), arguments.get("inputs_embeds")
+        types = arguments.get("mm_token_type_ids") if self._goes_by_types else None
+        if ids is None and not self._goes_by_types:
+            raise ConfigurationError(
+                "inputs_embeds do not say which tokens are visual; call vlm.model with input_ids"
+            )
+        new_BL = find_visual_positions(ids, embeddings, types, past, self._image_token_id).new_BL
+        has_pixels = any("pixel" in name and value is not None for name, value in arguments.items())
+        if past > 0 and types is None and not has_pixels:
+            new_BL = torch.zeros_like(new_BL)  # an image token that the model wrote is text
+        return new_BL
 
     def reach_decoder(self, *_: Any) -> None:
         """Raise ConfigurationError if the decoder runs without the model around it: `begin` reads
@@ -121,14 +139,14 @@ class Passes:
 def follow_passes(model: nn.Module, image_token_id: int) -> Iterator[Passes]:
     """Inside, the yielded object knows the tokens of each forward pass of `model`.
 
-    `model` is a LLaVA-like model with its language-model head.
+    `model` is a model that reads images, with its language-model head.
     """
     passes = Passes(model, image_token_id)
-    body: Any = model.model
+    body = _body_of(model)
     names = list(signature(body.forward).parameters)
 
     def begin(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        # LLaVA-NeXT's model with its head passes the ids on by their place.
+        # LLaVA-NeXT's model with its head passes the ids on by their place
         passes.begin(dict(zip(names, args, strict=False)) | kwargs)
 
     with acting(model) as actor:
@@ -137,22 +155,29 @@ def follow_passes(model: nn.Module, image_token_id: int) -> Iterator[Passes]:
         yield passes
 
 
-def _real(mask: Any, is_visual_BS: Tensor, past: int, cache: Cache | None) -> Tensor:
+def _body_of(model: Any) -> Any:
+    """What is given the ids of tokens in every pass: the model without its head or, where that is
+    the decoder itself or does not hold it, the model."""
+    body, decoder = getattr(model, "model", None), decoder_of(model)
+    if not isinstance(body, nn.Module) or body is decoder:
+        return model
+    return body if any(module is decoder for module in body.modules()) else model
+
+
+def _real(mask: Any, is_visual_BS: Tensor, past: int) -> Tensor:
     """bool [B, S], from a padding mask [B, S], or from whether tokens attend to themselves."""
-    new, offset = is_visual_BS.shape[1] - past, 0
-    if isinstance(mask, dict) and "full_attention" in mask:  # one for each type of layer
-        mask = mask["full_attention"]
-    else:
-        mask = next(iter(mask.values())) if isinstance(mask, dict) else mask
-        if cache is not None:  # with a sliding window it starts later in the sequence
-            offset = int(cache.get_mask_sizes(new, 0)[1])
+    if isinstance(mask, dict):  # one for each type of layer
+        some = [one for one in mask.values() if getattr(one, "ndim", 0) == 4]
+        mask = mask.get("full_attention", some[0] if some else None)
     real = torch.ones_like(is_visual_BS)
     if mask is None:
         return real
     if getattr(mask, "ndim", 0) == 2:
         return mask.bool()
     if getattr(mask, "ndim", 0) == 4:
-        queries = torch.arange(past, is_visual_BS.shape[1], device=mask.device)
+        total = is_visual_BS.shape[1]
+        queries = torch.arange(past, total, device=mask.device)
+        offset = max(total - mask.shape[-1], 0)  # with a sliding window it starts later
         diagonal_BL = mask[:, 0, queries - past, queries - offset]
         is_open = diagonal_BL if mask.dtype == torch.bool else diagonal_BL == 0
         real[:, past:] = is_open

@@ -10,7 +10,7 @@ Shape letters: B batch, H heads (or 1), L new tokens, M keys, K key/value heads,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -45,7 +45,7 @@ def verify_next_call(attention: Any, expected: Expected, then: Callable[[], None
                 parts = _weights(attention, q_BHLE, k_BKME, v_BKME, mask, **kwargs)
             else:
                 parts = iter([(0, result[1])])
-            _check(attention, expected, parts)
+            check_weights(attention, expected, parts)
         then()
         return result
 
@@ -72,7 +72,14 @@ def _weights(
         yield start, z_BLHE.transpose(1, 2)[..., :some]
 
 
-def _check(attention: Any, expected: Expected, parts: Iterator[tuple[int, Tensor]]) -> None:
+def check_weights(attention: Any, expected: Expected, parts: Iterable[tuple[int, Tensor]]) -> None:
+    """Raise ConfigurationError where a closed edge has weight, or all edges that were added none.
+
+    Args:
+        attention: the module, for the error.
+        expected: what the layer should attend to.
+        parts: weights [B, H, L, some] of the keys from each start on.
+    """
     added_weight = 0.0
     for start, weights_BHLM in parts:
         columns = slice(start, start + weights_BHLM.shape[-1])

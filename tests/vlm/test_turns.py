@@ -20,6 +20,7 @@ from tiny_vlm import tiny_vlm
 import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions import attention_changes
+from llavit_lens.interventions.rebuilt_attention import RebuiltChanges
 from llavit_lens.vlm import turns
 from llavit_lens.vlm.pass_inputs import PassInputs
 from llavit_lens.vlm.turns import reading_of
@@ -275,7 +276,7 @@ def test_what_fails_on_entry_leaves_nothing_open(vlm: VLM, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(attention_changes._Changes, "_set_hooks_of_layer", interrupt)
+        patch.setattr(RebuiltChanges, "_set_hooks_of_layer", interrupt)
         with pytest.raises(KeyboardInterrupt), ll.knock_out(vlm, "text->visual"):
             pass
     assert not attention_changes.is_changed(vlm.model)
