@@ -50,11 +50,13 @@ class AttentionCall:
     v: Tensor
     mask: Any
     options: dict[str, Any]
+    by: Callable[[AttentionCall], Result] | None = None
+    """What attends in the place of the user's implementation."""
     rest: tuple[Interceptor, ...] = ()
     """Who still wants to meet this call."""
 
     def with_(self, **changes: Any) -> AttentionCall:
-        """The call with other queries, keys, values or another mask."""
+        """The call with other queries, keys, values, another mask, or attending by another."""
         return replace(self, **changes)
 
     def run(self) -> Result:
@@ -64,10 +66,13 @@ class AttentionCall:
         return self.rest[0](replace(self, rest=self.rest[1:]))
 
     def attend(self, implementation: str | None = None) -> Result:
-        """Attend by the user's implementation, or by the one that is named; nobody else meets it.
+        """Attend by the user's implementation (or `by` what takes its place), or by the one that is
+        named; nobody else meets it.
 
         "eager" is that of the module's own family.
         """
+        if self.by is not None and implementation is None:
+            return self.by(self)
         name = self.implementation if implementation is None else implementation
         function = _lookup(self.attention, name)
         with compiled_kernel() if name == "flex_attention" else nullcontext():
@@ -175,7 +180,7 @@ def _meet(
             "copy the model before that."
         )
     return AttentionCall(
-        module, query, key, value, attention_mask, kwargs, tuple(interceptors)
+        module, query, key, value, attention_mask, kwargs, rest=tuple(interceptors)
     ).run()
 
 

@@ -6,7 +6,7 @@ import difflib
 import inspect
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,7 +15,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.model.decoders import add_hook_points, check_hook_points
+from llavit_lens.model.decoders import DECODERS, add_hook_points, check_hook_points, rebuilds
 from llavit_lens.model.hook_points import (
     ATTENTION_HOOKS,
     BLOCK_HOOKS,
@@ -25,8 +25,10 @@ from llavit_lens.model.hook_points import (
 )
 from llavit_lens.vlm.acting import Acting, acting, always
 from llavit_lens.vlm.attention_choice import attention_by
-from llavit_lens.vlm.decoder import refuse_peft
+from llavit_lens.vlm.decoder import Decoder, refuse_peft
 from llavit_lens.vlm.families import decoder_of
+from llavit_lens.vlm.layer_points import open_points, point_names, why_missing
+from llavit_lens.vlm.layers import in_ranges
 
 Names = str | Sequence[str] | Callable[[str], bool] | None
 """Names of hook points: one, several, shell patterns such as `blocks.*.hook_resid_post`, short
@@ -94,25 +96,38 @@ def did_you_mean(wanted: object, names: Iterable[str], also: Iterable[str] = ())
 
 
 def hook_names(model: Any) -> list[str]:
-    """Names of all hook points that a LLaVA-like model has or would be given, about in the order
-    in which a pass meets them. The model stays as it is.
+    """Names of all hook points that a model has or would be given, about in the order in which a
+    pass meets them. The model stays as it is.
+
+    All models have the residual stream and what layers add to it; `attn` is there where attention
+    goes through transformers' interface; and where this package rebuilds the decoder, there are
+    points in between.
 
     Raises:
         ConfigurationError: the model cannot have any.
     """
     refuse_peft(model)
+    if not rebuilds(model):
+        return point_names(_decoder(model))
     check_hook_points(model)
     return [hook.name for hook, _ in _places(model)]
 
 
 def hook_points(model: Any) -> dict[str, HookPoint]:
-    """All hook points of a LLaVA-like model by name, as in `hook_names`; they are added where they
-    are not there yet.
+    """The hook points of a model of which the decoder is rebuilt here, by name, as in `hook_names`;
+    they are added where they are not there yet. They are modules of the model from then on.
 
     Raises:
         ConfigurationError: the model cannot have any (see `add_hook_points`).
     """
     refuse_peft(model)
+    if not rebuilds(model):
+        raise ConfigurationError(
+            f"the hook points of {type(model).__name__} are no modules of it: they are there for "
+            "vlm.hooks, vlm.run_with_cache and interventions, which need no add_hook_points, and "
+            "vlm.hook_names lists them. Only decoders that are rebuilt here get modules "
+            f"({', '.join(DECODERS)}); elsewhere hook the model's own"
+        )
     add_hook_points(model)
     points: dict[str, HookPoint] = {}
     for hook, module in _places(model):
@@ -125,6 +140,41 @@ def hook_points(model: Any) -> dict[str, HookPoint]:
             )
         points[hook.name] = cast(HookPoint, point)
     return points
+
+
+@contextmanager
+def used_points(model: Any, names: Sequence[str]) -> Iterator[dict[str, HookPoint]]:
+    """Inside, passes of any model call its hook points of these full names, and hooks may be set on
+    them.
+
+    Raises:
+        ConfigurationError: as `hook_names`.
+    """
+    if rebuilds(model):
+        points = hook_points(model)
+        yield {name: points[name] for name in names}
+    else:
+        with open_points(_decoder(model), list(names)) as opened:
+            yield opened
+
+
+def missing_points(model: Any) -> dict[str, str]:
+    """Of hook points that other models, or other layers of this one, have: why they are not there,
+    by name."""
+    if rebuilds(model):
+        return {}
+    decoder = _decoder(model)
+    reasons, existing = why_missing(decoder), set(point_names(decoder))
+    for layer in range(decoder.n_layers):
+        for short in SHORT_NAMES:
+            name = full_name(short, layer)
+            if name not in existing:
+                reasons.setdefault(name, f"only decoders rebuilt here do: {', '.join(DECODERS)}")
+    return reasons
+
+
+def _decoder(model: Any) -> Decoder:
+    return Decoder.of(model, decoder_of(model))
 
 
 def _places(model: Any) -> Iterator[tuple[NamedHook, nn.Module]]:
@@ -141,8 +191,13 @@ def _places(model: Any) -> Iterator[tuple[NamedHook, nn.Module]]:
             yield NamedHook(f"blocks.{index}.{name}"), layer
 
 
-def select(names: Names, names_of_model: Sequence[str]) -> list[str]:
+def select(
+    names: Names, names_of_model: Sequence[str], missing: Mapping[str, str] | None = None
+) -> list[str]:
     """Those of the hook points that are named, in their own order.
+
+    Args:
+        missing: see `missing_points`: for the error.
 
     Raises:
         ConfigurationError: a name, pattern or function that fits none of them.
@@ -166,10 +221,24 @@ def select(names: Names, names_of_model: Sequence[str]) -> list[str]:
     for wanted in [names] if isinstance(names, str) else names:
         more = {name for name in names_of_model if _fits(name, wanted)}
         if not more:
+            reasons = {n: why for n, why in (missing or {}).items() if _fits(n, wanted)}
             hint = did_you_mean(wanted, names_of_model, SHORT_NAMES)
+            if reasons:
+                hint = f"{_in_words(reasons)}; {did_you_mean('', names_of_model)}"
             raise ConfigurationError(f"the model has no hook point {wanted!r}; {hint}")
         fitting |= more
     return [name for name in names_of_model if name in fitting]
+
+
+def _in_words(reasons: Mapping[str, str]) -> str:
+    """Why there are no hook points, layer by layer: "decoder layers 0-2 do not have it: …"."""
+    layers: dict[str, list[int]] = {}
+    for name, why in reasons.items():
+        layers.setdefault(why, []).append(NamedHook(name).layer())
+    return ", and ".join(
+        f"decoder layers {in_ranges(sorted(set(numbers)))} do not have it: {why}"
+        for why, numbers in layers.items()
+    )
 
 
 def _fits(name: str, wanted: object) -> bool:
@@ -191,16 +260,18 @@ def hooks(model: Any, fwd_hooks: Sequence[tuple[Names, Hook]]) -> Iterator[None]
             function of two arguments; hooks or interventions are open in another thread. In a pass:
             a hook returned what cannot take the activation's place, or did not run.
     """
-    points = hook_points(model)
+    pairs, existing = _pairs(fwd_hooks), hook_names(model)
+    missing = missing_points(model)
     calls = [
         (NamedHook(name), function)
-        for names, function in _pairs(fwd_hooks)
-        for name in select(names, list(points))
+        for names, function in pairs
+        for name in select(names, existing, missing)
     ]
     with ExitStack() as stack:
         actor = stack.enter_context(acting(model))
         if any(hook.kind in PATTERN_HOOKS for hook, _ in calls):
             stack.enter_context(attention_by(model, "eager"))
+        points = stack.enter_context(used_points(model, [hook.name for hook, _ in calls]))
         for hook, function in calls:
             set_hook(actor, hook, points[hook.name], _call(function, hook))
         yield

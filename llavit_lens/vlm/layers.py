@@ -39,6 +39,17 @@ def head_indices(decoder: Decoder, heads: Heads) -> tuple[int, ...] | None:
     return _chosen("head", heads, decoder.n_heads)
 
 
+def in_ranges(numbers: Iterable[int]) -> str:
+    """Ascending numbers of layers for a message: [0, 1, 2, 5] -> "0-2, 5"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
 def _chosen(what: str, choice: Any, count: int) -> tuple[int, ...]:
     if isinstance(choice, str):
         if choice != "all":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llavit_lens.model.decoders.adopt import add_hook_points, check_hook_points
+from llavit_lens.model.decoders.adopt import add_hook_points, check_hook_points, rebuilds
 from llavit_lens.model.decoders.base import MaskKeeping, VisualDecoder
 from llavit_lens.model.decoders.registry import DECODERS, build_decoder
 
@@ -13,4 +13,5 @@ __all__ = [
     "add_hook_points",
     "build_decoder",
     "check_hook_points",
+    "rebuilds",
 ]

@@ -38,6 +38,18 @@ def check_hook_points(model: Any) -> None:
     _without_points(model)
 
 
+def rebuilds(model: Any) -> bool:
+    """Whether some decoder layer is of a family that is rebuilt here, or has been rebuilt.
+
+    Then all of them have to fit; where none does, a model has no hook points inside its layers.
+    """
+    decoder = getattr(getattr(model, "model", None), "language_model", None)
+    layers = [getattr(one, "_orig_mod", one) for one in getattr(decoder, "layers", None) or []]
+    family = DECODERS.get(getattr(getattr(decoder, "config", None), "model_type", ""))
+    own = () if family is None else set(family.layer_class.__bases__) - {HookedLayer}
+    return any(isinstance(layer, HookedLayer) or type(layer) in own for layer in layers)
+
+
 def _without_points(model: Any) -> tuple[list[Any], Any]:
     """The decoder layers that need hook points, none if they have them, and their family.
 
