@@ -42,7 +42,12 @@ class LogitMap:
         if not isinstance(other, LogitMap):
             return NotImplemented
         own, others = self.barred, other.barred
-        same = own is others or (own is not None and others is not None and own.equal(others))
+        same = own is others or (
+            own is not None
+            and others is not None
+            and own.device == others.device
+            and own.equal(others)
+        )
         return (self.scale, self.cap) == (other.scale, other.cap) and same
 
     def in_words(self) -> str:
@@ -67,7 +72,7 @@ class LogitMap:
         """Logits [..., C] of what the head puts out: float32, changed in place.
 
         Args:
-            rows: the words that they are of.
+            rows: the words that they are of; on the device of `barred`, where there are such words.
             barred: the logit of a word that is never said.
         """
         if self.scale != 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -82,20 +82,20 @@ class ReadoutCache:
         earlier = None
         if latest is not None and not _is_weight_of(decoder.head, latest.unembedding):
             earlier = Unembedding(latest.unembedding, latest.unembedding_bias)
-        norm, made, logit_map = stream.norm, stream.head_made, None
-        assert norm is not None, "hidden() has refused a pass without one"
-        if made is not None:
-            logit_map = told_logit_map(made, logits, decoder.config)
-        if made is None or logit_map is None:  # no map, or one that the difference will show
-            made, logit_map = logits, LogitMap()
-        weight, bias = unembedding_of(decoder, norm, stream.states[-1][-1], made, earlier, name)
+        assert stream.norm is not None, "Stream.hidden has refused a pass without one"
+        norm, state = stream.norm, stream.states[-1][-1]
+        made, logit_map = _made_by_head(stream, logits, decoder.config)
+        weight, bias = unembedding_of(decoder, norm, state, made, earlier, name)
+        if logit_map.barred is not None:
+            logit_map = replace(logit_map, barred=logit_map.barred.to(weight.device))
         embedding = embedding_of(decoder.embedding, len(logits), device)
         if latest is not None:
             weight = _reused(weight, latest.unembedding)
             embedding = _reused(embedding, latest.embedding)
             if bias is not None and latest.unembedding_bias is not None:
                 bias = _reused(bias, latest.unembedding_bias)
-            logit_map = latest.logit_map if logit_map == latest.logit_map else logit_map
+            if logit_map == latest.logit_map:
+                logit_map = latest.logit_map
         parts = (norm, weight, bias, embedding, tokenizer, logit_map)
         if latest is None or any(
             part is not other for part, other in zip(parts, vars(latest).values(), strict=True)
@@ -103,6 +103,19 @@ class ReadoutCache:
             self._latest = Readout(*parts)
         assert self._latest is not None
         return self._latest
+
+
+def _made_by_head(stream: Stream, logits: Tensor, config: Any) -> tuple[Tensor, LogitMap]:
+    """What the head made of the last token, [V], and the map from it to the logits.
+
+    Where that map cannot be told, the head is held to the logits themselves: rounding is all that
+    may then be between the two.
+    """
+    if stream.head_made is not None:
+        logit_map = told_logit_map(stream.head_made, logits, config)
+        if logit_map is not None:
+            return stream.head_made, logit_map
+    return logits, LogitMap()
 
 
 def _is_weight_of(head: nn.Module, matrix: Tensor) -> bool:

@@ -27,7 +27,9 @@ class Trace:
 
     Attributes:
         hidden: [layers + 1, n, d_model], in the model's dtype. Index 0 is the projector's output,
-            index l the output of decoder layer l (counted from 1), all BEFORE the final norm.
+            index l the output of decoder layer l (counted from 1), all BEFORE the final norm. They
+            are taken where the next layer, or the norm, is given them: what a model adds between
+            two layers (DeepStack) is in them.
         layouts: where the n visual tokens lie, one for each image; `layout` is that of the only
             one.
         input_ids: int64 [seq], the whole prompt with its placeholders.
@@ -36,7 +38,10 @@ class Trace:
         readout: the parts of the model that turn states into words; the same object in all traces
             of one model. Its parts are attributes of the trace too.
         provenance: model, revision, n_layers, vocabulary (rows of the unembedding), prompt,
-            image_sha256 (see `pixel_sha256`; of several images, images_sha256), versions.
+            image_sha256 (see `pixel_sha256`; of several images, images_sha256), versions. Where it
+            is so: features_added_to_states (numbers of states to which the model adds features of
+            the image, so that layer 0 is not all that it is given) and logit_map (what it does to
+            logits after its head, in words).
     """
 
     hidden: Tensor

@@ -458,7 +458,7 @@ def _notes(added: list[int], readout: Readout) -> dict[str, Any]:
     """What a pass has shown that is out of the usual."""
     in_words = readout.logit_map.in_words()
     return {
-        **({"features_added_before_layers": added} if added else {}),
+        **({"features_added_to_states": added} if added else {}),
         **({"logit_map": in_words} if in_words else {}),
     }
 
