@@ -261,6 +261,9 @@ _NEEDS: dict[str, dict[str, Any]] = {
 }
 
 
+_NOTHING = 1e-6
+
+
 class TooLarge(Exception):
     """A type whose configuration has sizes that are not known here."""
 
@@ -333,12 +336,14 @@ def set_attention(model: Any, attn: str) -> None:
 def spread(model: Any, seed: int = 7) -> None:
     """Redraw weights, in place, so that mistakes show.
 
-    Some parts start at zero (Gemma 3's projector) or unset, and images would change nothing: they
-    are drawn. Norms are uneven, and the head wide: a missing or doubled norm shows in words.
+    Some parts start at zero (Gemma 3's projector), at next to nothing (GOT-OCR2's) or unset, and
+    images would change nothing: they are drawn. Norms are uneven, and the head wide: a missing or doubled norm shows in words.
     """
     torch.manual_seed(seed)
     for parameter in model.parameters():
-        if not parameter.isfinite().all() or (parameter.ndim >= 2 and not parameter.any()):
+        if not parameter.isfinite().all() or (
+            parameter.ndim >= 2 and parameter.abs().max() < _NOTHING
+        ):
             parameter.normal_(0, 0.1)
     for module in model.modules():
         weight = getattr(module, "weight", None)

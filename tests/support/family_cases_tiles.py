@@ -62,7 +62,19 @@ ONE_PIECE = (
             num_image_tokens=16,
         ),
         "<image>What?",
-        {"vision_config": {"image_size": 56, "patch_size": 14, "num_image_tokens": 16}},
+        {
+            "vision_config": {"image_size": 56, "patch_size": 14, "num_image_tokens": 16},
+            "vq_config": {  # draws images, and is not used here
+                "base_channels": 32,
+                "channel_multiplier": [1, 1],
+                "num_res_blocks": 1,
+                "num_embeddings": 10,
+                "embed_dim": 8,
+                "latent_channels": 32,
+                "projection_dim": 64,
+                "image_token_embed_dim": 64,
+            },
+        },
     ),
     Case(
         "deepseek_vl",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
+import torch
 from family_cases import CASES
 from PIL import Image
 
+from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.trace import Trace
 from llavit_lens.vlm.vlm import VLM
 
@@ -32,3 +35,18 @@ def read_only_vlm(name: str) -> VLM:
 def read_only_trace(name: str) -> Trace:
     """Its trace of an image of noise."""
     return read_only_vlm(name).trace(noise(), CASES[name].prompt)
+
+
+def first_state(vlm: VLM, prompt: Prompt) -> torch.Tensor:
+    """What decoder layer 0 is given for a prompt: [seq, D]."""
+    kept: list[torch.Tensor] = []
+
+    def keep(module: Any, args: Any, kwargs: Any) -> None:
+        kept.append(args[0] if args else kwargs["hidden_states"])
+
+    handle = vlm.decoder.layers[0].register_forward_pre_hook(keep, with_kwargs=True)
+    try:
+        vlm.forward(prompt)
+    finally:
+        handle.remove()
+    return kept[0][0]

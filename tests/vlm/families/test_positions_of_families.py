@@ -2,31 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-import torch
 from family_cases import CASES, READ
-from family_images import TALL, WIDE, noise, read_only_vlm
-
-from llavit_lens.vlm.prompt import Prompt
-from llavit_lens.vlm.vlm import VLM
-
-
-def first_state(vlm: VLM, prompt: Prompt) -> torch.Tensor:
-    """What decoder layer 0 is given for a prompt: [seq, D]."""
-    kept: list[torch.Tensor] = []
-
-    def keep(module: Any, args: Any, kwargs: Any) -> None:
-        kept.append(args[0] if args else kwargs["hidden_states"])
-
-    handle = vlm.decoder.layers[0].register_forward_pre_hook(keep, with_kwargs=True)
-    try:
-        vlm.forward(prompt)
-    finally:
-        handle.remove()
-    return kept[0][0]
+from family_images import TALL, WIDE, first_state, noise, read_only_vlm
 
 
 @pytest.mark.parametrize("size", [WIDE, TALL], ids=["wide", "tall"])
