@@ -337,7 +337,8 @@ def spread(model: Any, seed: int = 7) -> None:
     """Redraw weights, in place, so that mistakes show.
 
     Some parts start at zero (Gemma 3's projector), at next to nothing (GOT-OCR2's) or unset, and
-    images would change nothing: they are drawn. Norms are uneven, and the head wide: a missing or doubled norm shows in words.
+    images would change nothing: they are drawn. Norms are uneven, and the head wide: a missing or
+    doubled norm shows in words.
     """
     torch.manual_seed(seed)
     for parameter in model.parameters():

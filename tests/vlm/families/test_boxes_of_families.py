@@ -1,8 +1,7 @@
 """In every family: the box of a token is the place that it shows.
 
-A token's box is painted bright in a plain image, and the state of that token must change most of
-all tokens of its tile before the first decoder layer. The vision tower's attention is silenced, so
-that a patch does not see the others.
+A token's box is painted bright in a plain image. Of all tokens of its tile, the state of that one
+must change most before the first decoder layer. No patch sees another in these vision towers.
 """
 
 from __future__ import annotations
@@ -26,17 +25,23 @@ MAPPED = [name for name in READ if CASES[name].kind not in ("no map", "codes")]
 
 @torch.no_grad()
 def silence_tower(vlm: VLM) -> None:
-    """Let every attention outside the decoder put out nothing, but for one that pools patches."""
+    """Let no patch see another: every attention outside the decoder puts out nothing, but for one
+    that pools patches, and convolutions that overlap read their own cell alone."""
     decoder = set(vlm.decoder.module.modules())
     for name, module in vlm.model.named_modules():
-        kind = type(module).__name__.lower()
-        attends = "attention" in kind or kind.endswith("attn")
-        if module in decoder or not attends or "pool" in name + kind:
+        if module in decoder:
             continue
-        for child_name, child in module.named_children():
-            if child_name in _PROJECTIONS and isinstance(child, torch.nn.Linear):
-                for parameter in child.parameters():
-                    parameter.zero_()
+        kind = type(module).__name__.lower()
+        if isinstance(module, torch.nn.Conv2d) and module.kernel_size > module.stride:
+            (start, _), (step, _) = module.padding, module.stride
+            own = torch.zeros_like(module.weight)
+            own[..., start : start + step, start : start + step] = 1
+            module.weight.mul_(own)
+        if ("attention" in kind or kind.endswith("attn")) and "pool" not in name + kind:
+            for child_name, child in module.named_children():
+                if child_name in _PROJECTIONS and isinstance(child, torch.nn.Linear):
+                    for parameter in child.parameters():
+                        parameter.zero_()
 
 
 def painted(image: Image.Image, box: np.ndarray) -> Image.Image:
