@@ -25,7 +25,13 @@ from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.turns import turn
 from llavit_lens.vlm.vlm import VLM, require_vlm
 
-_GROUND, _PAINT = (110, 120, 130), (255, 30, 20)
+Color = tuple[int, int, int]
+
+_COLORS: tuple[tuple[Color, Color], ...] = (
+    ((110, 120, 130), (255, 30, 20)),
+    ((200, 190, 60), (20, 60, 255)),
+)
+"""Of the plain image, and of the paint. The second pair is used where the first does not tell."""
 _EDGE = 0.15  # of a box, on each side: left unpainted, as a resize mixes pixels there
 _LEAST = 1.2  # pixels: a smaller box cannot be painted without the next one
 _OF_WHOLE = 0.3  # of the painted tokens, where the image is seen whole and in tiles
@@ -47,7 +53,8 @@ def check_layout(
 
     A token's change is the distance between its states at the entry of the first decoder layer,
     with and without paint, beyond what it changes with the median of the other boxes: in real
-    vision towers some tokens change with everything. Nothing after that entry runs, so that it
+    vision towers some tokens change with everything. If not all are right, the boxes are painted
+    in another color, and a token has to change in both. Nothing after that entry runs, so that it
     takes seconds. It finds errors of one patch and more, and any wrong order; not a small shift.
 
     Args:
@@ -60,7 +67,7 @@ def check_layout(
 
     Raises:
         ImageError, ConfigurationError: as `VLM.trace`; a layout without a map; patches smaller than
-            a pixel of the image.
+            a pixel of the image; a model whose visual tokens are codes.
     """
     require_vlm(vlm)
     start = perf_counter()
@@ -68,28 +75,52 @@ def check_layout(
     if count < 1:
         raise ConfigurationError(f"tokens={count}: give 1 or more")
     pixels = open_image(image)
-    ground = Image.new("RGB", pixels.size, _GROUND) if plain else pixels
-    prepared = vlm.prepare(ground, prompt)
-    layout = prepared.layout
+    layout = vlm.prepare(pixels, prompt).layout
     layout.check_map()
+    if vlm.family.kind == "codes":
+        raise ConfigurationError(
+            f"{vlm.name}: its visual tokens are codes, each of which paint may change anywhere or "
+            "not at all, so painting does not show where they lie"
+        )
     chosen = _chosen(layout, count, np.random.default_rng(whole_number(seed, "seed")))
-    before = _first_states(vlm, prepared)
-    changes = []
+    together = np.ones((len(chosen), len(layout)))
+    for color, paint in _COLORS:
+        ground = Image.new("RGB", pixels.size, color) if plain else pixels
+        changes, strays = _changes(vlm, prompt, ground, paint, layout, chosen)
+        together *= changes**0.5
+        found, rank, share = _found(layout, chosen, together)
+        if (rank == 0).all():
+            break
+    return LayoutCheck(vlm.name, layout, chosen, found, rank, share, strays, perf_counter() - start)
+
+
+def _changes(
+    vlm: VLM,
+    prompt: str,
+    ground: Image.Image,
+    paint: Color,
+    layout: VisualLayout,
+    chosen: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each chosen token's paint how much each token changes, float64 [m, n]; and `strays`."""
+    before = _first_states(vlm, vlm.prepare(ground, prompt))
     # one by one, and all at once: for tokens that the layout does not know
-    images = [_painted(ground, layout.boxes[token]) for token in chosen]
-    for painted_image in (*images, Image.new("RGB", pixels.size, _PAINT)):
-        painted = vlm.prepare(painted_image, prompt)
-        after = _first_states(vlm, painted)
-        if painted.layout != layout or after.shape != before.shape:
+    images = [_painted(ground, layout.boxes[token], paint) for token in chosen]
+    changes = []
+    for image in (*images, Image.new("RGB", ground.size, paint)):
+        prepared = vlm.prepare(image, prompt)
+        after = _first_states(vlm, prepared)
+        if prepared.layout != layout or after.shape != before.shape:
             raise ConfigurationError(
                 f"{vlm.name}: its processor lays out two images of the same size in different "
                 "ways, so a layout of one says nothing about the other"
             )
-        changes.append((after - before).norm(dim=-1)[torch.as_tensor(layout.positions)].numpy())
-    moved = (after != before).any(-1).numpy()
-    strays = np.setdiff1d(np.flatnonzero(moved), layout.all_positions)
-    found, rank, share = _found(layout, chosen, np.stack(changes[:-1]).astype(np.float64))
-    return LayoutCheck(vlm.name, layout, chosen, found, rank, share, strays, perf_counter() - start)
+        changes.append((after - before).norm(dim=-1).double().numpy()[layout.positions])
+    moved = np.flatnonzero((after != before).any(-1).numpy())
+    each = np.stack(changes[:-1])
+    if len(chosen) > 2:  # some tokens change with whatever is painted
+        each = np.clip(each - np.median(each, axis=0), 0, None)
+    return each, np.setdiff1d(moved, layout.all_positions)
 
 
 def _chosen(layout: VisualLayout, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -112,7 +143,7 @@ def _chosen(layout: VisualLayout, count: int, rng: np.random.Generator) -> np.nd
     return np.sort(np.concatenate(picked)).astype(np.int64)
 
 
-def _painted(ground: Image.Image, box: np.ndarray) -> Image.Image:
+def _painted(ground: Image.Image, box: np.ndarray, paint: Color) -> Image.Image:
     """The image with the inside of a box in one color, at least a pixel of it."""
     pixels = np.array(ground)
     inside = []
@@ -120,7 +151,7 @@ def _painted(ground: Image.Image, box: np.ndarray) -> Image.Image:
         edge = _EDGE * (high - low)
         first, last = int(np.ceil(low + edge)), int(np.floor(high - edge))
         inside.append(slice(first, last) if first < last else _middle(low, high))
-    pixels[tuple(inside)] = _PAINT
+    pixels[tuple(inside)] = paint
     return Image.fromarray(pixels)
 
 
@@ -154,8 +185,6 @@ def _found(
     layout: VisualLayout, painted: np.ndarray, changes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`found`, `rank` and `share` of a `LayoutCheck`, for changes [m, n]."""
-    if len(painted) > 2:  # some tokens change with whatever is painted
-        changes = np.clip(changes - np.median(changes, axis=0), 0, None)
     found, rank, share = [], [], []
     for token, change in zip(painted.tolist(), changes, strict=True):
         tile = np.flatnonzero(layout.tile == layout.tile[token])

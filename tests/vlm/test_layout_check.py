@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from tiny import tiny_image
 from tiny_vlm import tiled_vlm, tiny_vlm
+from torch import Tensor
 
 import llavit_lens as ll
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm import layout_check
+from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.vlm import VLM
 
 
@@ -137,18 +140,57 @@ def test_a_token_that_never_changes_is_not_found() -> None:
     assert (found == -1).all() and (rank > 0).all() and (share == 0).all()
 
 
-def test_a_token_that_changes_with_everything_does_not_hide_the_right_one() -> None:
-    layout = tiny_vlm("llava").prepare(tiny_image()).layout
-    painted = np.array([1, 4, 9])
-    changes = np.full((3, len(layout)), 0.1)
-    changes[:, 7] = 5.0
-    changes[np.arange(3), painted] = 1.0
-    found, rank, _ = layout_check._found(layout, painted, changes)
-    assert np.array_equal(found, painted) and not rank.any()
+def test_a_token_that_changes_with_everything_does_not_hide_the_right_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vlm, states = local(tiny_vlm("llava")), layout_check._first_states
+
+    def with_register(vlm: VLM, prompt: Prompt) -> Tensor:
+        found = states(vlm, prompt)
+        pixels = prompt.inputs["pixel_values"]
+        found[prompt.layout.positions[7]] += 1e4 * (pixels - pixels.flatten()[0]).abs().mean()
+        return found
+
+    monkeypatch.setattr(layout_check, "_first_states", with_register)
+    check = ll.check_layout(vlm, tiny_image(0, 64, 40), tokens=16)
+    assert (check.rank[check.painted != 7] == 0).all()
+
+
+def test_another_color_is_tried_where_one_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm, changes, used = local(tiny_vlm("llava")), layout_check._changes, []
+
+    def unclear(vlm: VLM, prompt: str, ground: object, paint: object, *rest: Any) -> Any:
+        each, strays = changes(vlm, prompt, ground, paint, *rest)  # type: ignore[arg-type]
+        if not used:  # with the first color another token changes more
+            each[0, 0] = 10 * each[0].max()
+        used.append(paint)
+        return each, strays
+
+    monkeypatch.setattr(layout_check, "_changes", unclear)
+    assert ll.check_layout(vlm, tiny_image(0, 64, 40), tokens=4, seed=1).ok and len(used) == 2
+    assert ll.check_layout(vlm, tiny_image(0, 64, 40), tokens=4, seed=1).ok and len(used) == 3
+
+
+def test_a_layout_that_is_wrong_in_part_is_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm = local(tiny_vlm("llava"))
+
+    def two_change_places(layout: VisualLayout) -> VisualLayout:
+        order = np.arange(len(layout))
+        order[[5, 10]] = 10, 5
+        return replace(layout, boxes=layout.boxes[order])
+
+    gives(monkeypatch, two_change_places)
+    check = ll.check_layout(vlm, tiny_image(0, 64, 40), tokens=16)
+    assert not check.ok and "UNSURE: 2 of 16 painted boxes" in repr(check)
+    assert check.to_pandas()["right"].sum() == 14
 
 
 def test_what_cannot_be_painted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     vlm = tiny_vlm("llava")
+    monkeypatch.setattr(VLM, "family", replace(vlm.family, kind="codes"))
+    with pytest.raises(ll.ConfigurationError, match="its visual tokens are codes"):
+        ll.check_layout(vlm, tiny_image())
+    monkeypatch.setattr(VLM, "family", replace(vlm.family, kind="one grid"))
     with pytest.raises(ll.ConfigurationError, match="smaller than a pixel"):
         ll.check_layout(vlm, tiny_image(0, 4, 4))
     with pytest.raises(ll.ConfigurationError, match="tokens=0: give 1 or more"):
