@@ -6,7 +6,7 @@ family's model groups them, and asks `measure` where they come from.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,22 @@ def read(
     processor: Any, config: Any, prompt: str, size: tuple[int, int], **options: Any
 ) -> Reading:
     """The reading of an image of (width, height), whatever it shows."""
-    image = Image.effect_noise(size, 60).convert("RGB")
-    inputs = processor(images=[image], text=[prompt], return_tensors="pt", **options)
-    return reading_of(inputs, processor, config, [size], prompt, options)
+    return read_several(processor, config, prompt, [size], **options)
+
+
+def read_several(
+    processor: Any,
+    config: Any,
+    prompt: str,
+    sizes: Sequence[tuple[int, int]],
+    **options: Any,
+) -> Reading:
+    """The reading of the first of several images."""
+    images = [Image.effect_noise(size, 60).convert("RGB") for size in sizes]
+    text = prompt if len(sizes) == 1 else prompt * len(sizes)
+    given = images if len(sizes) == 1 else [images]
+    inputs = processor(images=given, text=[text], return_tensors="pt", **options)
+    return reading_of(inputs, processor, config, sizes, text, options)
 
 
 def check_places(case: Case, reading: Reading, layout: VisualLayout) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from json import dumps
 from typing import Any
@@ -15,7 +14,14 @@ from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.families.grid_thw import merged_grid
 from llavit_lens.vlm.families.measure import fitted_edges, measure, snapped
 from llavit_lens.vlm.families.reading import Reading
-from llavit_lens.vlm.families.views import Region, View, grid_of, in_views
+from llavit_lens.vlm.families.views import (
+    Region,
+    View,
+    grid_of,
+    in_views,
+    patch_size,
+    seen_part,
+)
 
 _WHOLE = 0.98
 """A tile that shows this share of both sides shows the whole image."""
@@ -46,7 +52,12 @@ def measured_tiles(reading: Reading) -> VisualLayout:
     rows, cols = grid_of(tokens, height, width)
     _check_patches(reading.config, rows, cols, height, width)
     views = [
-        View(region, rows, cols, whole=len(every[0]) > 1 and _is_whole(region, reading.image_size))
+        View(
+            seen_part(region, reading.config, height, width),
+            rows,
+            cols,
+            whole=len(every[0]) > 1 and _is_whole(region, reading.image_size),
+        )
         for region in every[0]
     ]
     return in_views(reading, views, precision="measured")
@@ -122,10 +133,8 @@ def _check_patches(config: Any, rows: int, cols: int, height: int, width: int) -
     Queries of a resampler can be as many as the cells of a square; a patch size tells them apart
     where it does not divide evenly.
     """
-    vision = getattr(config, "vision_config", None)
-    patch = vision.get("patch_size") if isinstance(vision, Mapping) else None
-    patch = getattr(vision, "patch_size", patch)
-    if not isinstance(patch, int):
+    patch = patch_size(config)
+    if patch is None:
         return
     if (height // patch) % rows or (width // patch) % cols:
         raise ConfigurationError(

@@ -6,7 +6,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.families.boxes import Axis, whole_image
 from llavit_lens.vlm.families.reading import Reading
-from llavit_lens.vlm.families.views import View, grid_of, in_views
+from llavit_lens.vlm.families.views import View, grid_of, in_views, seen_part
 
 
 def cropped(reading: Reading) -> VisualLayout:
@@ -51,7 +51,8 @@ def padded_square(reading: Reading) -> VisualLayout:
         for filled, length in zip(inner, reading.image_size, strict=True)
     )
     rows, cols = grid_of(len(reading.equal_share()), height, width)
-    return in_views(reading, [View((across[0], down[0], across[1], down[1]), rows, cols)])
+    region = seen_part((across[0], down[0], across[1], down[1]), reading.config, height, width)
+    return in_views(reading, [View(region, rows, cols)])
 
 
 def _ends(axis: Axis, pixels: int) -> tuple[float, float]:

@@ -8,7 +8,14 @@ from typing import NamedTuple
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.families.reading import Reading
-from llavit_lens.vlm.families.views import Region, View, grid_of, in_views, whole_region
+from llavit_lens.vlm.families.views import (
+    Region,
+    View,
+    grid_of,
+    in_views,
+    seen_part,
+    whole_region,
+)
 
 
 class Tile(NamedTuple):
@@ -48,8 +55,11 @@ def tiles(rule: TileRule) -> Callable[[Reading], VisualLayout]:
                 f"{len(reading.positions)} visual tokens are no equal shares of {left} tiles"
             )
         rows, cols = grid_of(tokens, *shape[-2:])
-        mine = every[reading.index]
-        return in_views(reading, [View(one.region, rows, cols, one.whole) for one in mine])
+        views = [
+            View(seen_part(tile.region, reading.config, *shape[-2:]), rows, cols, tile.whole)
+            for tile in every[reading.index]
+        ]
+        return in_views(reading, views)
 
     return layout
 

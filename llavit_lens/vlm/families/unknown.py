@@ -1,10 +1,11 @@
-"""Families that nobody has described: measured where their pixels show how, else without a map."""
+"""Families that nobody has described: measured where their pixels show how."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.vlm.families.measured import measured_thw, measured_tiles
 from llavit_lens.vlm.families.no_map import no_map
@@ -15,16 +16,23 @@ _QUERIES = ("qformer", "perceiver", "resampler", "num_quer")
 
 
 def unknown(reading: Reading) -> VisualLayout:
-    """Tiles of pixels or a grid that the processor names, measured.
+    """Tiles of pixels or a grid that the processor names, measured; queries without a map.
 
     Raises:
-        ConfigurationError: as `measured_tiles` and `measured_thw`.
+        ConfigurationError: the tokens are none of these; or as `measured_tiles`, `measured_thw`.
     """
     if "image_grid_thw" in reading.inputs:
         return measured_thw(reading)
-    pixels = reading.inputs.get("pixel_values")
-    if _has_queries(reading.config) or pixels is None or pixels.ndim < 4 or pixels.shape[-3] != 3:
+    if _has_queries(reading.config):
         return no_map(reading)
+    pixels = reading.inputs.get("pixel_values")
+    if pixels is None or pixels.ndim < 4 or pixels.shape[-3] != 3:
+        shape = "none" if pixels is None else " x ".join(str(side) for side in pixels.shape)
+        raise ConfigurationError(
+            f"where the visual tokens of a {reading.config.model_type} model lie is not known "
+            f"here, and its pixels ({shape}) do not show it; say it by ll.register_family "
+            "(docs/families.md)"
+        )
     return measured_tiles(reading)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -128,9 +129,30 @@ def grid_of(tokens: int, height: int, width: int) -> tuple[int, int]:
         ConfigurationError: no such grid has that many cells.
     """
     rows = round((tokens * height / width) ** 0.5)
-    cols = tokens // rows if rows else 0
-    if rows * cols != tokens or rows * width != cols * height:
+    cols = tokens // max(rows, 1)
+    if tokens < 1 or rows * cols != tokens or rows * width != cols * height:
         raise ConfigurationError(
             f"{tokens} visual tokens are no grid of square patches on {height} x {width} pixels"
         )
     return rows, cols
+
+
+def patch_size(config: Any) -> int | None:
+    """Pixels on each side of a patch, as a vision tower's config says it; None if it does not."""
+    found: Any = getattr(getattr(config, "vision_config", None), "patch_size", None)
+    if isinstance(found, list | tuple) and len(set(found)) == 1:
+        found = found[0]
+    return found if isinstance(found, int) else None
+
+
+def seen_part(region: Region, config: Any, height: int, width: int) -> Region:
+    """The part of a region that a vision tower sees of it, as `height` x `width` pixels.
+
+    It cuts patches from the top left, and the pixels that fill no whole patch at the end are lost.
+    """
+    patch = patch_size(config)
+    if patch is None or height < patch or width < patch:
+        return region
+    left, top, right, bottom = region
+    across, down = (length // patch * patch / length for length in (width, height))
+    return (left, top, left + (right - left) * across, top + (bottom - top) * down)
