@@ -24,8 +24,20 @@ _MOST_ADDED = 100_000
 _LARGEST_NUMBER = 1_000_000
 
 
+def image_mark(processor: Any) -> str:
+    """The text that stands for one image in a prompt.
+
+    It may be another token than the one that stands for a visual token, which the processor writes
+    in its place.
+    """
+    mark: str = getattr(processor, "image_placeholder_token", None) or processor.image_token
+    return mark
+
+
 def chat_prompt(processor: Any, question: str, name: str, images: int = 1) -> str | None:
     """The question after a place for each image; None if there is no template.
+
+    Most templates take a message in parts, and some as one text.
 
     Args:
         processor: with a `chat_template`.
@@ -34,27 +46,58 @@ def chat_prompt(processor: Any, question: str, name: str, images: int = 1) -> st
         images: how many; 0 for a question in text alone.
 
     Raises:
-        CheckpointError: the template is broken, does not end, or writes without end.
+        CheckpointError: the template is broken, does not end, writes without end, or does not write
+            the image token once for each image.
     """
     if processor.chat_template is None:
         return None
-    content = [{"type": "image"}] * images + [{"type": "text", "text": question}]
+    mark = image_mark(processor)
+    in_parts = [{"type": "image"}] * images + [{"type": "text", "text": question}]
+    in_text = "\n".join([*[mark] * images, question])
+    faults: list[CheckpointError] = []
+    for content in (in_parts, in_text):
+        try:
+            prompt = _applied(processor, content, name)
+        except CheckpointError as error:
+            faults.append(error)
+            if isinstance(error.__cause__, TimeoutError):
+                break
+            continue
+        if len(prompt) > len(question) + _MOST_ADDED:
+            raise CheckpointError(f"{name}: its chat template writes more than any prompt has")
+        count = prompt.count(mark)
+        # a template for texts writes parts as Python shows them
+        if count == images and not (content is in_parts and str(in_parts) in prompt):
+            return prompt
+        of_images = "one image, not once" if images == 1 else f"{images} images"
+        faults.append(
+            CheckpointError(
+                f"{name}: its chat template writes the image token {mark} {count} times for "
+                f"{of_images}"
+            )
+        )
+    raise faults[0]
+
+
+def _applied(processor: Any, content: Any, name: str) -> str:
+    """What a template makes of one message of a user.
+
+    Raises:
+        CheckpointError: the template is broken or does not end.
+    """
     messages = [{"role": "user", "content": content}]
     templates = processor.chat_template
     try:
         for template in templates.values() if isinstance(templates, dict) else [templates]:
             _refuse_large_numbers(template)
         with _time_limit():
-            prompt = processor.apply_chat_template(messages, add_generation_prompt=True)
+            return str(processor.apply_chat_template(messages, add_generation_prompt=True))
     except Exception as error:  # the operations in a template may raise anything
         raise CheckpointError(
             f"{name}: its chat template is broken ({type(error).__name__}: {one_line(error)}); "
             "compare chat_template.jinja, or chat_template in tokenizer_config.json, with the "
             "published checkpoint's"
         ) from error
-    if not isinstance(prompt, str) or len(prompt) > len(question) + _MOST_ADDED:
-        raise CheckpointError(f"{name}: its chat template writes more than any prompt has")
-    return prompt
 
 
 @lru_cache(maxsize=64)

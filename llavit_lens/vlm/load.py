@@ -1,7 +1,8 @@
-"""Load a checkpoint by name, whole or not at all.
+"""Load a checkpoint by name, whole or not at all; or take a model that is loaded already.
 
 LLaVA and LLaViT, in any format, are opened as conversion opens them, and refused for the same
-reasons. transformers loads models of other kinds; what it reports about their keys is checked.
+reasons. transformers loads models of other kinds, and those that are quantized on disk; what it
+reports about their keys is checked.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from transformers import (
 )
 
 from llavit_lens import inputs
+from llavit_lens.disk import has_file
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model import progress
 from llavit_lens.model.checkpoints.detect import is_llava, read_config
@@ -35,9 +39,11 @@ from llavit_lens.model.checkpoints.source import Source, empty_model, open_sourc
 from llavit_lens.model.checkpoints.weights import LazyTensor, Reader, find_weight_files
 from llavit_lens.model.quiet import quiet_transformers
 from llavit_lens.steps import READ
+from llavit_lens.vlm.attention_choice import of_decoder
 from llavit_lens.vlm.families import family_of
 from llavit_lens.vlm.families.refused import refuse_unreadable
 from llavit_lens.vlm.hugging_face import take_arguments
+from llavit_lens.vlm.loaded_already import loaded_already, own_processor
 from llavit_lens.vlm.overrides import override
 from llavit_lens.vlm.validate import validate
 from llavit_lens.vlm.vlm import VLM
@@ -46,8 +52,9 @@ _VISUAL_QKV = re.compile(r"\.self_attn\.[qkv]+_proj_visual\.(weight|bias)$")
 
 
 def load(
-    name: str | Path,
+    name: str | Path | Any,
     *,
+    processor: Any = None,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
     attn_implementation: str | None = None,
@@ -58,11 +65,20 @@ def load(
 ) -> VLM:
     """A model ready to trace.
 
+        ll.load("demo:llavit")
+        ll.load("owner/name", device_map="auto")
+        ll.load(model, processor=processor)
+
     Args:
-        name: `demo:NAME` (shipped with the package), a folder, or a Hub name `owner/name`.
+        name: `demo:NAME` (shipped with the package), a folder, or a Hub name `owner/name`; or a
+            model of transformers that is loaded already, whatever was done to it since: with an
+            adapter of PEFT, quantized, on several devices, changed. It is taken as it is, and no
+            argument but `processor` goes with it.
+        processor: to use instead of the checkpoint's own: a processor, a folder or a Hub name.
         device: `auto` takes the GPU if there is one.
         dtype: `auto` is float32 on a CPU and the checkpoint's own on a GPU.
-        attn_implementation: as in transformers; None leaves the choice to it.
+        attn_implementation: as in transformers; None leaves the choice to it. Towers that do not
+            have it keep their own.
         base: folder or Hub name of the language model, for a projector that LLaVA's own first stage
             left alone.
         vision_tower: folder or Hub name of the vision tower, for a checkpoint in LLaVA's original
@@ -70,39 +86,59 @@ def load(
         revision: commit, branch or tag of a repository on the Hub; default: its main branch.
         config_overrides: switches of the model's config, such as `visual_attention="none"`. The
             processor follows `image_aspect_ratio`, the other fields about resolution, and
-            `vision_feature_select_strategy`. Of transformers' own arguments `torch_dtype` and a
-            `device_map` of one device are taken; errors say what to do instead of the others.
+            `vision_feature_select_strategy`. Of transformers' own arguments `torch_dtype`,
+            `device_map` with `max_memory`, `offload_folder` and `offload_buffers`, and
+            `quantization_config` are taken; errors say what to do instead of the others.
 
     Raises:
         CheckpointError: there is no such model, its files are damaged, or its tensors are not
-            those of the architecture. (Visual QKV start as copies where the override
-            `separate_visual_qkv=True` asks for those that the checkpoint does not claim to have.)
-        ConfigurationError: a device, dtype or override that makes no sense, a model too large for
-            the device, or a release of transformers, newer than any tested, with which LLaViT
-            computes something else.
+            those of the architecture; or its image processor needs torchvision, which is not
+            installed. (Visual QKV start as copies where the override `separate_visual_qkv=True`
+            asks for those that the checkpoint does not claim to have.)
+        ConfigurationError: a type of model that cannot be read; a device, dtype or override that
+            makes no sense, a model too large for the device, a package that is missing, or a
+            release of transformers, newer than any tested, with which LLaViT computes something
+            else.
     """
+    if not isinstance(name, str | Path):
+        changes = {
+            "device": device != "auto",
+            "dtype": dtype != "auto",
+            "attn_implementation": attn_implementation is not None,
+            "base": base is not None,
+            "vision_tower": vision_tower is not None,
+            "revision": revision is not None,
+            **dict.fromkeys(config_overrides, True),
+        }
+        return loaded_already(name, processor, [key for key, given in changes.items() if given])
     name = str(name)
-    device, dtype = take_arguments(name, config_overrides, device, dtype)
-    target = _device(device)
+    arguments = take_arguments(name, config_overrides, device, dtype)
+    target = _device(arguments.device)
     folder = checkpoint_folder(name, revision)
-    options: dict[str, Any] = {"dtype": _dtype(dtype, target)}
-    if attn_implementation is not None:
-        options["attn_implementation"] = attn_implementation
-    if is_llava(folder):
+    options = {"dtype": _dtype(arguments.dtype, target), **arguments.options}
+    if processor is not None:
+        processor = own_processor(processor)
+    fields = read_config(folder) if has_file(folder / "config.json", error=CheckpointError) else {}
+    if is_llava(folder) and not _by_transformers(fields):
         source = open_source(folder, base, vision_tower)
-        processor = source.processor
-        _settle(source.config, processor, config_overrides, name)
+        config, processor = source.config, processor or source.processor
+        _settle(config, processor, config_overrides, name)
+        _place(options, config, target)
+        _choose_attention(options, config, attn_implementation)
         model = _of_source(name, source, options)
         model.name_or_path = model.config.name_or_path = str(folder)  # as transformers would
     else:
         if base is not None or vision_tower is not None:
             raise ConfigurationError(f"{name}: is no LLaVA; leave out base and vision_tower")
         config = _config(name, folder)
-        processor = read_processor(name, folder)
+        processor = processor or read_processor(name, folder)
         family_of(config).complete_processor(processor, config)
         _settle(config, processor, config_overrides, name)
+        _place(options, config, target)
+        _choose_attention(options, config, attn_implementation)
         model = _of_transformers(name, folder, config, options)
-    _move(model, target, name)
+    if "device_map" not in options:
+        _move(model, target, name)
     # The Hub's cache keeps every commit in a folder of its own.
     commit = folder.name if folder.parent.name == "snapshots" else None
     return VLM(model, processor, name, commit, validated=True)
@@ -145,6 +181,35 @@ def _settle(config: Any, processor: Any, overrides: dict[str, Any], name: str) -
     """Apply the overrides to both, and validate them before the weights are read."""
     override(config, processor, overrides, name)
     validate(config, processor, name)
+
+
+def _by_transformers(fields: Mapping[str, Any]) -> bool:
+    """Whether transformers alone knows how to read a LLaVA: one that is quantized, or that has
+    Pixtral's tower, which takes images of any size."""
+    tower = fields.get("vision_config")
+    tower_type = tower.get("model_type") if isinstance(tower, dict) else None
+    return bool(fields.get("quantization_config")) or tower_type == "pixtral"
+
+
+def _place(options: dict[str, Any], config: Any, target: torch.device) -> None:
+    """Have a quantized model made where it will be: not all kinds can be moved afterwards."""
+    quantized = "quantization_config" in options or getattr(config, "quantization_config", None)
+    if quantized and "device_map" not in options and find_spec("accelerate") is not None:
+        options["device_map"] = {"": str(target)}
+
+
+def _choose_attention(options: dict[str, Any], config: Any, implementation: str | None) -> None:
+    """Ask for an implementation: in the whole model, or, if not all parts have it, the decoder."""
+    if implementation is None:
+        return
+    options["attn_implementation"] = implementation
+    try:
+        with torch.device("meta"):
+            AutoModelForImageTextToText.from_config(
+                deepcopy(config), attn_implementation=implementation
+            )
+    except ValueError:  # what the decoder itself has not, transformers says when it is loaded
+        options["attn_implementation"] = of_decoder(config, implementation)
 
 
 def _of_source(name: str, source: Source, options: dict[str, Any]) -> Any:

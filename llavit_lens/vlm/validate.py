@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from llavit_lens.errors import CheckpointError, LlavitLensError, one_line
+from llavit_lens.model.agreement import (
+    check_agreement,
+    check_pixel_values,
+    half_black_half_white,
+)
 from llavit_lens.model.self_check import check_release
 from llavit_lens.vlm.families import family_of
+from llavit_lens.vlm.families.family import Family
 from llavit_lens.vlm.families.refused import refuse_unreadable
+
+_SIDE = 40
+"""Of the image that a processor is tried on, which is twice as wide; in pixels."""
 
 
 def validate(config: Any, processor: Any, name: str) -> None:
@@ -24,5 +38,40 @@ def validate(config: Any, processor: Any, name: str) -> None:
             release tested.
     """
     refuse_unreadable(config, name)
-    family_of(config).validate(config, processor, name)
+    family = family_of(config)
+    family.validate(config, processor, name)
+    if family.validate is not check_agreement:  # which tries an image itself
+        _try_image(family, config, processor, name)
     check_release(config.get_text_config().model_type)
+
+
+def _try_image(family: Family, config: Any, processor: Any, name: str) -> None:
+    """Let the processor prepare one image: does it write the model's visual tokens?
+
+    Raises:
+        CheckpointError: it does not, fails, or makes pixels that no vision tower takes.
+    """
+    try:
+        prompt = family.prompt(processor, "What?", name)
+        # torch's default device may be another; the pixel values are looked at
+        with torch.device("cpu"), np.errstate(all="ignore"):
+            inputs = processor(
+                images=[half_black_half_white(_SIDE)], text=[prompt], return_tensors="pt"
+            )
+        ids, placeholder = inputs["input_ids"], family.placeholder_id(config)
+    except LlavitLensError:
+        raise
+    except Exception as error:  # its parts may raise anything over settings that make no sense
+        raise CheckpointError(
+            f"{name}: its processor fails on an image ({type(error).__name__}: "
+            f"{one_line(error)}); compare its processor_config.json or preprocessor_config.json "
+            "with the published checkpoint's"
+        ) from error
+    if not (ids == placeholder).any():
+        raise CheckpointError(
+            f"{name}: model and processor do not belong together: the model's image token is "
+            f"{placeholder}, and its {type(processor).__name__} does not write it for an image"
+        )
+    pixels = inputs.get("pixel_values")
+    if isinstance(pixels, Tensor):
+        check_pixel_values(pixels.flatten(), name)

@@ -17,12 +17,13 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import Images, open_several
 from llavit_lens.inputs import DEFAULT_PROMPT, check_text
+from llavit_lens.model.chat import image_mark
 from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.families import decoder_of, family_of
-from llavit_lens.vlm.families.family import Family, image_mark, reading_of
+from llavit_lens.vlm.families.family import Family, reading_of
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks

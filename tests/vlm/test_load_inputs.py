@@ -15,7 +15,7 @@ import torch
 from llava_layouts import reference, write_hugging_face, write_original
 from tiny import tiny_image, tiny_llava, tiny_llavit, tiny_processor
 from tiny_vlm import plain_processor
-from transformers import GenerationConfig
+from transformers import BitsAndBytesConfig, GenerationConfig
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.model.checkpoints.convert import convert
@@ -229,10 +229,9 @@ def test_names_of_towers_that_no_folder_has(tower: str, tmp_path: Path) -> None:
 
 def test_what_load_does_not_take_says_what_to_do(saved: Path) -> None:
     for option, expected in [
-        ("quantization_config", "ll.VLM(model, processor, name)"),
-        ("load_in_4bit", "ll.VLM(model, processor, name)"),
-        ("load_in_8bit", "ll.VLM(model, processor, name)"),
-        ("subfolder", "ll.VLM(model, processor, name)"),
+        ("load_in_4bit", "quantization_config=BitsAndBytesConfig(load_in_4bit=True, "),
+        ("load_in_8bit", "llm_int8_skip_modules=['lm_head']"),
+        ("subfolder", "ll.load(model, processor=processor)"),
         ("cache_dir", "HF_HUB_CACHE"),
         ("token", "hf auth login"),
         ("trust_remote_code", "is never run"),
@@ -242,9 +241,7 @@ def test_what_load_does_not_take_says_what_to_do(saved: Path) -> None:
         assert fails(saved, **{option: None}, device="nonsense").startswith("device 'nonsense'")
 
 
-def test_arguments_of_transformers_that_are_taken(
-    saved: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_arguments_of_transformers_that_are_taken(saved: Path) -> None:
     vlm = load(
         saved,
         torch_dtype=torch.bfloat16,
@@ -252,25 +249,73 @@ def test_arguments_of_transformers_that_are_taken(
         low_cpu_mem_usage=True,
         trust_remote_code=False,
         use_safetensors=True,
+        max_memory=None,
+        quantization_config=None,
     )
     assert vlm.dtype == torch.bfloat16 and vlm.device == torch.device("cpu")
     assert vlm.config is vlm.model.config and vlm.tokenizer is vlm.processor.tokenizer
     assert "give one of them, not both" in fails(saved, dtype="float32", torch_dtype="float32")
     assert "device or device_map, not both" in fails(saved, device="cpu", device_map="cpu")
-    for places in ({"a": "cpu", "b": "cuda"}, "disk", True):
-        assert "ll.VLM(model, processor, name)" in fails(saved, device_map=places)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert "device_map='auto' is several" in fails(saved, device_map="auto")
-    for places, device in [(0, "cuda:0"), ("cpu", "cpu"), (torch.device("cpu"), "cpu")]:
-        assert str(take_arguments("m", {"device_map": places}, "auto", "auto")[0]) == device
+    for places in ("disk", True, {}, 1.5):
+        assert "names no device for a model" in fails(saved, device_map=places)
+    assert "max_memory has no effect on one device" in fails(saved, max_memory={"cpu": "1GB"})
+
+
+def taken(**given: Any) -> tuple[str, dict[str, Any]]:
+    arguments = take_arguments("m", given, "auto", "auto")
+    assert not given
+    return str(arguments.device), arguments.options
+
+
+def test_one_device_needs_no_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hugging_face, "find_spec", lambda name: None)
+    for places, device in [
+        (0, "cuda:0"),
+        ("cpu", "cpu"),
+        (torch.device("cpu"), "cpu"),
+        ({"": "cuda"}, "cuda"),
+        ({"model": 1, "lm_head": 1}, "cuda:1"),
+    ]:
+        assert taken(device_map=places) == (device, {})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert taken(device_map="auto") == ("auto", {})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert take_arguments("m", {"device_map": "auto"}, "auto", "auto") == ("auto", "auto")
+    assert taken(device_map="auto") == ("auto", {})
 
 
-def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_devices_are_accelerates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    spread: dict[str, Any] = {"model": 0, "lm_head": "cpu"}
+    memory = {0: "1GB", "cpu": "8GB"}
+    for places, device in [("auto", "auto"), ("balanced", "auto"), (spread, "cuda:0")]:
+        options = {"device_map": places, "max_memory": memory, "offload_folder": "x"}
+        assert taken(**options) == (device, options)
+        assert taken(device_map=places) == (device, {"device_map": places})
+    assert taken(device_map={"a": "disk", "b": "cpu"})[0] == "cpu"
+    monkeypatch.setattr(hugging_face, "find_spec", lambda name: None)
+    for places in ("auto", spread):
+        with pytest.raises(ConfigurationError, match="pip install accelerate"):
+            taken(device_map=places)
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [
+        {"load_in_4bit": True},
+        {"quant_method": "bitsandbytes", "load_in_8bit": True},
+        BitsAndBytesConfig(load_in_8bit=True),
+    ],
+    ids=["dict", "named", "object"],
+)
+def test_a_quantization_is_passed_on(quantization: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hugging_face, "find_spec", lambda name: name)
+    expected = {"quantization_config": quantization}
+    assert taken(quantization_config=quantization) == ("auto", expected)
     monkeypatch.setattr(hugging_face, "find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match="pip install accelerate bitsandbytes"):
-        take_arguments("m", {"quantization_config": object()}, "auto", "auto")
+        taken(quantization_config=quantization)
 
 
 def test_a_name_that_is_nearly_right_is_said(saved: Path) -> None:

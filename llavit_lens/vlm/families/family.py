@@ -11,7 +11,7 @@ import numpy as np
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import Precision, VisualLayout
-from llavit_lens.model.chat import chat_prompt
+from llavit_lens.model.chat import chat_prompt, image_mark
 from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.decoder import usual_decoder
 from llavit_lens.vlm.families.reading import Reading
@@ -51,16 +51,6 @@ def image_token_id(config: Any) -> int:
     """
     token_id: int = config.image_token_id  # transformers knows it by this name in every config
     return token_id
-
-
-def image_mark(processor: Any) -> str:
-    """The text that stands for one image in a prompt.
-
-    It may be another token than the one that stands for a visual token, which the processor writes
-    in its place.
-    """
-    mark: str = getattr(processor, "image_placeholder_token", None) or processor.image_token
-    return mark
 
 
 def check_template(config: Any, processor: Any, name: str) -> None:

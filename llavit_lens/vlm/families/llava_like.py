@@ -10,7 +10,6 @@ from transformers import LlavaProcessor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.model.agreement import check_image_token
-from llavit_lens.model.chat import chat_prompt
 from llavit_lens.model.llava_processors import complete_processor, makes_tiles
 from llavit_lens.model.tower_rules import token_settings
 from llavit_lens.vlm.families.family import Family, reading_of
@@ -59,15 +58,10 @@ def follow_strategy(processor: Any, config: Any, changed: Sequence[str], name: s
         setattr(processor, key, value)
 
 
-def _validate(config: Any, processor: Any, name: str) -> None:
-    check_image_token(config, processor, name)
-    chat_prompt(processor, "What?", name)
-
-
 LLAVA_LIKE = Family(
     model_types=("vipllava",),
     layout=llava_layout,
-    validate=_validate,
+    validate=check_image_token,
     plain_prompt="USER: {image}\n{question} ASSISTANT:",
     complete_processor=complete_processor,
     follow=follow_strategy,
