@@ -9,8 +9,7 @@ from torch import Tensor
 
 from llavit_lens.interventions.attention_changes import AttentionChange, changed
 from llavit_lens.interventions.passes import follow_passes
-from llavit_lens.vlm.acting import acting
-from llavit_lens.vlm.hooks import NamedHook, hook_points, set_hook
+from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.layers import Heads, Layers, head_indices, layer_indices
 from llavit_lens.vlm.vlm import VLM, require_vlm
 
@@ -26,7 +25,8 @@ def ablate_visual_attention(
     They keep their MLP, and text still attends to them: the model is, to the last bit, the one that
     is configured with visual_attention="none" and has the same weights. The queries of visual
     tokens are not computed where that is known to save time (one sample, attention by "sdpa" or
-    "llavit_sdpa"). Works with every attention implementation.
+    "llavit_sdpa", a decoder that this package rebuilds). Works with every attention implementation,
+    and with layers that mix tokens by a convolution or a recurrence.
 
     Args:
         layers: decoder layers, from 0 as in the names of hook points.
@@ -34,8 +34,8 @@ def ablate_visual_attention(
             part of it is zero); None is all heads.
 
     Raises:
-        ConfigurationError: there is no such layer or head, `vlm` is not a VLM, or the model has no
-            hook points.
+        ConfigurationError: there is no such layer or head, `vlm` is not a VLM, or, with `heads`,
+            a layer has no hook point for what its heads read.
     """
     require_vlm(vlm)
     numbers, some_heads = layer_indices(vlm.decoder, layers), head_indices(vlm.decoder, heads)
@@ -47,19 +47,13 @@ def ablate_visual_attention(
 @contextmanager
 def _silenced(vlm: VLM, layers: tuple[int, ...], heads: tuple[int, ...]) -> Iterator[None]:
     """Inside, what these heads read is zero at visual tokens."""
-    points = hook_points(vlm.model)
-    with (
-        follow_passes(vlm.model, vlm.image_token_id) as passes,
-        acting(vlm.model) as actor,
-    ):
+    with follow_passes(vlm.model, vlm.image_token_id) as passes:
 
-        def silence(module: object, args: object, z_BLHE: Tensor) -> Tensor:
+        def silence(z_BLHE: Tensor, hook: NamedHook) -> Tensor:
             new_BL = passes.current.is_visual[:, passes.current.past :].to(z_BLHE.device)
             silent_H = new_BL.new_zeros(z_BLHE.shape[2])
             silent_H[list(heads)] = True
             return z_BLHE.masked_fill((new_BL[:, :, None] & silent_H)[..., None], 0.0)
 
-        for layer in layers:
-            hook = NamedHook(f"blocks.{layer}.attn.hook_z")
-            set_hook(actor, hook, points[hook.name], silence)
-        yield
+        with vlm.hooks([(f"blocks.{layer}.attn.hook_z", silence) for layer in layers]):
+            yield

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import nn
@@ -21,7 +20,7 @@ from torch import nn
 from llavit_lens.interventions.any_attention import AnyChanges
 from llavit_lens.interventions.changes import AttentionChange, Changes
 from llavit_lens.interventions.rebuilt_attention import RebuiltChanges
-from llavit_lens.model.decoders.registry import DECODERS
+from llavit_lens.model.decoders import rebuilds
 from llavit_lens.vlm.attention_choice import attention_by
 from llavit_lens.vlm.families import decoder_of
 from llavit_lens.vlm.turns import owned
@@ -59,14 +58,7 @@ def is_changed(model: nn.Module) -> bool:
 
 
 def _changes_of(vlm: VLM) -> Changes:
-    return RebuiltChanges(vlm) if is_rebuilt(vlm.model) else AnyChanges(vlm)
-
-
-def is_rebuilt(model: Any) -> bool:
-    """Whether the decoder is one that this package rebuilds, and where it has it."""
-    decoder = decoder_of(model)
-    usual: Any = getattr(getattr(model, "model", None), "language_model", None)
-    return usual is decoder and getattr(usual.config, "model_type", "") in DECODERS
+    return RebuiltChanges(vlm) if rebuilds(vlm.model) else AnyChanges(vlm)
 
 
 _of_decoder: WeakKeyDictionary[nn.Module, Changes] = WeakKeyDictionary()

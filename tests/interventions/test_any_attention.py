@@ -20,7 +20,7 @@ import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.interventions import attention_changes
 from llavit_lens.interventions.any_attention import AnyChanges
-from llavit_lens.interventions.attention_changes import is_rebuilt
+from llavit_lens.model.decoders import rebuilds
 from llavit_lens.vlm.decoder import state_made
 from llavit_lens.vlm.mixers import mixers
 from llavit_lens.vlm.vlm import VLM
@@ -134,7 +134,7 @@ def test_without_update_visual_tokens_do_not_know_each_other(name: str) -> None:
                 handle.remove()
             after = last_states(vlm, inputs, negated=changed)
         assert len(put_out) == vlm.decoder.n_layers
-        if not is_rebuilt(vlm.model):
+        if not rebuilds(vlm.model):
             assert all(not out[is_visual].any() for out in put_out)
         assert all(out[~is_visual].any() for out in put_out)
         assert (states - after)[others].abs().max() <= budget(name, states)
@@ -190,7 +190,7 @@ def test_equals_the_same_cut_by_hand(name: str, changes: dict[str, Any], attn: s
 def by_hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Inside, LLaVA's decoder is treated as any other."""
     with monkeypatch.context() as patch:
-        patch.setattr(attention_changes, "is_rebuilt", lambda model: False)
+        patch.setattr(attention_changes, "rebuilds", lambda model: False)
         yield
 
 
@@ -369,8 +369,8 @@ def test_nothing_to_cut_is_said() -> None:
 
 
 def test_which_way_a_model_goes() -> None:
-    assert is_rebuilt(tiny_vlm("llava").model)
-    assert is_rebuilt(tiny_vlm("llavit").model)
+    assert rebuilds(tiny_vlm("llava").model)
+    assert rebuilds(tiny_vlm("llavit").model)
     vlm = case_vlm("qwen2_vl")
-    assert not is_rebuilt(vlm.model)
+    assert not rebuilds(vlm.model)
     assert isinstance(attention_changes._changes_of(vlm), AnyChanges)
