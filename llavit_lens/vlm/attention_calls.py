@@ -127,6 +127,15 @@ def interface_caller(mixer: nn.Module) -> nn.Module | None:
     return callers[0] if len(callers) == 1 else None
 
 
+def why_not_met(mixer: nn.Module) -> str:
+    """Why there is no `interface_caller` in a layer's attention."""
+    callers = [module for module in mixer.modules() if _why_not(module) is None]
+    if len(callers) > 1:
+        return f"{len(callers)} modules in a {type(mixer).__name__} attend"
+    reasons = {why for why in map(_why_not, mixer.modules()) if why not in (None, _NO_INTERFACE)}
+    return f"{type(mixer).__name__} {' and '.join(sorted(map(str, reasons))) or _NO_INTERFACE}"
+
+
 def used_weights(call: AttentionCall) -> Iterator[tuple[int, Tensor]]:
     """The weights as the implementation uses them, [B, H, L, at most E] of the keys from each start
     on.
@@ -153,9 +162,9 @@ class _View:
 
     @property
     def _attn_implementation(self) -> str:
-        name = f"{_OURS}{self._config._attn_implementation}"
+        name = _Name(self._config._attn_implementation)
         if name not in ALL_ATTENTION_FUNCTIONS:
-            AttentionInterface.register(name, _meet)
+            AttentionInterface.register(str(name), _meet)
         return name
 
     def __getattr__(self, name: str) -> Any:
@@ -164,9 +173,31 @@ class _View:
         return getattr(self._config, name)
 
 
-_OURS = "llavit_lens|"
-"""Comes before the name of the user's implementation. What that name says of itself stays in it:
-transformers looks for "flash"."""
+class _Name(str):
+    """A name of ours, for the user's implementation of another name.
+
+    Where functions are looked up it is ours. Where it is compared it is equal to the user's as
+    well, and that one is part of it: some attention modules do more for "eager" and "sdpa" than for
+    others, or look for "flash" in the name.
+    """
+
+    users: str
+
+    def __new__(cls, users: str) -> _Name:
+        name = super().__new__(cls, f"llavit_lens|{users}")
+        name.users = users
+        return name
+
+    def __eq__(self, other: object) -> bool:
+        return str(self) == other or self.users == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+    def __str__(self) -> str:
+        return "".join(self)  # a plain one
 
 
 def _meet(
@@ -189,16 +220,19 @@ def _own_config(attention: Any) -> Any:
     return config._config if isinstance(config, _View) else config
 
 
+_NO_INTERFACE = "does not attend through transformers' attention interface"
+
+
 def _why_not(attention: nn.Module) -> str | None:
     """Why the calls of a module cannot be met; None if they can."""
     functions = _functions(type(attention))
     if not any(_interfaces(function) for function in functions):
-        return "does not attend through transformers' attention interface"
+        return _NO_INTERFACE
     if "config" not in attention.__dict__:
         return "does not keep the config by which it looks attention up"
-    if any(_asks_for_name(function) for function in functions):
-        # such a function would take our name for one that it need not care about
-        return "does other things by other kinds of attention"
+    if any(_looks_name_up(function) for function in functions):
+        # where it would not find ours, and do what it does for others
+        return "looks up by the name of an attention what else it does"
     return None
 
 
@@ -239,14 +273,13 @@ def _interfaces(function: FunctionType) -> list[AttentionInterface]:
     return [value for value in values if isinstance(value, AttentionInterface)]
 
 
-def _asks_for_name(function: FunctionType) -> bool:
-    """Whether a function compares the name of the implementation with others."""
+def _looks_name_up(function: FunctionType) -> bool:
+    """Whether a function looks the name of the implementation up in a set of names."""
     if "_attn_implementation" not in function.__code__.co_names:
         return False
-    constants = set()
-    for constant in function.__code__.co_consts:
-        constants |= set(constant) if isinstance(constant, tuple | frozenset) else {constant}
-    return not constants.isdisjoint(("eager", *AttentionInterface._global_mapping))
+    known = ("eager", *AttentionInterface._global_mapping)
+    constants = function.__code__.co_consts
+    return any(isinstance(one, frozenset) and not one.isdisjoint(known) for one in constants)
 
 
 _interceptors: WeakKeyDictionary[nn.Module, list[Interceptor]] = WeakKeyDictionary()

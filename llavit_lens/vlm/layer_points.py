@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from llavit_lens.model.hook_points import PATTERN_HOOKS, ROTATED_HOOKS, HookPoint
-from llavit_lens.vlm.attention_calls import interface_caller
+from llavit_lens.vlm.attention_calls import interface_caller, why_not_met
 from llavit_lens.vlm.branches import branches
 from llavit_lens.vlm.decoder import Decoder, state_given, state_made
 from llavit_lens.vlm.mixers import Mixer, mixers
@@ -158,15 +158,13 @@ def _parts(decoder: Decoder) -> list[_Parts]:
 
 def _attention(of_layer: list[Mixer]) -> tuple[nn.Module | None, str]:
     """The module that calls the attention interface, or why there is none."""
-    callers = [
-        (mixer.module, interface_caller(mixer.module)) for mixer in of_layer if mixer.takes_mask
-    ]
-    found = [caller for _, caller in callers if caller is not None]
+    attending = [mixer.module for mixer in of_layer if mixer.takes_mask]
+    callers = [interface_caller(module) for module in attending]
+    found = [caller for caller in callers if caller is not None]
     if len(found) == 1:
         return found[0], ""
-    if callers:
-        kinds = " and ".join(dict.fromkeys(type(module).__name__ for module, _ in callers))
-        return None, f"{kinds} does not attend through transformers' attention interface"
+    if attending:
+        return None, " and ".join(dict.fromkeys(map(why_not_met, attending)))
     kinds = " and ".join(dict.fromkeys(mixer.kind for mixer in of_layer))
     return None, f"{kinds or 'nothing in it'} mixes tokens, without a pattern"
 

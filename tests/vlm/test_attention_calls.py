@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import torch
-from any_model import set_attention
+from any_model import require_type, set_attention, spread, tiny_model
 from family_cases import CASES
 from torch import Tensor, nn
 
@@ -124,3 +125,24 @@ def test_another_implementation_may_be_chosen_inside() -> None:
         set_attention(model, "eager")
         model(input_ids=IDS)
     assert seen == [("sdpa", False), ("eager", True)]
+
+
+@pytest.mark.parametrize("kind", ["mistral_large4", "minimax_m3_vl", "dots3_note"])
+@torch.no_grad()
+def test_modules_that_ask_for_the_name_hear_the_users(kind: str) -> None:
+    """These attend to fewer tokens where the name is "eager" or "sdpa": the mask that arrives at
+    the call says so, met or not."""
+    require_type(kind)
+    model = tiny_model(kind)
+    spread(model)
+    for implementation in ("eager", "sdpa"):
+        set_attention(model, implementation)
+        before = model(input_ids=IDS).logits
+        with ExitStack() as stack:
+            met = callers(model)
+            assert met
+            for attention in met:
+                stack.enter_context(intercepted(attention, AttentionCall.run))
+                assert implementation in ("flex_attention", attention.config._attn_implementation)
+                assert attention.config._attn_implementation != "flex_attention"
+            assert torch.equal(model(input_ids=IDS).logits, before)
