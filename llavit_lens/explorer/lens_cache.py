@@ -136,6 +136,7 @@ class LensCache:
             watch(LOOK, 0, 0)
             with applied(vlm, ablations, vlm.decoder.n_layers):
                 trace = vlm.trace(image.pixels, prompt or DEFAULT_PROMPT)
+            trace.layout.check_map()  # the page is a map
             watch(WORDS, 0, 0)
             k = min(MOST_WORDS, len(trace.unembedding), len(trace.embedding))
             result = LensResult(
@@ -144,7 +145,7 @@ class LensCache:
                 logit_lens(trace, k),
                 input_similarity(trace, k),
                 str(vlm.device),
-                input_size_of(vlm.model.config),
+                input_size_of(vlm.model.config, trace.layout),
             )
             with self._entries_lock:
                 self._results[result.key] = result

@@ -53,12 +53,24 @@ def _pixels(size: Size) -> str:
     return f"{size[0]} × {size[1]}"
 
 
-def input_size_of(config: object) -> Size | None:
-    """(width, height) of what a model's vision tower takes; None if its config does not say."""
-    size = getattr(getattr(config, "vision_config", None), "image_size", None)
-    if isinstance(size, int):
-        return size, size
+def input_size_of(config: object, layout: VisualLayout | None = None) -> Size | None:
+    """(width, height) of what a model's vision tower takes; None if its config does not say, or
+    says another size than that of the patches of `layout`: the largest of a tower that takes any.
+    """
+    vision = getattr(config, "vision_config", None)
+    size, patch = (getattr(vision, name, None) for name in ("image_size", "patch_size"))
     if isinstance(size, (list, tuple)) and len(size) == 2:
-        height, width = size
-        return int(width), int(height)
-    return None
+        height, width = map(int, size)
+    elif isinstance(size, int):
+        height = width = size
+    else:
+        return None
+    if layout is not None and isinstance(patch, int) and patch > 0:
+        lines = [
+            divmod(side // patch, n)
+            for grid in layout.grid
+            for side, n in zip((height, width), grid, strict=True)
+        ]
+        if any(rest for _, rest in lines) or len({merged for merged, _ in lines}) > 1:
+            return None
+    return width, height

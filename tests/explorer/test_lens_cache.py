@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
+from typing import Any
 from weakref import ref
 
 import pytest
@@ -22,6 +24,8 @@ from llavit_lens.explorer.model_spec import ModelSpec, with_stamp
 from llavit_lens.explorer.panes import Pane
 from llavit_lens.explorer.start import Start
 from llavit_lens.explorer.view import View
+from llavit_lens.images.layout import VisualLayout
+from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.vlm import VLM
 
 
@@ -240,3 +244,18 @@ def test_a_folder_that_changes_while_it_is_loaded(
     with pytest.raises(ConfigurationError, match="files in this folder changed"):
         cache.result(spec, input_image, "")
     assert not cache._models and not cache._results
+
+
+def test_a_model_without_a_map_is_refused_in_one_line(
+    input_image: InputImage, loaded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = VLM.prepare
+
+    def without_map(vlm: VLM, *args: Any) -> Prompt:
+        prompt = prepare(vlm, *args)
+        queries = VisualLayout.without_map(prompt.layout.positions, prompt.layout.image_size)
+        return replace(prompt, layouts=(queries,))
+
+    monkeypatch.setattr(VLM, "prepare", without_map)
+    with pytest.raises(ConfigurationError, match=r"16 visual tokens are queries .* no map$"):
+        LensCache().result(ModelSpec("a"), input_image, "")

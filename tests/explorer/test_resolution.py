@@ -55,6 +55,19 @@ def test_an_image_in_tiles() -> None:
     assert resolution((9, 9), [("a", none_whole)]).endswith("sees 336 × 336 of each of 4 parts.")
 
 
+@pytest.mark.parametrize(
+    ("grid", "size"),
+    [((8, 8), (112, 112)), ((4, 4), (112, 112)), ((4, 8), None), ((5, 5), None), ((3, 7), None)],
+)
+def test_the_largest_input_of_a_tower_that_takes_any_is_not_said(
+    grid: tuple[int, int], size: tuple[int, int] | None
+) -> None:
+    config = SimpleNamespace(vision_config=SimpleNamespace(image_size=112, patch_size=14))
+    layout = SimpleNamespace(grid=(grid,))
+    assert input_size_of(config, layout) == size  # type: ignore[arg-type]
+    assert input_size_of(config) == (112, 112)
+
+
 def test_two_models() -> None:
     alike = [("a", result((112, 112))), ("b", result((112, 112)))]
     assert "both models see 112 × 112." in resolution((9, 8), alike)

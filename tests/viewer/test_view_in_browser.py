@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from browser import open_browser
+from made_layouts import quarters, words_on
 from made_up_words import HOSTILE, made_up_words
 
 import llavit_lens as ll
@@ -135,6 +136,26 @@ def test_a_search_goes_over_the_words_at_hand_and_says_so(open_page: Open) -> No
     assert "Searched among" not in found.text_content()
     find.fill("")
     assert not found.is_visible()
+
+
+@pytest.mark.parametrize("place", ["first", "last", "none"])
+def test_tiles_are_shown_wherever_the_whole_image_stands(open_page: Open, place: str) -> None:
+    words = words_on(small(), quarters(place, side=4, size=(56, 56)))
+    page = open_page(words.show().to_html())
+    tiles = page.get_by_label("Tiles in detail")
+    page.locator(".layer").wait_for()
+    box = page.locator("canvas.picture").bounding_box()
+    assert box is not None
+    at = (box["x"] + box["width"] * 7.5 / 8, box["y"] + box["height"] * 0.5 / 8)  # top right
+    if place == "none":
+        assert not tiles.count()
+    else:
+        page.mouse.click(*at)
+        assert page.locator("h4").text_content() == "Patch at row 0, column 3, whole image"
+        tiles.check()
+    page.mouse.click(*at)
+    tile = {"first": 2, "last": 1, "none": 1}[place]
+    assert page.locator("h4").text_content() == f"Patch at row 0, column 3, tile {tile}"
 
 
 def test_two_models_move_together(open_page: Open) -> None:
