@@ -43,7 +43,7 @@ class Decoder:
         """
         refuse_peft(model)
         layers = layers_of(module)
-        head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+        head = _head_of(model)
         if not isinstance(head, nn.Module):
             reason = "it has no output embedding, so there are no words to read"
         elif getattr(model.config, "is_encoder_decoder", False) is True:
@@ -146,6 +146,17 @@ def _lists(module: Any) -> list[nn.ModuleList]:
     if not isinstance(module, nn.Module):
         return []
     return [child for child in module.children() if isinstance(child, nn.ModuleList) and len(child)]
+
+
+def _head_of(model: Any) -> Any:
+    """The model's output embedding, or that of the language model inside; None if there is none."""
+    inside = model.get_decoder() if hasattr(model, "get_decoder") else None
+    heads = (
+        owner.get_output_embeddings()
+        for owner in (model, inside)
+        if hasattr(owner, "get_output_embeddings")
+    )
+    return next((head for head in heads if head is not None), None)
 
 
 def _text_config(config: Any) -> Any:

@@ -150,7 +150,7 @@ _NEEDS: dict[str, dict[str, Any]] = {
     **{key: {"text_config": _COMPRESSED} for key in ("kimi_k25", "mistral_large4")},
     "mistral4": _COMPRESSED,
     "glm5_next": _AS_MANY_KEYS,
-    **{key: {"vision_config": SIGLIP} for key in ("fast_vlm", "gemma3n", "perception_lm")},
+    **{key: {"vision_config": SIGLIP} for key in ("fast_vlm", "gemma3n")},
     "step3p7": {"text_config": {"sliding_window": 16}},
     "hunyuan_vl": {"text_config": {"rope_parameters": rope([2, 2, 2, 2])}},
     "unlimited_ocr": {"vision_config": {"sam_config": _SAM, "encoder_config": _SMALL_ENCODER}},

@@ -23,6 +23,10 @@ _NO_IDS = (
     "has no token id for its visual tokens: it puts features of the image among those of the text "
     "by other means, so it is not known which tokens they are"
 )
+_QFORMER = (
+    "has a processor that writes the visual tokens before the prompt by itself; its prompts are "
+    "not prepared here"
+)
 
 REFUSED: dict[str, str] = {
     **dict.fromkeys(
@@ -35,6 +39,7 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(("blip", "idefics", "mllama"), _CROSS_ATTENTION),
     **dict.fromkeys(("gemma3n", "glm5_next", "inkling2", "qwen4_exp"), _STREAMS),
     **dict.fromkeys(("git", "kosmos-2", "kosmos-2.5"), _NO_IDS),
+    **dict.fromkeys(("blip-2", "instructblip"), _QFORMER),
     "diffusion_gemma": (
         "writes a block of tokens at once by diffusion: what its head says at a token is not the "
         "next word"
