@@ -77,7 +77,9 @@ def _draw_card(
     number = str(patch.number)
     page.text(left + _PAD, top + _PAD + 0.03, number, size=15, color=numbered.color, weight="bold")
     row, col, tile = patch.cell
-    lines = [f"row {row}", f"col {col}"] + ([f"tile {tile}"] if tile else [])
+    lines = [f"row {row}", f"col {col}"]
+    if len(image.layout.grid) > 1 and tile != image.layout.whole:
+        lines.append(f"tile {tile}")
     page.text(left + _PAD, top + _PAD + 0.28, "\n".join(lines), size=7.5, color=MUTED)
     crop = page.axes(left + _CARD - _PAD - _CROP, top + _PAD, _CROP, _CROP)
     draw_crop(crop, image.image, image.layout, numbered)

@@ -19,8 +19,8 @@ BY_TRUTH = (
 BY_QUARTER = "the middle of each quarter of the image"
 BY_HAND = "chosen by hand"
 
-Cell = tuple[int, int, int]
-"""(row, column, tile)."""
+Cell = tuple[int, int, int | None]
+"""(row, column, tile); None: the tile that shows the whole image."""
 
 
 def patches_by_truth(
@@ -41,7 +41,7 @@ def patches_by_truth(
     size = {n: s for n, s in zip(numbers, sizes, strict=True) if n not in unclear}
     by_size = sorted(size, key=lambda number: (-size[number], abs(number)))
     things, grounds = [n for n in by_size if n >= 0], [n for n in by_size if n < 0]
-    cells = []
+    cells: list[Cell] = []
     for number in [*things[: count - bool(grounds)], *grounds][:count]:
         region = np.argwhere(labels == number)
         if number >= 0:
@@ -64,7 +64,7 @@ def patches_by_quarter(layout: VisualLayout) -> list[Cell]:
     boxes = layout.boxes[cells]
     start, end = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    nearest_cells = []
+    nearest_cells: list[Cell] = []
     for down in (0.25, 0.75):
         for across in (0.25, 0.75):
             point = start + (end - start) * (across, down)

@@ -95,6 +95,8 @@ def figure_report(
 def parse_patches(text: str) -> list[Cell]:
     """(row, column, tile) of each patch in text like '3,5 0,2' or, with tiles, '3,5,1 0,2,4'.
 
+    Without a tile it is that of the whole image: None.
+
     Raises:
         ConfigurationError: the text is something else.
     """
@@ -102,7 +104,7 @@ def parse_patches(text: str) -> list[Cell]:
     for part in text.split():
         try:
             row, col, *tile = (int(number) for number in part.split(","))
-            (tile_number,) = tile or [0]
+            (tile_number,) = tile if tile else (None,)
         except ValueError:
             cells = []
             break

@@ -281,7 +281,7 @@ def test_a_layer_between_is_called_so(
 
 
 def test_places() -> None:
-    assert parse_patches("3,5 0,-2") == [(3, 5, 0), (0, -2, 0)]
+    assert parse_patches("3,5 0,-2") == [(3, 5, None), (0, -2, None)]
     assert parse_patches(" 3,5,1") == [(3, 5, 1)]
 
 
