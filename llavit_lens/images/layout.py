@@ -24,14 +24,15 @@ Tile = int | Literal["grid"]
 """A tile by its number, or "grid": all but the one that shows the whole image, which together show
 the image again."""
 
-Precision = Literal["exact", "measured", "none"]
+Precision = Literal["exact", "measured", "none", "unknown"]
 """How boxes are known: by the processor's own arithmetic, by what it did to test images, or not at
-all, as there is nothing to know: each token reads the whole image."""
+all, as there is nothing to know (each token reads the whole image) or nobody has said it."""
 
-NO_MAP = (
-    "{} visual tokens are queries that read the whole image (a resampler), not patches: "
-    "words by token (words.by_token()), no map"
-)
+_NO_MAP = {
+    "none": "are queries that read the whole image (a resampler), not patches: ",
+    "unknown": "lie at places that are not known, as nobody has described this model "
+    "(ll.register_family does; docs/families.md): ",
+}
 
 
 def _nowhere() -> np.ndarray:
@@ -60,8 +61,8 @@ class VisualLayout:
             `image_size` and `boxes` are those of the upright image.
         whole: the number of the tile that shows the whole image; 0 where the image is one tile;
             None if no tile does.
-        precision: "exact"; "measured", boxes within about a pixel; or "none" for tokens that are
-            no patches but queries which read the whole image (`without_map`).
+        precision: "exact"; "measured", boxes within about a pixel; "none" for tokens that are no
+            patches but queries which read the whole image (`without_map`); or "unknown".
     """
 
     positions: np.ndarray
@@ -82,6 +83,7 @@ class VisualLayout:
         positions: np.ndarray,
         image_size: tuple[int, int],
         off_image: np.ndarray | None = None,
+        precision: Literal["none", "unknown"] = "none",
     ) -> VisualLayout:
         """The layout of tokens that are no patches: queries of a resampler or a Q-Former.
 
@@ -92,6 +94,7 @@ class VisualLayout:
             positions: int64 [n], indices in the token sequence.
             image_size: (width, height) of the upright image in pixels.
             off_image: int64 [m], as in the attributes.
+            precision: "unknown" for tokens of which it is not known what they show.
         """
         positions = np.asarray(positions, dtype=np.int64)
         n = len(positions)
@@ -105,7 +108,7 @@ class VisualLayout:
             boxes=np.zeros((n, 4)),
             off_image=_nowhere() if off_image is None else np.asarray(off_image, dtype=np.int64),
             whole=None,
-            precision="none",
+            precision=precision,
         )
 
     def __len__(self) -> int:
@@ -158,18 +161,23 @@ class VisualLayout:
     @property
     def has_map(self) -> bool:
         """Whether tokens are patches, which lie somewhere on the image."""
-        return self.precision != "none"
+        return self.precision not in _NO_MAP
 
     def check_map(self) -> None:
         """Raise ConfigurationError, which says what to do instead, if tokens are no patches."""
         if not self.has_map:
-            raise ConfigurationError(NO_MAP.format(len(self)))
+            raise ConfigurationError(
+                f"{len(self)} visual tokens {_NO_MAP[self.precision]}"
+                "words by token (words.by_token()), no map"
+            )
 
     @property
     def summary(self) -> str:
         """How many visual tokens, and of which grid: '64 visual tokens, 8 x 8 patches'."""
-        if not self.has_map:
+        if self.precision == "none":
             return f"{len(self)} visual tokens, no patches: each reads the whole image"
+        if self.precision == "unknown":
+            return f"{len(self)} visual tokens, at places that are not known"
         grids = sorted(set(self.grid), key=self.grid.index)
         patches = " and ".join(f"{rows} x {cols}" for rows, cols in grids[:3])
         tiles = f" in {len(self.grid)} tiles" if len(self.grid) > 1 else ""
@@ -184,7 +192,7 @@ class VisualLayout:
     @property
     def on_image(self) -> np.ndarray:
         """bool [n]: False where a cell shows only padding."""
-        if not self.has_map:  # each token reads the whole image
+        if not self.has_map:  # none shows padding alone
             return np.ones(len(self), dtype=bool)
         left, top, right, bottom = self.boxes.T
         return (left < right) & (top < bottom)

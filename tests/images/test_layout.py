@@ -76,6 +76,15 @@ def test_a_map_is_refused_with_what_to_do(queries: VisualLayout, one_tile: Visua
     )
 
 
+def test_places_may_be_unknown() -> None:
+    unknown = VisualLayout.without_map(np.arange(4), (60, 40), precision="unknown")
+    assert not unknown.has_map and read_back(unknown) == unknown
+    check_layout(unknown)
+    assert "4 visual tokens, at places that are not known, on an image" in repr(unknown)
+    with pytest.raises(ll.ConfigurationError, match=r"nobody has described this model .*by_token"):
+        unknown.check_map()
+
+
 def test_the_card_names_the_tile_that_shows_the_whole_image(one_tile: VisualLayout) -> None:
     many = replace(one_tile, grid=((2, 3),) * 17, whole=16)
     html = many._repr_html_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,23 +17,34 @@ _QUERIES = ("qformer", "perceiver", "resampler", "num_quer")
 
 
 def unknown(reading: Reading) -> VisualLayout:
-    """Tiles of pixels or a grid that the processor names, measured; queries without a map.
+    """Tiles of pixels or a grid that the processor names, measured; tokens without a map, with a
+    warning that says why, where they are neither.
 
     Raises:
-        ConfigurationError: the tokens are none of these; or as `measured_tiles`, `measured_thw`.
+        ConfigurationError: images without a map differ in their number of visual tokens.
     """
+    if "image_grid_thw" not in reading.inputs and _has_queries(reading.config):
+        return no_map(reading)
+    try:
+        return _measured(reading)
+    except ConfigurationError as error:
+        warnings.warn(
+            f"nobody has described {reading.config.model_type} models, and {error}. There will be "
+            "words by token, and no map; ll.register_family says more (docs/families.md)",
+            stacklevel=2,
+        )
+        return VisualLayout.without_map(
+            reading.equal_share(), reading.image_size, precision="unknown"
+        )
+
+
+def _measured(reading: Reading) -> VisualLayout:
     if "image_grid_thw" in reading.inputs:
         return measured_thw(reading)
-    if _has_queries(reading.config):
-        return no_map(reading)
     pixels = reading.inputs.get("pixel_values")
     if pixels is None or pixels.ndim < 4 or pixels.shape[-3] != 3:
         shape = "none" if pixels is None else " x ".join(str(side) for side in pixels.shape)
-        raise ConfigurationError(
-            f"where the visual tokens of a {reading.config.model_type} model lie is not known "
-            f"here, and its pixels ({shape}) do not show it; say it by ll.register_family "
-            "(docs/families.md)"
-        )
+        raise ConfigurationError(f"their pixels ({shape}) do not show where visual tokens lie")
     return measured_tiles(reading)
 
 

@@ -136,12 +136,12 @@ def test_what_depends_on_the_content_is_refused() -> None:
             return {**made, "image_sizes": torch.tensor([[28, 28 if bright else 14]])}
 
     with pytest.raises(ConfigurationError, match="another image_sizes for another image"):
-        OTHER.layouts(reading(ByContent(stretch)))
+        measured_tiles(reading(ByContent(stretch)))
 
 
 def test_pixels_that_do_not_follow_the_image_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="same pixels of a black and a white image"):
-        OTHER.layouts(reading(Made(lambda plane: np.zeros((28, 28), dtype=np.float32))))
+        measured_tiles(reading(Made(lambda plane: np.zeros((28, 28), dtype=np.float32))))
 
 
 def test_pixels_out_of_line_are_refused() -> None:
@@ -150,7 +150,7 @@ def test_pixels_out_of_line_are_refused() -> None:
         return np.concatenate([seen[:, :14], seen[:, 13::-1]], axis=1)
 
     with pytest.raises(ConfigurationError, match="off a straight line"):
-        OTHER.layouts(reading(Made(folded)))
+        measured_tiles(reading(Made(folded)))
 
 
 def test_regions_are_kept_for_a_processor_as_it_is_set() -> None:
@@ -176,14 +176,24 @@ def test_queries_have_no_map() -> None:
 def test_tokens_that_share_patches_unevenly_are_no_patches() -> None:
     config = SimpleNamespace(**vars(CONFIG), vision_config=SimpleNamespace(patch_size=4))
     with pytest.raises(ConfigurationError, match="no equal groups of the 7 x 7 patches"):
-        OTHER.layouts(reading(Made(stretch), config=config))
+        measured_tiles(reading(Made(stretch), config=config))
 
 
-def test_pixels_that_are_no_images_are_refused_with_what_to_do() -> None:
+def test_what_cannot_be_measured_has_no_map_and_says_why() -> None:
+    """Its positions are known: words can be read by token."""
     first = reading(Made(stretch))
-    first = replace(first, inputs={**first.inputs, "pixel_values": torch.zeros(4, 588)})
-    with pytest.raises(ConfigurationError, match=r"\(4 x 588\) do not show it; .*register_family"):
-        OTHER.layouts(first)
+    strange = replace(first, inputs={**first.inputs, "pixel_values": torch.zeros(4, 588)})
+    with pytest.warns(UserWarning, match=r"described mine models, .*\(4 x 588\).*register_family"):
+        (layout,) = OTHER.layouts(strange)
+    assert layout.precision == "unknown" and layout.positions.tolist() == [1, 2, 3, 4]
+    with pytest.raises(
+        ConfigurationError, match="4 visual tokens lie at places that are not known"
+    ):
+        layout.check_map()
+    odd = replace(first, positions=first.positions[:3])
+    with pytest.warns(UserWarning, match="3 visual tokens are no grid of square patches"):
+        (layout,) = OTHER.layouts(odd)
+    assert layout.summary == "3 visual tokens, at places that are not known"
 
 
 def test_counts_that_cannot_be_grids_are_refused() -> None:
