@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from llavit_lens.results.layout_check import LayoutCheck
     from llavit_lens.results.readability import Readability
     from llavit_lens.results.restore_map import RestoreMap
+    from llavit_lens.results.token_words import TokenWords
     from llavit_lens.results.words import Words
     from llavit_lens.viewer.show import show
     from llavit_lens.viewer.viewer import Viewer
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from llavit_lens.vlm.layout_check import check_layout
     from llavit_lens.vlm.load import load
     from llavit_lens.vlm.register import register_family
+    from llavit_lens.vlm.token_trace import TokenTrace, TracedAnswer
     from llavit_lens.vlm.trace import Trace
     from llavit_lens.vlm.vlm import VLM
 
@@ -63,7 +65,10 @@ _HOME = {
     "Mask": "llavit_lens.images.regions",
     "Readability": "llavit_lens.results.readability",
     "RestoreMap": "llavit_lens.results.restore_map",
+    "TokenTrace": "llavit_lens.vlm.token_trace",
+    "TokenWords": "llavit_lens.results.token_words",
     "Trace": "llavit_lens.vlm.trace",
+    "TracedAnswer": "llavit_lens.vlm.token_trace",
     "VLM": "llavit_lens.vlm.vlm",
     "Viewer": "llavit_lens.viewer.viewer",
     "VisualLayout": "llavit_lens.images.layout",
@@ -106,7 +111,10 @@ __all__ = [
     "Mask",
     "Readability",
     "RestoreMap",
+    "TokenTrace",
+    "TokenWords",
     "Trace",
+    "TracedAnswer",
     "Viewer",
     "VisualLayout",
     "Words",

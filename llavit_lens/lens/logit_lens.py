@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -11,19 +12,42 @@ from torch import Tensor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.token_strings import string_of, token_strings
 from llavit_lens.lens.topk import TopK, topk_unembed
-from llavit_lens.results.words import Tracked, Words
+from llavit_lens.results.layered_words import Tracked
+from llavit_lens.results.token_words import TokenWords
+from llavit_lens.results.words import Words
+from llavit_lens.vlm.token_trace import TokenTrace
 from llavit_lens.vlm.trace import Trace, trace_of
+
+
+@overload
+def logit_lens(
+    trace: Trace,
+    k: int = ...,
+    layers: int | Sequence[int] | None = ...,
+    tracked: Sequence[str] | None = ...,
+    *,
+    image: int | None = ...,
+) -> Words: ...
+
+
+@overload
+def logit_lens(
+    trace: TokenTrace,
+    k: int = ...,
+    layers: int | Sequence[int] | None = ...,
+    tracked: Sequence[str] | None = ...,
+) -> TokenWords: ...
 
 
 @torch.no_grad()
 def logit_lens(
-    trace: Trace,
+    trace: Trace | TokenTrace,
     k: int = 5,
     layers: int | Sequence[int] | None = None,
     tracked: Sequence[str] | None = None,
     *,
     image: int | None = None,
-) -> Words:
+) -> Words | TokenWords:
     """The k likeliest words of softmax(W_U norm(h)) for every visual token and layer.
 
     The final norm is applied exactly once to every state, so the last layer's words are those of
@@ -32,7 +56,8 @@ def logit_lens(
     it does in the model; the product with the unembedding is float32.
 
     Args:
-        trace: states before the final norm.
+        trace: states before the final norm. Those of tokens of text (`trace.text`, or of an
+            answer, `vlm.generate(..., trace=True).trace`) give `TokenWords`.
         k: words per patch and layer.
         layers: one or several; 0 = projector output, l = output of decoder layer l, negative =
             from the last. All by default.
@@ -46,7 +71,25 @@ def logit_lens(
         ConfigurationError: no such layer; k out of range; a tracked word that is not one token; a
             trace of several images, of which none is chosen.
     """
+    if isinstance(trace, TokenTrace):
+        table = token_strings(trace.readout.tokenizer)
+        return TokenWords(
+            **_read(trace, k, layers, tracked),
+            positions=trace.positions.cpu().numpy(),
+            tokens=[string_of(table, token_id) for token_id in trace.ids.tolist()],
+            prompt_length=trace.prompt_length,
+        )
     trace = trace_of(trace, image)
+    return Words(**_read(trace, k, layers, tracked), layout=trace.layout, image=trace.image)
+
+
+def _read(
+    trace: Trace | TokenTrace,
+    k: int,
+    layers: int | Sequence[int] | None,
+    tracked: Sequence[str] | None,
+) -> dict[str, Any]:
+    """The fields of `LayeredWords` for all tokens of a trace."""
     readout, state_numbers = trace.readout, _chosen_layers(layers, trace.n_layers)
     table = token_strings(readout.tokenizer)
     tracked_ids = None if tracked is None else _tracked_ids(tracked, table)
@@ -62,19 +105,17 @@ def logit_lens(
     shape = states.shape[:2]
     ids = top.ids.view(*shape, -1).cpu().numpy()
     present = sorted({*ids.ravel().tolist(), *(tracked_ids or [])})
-    return Words(
-        kind="logit_lens",
-        layers=state_numbers,
-        ids=ids,
-        values=_log_probabilities(top.logits, top, shape),
-        logsumexp=top.logsumexp.view(shape).cpu().numpy(),
-        entropy=top.entropy.view(shape).cpu().numpy(),
-        strings={token_id: string_of(table, token_id) for token_id in present},
-        layout=trace.layout,
-        provenance=trace.provenance,
-        tracked=None if tracked_ids is None else _tracked(tracked_ids, top, table, shape),
-        image=trace.image,
-    )
+    return {
+        "kind": "logit_lens",
+        "layers": state_numbers,
+        "ids": ids,
+        "values": _log_probabilities(top.logits, top, shape),
+        "logsumexp": top.logsumexp.view(shape).cpu().numpy(),
+        "entropy": top.entropy.view(shape).cpu().numpy(),
+        "strings": {token_id: string_of(table, token_id) for token_id in present},
+        "provenance": trace.provenance,
+        "tracked": None if tracked_ids is None else _tracked(tracked_ids, top, table, shape),
+    }
 
 
 def _log_probabilities(logits: Tensor, top: TopK, shape: torch.Size) -> np.ndarray:

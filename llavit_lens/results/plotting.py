@@ -18,6 +18,7 @@ FIGURES = {
     "Comparison": "llavit_lens.figures.comparison:draw_word_comparison",
     "Readability": "llavit_lens.figures.readability:draw_readability",
     "RestoreMap": "llavit_lens.figures.restore_map:draw_restore_map",
+    "TokenWords": "llavit_lens.figures.token_words:draw_token_words",
     "Words": "llavit_lens.figures.patch_words:draw_patch_words",
 }
 """By the name of the result's class: module, colon, function; the function takes the result

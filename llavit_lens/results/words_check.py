@@ -15,7 +15,8 @@ from llavit_lens.results.check import (
     check_provenance,
     expect,
 )
-from llavit_lens.results.words import Kind, Tracked, Words
+from llavit_lens.results.layered_words import Kind, LayeredWords, Tracked
+from llavit_lens.results.words import Words
 
 
 def check_words(words: Words) -> None:
@@ -24,6 +25,12 @@ def check_words(words: Words) -> None:
     Raises:
         ConfigurationError: the first part that is wrong.
     """
+    check_layout(words.layout)
+    check_layered(words, len(words.layout))
+
+
+def check_layered(words: LayeredWords, n: int) -> None:
+    """As `check_words`, without what says where the n tokens are."""
     lens = words.kind == "logit_lens"
     expect(words.kind in get_args(Kind), "no known kind of lens")
     check_numbers(words.layers, "layer")
@@ -33,8 +40,7 @@ def check_words(words: Words) -> None:
         depth is None or (type(depth) is int and max(words.layers) <= depth),
         "more layers than the model has",
     )
-    check_layout(words.layout)
-    shape = len(words.layers), len(words.layout)
+    shape = len(words.layers), n
     is_array = isinstance(words.ids, np.ndarray) and words.ids.ndim == 3
     expect(is_array and words.k > 0, "no words")
     check_array(words.ids, np.int64, (*shape, words.k), "ids")
@@ -71,7 +77,7 @@ def _check_tracked(tracked: Tracked, shape: tuple[int, int], strings: Mapping[in
     )
 
 
-def _check_strings(words: Words) -> None:
+def _check_strings(words: LayeredWords) -> None:
     texts = words.strings
     expect(
         isinstance(texts, dict)

@@ -11,36 +11,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
-from llavit_lens.results.sealed import (
-    DAMAGED,
-    Columns,
-    SealedFormat,
-    all_of,
-    check_description,
-    layout_from,
-    saving,
+from llavit_lens.results.layered_words_file import (
+    TYPES,
+    check_parts,
+    check_words_of_ids,
+    columns_of,
+    described,
+    fields_from,
 )
-from llavit_lens.results.words import Tracked, Words
+from llavit_lens.results.sealed import Columns, SealedFormat, layout_from, saving
+from llavit_lens.results.words import Words
 from llavit_lens.results.words_check import check_words
-
-MAX_WORDS = 2**27
-"""Layers x patches x (k + tracked words) of one file: 134 million, some gigabytes of memory."""
 
 FORMAT = SealedFormat(
     name="Words",
     key="llavit_lens.words",
     number=2,
-    types={
-        "kind": (str,),
-        "layers": (list,),
-        "k": (int,),
-        "strings": (dict,),
-        "layout": (dict,),
-        "provenance": (dict,),
-        "tracked": (list, type(None)),
-    },
+    types={**TYPES, "layout": (dict,)},
     dictionaries=("word.list.element",),
 )
 
@@ -48,29 +36,11 @@ FORMAT = SealedFormat(
 def encode(words: Words) -> bytes:
     """See `Words.to_bytes`."""
     check_words(words)
-    _check_size(words.ids.size + (words.tracked.ranks.size if words.tracked else 0))
-    description = {
-        "kind": words.kind,
-        "layers": words.layers,
-        "k": words.k,
-        "strings": {str(token): text for token, text in words.strings.items()},
-        "layout": words.layout.to_dict(),
-        "provenance": words.provenance,
-        "tracked": words.tracked and [words.tracked.words, words.tracked.ids.tolist()],
-    }
+    description = {**described(words), "layout": words.layout.to_dict()}
     with saving():
-        columns: dict[str, pa.Array] = {
-            name: pa.array(cells) for name, cells in _cells(words.layers, words.layout).items()
-        }
-        "".join(words.strings.values()).encode()  # older pyarrow takes half of a surrogate pair
-        texts = [words.strings[token] for token in words.ids.ravel().tolist()]
-        columns["word"] = pa.FixedSizeListArray.from_arrays(pa.array(texts, pa.string()), words.k)
-        for name, array in _numbers(words).items():
-            flat = pa.array(array.ravel())
-            columns[name] = (
-                flat if array.ndim == 2 else pa.FixedSizeListArray.from_arrays(flat, array.shape[2])
-            )
-        return FORMAT.encode(description, columns)
+        cells = _cells(words.layers, words.layout)
+        places = {name: pa.array(values) for name, values in cells.items()}
+        return FORMAT.encode(description, {**places, **columns_of(words)})
 
 
 def decode(data: bytes, name: str) -> Words:
@@ -79,81 +49,13 @@ def decode(data: bytes, name: str) -> Words:
 
 
 def _decoded(description: dict[str, Any], columns: Columns) -> Words:
-    _check_parts(description)
+    check_parts(description)
     layout, layers = layout_from(description["layout"]), description["layers"]
-    k, tracked = description["k"], description["tracked"]
-    shape = len(layers), len(layout)
-    followed = len(tracked[0]) if tracked else 0
-    is_lens = description["kind"] == "logit_lens"
-    _check_size(shape[0] * shape[1] * (k + followed))
-    columns.check(_types(is_lens, k, followed), shape[0] * shape[1])
-    for name, cells in _cells(layers, layout).items():
-        columns.check_copy(name, cells)
-    words = Words(
-        kind=description["kind"],
-        layers=layers,
-        ids=columns.array("id", *shape, k),
-        values=columns.array("value", *shape, k),
-        logsumexp=columns.array("logsumexp", *shape) if is_lens else None,
-        entropy=columns.array("entropy", *shape) if is_lens else None,
-        strings={int(token): text for token, text in description["strings"].items()},
-        layout=layout,
-        provenance=description["provenance"],
-        tracked=None if tracked is None else _tracked(tracked, columns, shape),
-    )
-    _check_words_of_ids(words, columns)
+    fields = fields_from(description, columns, _cells(layers, layout), len(layout))
+    words = Words(**fields, layout=layout)
+    check_words_of_ids(words, columns)
     check_words(words)
     return words
-
-
-def _tracked(tracked: list[list[Any]], columns: Columns, shape: tuple[int, int]) -> Tracked:
-    words, ids = tracked
-    full = (*shape, len(words))
-    return Tracked(
-        words=words,
-        ids=np.array(ids, np.int64),
-        values=columns.array("tracked_value", *full) if words else np.empty(full, np.float32),
-        ranks=columns.array("tracked_rank", *full) if words else np.empty(full, np.int64),
-    )
-
-
-def _check_parts(description: dict[str, Any]) -> None:
-    """Whether lists and tables in a description hold what they should."""
-    layers, strings = description["layers"], description["strings"]
-    tracked = [[], []] if description["tracked"] is None else description["tracked"]
-    check_description(
-        description["k"] > 0
-        and len(layers) > 0
-        and all_of(layers, int)
-        and all_of([*strings.values()], str)
-        and all(token.isdecimal() and str(int(token)) == token for token in strings)
-        and [type(part) for part in tracked] == [list, list]
-        and len(tracked[0]) == len(tracked[1])
-        and all_of(tracked[0], str)
-        and all_of(tracked[1], int)
-    )
-
-
-def _check_words_of_ids(words: Words, columns: Columns) -> None:
-    """Whether the column of texts says what `strings` says of the ids."""
-    tokens = np.array(sorted(words.strings), np.int64)
-    if not np.isin(words.ids, tokens).all():
-        raise ConfigurationError(f"its texts are not those of its ids: {DAMAGED}")
-    texts = [words.strings[token] for token in tokens.tolist()]
-    columns.check_texts("word", texts, np.searchsorted(tokens, words.ids))
-
-
-def _types(is_lens: bool, k: int, followed: int) -> dict[str, pa.DataType]:
-    """The columns of such words, in their order."""
-    types = {name: pa.int64() for name in ("layer", "tile", "row", "col")}
-    types["word"] = pa.list_(pa.dictionary(pa.int32(), pa.string()), k)
-    types |= {"id": pa.list_(pa.int64(), k), "value": pa.list_(pa.float32(), k)}
-    if is_lens:
-        types |= {"logsumexp": pa.float32(), "entropy": pa.float32()}
-    if followed:
-        types["tracked_value"] = pa.list_(pa.float32(), followed)
-        types["tracked_rank"] = pa.list_(pa.int64(), followed)
-    return types
 
 
 def _cells(layers: list[int], layout: VisualLayout) -> dict[str, np.ndarray]:
@@ -162,21 +64,3 @@ def _cells(layers: list[int], layout: VisualLayout) -> dict[str, np.ndarray]:
     for name in ("tile", "row", "col"):
         cells[name] = np.tile(getattr(layout, name), len(layers))
     return cells
-
-
-def _numbers(words: Words) -> dict[str, np.ndarray]:
-    """What the lens measured, [layers, n] or [layers, n, k], by column."""
-    numbers = {"id": words.ids, "value": words.values}
-    if words.logsumexp is not None and words.entropy is not None:
-        numbers |= {"logsumexp": words.logsumexp, "entropy": words.entropy}
-    if words.tracked is not None and words.tracked.words:
-        numbers |= {"tracked_value": words.tracked.values, "tracked_rank": words.tracked.ranks}
-    return numbers
-
-
-def _check_size(words: int) -> None:
-    if words > MAX_WORDS:
-        raise ConfigurationError(
-            f"{words} words are more than one file holds ({MAX_WORDS}); choose fewer layers or a "
-            "smaller k"
-        )

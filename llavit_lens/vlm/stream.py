@@ -15,7 +15,7 @@ from llavit_lens.vlm.decoder import Decoder, state_given, state_made
 
 
 class Stream:
-    """What a pass over one sample shows of the residual stream.
+    """What a pass over one sample, or each step of a generation, shows of the residual stream.
 
     Attributes:
         states: of each layer and the final norm, what it was given: [rows, d_model].
@@ -39,11 +39,12 @@ class Stream:
     def __repr__(self) -> str:
         return f"Stream({len(self.states)} states of a {type(self._decoder.module).__name__})"
 
-    def hidden(self, name: str) -> Tensor:
-        """The states, [layers + 1, rows, d_model], on the device of the last one.
+    def hidden(self, name: str, passes: int = 1) -> Tensor:
+        """The states, [layers + 1, passes * rows, d_model], on the device of the last one.
 
         Args:
             name: of the model, for errors.
+            passes: that the model has made.
 
         Raises:
             ConfigurationError: layers or the norm did not run once each, or there is no norm.
@@ -54,12 +55,14 @@ class Stream:
                 "that one is given, so its final norm is not found"
             )
         layers = self._decoder.n_layers
-        if self._numbers != list(range(layers + 1)):
+        if self._numbers != list(range(layers + 1)) * passes:
+            often = "one pass" if passes == 1 else f"{passes} passes"
             raise ConfigurationError(
                 f"{name}: its {layers} decoder layers and final norm ran {len(self._numbers)} "
-                "times in one pass; the lens needs each to run once"
+                f"times in {often}; the lens needs each to run once"
             )
-        return torch.stack([state.to(self.states[-1].device) for state in self.states])
+        states = [state.to(self.states[-1].device) for state in self.states]
+        return torch.stack([torch.cat(states[layer :: layers + 1]) for layer in range(layers + 1)])
 
     def added(self, is_visual: Tensor, name: str) -> list[int]:
         """Numbers of the states that are more than what the layer before put out: the model adds
@@ -130,7 +133,7 @@ class Stream:
         self.states.append(self._rows(state))
 
     def _rows(self, state: Tensor) -> Tensor:
-        return state[0].index_select(0, self._positions.to(state.device))
+        return state[0].index_select(0, self._positions.to(state.device) % state.shape[1])
 
     def _leave(self, called: Any, args: Any, output: Any) -> None:
         self._left = state_made(output)
@@ -175,7 +178,7 @@ class _Call(NamedTuple):
 
 @contextmanager
 def record_residual_stream(model: Any, decoder: Decoder, positions: Tensor) -> Iterator[Stream]:
-    """Inside, a forward pass over one sample fills the yielded `Stream`.
+    """Inside, a pass over one sample, or a generation, fills the yielded `Stream`.
 
     State l is taken where it is consumed: at the entry of layer l + 1 (after its hook point, where
     it has one), the last at the entry of the final norm. So it holds what a model adds between its
@@ -186,7 +189,8 @@ def record_residual_stream(model: Any, decoder: Decoder, positions: Tensor) -> I
     Args:
         model: with its head.
         decoder: inside it.
-        positions: of the rows that are kept, the last token's among them.
+        positions: of the rows that are kept, the last token's among them; negative ones from the
+            end of each pass.
 
     Raises:
         ConfigurationError: in the pass: states that are not [batch, seq, d_model].

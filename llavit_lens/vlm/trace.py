@@ -15,6 +15,7 @@ from llavit_lens.inputs import whole_number
 from llavit_lens.vlm.in_words import stored_as
 from llavit_lens.vlm.prompt import only, summary_of
 from llavit_lens.vlm.readout import Readout
+from llavit_lens.vlm.token_trace import TokenTrace
 
 _ONE_OF_SEVERAL = (
     "choose one by its number from 0, as in ll.logit_lens(trace, image=0) or trace.of_image(0)"
@@ -42,6 +43,7 @@ class Trace:
             is so: features_added_to_states (numbers of states to which the model adds features of
             the image, so that layer 0 is not all that it is given) and logit_map (what it does to
             logits after its head, in words).
+        text: the states of tokens of text, where they were asked for; else None.
     """
 
     hidden: Tensor
@@ -51,6 +53,7 @@ class Trace:
     images: tuple[Image.Image, ...]
     readout: Readout
     provenance: dict[str, Any] = field(default_factory=dict)
+    text: TokenTrace | None = None
 
     def __repr__(self) -> str:
         states, _, d_model = self.hidden.shape

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from inspect import signature
 from operator import index
-from typing import Any, SupportsIndex
+from typing import Any, Literal, SupportsIndex, overload
 
 import torch
 from PIL import Image
@@ -31,10 +31,11 @@ from llavit_lens.vlm.in_words import vlm_card, vlm_line
 from llavit_lens.vlm.length import check_characters, check_length
 from llavit_lens.vlm.pass_inputs import PassInputs
 from llavit_lens.vlm.prompt import Prompt, collate, lacks_start_token
-from llavit_lens.vlm.provenance import provenance_of
 from llavit_lens.vlm.readout import Readout, ReadoutCache
-from llavit_lens.vlm.stream import record_residual_stream
+from llavit_lens.vlm.stream import Stream
+from llavit_lens.vlm.token_trace import TracedAnswer
 from llavit_lens.vlm.trace import Trace, what
+from llavit_lens.vlm.tracing import trace_of_prompt, traced_answer
 from llavit_lens.vlm.turns import check_none_open, turn
 from llavit_lens.vlm.validate import validate
 
@@ -160,7 +161,12 @@ class VLM:
             return prompt
         return self.family.prompt(self.processor, prompt, self.name, images)
 
-    def trace(self, image: Images, prompt: str = DEFAULT_PROMPT) -> Trace:
+    def trace(
+        self,
+        image: Images,
+        prompt: str = DEFAULT_PROMPT,
+        tokens: Literal["visual", "all"] | Sequence[int] = "visual",
+    ) -> Trace:
         """One forward pass; keeps the residual stream at the visual tokens.
 
         Hooks that are set on the model when this is called take part in the pass, and the trace
@@ -169,37 +175,37 @@ class VLM:
         Args:
             image: one, or several in a list: see `prepare`.
             prompt: the question.
+            tokens: "visual"; or "all", to keep the tokens of text too, as `Trace.text`; or those
+                of them that have these positions in the sequence, negative ones from its end.
 
         Raises:
             ImageError: the image cannot be read.
-            ConfigurationError: the prompt, the layout or the model's head is not one that fits.
+            ConfigurationError: the prompt, the layout or the model's head is not one that fits;
+                tokens that are not there, or are visual.
         """
-        prepared = self.prepare(image, prompt)
-        layouts, decoder = prepared.layouts, self.decoder
-        visual = [position for layout in layouts for position in layout.positions.tolist()]
-        # the last position rides along, to check the lens against the model's own logits there
-        rows = torch.as_tensor([*visual, prepared.length - 1], device=self.device)
-        with turn(self.model), record_residual_stream(self.model, decoder, rows) as stream:
-            logits = self.forward(prepared, logits_to_keep=1).logits
-        input_ids = prepared.inputs["input_ids"][0]
-        hidden = stream.hidden(self.name)
-        added = stream.added(input_ids == self.image_token_id, self.name)
-        readout = self._readouts.of(
-            decoder, stream, logits[0, -1], self.tokenizer, self.device, self.name
-        )
-        return Trace(
-            hidden=hidden[:, :-1].clone(),
-            layouts=layouts,
-            input_ids=input_ids.cpu(),
-            prompt=prepared.text,
-            images=prepared.images,
-            readout=readout,
-            provenance={
-                **provenance_of(self, prepared),
-                "vocabulary": len(readout.unembedding),
-                **_notes(added, readout),
-            },
-        )
+        return trace_of_prompt(self, self.prepare(image, prompt), tokens)
+
+    @overload
+    def generate(
+        self,
+        image: Images,
+        prompt: str = ...,
+        max_new_tokens: int = ...,
+        *,
+        trace: Literal[False] = ...,
+        **generation_options: Any,
+    ) -> str: ...
+
+    @overload
+    def generate(
+        self,
+        image: Images,
+        prompt: str = ...,
+        max_new_tokens: int = ...,
+        *,
+        trace: Literal[True],
+        **generation_options: Any,
+    ) -> TracedAnswer: ...
 
     @torch.no_grad()
     def generate(
@@ -207,18 +213,29 @@ class VLM:
         image: Images,
         prompt: str = DEFAULT_PROMPT,
         max_new_tokens: int = 64,
+        *,
+        trace: bool = False,
         **generation_options: Any,
-    ) -> str:
+    ) -> str | TracedAnswer:
         """The model's answer, greedy unless `generation_options` (transformers' own) say otherwise.
 
         Hooks look for NaN in every step, so a compiled model runs uncompiled here, as in `trace`
         and `run`; `vlm.model.generate` runs it as it is.
 
+        Args:
+            image: one, or several in a list: see `prepare`.
+            prompt: the question.
+            max_new_tokens: at least 1.
+            trace: keep the states from which each token of the answer was written, too. Costs one
+                more pass over the prompt.
+
         Raises:
             ImageError, ConfigurationError: as `trace`; options that make no sense, or that ask for
-                more than one text.
+                more than one text; with `trace`, beams.
         """
         prepared = self.prepare(image, prompt)
+        if trace:
+            return traced_answer(self, prepared, max_new_tokens, generation_options)
         return self.generate_batch([prepared], max_new_tokens, **generation_options)[0]
 
     @torch.no_grad()
@@ -228,11 +245,35 @@ class VLM:
         """The answer to each of several prompts, which run together: as `generate`."""
         if not prompts:
             return []
-        options = {"do_sample": False, **generation_options}
-        with self._one_pass(prompts):
-            ids = generate_ids(self.model, self._inputs(prompts), max_new_tokens, options)
+        ids = self.generated_ids(prompts, max_new_tokens, generation_options)
         answers = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [answer.strip() for answer in answers]
+
+    def generated_ids(
+        self, prompts: Sequence[Prompt], max_new_tokens: int, options: dict[str, Any]
+    ) -> Tensor:
+        """Ids [B, new tokens] of the answers to several prompts, padded on the right.
+
+        Raises:
+            ConfigurationError: as `generate`.
+        """
+        chosen = {"do_sample": False, **options}
+        with self._one_pass(prompts):
+            return generate_ids(self.model, self._inputs(prompts), max_new_tokens, chosen)
+
+    def readout_of(self, stream: Stream, logits: Tensor) -> Readout:
+        """What turns the states of a pass into words, held against the pass's own logits.
+
+        Args:
+            stream: of the pass; its last row is that of the last token.
+            logits: [V], those of the last token.
+
+        Raises:
+            ConfigurationError: as `unembedding_of`.
+        """
+        return self._readouts.of(
+            self.decoder, stream, logits, self.tokenizer, self.device, self.name
+        )
 
     @torch.no_grad()
     def forward(
@@ -453,15 +494,6 @@ class VLM:
                     "image_mean, image_std and rescale_factor in its preprocessor_config.json"
                 )
         return inputs
-
-
-def _notes(added: list[int], readout: Readout) -> dict[str, Any]:
-    """What a pass has shown that is out of the usual."""
-    in_words = readout.logit_map.in_words()
-    return {
-        **({"features_added_to_states": added} if added else {}),
-        **({"logit_map": in_words} if in_words else {}),
-    }
 
 
 def require_vlm(vlm: Any) -> None:

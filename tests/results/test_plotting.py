@@ -15,10 +15,12 @@ from llavit_lens.results.comparison import Comparison
 from llavit_lens.results.readability import Readability
 from llavit_lens.results.restore_map import RestoreMap
 from llavit_lens.results.result import Result
+from llavit_lens.results.token_words import TokenWords
 from llavit_lens.results.words import Words
 
 RESULTS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (AttentionPatterns, Comparison, Readability, RestoreMap, Words)
+    kind.__name__: kind
+    for kind in (AttentionPatterns, Comparison, Readability, RestoreMap, TokenWords, Words)
 }
 
 
@@ -26,7 +28,14 @@ _VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def test_the_table_holds_all_results() -> None:
-    kinds = {c.__name__ for c in Result.__subclasses__() if c.__module__.startswith("llavit_lens.")}
+    families = [Result, *Result.__subclasses__()]
+    bases = {"Result", "LayeredWords"}
+    kinds = {
+        c.__name__
+        for family in families
+        for c in (family, *family.__subclasses__())
+        if c.__module__.startswith("llavit_lens.")
+    } - bases
     assert set(plotting.FIGURES) == set(RESULTS) == kinds | {"Comparison"}  # of results
 
 
