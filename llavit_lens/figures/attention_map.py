@@ -54,7 +54,8 @@ def draw_attention(
     panels = tiles_of(layout)
     width, height = _PANEL, _PANEL * pixels.height / pixels.width
     page = Page(2 * EDGE + width + len(panels) * (width + _GAP))
-    name = f"{token.kind} '{drawable(token.text)}'" if token.text else token.kind
+    kind = drawable(token.kind)
+    name = f"{kind} '{drawable(token.text)}'" if token.text else kind
     top = page.heading(f"Where the {name} looks", _about(patterns, query, layer, head), size=15)
     line = f"asked: {drawable(asked(patterns.prompt))}"
     room = 72 * (page.width - 2 * EDGE) / _SMALL

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from llavit_lens.images.open import ImageSource
 
 Query = str | int | tuple[int, int] | tuple[int, int, int]
-"""The token that attends: "last", the prompt's last token; a text that the prompt has once; a
-token's number; or a patch as (row, column) or (row, column, tile)."""
+"""The token that attends: "last", the prompt's last token; "answer", those that write an answer; a
+text that the prompt has once; a token's number; or a patch as (row, column) or (row, column,
+tile)."""
 
 Head = int | Literal["mean", "max"]
 """A head from 0, or the mean or the largest weight of all heads that were kept."""
@@ -33,7 +34,7 @@ class QueryToken(NamedTuple):
     asked: Query
     """The query by which the token was chosen."""
     position: int
-    """Its index in the prompt."""
+    """Its index in the prompt, or in prompt and answer."""
     kind: str
     """"last token", "token 17", or "patch at row 2, column 3"."""
     text: str
@@ -61,7 +62,7 @@ class AttentionPatterns(Result):
             of tiles). The rest goes to text.
         layout: where the n visual tokens lie.
         n_layers: how many layers the model has.
-        n_tokens: length of the prompt.
+        n_tokens: length of the prompt, with the answer that follows it.
         image: the original image; not saved, None after `load`.
         model, prompt: the model's name, and the question.
         provenance: as `Words.provenance`.

@@ -14,7 +14,7 @@ from llavit_lens.vlm.length import check_length
 from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.vlm import VLM, require_vlm
 
-Answer = str | Sequence[int]
+Answer = str | Sequence[int] | Tensor
 """A text, exactly as it goes on from the prompt, or token ids."""
 
 

@@ -13,6 +13,8 @@ from torch.nn.functional import pad
 
 from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.images.layout import VisualLayout
+from llavit_lens.inputs import whole_number
+from llavit_lens.vlm.families.batching import USUAL, Batching
 
 T = TypeVar("T")
 
@@ -77,6 +79,19 @@ def only(of_each_image: Sequence[T], where: str, what_to_do: str = "") -> T:
     return of_each_image[0]
 
 
+def image_number(number: int, count: int) -> int:
+    """The number of an image from the first, 0; a negative one counts from the last.
+
+    Raises:
+        ConfigurationError: there is no such image.
+    """
+    chosen = whole_number(number, "image")
+    if not -count <= chosen < count:
+        images = "1 image" if count == 1 else f"{count} images"
+        raise ConfigurationError(f"there is no image {number}: the prompt is about {images}")
+    return chosen % count
+
+
 def summary_of(layouts: Sequence[VisualLayout]) -> str:
     """The visual tokens of all images: '64 visual tokens, 8 x 8 patches'."""
     if len(layouts) == 1:
@@ -107,7 +122,11 @@ def of_text(inputs: Mapping[str, Any]) -> list[str]:
 
 
 def collate(
-    prompts: Sequence[Prompt], pad_id: int, answer: Tensor | None = None, copies: int = 1
+    prompts: Sequence[Prompt],
+    pad_id: int,
+    answer: Tensor | None = None,
+    copies: int = 1,
+    batching: Batching = USUAL,
 ) -> dict[str, Tensor]:
     """The model's arguments for a batch: shorter prompts are padded on the left.
 
@@ -116,43 +135,64 @@ def collate(
         pad_id: the token that fills up shorter prompts.
         answer: ids [A] that follow each prompt.
         copies: rows for each prompt.
+        batching: of the model's family.
+
+    Raises:
+        ConfigurationError: prompts of several models; images of several sizes, where the model
+            reads them one by one only.
     """
     inputs = {}
     text = set(of_text(prompts[0].inputs))
+    if any(prompt.inputs.keys() != prompts[0].inputs.keys() for prompt in prompts):
+        raise ConfigurationError(
+            "these prompts have different kinds of arguments, so they cannot be in one batch; run "
+            "them one by one"
+        )
     for name in prompts[0].inputs:
+        axis = batching.axes.get(name, 0)
         values: list[Tensor] = [prompt.inputs[name] for prompt in prompts]
         if name in text:
             longest = max(prompt.length for prompt in prompts)
             padding = pad_id if name == "input_ids" else 0
             values = [pad(value, (longest - value.shape[1], 0), value=padding) for value in values]
             if answer is not None:
-                after = _of_answer(name, answer).to(values[0])
+                after = _of_answer(name, answer, batching.answer_type).to(values[0])
                 values = [torch.cat([value, after[None]], dim=1) for value in values]
         else:
-            values = _as_large_as_the_largest(values)
-        if len(values) == len(values[0]) == 1:  # the copies need no memory of their own
+            values = _as_large_as_the_largest(values, axis, batching.fills_up)
+        if (
+            axis == 0 and len(values) == len(values[0]) == 1
+        ):  # the copies need no memory of their own
             inputs[name] = values[0].expand(copies, *values[0].shape[1:])
         else:
-            inputs[name] = torch.cat([value for value in values for _ in range(copies)])
+            inputs[name] = torch.cat([value for value in values for _ in range(copies)], axis)
     return inputs
 
 
-def _as_large_as_the_largest(values: Sequence[Tensor]) -> list[Tensor]:
+def _as_large_as_the_largest(values: Sequence[Tensor], axis: int, fills_up: bool) -> list[Tensor]:
     """Images of different numbers of tiles, or of different sizes, with zeros after them.
 
-    Processors fill batches up in this way, and models know by sizes or masks what is real.
+    Processors fill batches up in this way, and models know by sizes or masks what is real. Along
+    `axis` they are joined, so there they may differ.
     """
-    most = [max(sizes) for sizes in zip(*(value.shape[1:] for value in values), strict=True)]
+    most = [max(sizes) for sizes in zip(*(value.shape for value in values), strict=True)]
     filled_up = []
     for value in values:
-        missing = [m - size for m, size in zip(most, value.shape[1:], strict=True)]
+        missing = [m - size for m, size in zip(most, value.shape, strict=True)]
+        missing[axis] = 0
+        if any(missing) and not fills_up:
+            raise ConfigurationError(
+                "images that this model sees in several sizes cannot be in one batch: it would "
+                "read the smaller ones otherwise than alone; run their prompts one by one"
+            )
         edges = [edge for after in reversed(missing) for edge in (0, after)]  # the last axis first
         filled_up.append(pad(value, edges) if any(missing) else value)
     return filled_up
 
 
-def _of_answer(name: str, answer: Tensor) -> Tensor:
+def _of_answer(name: str, answer: Tensor, answer_type: int) -> Tensor:
     """What an argument of text is at the answer's tokens: they are real, and no image tokens."""
     if name == "input_ids":
         return answer
-    return torch.full_like(answer, int(name == "attention_mask"))
+    values = {"attention_mask": 1, "token_type_ids": answer_type}
+    return torch.full_like(answer, values.get(name, 0))

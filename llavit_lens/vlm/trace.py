@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from llavit_lens.card import card, facts, picture, to_type
 from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.images.layout import VisualLayout
-from llavit_lens.inputs import whole_number
 from llavit_lens.vlm.in_words import stored_as
-from llavit_lens.vlm.prompt import only, summary_of
+from llavit_lens.vlm.prompt import image_number, only, summary_of
+from llavit_lens.vlm.provenance import of_image
 from llavit_lens.vlm.readout import Readout
 from llavit_lens.vlm.token_trace import TokenTrace
 
@@ -111,24 +111,16 @@ class Trace:
         Raises:
             ConfigurationError: there is no such image.
         """
-        count = len(self.images)
-        chosen = whole_number(number, "image")
-        if not -count <= chosen < count:
-            images = "1 image" if count == 1 else f"{count} images"
-            raise ConfigurationError(f"there is no image {number}: the prompt is about {images}")
-        chosen %= count
-        if count == 1:
+        chosen = image_number(number, len(self.images))
+        if len(self.images) == 1:
             return self
         start = sum(map(len, self.layouts[:chosen]))
-        origin = dict(self.provenance)
-        if digests := origin.pop("images_sha256", None):
-            origin |= {"image_sha256": digests[chosen], "image_number": chosen}
         return replace(
             self,
             hidden=self.hidden[:, start : start + len(self.layouts[chosen])],
             layouts=(self.layouts[chosen],),
             images=(self.images[chosen],),
-            provenance=origin,
+            provenance=of_image(self.provenance, chosen),
         )
 
     @property

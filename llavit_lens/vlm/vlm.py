@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from llavit_lens.errors import ConfigurationError
+from llavit_lens.errors import ConfigurationError, one_line
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import Images, open_several
 from llavit_lens.inputs import DEFAULT_PROMPT, check_text
@@ -27,6 +27,7 @@ from llavit_lens.vlm.families.family import Family, reading_of
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
+from llavit_lens.vlm.image_counts import visual_tokens_of_each
 from llavit_lens.vlm.in_words import vlm_card, vlm_line
 from llavit_lens.vlm.length import check_characters, check_length
 from llavit_lens.vlm.pass_inputs import PassInputs
@@ -419,7 +420,27 @@ class VLM:
             replace(layout, orientation=one.tag)
             for layout, one in zip(self.family.layouts(reading), opened, strict=True)
         )
+        if len(images) > 1:
+            self._check_shares(images, text, layouts)
         return Prompt(text=text, images=images, inputs=inputs, layouts=layouts)
+
+    def _check_shares(
+        self, images: Sequence[Image.Image], text: str, layouts: Sequence[VisualLayout]
+    ) -> None:
+        """Raise ConfigurationError unless each image has as many tokens as are made of it."""
+
+        def count(some: Sequence[Image.Image], of_text: str) -> int:
+            ids = self._process(some, of_text)["input_ids"]
+            return int((ids == self.image_token_id).sum())
+
+        made = visual_tokens_of_each(count, images, text, image_mark(self.processor))
+        found = [len(layout.all_positions) for layout in layouts]
+        if made != found:
+            raise ConfigurationError(
+                f"{self.name}: of {len(images)} images together its processor makes visual tokens "
+                f"of which it cannot be told whose they are ({made} by itself, {found} by the "
+                "layout); ask about one image at a time"
+            )
 
     @contextmanager
     def reading(
@@ -458,7 +479,8 @@ class VLM:
     def _inputs(
         self, prompts: Sequence[Prompt], answer: Tensor | None = None, copies: int = 1
     ) -> dict[str, Tensor]:
-        return collate(prompts, self.tokenizer.pad_token_id or 0, answer, copies)
+        pad_id = self.tokenizer.pad_token_id or 0
+        return collate(prompts, pad_id, answer, copies, self.family.batching)
 
     def _process(self, images: Sequence[Image.Image], text: str) -> Any:
         """The model's arguments for a prompt in its chat format.
@@ -475,15 +497,24 @@ class VLM:
             raise ConfigurationError(
                 f"the prompt must hold {mark} {often}, but has it {count} times"
             )
-        with torch.device("cpu"):  # not torch's default device, which users may set
-            inputs = self.processor(
-                # several as transformers' own chats give them: some processors take that as a sign
-                images=list(images) if wanted == 1 else [list(images)],
-                text=[text],
-                return_tensors="pt",
-                add_special_tokens=lacks_start_token(self.tokenizer, text),
-                **self.processor_options,
-            )
+        try:
+            with torch.device("cpu"):  # not torch's default device, which users may set
+                inputs = self.processor(
+                    # several as transformers' chats give them: some processors look at that
+                    images=list(images) if wanted == 1 else [list(images)],
+                    text=[text],
+                    return_tensors="pt",
+                    add_special_tokens=lacks_start_token(self.tokenizer, text),
+                    **self.processor_options,
+                )
+        except Exception as error:  # whatever a processor that takes one image may raise
+            if wanted == 1:
+                raise
+            raise ConfigurationError(
+                f"{self.name}: its processor does not take {wanted} images in one prompt "
+                f"({one_line(error)}); ask about one image at a time"
+            ) from error
+        inputs.pop("labels", None)  # of training: PaliGemma's processor makes them unasked
         inputs.pop("labels", None)  # PaliGemma's are for training, and make the model want a loss
         check_length(self.model.config, inputs["input_ids"].shape[1])
         inputs = inputs.to(self.device, dtype=self.model.dtype)

@@ -6,6 +6,7 @@ from typing import Any
 
 from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.families import tile_rules
+from llavit_lens.vlm.families.batching import Batching
 from llavit_lens.vlm.families.coordinates import coordinates
 from llavit_lens.vlm.families.family import Family, check_template
 from llavit_lens.vlm.families.grid_thw import padded_thw, stretched_thw
@@ -81,6 +82,7 @@ DESCRIBED = (
         kind="one grid",
         plain_prompt="{image}{question}",
         visual_attention=_always,
+        batching=Batching(answer_type=1),  # tokens of type 0 see each other
     ),
     _family(
         "gemma3",
@@ -110,9 +112,19 @@ DESCRIBED = (
     _family("llava_onevision", layout=onevision, kind="stitched tiles"),
     _family("granite4_vision", layout=granite, kind="stitched tiles"),
     _family("lfm2_vl", layout=tiles_then_whole, kind="shaped tiles"),
-    _family("minicpmv4_6", layout=whole_then_slices, kind="shaped tiles"),
+    _family(
+        "minicpmv4_6",
+        layout=whole_then_slices,
+        kind="shaped tiles",
+        batching=Batching(axes={"pixel_values": 3}),  # one strip of patches
+    ),
     _family("molmo2", layout=pooled, kind="given indices", visual_attention=_always),
-    _family("emu3", layout=rows_of_codes, kind="codes"),
+    _family(
+        "emu3",
+        layout=rows_of_codes,
+        kind="codes",
+        batching=Batching(fills_up=False),  # convolutions and norms of its tower see the filling
+    ),
     _family(
         "gemma4",
         layout=coordinates,
