@@ -25,9 +25,7 @@ _BUFFERS = 3
 # first; rows are cut only when even this narrow a tile would not fit the budget.
 _NARROWEST_TILE = 2048
 _BARRED = -1e30
-"""The logit of a word that is never said; infinity would be NaN in sums."""
-_NOTHING = -1e4
-"""exp of this is 0."""
+"""The logit of a word that is never said: its exp is 0, and sums of it are finite."""
 
 
 class TopK(NamedTuple):
@@ -203,8 +201,7 @@ class _RunningSoftmax:
 
 def _rebase(m: Tensor, s: Tensor, u: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
     """s and u as they would be had they been taken about `top` instead of m."""
-    # of a tile of barred words alone, exp is 0, and what it multiplies has to be finite
-    drop = (m - top).clamp_min(_NOTHING)
+    drop = m - top
     factor = drop.exp()
     return factor * s, factor * (u + s * drop)
 

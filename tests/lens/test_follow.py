@@ -1,5 +1,7 @@
 """Following chosen tokens: equal to the whole softmax, written out in float64."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from llavit_lens.lens.follow import (
 from llavit_lens.lens.input_similarity import input_similarity
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.lens.token_strings import token_strings
+from llavit_lens.vlm.logit_map import LogitMap
 
 # A float32 product of D = 48 terms and a logsumexp over 400: some tens of roundings of numbers that
 # are at most 30.
@@ -45,6 +48,25 @@ def test_log_probabilities_equal_the_whole_softmax(read):
     assert np.abs(found - whole[:, :, ids]).max() < BUDGET
     some = log_probabilities(trace, words, ids, patches)
     assert np.abs(some - whole[:, patches][:, :, ids]).max() < BUDGET
+
+
+def test_both_do_what_the_model_does_after_its_head(image):
+    trace = tiny_vlm("llava").trace(image)
+    barred = torch.arange(len(trace.unembedding)) % 5 == 3
+    logit_map = LogitMap(0.7, 4.0, barred)
+    trace = replace(trace, readout=replace(trace.readout, logit_map=logit_map))
+    words = logit_lens(trace, 5)
+    with torch.no_grad():
+        logits = trace.norm(trace.hidden).double() @ trace.unembedding.double().T
+    logits = (4 * torch.tanh(0.7 * logits / 4)).masked_fill(barred, -torch.inf)
+    whole = logits.log_softmax(-1).numpy()
+    ids = [7, 3, 90]
+    found = log_probabilities(trace, words, ids)
+    assert np.abs(found[:, :, [0, 2]] - whole[:, :, [7, 90]]).max() < BUDGET
+    assert (found[:, :, 1] == -np.inf).all()
+    own = own_log_probabilities(trace, words, np.array([ids]), [2], [4, 1, 9])[0]
+    assert own[1] == -np.inf
+    assert np.abs(own[[0, 2]] - whole[2, [4, 9], [7, 90]]).max() < BUDGET
 
 
 def test_one_token_for_each_patch_and_layer(read):
