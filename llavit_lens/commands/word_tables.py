@@ -94,9 +94,10 @@ def print_frequent(name: str, words: Words, k: int) -> None:
     cosine = words.kind == "input_similarity"
     lens = "input similarity" if cosine else "logit lens"
     on_image = words.layout.on_image
+    what = "patches" if words.layout.has_map else "visual tokens"
     table = Table()
     table.add_column("layer", justify="right")
-    table.add_column("most frequent (patches)")
+    table.add_column(f"most frequent ({what})")
     table.add_column("mean cosine" if cosine else "mean probability", justify="right")
     for layer, ids, values in zip(
         words.layers, words.ids[:, on_image, 0], words.values[:, on_image, 0], strict=True
@@ -106,5 +107,5 @@ def print_frequent(name: str, words: Words, k: int) -> None:
         cell = Text("  ".join(f"{printable(words.strings[i])} ({count})" for i, count in frequent))
         table.add_row(str(layer), cell, f"{(values if cosine else np.exp(values)).mean():.3f}")
     console = Console()
-    console.print(Text(f"{name}, {lens}: top words of {on_image.sum()} patches", style="bold"))
+    console.print(Text(f"{name}, {lens}: top words of {on_image.sum()} {what}", style="bold"))
     console.print(table)

@@ -26,8 +26,9 @@ class LayoutCheck:
         found: int64 [m], the token of the same tile that changed most; -1 if none changed.
         rank: int64 [m], how many tokens of the tile changed more than the painted one, or as much;
             0 is right.
-        share: float64 [m], the painted token's share of the whole change in its tile. It is 1
-            where the vision tower is local, and less where each of its patches sees the others.
+        share: float64 [m], the painted token's share of the change in its tile, without what the
+            tokens change with the other boxes too. It is 1 where the vision tower is local, and
+            less where each of its patches sees the others.
         strays: int64, positions of text tokens that changed, although the image must not reach
             them before the first decoder layer: visual tokens that the layout does not know.
         seconds: how long it took.
@@ -52,8 +53,8 @@ class LayoutCheck:
         """The verdict in a line."""
         m, right = len(self.rank), int((self.rank == 0).sum())
         if self.ok:
-            least = f"it has {self.share.min():.0%} of the change in its tile, or more"
-            return f"ok: each of {m} painted boxes changed its own token most; {least}"
+            least = f"{self.share.min():.0%} of the change in its tile or more"
+            return f"ok: each of {m} painted boxes changed its own token most, by {least}"
         if 2 * right >= m and not len(self.strays):
             return (
                 f"UNSURE: {m - right} of {m} painted boxes changed another token most. Of a wrong "
