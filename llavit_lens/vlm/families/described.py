@@ -25,11 +25,18 @@ _GLM = "<|begin_of_image|>{image}<|end_of_image|>{question}"
 
 
 def _always(config: Any) -> VisualAttentionMode:
+    """Visual tokens see later ones in every layer, within its window where it is a sliding one.
+
+    Gemma 3's see those of their own image alone (with pan-and-scan, of their own crop), Molmo2's
+    those of all images, and its tags at starts, ends and columns too; PaliGemma's all of the
+    images and of the question.
+    """
     return "bidirectional"
 
 
 def _if_for_vision(config: Any) -> VisualAttentionMode:
-    """Gemma 4's text config says who sees later tokens."""
+    """Gemma 4's text config says whether visual tokens see later ones of their own image. They do
+    in sliding layers alone: the others stay causal."""
     text = getattr(config, "text_config", config)
     whom = getattr(text, "use_bidirectional_attention", None)
     return "bidirectional" if whom in ("vision", "all") else "causal"
@@ -42,7 +49,9 @@ def _family(*model_types: str, **what: Any) -> Family:
     )
 
 
-OTHER = _family(layout=unknown, kind="unknown", precision="measured")
+OTHER = _family(
+    layout=unknown, kind="unknown", precision="measured", visual_attention=_if_for_vision
+)
 """Any model type that no line below names."""
 
 DESCRIBED = (
