@@ -67,7 +67,7 @@ def own_processor(given: Any) -> Any:
         CheckpointError: it cannot be loaded.
     """
     if isinstance(given, str | Path):
-        return read_processor(str(given), local_folder(given, "a processor"))
+        return read_processor(str(given), local_folder(given, "a processor", weights=False))
     if not (hasattr(given, "image_processor") and hasattr(given, "tokenizer")):
         raise ConfigurationError(
             f"{what(given)} is no processor for images and text; give one, {_HOW}"
@@ -96,7 +96,7 @@ def _processor_of(kind: str, came_from: str) -> Any:
             f"it, {_HOW}"
         )
     try:
-        return read_processor(came_from, local_folder(came_from, "its processor"))
+        return read_processor(came_from, local_folder(came_from, "its processor", weights=False))
     except LlavitLensError as error:
         raise ConfigurationError(
             f"this {kind} came from {came_from!r}, and its processor cannot be loaded from there "

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llavit_lens.errors import CheckpointError, LlavitLensError, one_line
+from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model.agreement import (
     check_agreement,
     check_pixel_values,
@@ -16,7 +16,7 @@ from llavit_lens.model.agreement import (
 )
 from llavit_lens.model.self_check import check_release
 from llavit_lens.vlm.families import family_of
-from llavit_lens.vlm.families.family import Family
+from llavit_lens.vlm.families.family import Family, reading_of
 from llavit_lens.vlm.families.refused import refuse_unreadable
 
 _SIDE = 40
@@ -51,13 +51,12 @@ def _try_image(family: Family, config: Any, processor: Any, name: str) -> None:
     Raises:
         CheckpointError: it does not, fails, or makes pixels that no vision tower takes.
     """
+    image = half_black_half_white(_SIDE)
     try:
         prompt = family.prompt(processor, "What?", name)
         # torch's default device may be another; the pixel values are looked at
         with torch.device("cpu"), np.errstate(all="ignore"):
-            inputs = processor(
-                images=[half_black_half_white(_SIDE)], text=[prompt], return_tensors="pt"
-            )
+            inputs = processor(images=[image], text=[prompt], return_tensors="pt")
         ids, placeholder = inputs["input_ids"], family.placeholder_id(config)
     except LlavitLensError:
         raise
@@ -75,3 +74,10 @@ def _try_image(family: Family, config: Any, processor: Any, name: str) -> None:
     pixels = inputs.get("pixel_values")
     if isinstance(pixels, Tensor):
         check_pixel_values(pixels.flatten(), name)
+    if family.precision == "exact":  # what has to be measured takes more passes of the processor
+        try:
+            family.layouts(reading_of(inputs, processor, config, [image.size], prompt))
+        except ConfigurationError as error:
+            raise CheckpointError(
+                f"{name}: model and processor do not belong together: {error}"
+            ) from error

@@ -11,7 +11,7 @@ from typing import Any, Literal, SupportsIndex, overload
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError, one_line
 from llavit_lens.images.layout import VisualLayout
@@ -114,10 +114,15 @@ class VLM:
 
     @property
     def device(self) -> torch.device:
-        """Where the model takes its inputs."""
-        place: torch.device = self.model.device
+        """Where the model takes its inputs: with its word embeddings, if its parts are on several
+        devices."""
+        given = getattr(self.model, "get_input_embeddings", lambda: None)()
+        table: nn.Module = self.model if given is None else given
+        weight = next(table.parameters(), None)
+        place: torch.device = self.model.device if weight is None else weight.device
         if place.type == "meta":  # accelerate brings the weights, a module at a time
-            hooks = [getattr(module, "_hf_hook", None) for module in self.model.modules()]
+            modules = [*table.modules(), *self.model.modules()]
+            hooks = [getattr(module, "_hf_hook", None) for module in modules]
             places = [getattr(hook, "execution_device", None) for hook in hooks]
             place = next((torch.device(one) for one in places if one is not None), place)
         return place

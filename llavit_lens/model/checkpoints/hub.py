@@ -30,7 +30,9 @@ _SAFETENSORS = ["model*.safetensors"]
 _BIN = ["pytorch_model*.bin", PROJECTOR_FILE]
 
 
-def local_folder(name: str | Path, what: str, revision: str | None = None) -> Path:
+def local_folder(
+    name: str | Path, what: str, revision: str | None = None, *, weights: bool = True
+) -> Path:
     """The folder `name`, or the Hub repository of that name after it was fetched.
 
     Of weights in two formats only the safetensors are fetched.
@@ -39,6 +41,7 @@ def local_folder(name: str | Path, what: str, revision: str | None = None) -> Pa
         name: the folder, or owner/name.
         what: what was looked for, in messages.
         revision: commit, branch or tag of the repository; default: its main branch.
+        weights: False for all other files alone.
 
     Raises:
         CheckpointError: there is neither, or no such revision.
@@ -59,8 +62,8 @@ def local_folder(name: str | Path, what: str, revision: str | None = None) -> Pa
             or []
         )
         has_safetensors = any(fnmatch(file.rfilename, *_SAFETENSORS) for file in listed)
-        weights = _SAFETENSORS if has_safetensors else _BIN
-        patterns = [*_SMALL_FILES, *weights]
+        heavy = _SAFETENSORS if has_safetensors else _BIN
+        patterns = [*_SMALL_FILES, *(heavy if weights else ())]
         return Path(
             snapshot_download(
                 str(name),
@@ -84,7 +87,7 @@ def local_folder(name: str | Path, what: str, revision: str | None = None) -> Pa
             ". There is no such model on the Hugging Face Hub (a private one needs: hf auth login)"
         )
     except Exception as error:  # no connection, in one of many classes; or a full disk
-        cached = _from_cache(str(name), revision)
+        cached = _from_cache(str(name), revision, weights)
         if cached is not None:
             return cached
         is_full = getattr(error, "errno", None) == errno.ENOSPC
@@ -99,7 +102,7 @@ def local_folder(name: str | Path, what: str, revision: str | None = None) -> Pa
     raise CheckpointError(f"{name}{role} is not a folder here{reason}")
 
 
-def _from_cache(name: str, revision: str | None) -> Path | None:
+def _from_cache(name: str, revision: str | None, weights: bool) -> Path | None:
     try:
         folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
     except Exception:  # nothing of it is there
@@ -108,4 +111,4 @@ def _from_cache(name: str, revision: str | None) -> Path | None:
     has_weights = any(
         (folder / file).is_file() for file in (*WEIGHT_FILES, *indices, PROJECTOR_FILE)
     )
-    return folder if has_weights else None
+    return folder if has_weights or not weights else None
