@@ -6,6 +6,7 @@ Shape letters: L tokens, H query heads.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple, get_args
@@ -20,8 +21,17 @@ from llavit_lens.interventions.attention_probes import (
     AttendedPairs,
     changed_states,
     look_at_attention,
+    rounding,
+    seen_layers,
 )
-from llavit_lens.vlm.expected_attention import Mode, expected_mask, sliding_windows, visual_mask
+from llavit_lens.model.decoders import rebuilds
+from llavit_lens.vlm.expected_attention import (
+    Mode,
+    expected_mask,
+    own_blocks,
+    sliding_windows,
+    visual_mask,
+)
 from llavit_lens.vlm.vlm import VLM, require_vlm
 
 
@@ -49,6 +59,10 @@ class VisualAttentionReport:
         n_layers, n_heads, n_tokens, n_visual: what was looked at: every pair of tokens, in every
             head of every layer.
         failures: one line for each layer and kind of pair that is wrong, empty if all is right.
+        unseen: layers in which pairs cannot be seen, as they mix tokens without a pattern; there,
+            it is looked at what states depend on, and no more.
+        rounding: changes of a state by less than this share of the largest one count as none. It is
+            0 but in mixtures of experts.
     """
 
     model: str
@@ -60,6 +74,8 @@ class VisualAttentionReport:
     n_tokens: int
     n_visual: int
     failures: tuple[str, ...]
+    unseen: tuple[int, ...] = ()
+    rounding: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -88,6 +104,10 @@ class VisualAttentionReport:
             f"{self.implementation!r}: all pairs of {self.n_tokens} tokens ({self.n_visual} "
             f"visual) in {self.n_layers} layers of {self.n_heads} heads"
         )
+        if self.unseen:
+            looked_at += f" (but layers {', '.join(map(str, self.unseen))}, which have no pattern)"
+        if self.rounding:
+            looked_at += f" (changes under {self.rounding:.0e} are rounding: it has experts)"
         return "\n".join(
             [f"{looked_at}: {'as it should be' if self.passed else 'WRONG'}", *self.failures]
         )
@@ -103,7 +123,8 @@ def check_visual_attention(
 ) -> VisualAttentionReport:
     """Verify which token attends to which: Eq. 8 exactly on the visual tokens, no later text.
 
-    Three tests, which need no attention weights and so work with every backend:
+    Three tests, which need no attention weights and so work with every backend and decoder (layers
+    that mix tokens by a convolution or recurrence have the third alone):
 
     - every pair of tokens in every head: attention is made uniform, and the result of a token then
       holds exactly zero of those that it does not attend to (see `attention_probes`);
@@ -118,7 +139,8 @@ def check_visual_attention(
             ll.check_visual_attention(vlm, "scene.png", mode="self")
 
     Args:
-        mode: what visual tokens should attend to in all layers; None is what the config says.
+        mode: what visual tokens should attend to in all layers; None is what the config says, with
+            all that the model's own design adds, such as tokens that start an image.
 
     Raises:
         ImageError, ConfigurationError: as `VLM.trace`; there is no such mode; with
@@ -129,22 +151,34 @@ def check_visual_attention(
     require_vlm(vlm)
     prepared = vlm.prepare(image, prompt)
     expected: Mode = vlm.visual_attention if mode is None else mode
-    is_visual = visual_mask(prepared)
-    wrong = _WrongPairs(is_visual, expected, sliding_windows(vlm.decoder))
+    _check_chunks(vlm, prepared.length)
+    is_visual, blocks = visual_mask(prepared), own_blocks(vlm, prepared)
+    of_mask = None if blocks is not None and mode is None else expected
+    windows = sliding_windows(vlm.decoder)
+    masks = {w: expected_mask(is_visual, of_mask, w, blocks) for w in set(windows)}
+    of_layers = [masks[window] for window in windows]
+    wrong = _WrongPairs(is_visual, expected, of_layers, leaves_out=rebuilds(vlm.model))
     look_at_attention(vlm, prepared, wrong.look)
     failures = wrong.lines()
+    seen = seen_layers(vlm)
+    unseen = [layer for layer in range(len(windows)) if layer not in seen]
+    # what mixes tokens without a mask may look at all that came before
+    before = expected_mask(is_visual, "none" if expected == "none" else "causal")
+    reach = [mask | before if layer in unseen else mask for layer, mask in enumerate(of_layers)]
     for token in _changed_tokens(is_visual):
-        failures += _leaks(changed_states(vlm, prepared, token), token, is_visual, expected)
+        failures += _leaks(changed_states(vlm, prepared, token), token, is_visual, reach)
     report = VisualAttentionReport(
         model=vlm.name,
         implementation=vlm.decoder.attn_implementation,
         visual_attention=expected,
         by_config=mode is None,
-        n_layers=len(wrong.windows),
+        n_layers=len(windows),
         n_heads=wrong.n_heads,
         n_tokens=prepared.length,
         n_visual=int(is_visual.sum()),
         failures=tuple(failures),
+        unseen=tuple(unseen),
+        rounding=rounding(vlm),
     )
     return report.raise_on_failure() if raise_on_failure else report
 
@@ -152,8 +186,12 @@ def check_visual_attention(
 class _WrongPairs:
     """Pairs that attend and should not, or the other way round, counted by layer and kind."""
 
-    def __init__(self, is_visual: Tensor, mode: Mode, windows: list[int | None]) -> None:
-        self.is_visual, self.mode, self.windows = is_visual, mode, windows
+    def __init__(
+        self, is_visual: Tensor, mode: Mode, expected: list[Tensor], leaves_out: bool
+    ) -> None:
+        self.is_visual, self.mode, self.expected = is_visual, mode, expected
+        self.leaves_out = leaves_out
+        """Whether the results of tokens without update are zero by themselves."""
         self.n_heads = 0
         self._counts: Counter[_Kind] = Counter()
         self._heads: defaultdict[_Kind, set[int]] = defaultdict(set)
@@ -163,9 +201,9 @@ class _WrongPairs:
         """Compare with what should be."""
         self.n_heads = len(seen.pairs)
         attends_HLW, keys = seen.pairs, slice(seen.first, seen.first + seen.pairs.shape[-1])
-        expected_LW = expected_mask(self.is_visual, self.mode, self.windows[seen.layer])[:, keys]
-        if seen.by_pattern and self.mode == "none":
-            # the pattern of tokens without update is made and not used
+        expected_LW = self.expected[seen.layer][:, keys]
+        if self.mode == "none" and (seen.by_pattern or not self.leaves_out):
+            # what tokens without update attend to is made and not used
             attends_HLW = attends_HLW & ~self.is_visual[:, None]
         wrong_HLW = attends_HLW != expected_LW
         if not bool(wrong_HLW.any()):
@@ -207,19 +245,15 @@ def _changed_tokens(is_visual: Tensor) -> list[int]:
     return sorted({visual[-1], *text[:1], *after[:1], *text[-1:]})
 
 
-def _leaks(changed: Tensor, token: int, is_visual: Tensor, mode: Mode) -> list[str]:
+def _leaks(changed: Tensor, token: int, is_visual: Tensor, expected: list[Tensor]) -> list[str]:
     """A line if states [layers, L] changed with a token that should not have.
 
-    Should not: those before it; with "bidirectional", for a visual token, those before the first
-    visual one, as a state may be reached through several layers; and with "none" visual ones.
+    Should: those that attend, in some layer, to a state that changed before it.
     """
-    first = int(is_visual.nonzero()[0])
-    start = min(first, token) if mode == "bidirectional" and is_visual[token] else token
-    may_change = torch.arange(len(is_visual), device="cpu") >= start
-    if mode == "none":
-        may_change &= ~is_visual
-        may_change[token] = True
-    for layer, states in enumerate(changed):
+    may_change = torch.zeros_like(is_visual)
+    may_change[token] = True
+    for layer, (states, attends_LL) in enumerate(zip(changed, expected, strict=True)):
+        may_change = may_change | (attends_LL & may_change).any(1)
         leaked = (states & ~may_change).nonzero().squeeze(1).tolist()
         if leaked:
             kind = "visual" if is_visual[token] else "text"
@@ -228,3 +262,15 @@ def _leaks(changed: Tensor, token: int, is_visual: Tensor, mode: Mode) -> list[s
                 f"{leaked[0]}, change with {kind} token {token}, on which they must not depend"
             ]
     return []
+
+
+def _check_chunks(vlm: VLM, length: int) -> None:
+    """Raise ConfigurationError where layers that attend in chunks would have more than one."""
+    config = vlm.decoder.config
+    chunk = getattr(config, "attention_chunk_size", None)
+    kinds: Sequence[str] = getattr(config, "layer_types", None) or ()
+    if chunk and length > chunk and "chunked_attention" in kinds:
+        raise ConfigurationError(
+            f"{vlm.name} attends in chunks of {chunk} tokens, and the prompt has {length}, which "
+            "this check does not know; give a smaller image or a shorter prompt"
+        )

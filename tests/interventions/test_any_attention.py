@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from any_model import set_attention
 from family_cases import CASES
-from PIL import Image
+from family_images import noise, read_only_vlm
 from tiny import FOUR_TOKENS, tiny_inputs
 from tiny_vlm import tiny_vlm
 from torch import Tensor
@@ -26,6 +25,7 @@ from llavit_lens.vlm.mixers import mixers
 from llavit_lens.vlm.vlm import VLM
 
 BOTH = ("eager", "sdpa")
+SIZE = (100, 60)
 SLIDING = {
     "text_config": {
         "sliding_window": 8,
@@ -35,20 +35,9 @@ SLIDING = {
 """Every second layer sees eight tokens."""
 
 
-def noise(seed: int) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 255, (60, 100, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
-
-def case_vlm(name: str, attn: str | None = None, **changes: Any) -> VLM:
-    case = CASES[name]
-    processor = case.processor()
-    return VLM(case.model(attn, **changes), processor, f"tiny-{name}", validated=True)
-
-
 def inputs_of(vlm: VLM, name: str, seed: int = 0) -> dict[str, Any]:
     prompt = CASES[name].prompt
-    made = vlm.processor(images=[noise(seed)], text=[prompt], return_tensors="pt")
+    made = vlm.processor(images=[noise(SIZE, seed)], text=[prompt], return_tensors="pt")
     return made.to(dtype=vlm.dtype)
 
 
@@ -83,6 +72,15 @@ def last_states(vlm: VLM, inputs: dict[str, Any], negated: int | None = None) ->
     return kept[0].clone()
 
 
+def attending(vlm: VLM) -> Iterator[None]:
+    """By "eager", by "sdpa", and at the end as before."""
+    before = vlm.decoder.attn_implementation
+    for attn in BOTH:
+        set_attention(vlm.model, attn)
+        yield
+    set_attention(vlm.model, before)
+
+
 def budget(name: str, states: Tensor) -> float:
     """Zero; experts add up in an order that depends on other tokens, so rounding there."""
     eps = torch.finfo(states.dtype).eps
@@ -91,11 +89,10 @@ def budget(name: str, states: Tensor) -> float:
 
 @pytest.mark.parametrize("name", CASES)
 def test_text_that_is_cut_off_does_not_know_the_image(name: str) -> None:
-    vlm = case_vlm(name)
+    vlm = read_only_vlm(name)
     one, other = (inputs_of(vlm, name, seed) for seed in (0, 1))
     text = ~visual_of(vlm, one)
-    for attn in BOTH:
-        set_attention(vlm.model, attn)
+    for _ in attending(vlm):
         if not CASES[name].maskable:
             with (
                 pytest.raises(ConfigurationError, match="that no mask reaches; knock out in layer"),
@@ -112,15 +109,14 @@ def test_text_that_is_cut_off_does_not_know_the_image(name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_without_update_visual_tokens_do_not_know_each_other(name: str) -> None:
-    vlm = case_vlm(name)
+    vlm = read_only_vlm(name)
     inputs = inputs_of(vlm, name)
     is_visual = visual_of(vlm, inputs)
     visual = is_visual.nonzero().squeeze(1).tolist()
     others = is_visual.clone()
     changed = visual[len(visual) // 2]
     others[changed] = False
-    for attn in BOTH:
-        set_attention(vlm.model, attn)
+    for _ in attending(vlm):
         put_out: list[Tensor] = []
         with ll.ablate_visual_attention(vlm):
             handles = [
@@ -171,7 +167,7 @@ def cut_by_hand(vlm: VLM, closed_LL: Tensor) -> Iterator[None]:
     ids=["qwen2_5_vl", "gemma3 with windows", "idefics3"],
 )
 def test_equals_the_same_cut_by_hand(name: str, changes: dict[str, Any], attn: str) -> None:
-    vlm = case_vlm(name, attn, **changes)
+    vlm = CASES[name].vlm(attn, **changes)
     inputs = inputs_of(vlm, name)
     is_visual = visual_of(vlm, inputs)
     with ll.knock_out(vlm, "text->visual"), ll.knock_out(vlm, "visual->visual", keep_self=True):
@@ -246,7 +242,7 @@ def test_visual_attention_on_llava_equals_its_own_way(
 @pytest.mark.parametrize("attn", BOTH)
 @pytest.mark.parametrize("name", ["gemma3", "paligemma"])
 def test_causal_undoes_what_the_model_does_by_design(name: str, attn: str) -> None:
-    vlm = case_vlm(name, attn)
+    vlm = CASES[name].vlm(attn)
     inputs = inputs_of(vlm, name)
     is_visual = visual_of(vlm, inputs)
     last = int(is_visual.nonzero()[-1])
@@ -260,7 +256,7 @@ def test_causal_undoes_what_the_model_does_by_design(name: str, attn: str) -> No
 
 @pytest.mark.parametrize("name", ["qwen2_vl", "idefics3"])
 def test_bidirectional_gives_it_to_others(name: str) -> None:
-    vlm = case_vlm(name)
+    vlm = CASES[name].vlm()
     inputs = inputs_of(vlm, name)
     first, *_, last = visual_of(vlm, inputs).nonzero().squeeze(1).tolist()
     for mode, moves in (("causal", False), ("self", False), ("bidirectional", True)):
@@ -279,7 +275,7 @@ def test_bidirectional_gives_it_to_others(name: str) -> None:
 )
 @torch.no_grad()
 def test_a_cache_changes_no_answer(name: str, changes: dict[str, Any]) -> None:
-    vlm = case_vlm(name, **changes)
+    vlm = CASES[name].vlm(**changes)
     inputs = inputs_of(vlm, name)
     options = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
     plain = vlm.model.generate(**inputs, **options)
@@ -298,7 +294,7 @@ def test_a_cache_changes_no_answer(name: str, changes: dict[str, Any]) -> None:
 
 
 def test_layers_without_a_mask_may_be_left_out() -> None:
-    vlm = case_vlm("qwen3_5")
+    vlm = CASES["qwen3_5"].vlm()
     inputs = inputs_of(vlm, "qwen3_5")
     with ll.knock_out(vlm, "text->visual", layers=[3]):
         states = last_states(vlm, inputs)
@@ -314,7 +310,7 @@ def test_layers_without_a_mask_may_be_left_out() -> None:
 
 @pytest.mark.parametrize("attn", BOTH)
 def test_a_mask_that_is_dropped_is_an_error(attn: str) -> None:
-    vlm = case_vlm("qwen2_vl", attn)
+    vlm = CASES["qwen2_vl"].vlm(attn)
     inputs = inputs_of(vlm, "qwen2_vl")
 
     def drop(module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -331,7 +327,7 @@ def test_a_mask_that_is_dropped_is_an_error(attn: str) -> None:
 
 
 def test_a_layer_that_is_skipped_is_an_error() -> None:
-    vlm = case_vlm("qwen2_vl")
+    vlm = CASES["qwen2_vl"].vlm()
     inputs = inputs_of(vlm, "qwen2_vl")
     layer = vlm.decoder.layers[1]
     for way in (ll.knock_out(vlm, "text->visual"), ll.ablate_visual_attention(vlm)):
@@ -343,7 +339,7 @@ def test_a_layer_that_is_skipped_is_an_error() -> None:
 
 
 def test_a_bias_after_attention_is_an_error() -> None:
-    vlm = case_vlm("glm4v")
+    vlm = CASES["glm4v"].vlm()
     inputs = inputs_of(vlm, "glm4v")
     norm = vlm.decoder.layers[0].post_self_attn_layernorm
     width = vlm.decoder.config.hidden_size
@@ -360,7 +356,7 @@ def test_a_bias_after_attention_is_an_error() -> None:
 
 
 def test_nothing_to_cut_is_said() -> None:
-    vlm = case_vlm("qwen2_vl")
+    vlm = CASES["qwen2_vl"].vlm()
     with (
         ll.knock_out(vlm, "visual->visual", which="later"),
         pytest.warns(UserWarning, match="there is nothing to cut"),
@@ -371,6 +367,6 @@ def test_nothing_to_cut_is_said() -> None:
 def test_which_way_a_model_goes() -> None:
     assert rebuilds(tiny_vlm("llava").model)
     assert rebuilds(tiny_vlm("llavit").model)
-    vlm = case_vlm("qwen2_vl")
+    vlm = CASES["qwen2_vl"].vlm()
     assert not rebuilds(vlm.model)
     assert isinstance(attention_changes._changes_of(vlm), AnyChanges)

@@ -19,7 +19,13 @@ from torch import Tensor
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import ImageSource
-from llavit_lens.vlm.expected_attention import Mode, expected_mask, sliding_windows, visual_mask
+from llavit_lens.vlm.expected_attention import (
+    Mode,
+    expected_mask,
+    own_blocks,
+    sliding_windows,
+    visual_mask,
+)
 from llavit_lens.vlm.hooks import NamedHook
 from llavit_lens.vlm.vlm import VLM, require_vlm
 
@@ -92,7 +98,9 @@ def attention_distances(vlm: VLM, image: ImageSource) -> AttentionDistances:
     rows = torch.from_numpy(layout.positions[layout.on_image])
     keys = visual_L.nonzero().squeeze(1)
     distances_2VV = torch.from_numpy(patch_distances(layout))
-    allowed = {w: expected_mask(visual_L, mode, w)[rows] for w in set(windows)}
+    blocks = own_blocks(vlm, prepared)
+    own = mode if blocks is None else None
+    allowed = {w: expected_mask(visual_L, own, w, blocks)[rows] for w in set(windows)}
     by_layer: dict[int, tuple[Tensor, Tensor]] = {}
 
     def measure(pattern_BHLS: Tensor, where: NamedHook) -> None:

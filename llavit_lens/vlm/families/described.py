@@ -7,6 +7,7 @@ from typing import Any
 from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.families import tile_rules
 from llavit_lens.vlm.families.batching import Batching
+from llavit_lens.vlm.families.blocks import all_marked, marked_runs
 from llavit_lens.vlm.families.coordinates import coordinates
 from llavit_lens.vlm.families.family import Family, check_template
 from llavit_lens.vlm.families.grid_thw import padded_thw, stretched_thw
@@ -92,6 +93,7 @@ DESCRIBED = (
         plain_prompt="{image}{question}",
         visual_attention=_always,
         batching=Batching(answer_type=1),  # tokens of type 0 see each other
+        blocks=all_marked("token_type_ids", 0),  # the question too
     ),
     _family(
         "gemma3",
@@ -99,6 +101,7 @@ DESCRIBED = (
         kind="tiles",
         plain_prompt="{image}{question}",
         visual_attention=_always,
+        blocks=marked_runs("token_type_ids"),
     ),
     _family(
         "internvl",
@@ -127,7 +130,13 @@ DESCRIBED = (
         kind="shaped tiles",
         batching=Batching(axes={"pixel_values": 3}),  # one strip of patches
     ),
-    _family("molmo2", layout=pooled, kind="given indices", visual_attention=_always),
+    _family(
+        "molmo2",
+        layout=pooled,
+        kind="given indices",
+        visual_attention=_always,
+        blocks=all_marked("mm_token_type_ids", 1),  # tokens that start images and end rows too
+    ),
     _family(
         "emu3",
         layout=rows_of_codes,
@@ -140,6 +149,7 @@ DESCRIBED = (
         kind="coordinates",
         plain_prompt="{image}{question}",
         visual_attention=_if_for_vision,
+        blocks=marked_runs("mm_token_type_ids"),
     ),
     _family(
         "blip-2",

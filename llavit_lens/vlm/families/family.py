@@ -15,6 +15,7 @@ from llavit_lens.model.chat import chat_prompt, image_mark
 from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.decoder import usual_decoder
 from llavit_lens.vlm.families.batching import USUAL, Batching
+from llavit_lens.vlm.families.blocks import Blocks, no_blocks
 from llavit_lens.vlm.families.reading import Reading
 
 Kind = Literal[
@@ -96,6 +97,7 @@ class Family:
             them; None where there is none.
         visual_attention: of a config: what visual tokens attend to by the model's own design.
         batching: how several prompts, or a prompt and an answer, become one batch.
+        blocks: which tokens see each other, where that is "bidirectional" and not Eq. 8.
         complete_processor: (processor, config) -> None; adds, in place, what processors of older
             releases do not say.
         follow: (processor, config, changed, name) -> None; makes the processor, in place, prepare
@@ -117,6 +119,7 @@ class Family:
     projector: Callable[[Any], Any] = usual_projector
     visual_attention: Callable[[Any], VisualAttentionMode] = lambda config: "causal"
     batching: Batching = USUAL
+    blocks: Blocks = no_blocks
     complete_processor: Callable[[Any, Any], None] = _nothing
     follow: Callable[[Any, Any, Sequence[str], str], None] = _nothing
     advise: Callable[[Sequence[str], str], str] = lambda switches, name: ""
