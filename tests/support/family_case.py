@@ -36,6 +36,7 @@ class Case:
         sees_itself: visual tokens attend to later ones by the model's own design.
         experts: a mixture of experts, whose sums depend on the other tokens by rounding.
         after_head: the model changes logits after its head.
+        added_later: features of the image are added again between the first layers.
         needs_torchvision: its image processor, or processor, cannot be imported without it.
     """
 
@@ -51,6 +52,7 @@ class Case:
     sees_itself: bool = False
     experts: bool = False
     after_head: bool = False
+    added_later: bool = False
     needs_torchvision: bool = False
 
     def __repr__(self) -> str:

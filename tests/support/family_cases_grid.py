@@ -83,8 +83,8 @@ GRIDS = (
         {"hidden_size": 64, "embed_dim": 32},
     ),
     _qwen("qwen2_5_vl", "qwen2_5_vl.processing_qwen2_5_vl.Qwen2_5_VLProcessor", _WINDOWS),
-    _qwen("qwen3_vl", _QWEN3_PROCESSOR, _DEEPSTACK, patch=16),
-    _qwen("qwen3_vl_moe", _QWEN3_PROCESSOR, _DEEPSTACK, patch=16, experts=True),
+    _qwen("qwen3_vl", _QWEN3_PROCESSOR, _DEEPSTACK, patch=16, added_later=True),
+    _qwen("qwen3_vl_moe", _QWEN3_PROCESSOR, _DEEPSTACK, patch=16, experts=True, added_later=True),
     _qwen("qwen3_5", _QWEN3_PROCESSOR, _POSITIONS, patch=16, text=_QUARTER, maskable=False),
     _qwen(
         "qwen3_5_moe",
@@ -95,7 +95,7 @@ GRIDS = (
         maskable=False,
         experts=True,
     ),
-    _qwen("cosmos3_omni", _QWEN3_PROCESSOR, _DEEPSTACK, patch=16),
+    _qwen("cosmos3_omni", _QWEN3_PROCESSOR, _DEEPSTACK, patch=16, added_later=True),
     _glm(
         "glm4v",
         "glm4v.processing_glm4v.Glm4vProcessor",
@@ -143,6 +143,7 @@ GRIDS = (
         "hyperclovax_vision_v2.processing_hyperclovax_vision_v2.HyperCLOVAXVisionV2Processor",
         _WINDOWS,
         names=_QWEN_ENDS,
+        text={"logits_scaling": 2.0},
         after_head=True,
     ),
     _qwen(

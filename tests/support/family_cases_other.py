@@ -99,11 +99,13 @@ STITCHED = (
                 "vocab_size": 1,
             },
             "vision_feature_select_strategy": "full",
+            "text_config": {"logits_scaling": 4.0},
         },
         kind="stitched tiles",
         several_views=True,
         newlines=True,
         after_head=True,
+        added_later=True,
     ),
 )
 
@@ -289,7 +291,10 @@ GIVEN = (
             image_seq_length=70,
         ),
         "<image_soft_token>what?",
-        {"vision_config": {"patch_size": 14, "pooling_kernel_size": 2}},
+        {
+            "vision_config": {"patch_size": 14, "pooling_kernel_size": 2},
+            "text_config": {"final_logit_softcapping": 30.0},
+        },
         kind="coordinates",
         after_head=True,
     ),

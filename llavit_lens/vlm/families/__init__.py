@@ -6,13 +6,13 @@ from typing import Any
 
 from llavit_lens.vlm.families.described import DESCRIBED, OTHER
 from llavit_lens.vlm.families.family import Family
-from llavit_lens.vlm.families.llava import LLAVA, PIXTRAL
+from llavit_lens.vlm.families.llava import LLAVA, LLAVA_NEXT, PIXTRAL
 from llavit_lens.vlm.families.llava_like import LLAVA_LIKE
 from llavit_lens.vlm.families.llavit import LLAVIT
 
 _FAMILIES = {
     kind: family
-    for family in (LLAVA, LLAVIT, LLAVA_LIKE, *DESCRIBED)
+    for family in (LLAVA, LLAVA_NEXT, LLAVIT, LLAVA_LIKE, *DESCRIBED)
     for kind in family.model_types
 }
 

@@ -23,10 +23,12 @@ def _advise_conversion(switches: Sequence[str], name: str) -> str:
 
 LLAVA = replace(
     LLAVA_LIKE,
-    model_types=("llava", "llava_next"),
+    model_types=("llava",),
     validate=check_agreement,
     advise=_advise_conversion,
 )
+
+LLAVA_NEXT = replace(LLAVA, model_types=("llava_next",), kind="stitched tiles")
 
 PIXTRAL = replace(
     LLAVA,

@@ -37,3 +37,20 @@ def test_layers_differ(name: str) -> None:
     hidden = read_only_trace(name).hidden
     for lower, upper in itertools.pairwise(hidden):
         assert not torch.equal(lower, upper)
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_trace_says_what_is_out_of_the_usual(name: str) -> None:
+    provenance = read_only_trace(name).provenance
+    assert ("logit_map" in provenance) == CASES[name].after_head
+    assert ("features_added_to_states" in provenance) == CASES[name].added_later
+
+
+@pytest.mark.parametrize("name", READ)
+def test_the_layout_is_of_the_kind_that_its_family_says(name: str) -> None:
+    case, vlm, layout = CASES[name], read_only_vlm(name), read_only_trace(name).layout
+    if case.kind != "one grid" or vlm.family.kind != "tiles":  # Gemma 3 without pan-and-scan
+        assert vlm.family.kind == case.kind
+    assert layout.precision == vlm.family.precision
+    assert (len(layout.grid) > 1) == case.several_views
+    assert vlm.visual_attention == ("bidirectional" if case.sees_itself else "causal")
