@@ -108,8 +108,6 @@ def _pane(
         "slots": [slot for part in parts for slot in _slots(part, result.depth)],
         "k": k,
         "grids": [list(grid) for grid in layout.grid],
-        "whole": layout.whole,
-        "covered": np.flatnonzero(layout.covered).tolist(),
         "boxes": as_text((layout.boxes / [width, height, width, height]).astype("<f4")),
         "cells": as_text(np.stack([layout.row, layout.col, layout.tile], axis=1).astype("<u2")),
         "strings": [_shown(strings[token]) for token in present.tolist()],
@@ -122,6 +120,10 @@ def _pane(
         "maxEntropy": most_entropy,
         "truth": _verdicts(parts, truth),
     }
+    if layout.whole != 0:  # the first tile is the whole image, unless something else is said
+        pane["whole"] = layout.whole
+    if layout.covered.any():
+        pane["covered"] = np.flatnonzero(layout.covered).tolist()
     if result.depth != max(parts[-1].layers):  # not all layers were read
         pane["depth"] = result.depth
     if result.words is not None and (tracked := result.words.tracked) is not None:

@@ -39,4 +39,4 @@ def test_words_are_drawn_on_what_a_family_sees(case: Case, words: ll.Words) -> N
         assert 0 <= slivers <= len(cells) // 2
         plt.close("all")
     view = read.show().view["panes"][0]
-    assert view["whole"] == layout.whole and len(view["grids"]) == len(layout.grid)
+    assert view.get("whole", 0) == layout.whole and len(view["grids"]) == len(layout.grid)

@@ -20,11 +20,11 @@ class Pane {
   constructor(raw) {
     Object.assign(this, { name: raw.name, slots: raw.slots, k: raw.k, strings: raw.strings });
     this.grids = raw.grids;
-    this.whole = raw.whole; // the tile that shows the whole image; null if none does
+    this.whole = raw.whole === undefined ? 0 : raw.whole; // the tile that shows the whole image; null if none does
     this.maxEntropy = raw.maxEntropy;
     this.layers = raw.slots.map((slot) => (slot.cosine ? null : Number(slot.short)));
     this.depth = raw.depth ?? Math.max(0, ...this.layers);
-    this.covered = new Set(raw.covered); // where tiles overlap, a place has one patch
+    this.covered = new Set(raw.covered ?? []); // where tiles overlap, a place has one patch
     this.boxes = numbers(raw.boxes, Float32Array);
     this.cells = numbers(raw.cells, Uint16Array);
     this.ids = numbers(raw.ids, raw.wide ? Uint32Array : Uint16Array);
