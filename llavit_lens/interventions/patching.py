@@ -27,7 +27,9 @@ Positions = Literal["visual", "last", "all"] | Sequence[int]
 """All visual tokens, the last token of the prompt, all its tokens, or tokens by their number."""
 
 PROJECTOR_OUTPUT = "blocks.0.hook_resid_pre"
-"""The visual tokens as the projector made them, and the word embeddings of the text."""
+"""The visual tokens as the projector made them, and the word embeddings of the text. In some
+families (Qwen3-VL, Granite 4 Vision, Gemma 4) later layers are given features of the image too, and
+those stay."""
 
 
 def patch(
