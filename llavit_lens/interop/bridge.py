@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llavit_lens.errors import ConfigurationError, install
 from llavit_lens.interventions.attention_changes import is_changed
+from llavit_lens.model.decoders import DECODERS, rebuilds
 from llavit_lens.model.hook_points import has_hooks
 from llavit_lens.vlm.hooks import hook_points
 from llavit_lens.vlm.vlm import VLM, require_vlm
@@ -32,7 +33,7 @@ def to_transformer_lens(vlm: VLM) -> TransformerBridge:
 
     Raises:
         ConfigurationError: TransformerLens is not installed, `vlm` is not a VLM, there are hooks or
-            interventions on the model, or the model has no hook points.
+            interventions on the model, or its decoder is not rebuilt here.
     """
     require_vlm(vlm)
     try:
@@ -42,6 +43,12 @@ def to_transformer_lens(vlm: VLM) -> TransformerBridge:
             f"TransformerLens cannot be imported ({error}); {install('interop')}, or "
             "pip install 'transformer-lens>=4.3,<5'."
         ) from error
+    if not rebuilds(vlm.model):
+        raise ConfigurationError(
+            f"the bridge is for decoders that are rebuilt here ({', '.join(DECODERS)}), and that "
+            f"of {vlm.name} is a {type(vlm.decoder.module).__name__}: use vlm.hooks and "
+            "vlm.run_with_cache, which have TransformerLens's names"
+        )
     if is_changed(vlm.model):
         raise ConfigurationError(
             "an intervention on the model is open, which the bridge would not have; make the "

@@ -19,7 +19,7 @@ from llavit_lens.interventions.passes import Pass, follow_passes
 from llavit_lens.interventions.token_rows import BatchTokens, read_tokens, write_tokens
 from llavit_lens.lens.text_tokens import check_position
 from llavit_lens.model.hook_points import PATTERN_HOOKS, ROTATED_HOOKS
-from llavit_lens.vlm.hooks import NamedHook, Names, select
+from llavit_lens.vlm.hooks import NamedHook, Names, points_named
 from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.vlm import VLM, require_vlm
 
@@ -78,7 +78,7 @@ def patch(
     image, prompt = source if isinstance(source, tuple) else (source, DEFAULT_PROMPT)
     prepared = vlm.prepare(image, prompt)
     tokens = _PatchedTokens(prepared.layouts, positions, from_region, to_region)
-    points = select(names, vlm.hook_names)
+    points = points_named(vlm.model, names)
     if not points:
         raise ConfigurationError("names holds no hook point: nothing would be patched")
     return _patched(vlm, prepared, tokens, points)

@@ -42,7 +42,8 @@ def attention_patterns(
     layers * heads * queries * n numbers.
 
     Args:
-        layers: decoder layers, from 0 as in the names of hook points.
+        layers: decoder layers, from 0 as in the names of hook points; "all" is every layer that
+            has a pattern (a convolution or a recurrence has none).
         heads: query heads; None is all.
         queries: one, or a list of several; default: "last", and where there is an answer,
             "answer": for each token of the answer the token before it, which is the one that looks
@@ -53,13 +54,13 @@ def attention_patterns(
 
     Raises:
         ImageError, ConfigurationError: as `VLM.trace` and `answer_tokens`; a layer, head or query
-            that is not there; a patch as query where visual tokens attend to nothing (Eq. 5);
+            that is not there, or has no pattern; a patch as query where visual tokens attend to nothing (Eq. 5);
             several images, of which none is chosen.
     """
     require_vlm(vlm)
     prepared = vlm.prepare(image, prompt)
     depth = vlm.decoder.n_layers
-    chosen_layers = list(layer_indices(vlm.decoder, layers))
+    chosen_layers = _layers_with_pattern(vlm, layers)
     some_heads = head_indices(vlm.decoder, heads)
     chosen_heads = list(range(vlm.decoder.n_heads) if some_heads is None else some_heads)
     number = 0 if onto is None else image_number(onto, len(prepared.images))
@@ -109,6 +110,16 @@ def attention_patterns(
         prompt=prompt,
         provenance=of_image(provenance_of(vlm, prepared), number),
     )
+
+
+def _layers_with_pattern(vlm: VLM, layers: Layers) -> list[int]:
+    """The chosen layers; of all, those that have a pattern."""
+    chosen = list(layer_indices(vlm.decoder, layers))
+    if not (isinstance(layers, str) and layers == "all"):
+        return chosen
+    names = set(vlm.hook_names)
+    having = [layer for layer in chosen if f"blocks.{layer}.attn.hook_pattern" in names]
+    return having or chosen  # where none has one, the error says why
 
 
 def _query_tokens(

@@ -158,6 +158,15 @@ def used_points(model: Any, names: Sequence[str]) -> Iterator[dict[str, HookPoin
             yield opened
 
 
+def points_named(model: Any, names: Names) -> list[str]:
+    """Those of a model's hook points that are named, in their own order.
+
+    Raises:
+        ConfigurationError: a name, pattern or function that fits none of them; it says why.
+    """
+    return select(names, hook_names(model), missing_points(model))
+
+
 def missing_points(model: Any) -> dict[str, str]:
     """Of hook points that other models, or other layers of this one, have: why they are not there,
     by name."""
@@ -260,12 +269,10 @@ def hooks(model: Any, fwd_hooks: Sequence[tuple[Names, Hook]]) -> Iterator[None]
             function of two arguments; hooks or interventions are open in another thread. In a pass:
             a hook returned what cannot take the activation's place, or did not run.
     """
-    pairs, existing = _pairs(fwd_hooks), hook_names(model)
-    missing = missing_points(model)
     calls = [
         (NamedHook(name), function)
-        for names, function in pairs
-        for name in select(names, existing, missing)
+        for names, function in _pairs(fwd_hooks)
+        for name in points_named(model, names)
     ]
     with ExitStack() as stack:
         actor = stack.enter_context(acting(model))

@@ -342,11 +342,13 @@ class VLM:
         return hook_names(self.model)
 
     def add_hook_points(self) -> None:
-        """Add all hook points now. Hooks and interventions do it by themselves; a library that
-        wraps the model's modules, as nnsight does, needs them before.
+        """Add the hook points of a decoder that is rebuilt here to it, as modules, now. Hooks and
+        interventions do it by themselves; a library that wraps the model's modules, as nnsight
+        does, needs them before.
 
         Raises:
-            ConfigurationError: the model cannot have any.
+            ConfigurationError: the model cannot have any; or its decoder is of another family, of
+                which the hook points are no modules: `hooks` and `run_with_cache` need none.
         """
         hook_points(self.model)
 
