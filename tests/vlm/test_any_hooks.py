@@ -243,6 +243,53 @@ def test_keys_and_values_are_changed_before_they_are_cached(name: str, implement
     torch.testing.assert_close(step, whole, rtol=0, atol=budget(whole) * 8)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "sums_to_one"),
+    [
+        ("paligemma", {"model_type": "gemma2", "attn_logit_softcapping": 2.0}, True),
+        ("internvl", {"model_type": "gpt_oss"}, False),
+    ],
+)
+@torch.no_grad()
+def test_soft_caps_and_sinks_are_in_the_pattern(
+    name: str, text: dict[str, Any], sums_to_one: bool
+) -> None:
+    """A sink takes a part of each row; it is no token, so it has no column."""
+    model = CASES[name].model(attn="eager", text_config=text)
+    ids = {"input_ids": torch.tensor([[40, 41, 42, 43, 44, 45]])}
+    attentions = model(**ids, use_cache=False, output_attentions=True).attentions
+    _, cache = cached(model, ids)
+    for layer, own in enumerate(attentions):
+        pattern = cache[f"blocks.{layer}.attn.hook_pattern"]
+        torch.testing.assert_close(pattern, own, rtol=0, atol=8 * 2.0**-24)
+        rows = pattern.sum(-1)
+        assert bool((rows < 0.999).any()) is not sums_to_one and float(rows.max()) < 1.00001
+        if "attn_logit_softcapping" in text:
+            scores = cache[f"blocks.{layer}.attn.hook_attn_scores"]
+            assert float(scores[scores > -1e30].abs().max()) <= 2
+
+
+@pytest.mark.parametrize("name", ["gemma3", "idefics3"])
+@torch.no_grad()
+def test_only_the_decoders_attention_is_met(name: str) -> None:
+    """Every other module has its own config, and runs what it ran before."""
+    model, inputs = CASES[name].model(attn="sdpa"), inputs_of(CASES[name])
+    configs = {module: getattr(module, "config", None) for module in model.modules()}
+    decoder = decoder_in(model).module
+    of_decoder = set(decoder.modules())
+    met: set[nn.Module] = set()
+
+    def look(*_: Any) -> None:
+        for module, own in configs.items():
+            if getattr(module, "config", None) is not own:
+                met.add(module)
+
+    with hooks(model, [("*", look)]):
+        model(**inputs, use_cache=False)
+    assert met and met <= of_decoder and decoder not in met
+    assert len(met) == decoder_in(model).n_layers
+
+
 @torch.no_grad()
 def test_keys_of_another_layer_cannot_be_changed_with_a_cache() -> None:
     """gemma4's last layers read keys and values of earlier ones."""
