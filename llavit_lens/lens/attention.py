@@ -54,8 +54,8 @@ def attention_patterns(
 
     Raises:
         ImageError, ConfigurationError: as `VLM.trace` and `answer_tokens`; a layer, head or query
-            that is not there, or has no pattern; a patch as query where visual tokens attend to nothing (Eq. 5);
-            several images, of which none is chosen.
+            that is not there; a layer without a pattern; a patch as query where visual tokens
+            attend to nothing (Eq. 5); several images, of which none is chosen.
     """
     require_vlm(vlm)
     prepared = vlm.prepare(image, prompt)
