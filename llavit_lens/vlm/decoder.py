@@ -154,7 +154,7 @@ def _head_of(model: Any) -> Any:
     heads = (
         owner.get_output_embeddings()
         for owner in (model, inside)
-        if hasattr(owner, "get_output_embeddings")
+        if owner is not None and hasattr(owner, "get_output_embeddings")
     )
     return next((head for head in heads if head is not None), None)
 

@@ -1,8 +1,9 @@
 """What a model does to its logits after the head: a scale, a soft cap, words that it bars.
 
-Such a map keeps the order of words, but not their probabilities. So every lens needs it, and one
-pass tells it: what the head put out is there, and what became of it. The numbers are those that the
-model's config names; a map counts as told only if it gives the model's own logits bit for bit.
+Such a map keeps the order of words, but not their probabilities, so every lens needs it. One pass
+tells it: what the head put out is there, and what became of it. The numbers are those that the
+model's config names, and a map counts as told only if it gives the model's own logits bit for bit.
+A scale between the final norm and the head is told in the same way: a linear head passes it on.
 
 Shape letters: V vocabulary, N states, C chosen words.
 """
@@ -112,7 +113,7 @@ def _candidates(
 ) -> Iterator[tuple[float, float | None, _Function]]:
     """(scale, cap, function) that may be the map: no change first, then a scale, then a cap."""
     yield 1.0, None, _scaled(1.0)
-    numbers = _numbers(config)
+    numbers = numbers_of(config)
     every = max(1, len(raw) // _SAMPLE)
     some_C, wanted_C = (x[::every].double().cpu() for x in (raw, logits))
     roundings = 4 * max(torch.finfo(raw.dtype).eps, torch.finfo(logits.dtype).eps)
@@ -146,7 +147,7 @@ def _gives(function: _Function, raw: Tensor, logits: Tensor) -> bool:
     )
 
 
-def _numbers(config: Any) -> list[float]:
+def numbers_of(config: Any) -> list[float]:
     """The positive numbers, but 1, that a config names."""
     values = {float(value) for value in vars(config).values() if isinstance(value, int | float)}
     return sorted(value for value in values if 0 < value < float("inf") and value != 1)

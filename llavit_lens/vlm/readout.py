@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.embedding import embedding_of
 from llavit_lens.vlm.in_words import stored_as
-from llavit_lens.vlm.logit_map import LogitMap, told_logit_map
+from llavit_lens.vlm.logit_map import LogitMap, numbers_of, told_logit_map
 from llavit_lens.vlm.stream import Stream
 from llavit_lens.vlm.unembedding import Unembedding, final_norm, is_matrix, unembedding_of
 
@@ -85,7 +85,12 @@ class ReadoutCache:
         assert stream.norm is not None, "Stream.hidden has refused a pass without one"
         norm, state = stream.norm, stream.states[-1][-1]
         made, logit_map = _made_by_head(stream, logits, decoder.config)
-        weight, bias = unembedding_of(decoder, norm, state, made, earlier, name)
+        scale = _scale_before_head(norm, stream, decoder.config)
+        weight, bias = unembedding_of(decoder, norm, scale, state, made, earlier, name)
+        weight, bias = weight[: len(logits)], None if bias is None else bias[: len(logits)]
+        if scale != 1:  # lenses multiply with states that are not scaled
+            logit_map = replace(logit_map, scale=logit_map.scale * scale)
+            bias = None if bias is None else bias / scale
         if logit_map.barred is not None:
             logit_map = replace(logit_map, barred=logit_map.barred.to(weight.device))
         embedding = embedding_of(decoder.embedding, len(logits), device)
@@ -106,16 +111,28 @@ class ReadoutCache:
 
 
 def _made_by_head(stream: Stream, logits: Tensor, config: Any) -> tuple[Tensor, LogitMap]:
-    """What the head made of the last token, [V], and the map from it to the logits.
+    """What the head made of the last token, [size of the head], and the map to the logits [V].
 
     Where that map cannot be told, the head is held to the logits themselves: rounding is all that
     may then be between the two.
     """
-    if stream.head_made is not None:
-        logit_map = told_logit_map(stream.head_made, logits, config)
+    made, size = stream.head_made, len(logits)
+    # a head may be padded beyond the vocabulary, whose size the config names
+    if made is not None and (len(made) == size or size in numbers_of(config)):
+        logit_map = told_logit_map(made[:size], logits, config)
         if logit_map is not None:
-            return stream.head_made, logit_map
+            return made, logit_map
     return logits, LogitMap()
+
+
+def _scale_before_head(norm: nn.Module, stream: Stream, config: Any) -> float:
+    """The factor between the final norm and the head; 1 if it cannot be told."""
+    if stream.head_given is None:
+        return 1.0
+    with torch.no_grad():
+        normed = final_norm(norm, stream.states[-1][-1:])[0]
+    told = told_logit_map(normed, stream.head_given, config)
+    return told.scale if told is not None and told.cap is None and told.barred is None else 1.0
 
 
 def _is_weight_of(head: nn.Module, matrix: Tensor) -> bool:

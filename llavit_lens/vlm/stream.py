@@ -20,15 +20,15 @@ class Stream:
     Attributes:
         states: of each layer and the final norm, what it was given: [rows, d_model].
         norm: the final norm, where the decoder or the pass has shown which module it is.
-        head_made: what the head made of the last token, [size of the head]; None where the model
-            does not call its head once.
+        head_given, head_made: what the head was given for the last token, [d_model], and what it
+            made of it, [size of the head]; None where the model does not call its head once.
     """
 
     def __init__(self, decoder: Decoder, positions: Tensor) -> None:
         self.states: list[Tensor] = []
         self.norm = decoder.norm
+        self.head_given: Tensor | None = None
         self.head_made: Tensor | None = None
-        self._head_given: Tensor | None = None
         self._decoder, self._positions = decoder, positions
         self._numbers: list[int] = []
         self._left: Tensor | None = None
@@ -97,6 +97,7 @@ class Stream:
             for module in set(model.modules()) - inside:
                 actor.hook(module, None, self._see, shared=True)
         # norm and head of a trace may be called in any thread
+        actor.hook(decoder.head, None, self._reach_head, before=True, first=True, shared=True)
         actor.hook(decoder.head, None, self._see_head, shared=True)
 
     def _record(self, actor: Acting, number: int, module: nn.Module) -> None:
@@ -125,6 +126,8 @@ class Stream:
                 f"a {type(self._decoder.module).__name__} passes states of {state.ndim} dimensions "
                 "from layer to layer, and the lens reads one residual stream [batch, seq, d_model]"
             )
+        if number == 0:  # of a first pass, or of one more
+            self._left = None
         if self._left is not None and (changed := _difference(self._left, state)) is not None:
             self._changed[number] = changed
 
@@ -150,18 +153,22 @@ class Stream:
         ):
             self._after.append(_Call(called, given, output))
 
-    def _see_head(self, called: Any, args: Any, output: Any) -> None:
+    def _reach_head(self, called: Any, args: Any, kwargs: Any) -> None:
         self._head_calls += 1
+        given: Any = args[0] if args else None
+        is_one = self._head_calls == 1 and isinstance(given, Tensor) and given.ndim == 3
+        self.head_given = given[0, -1] if is_one else None
+
+    def _see_head(self, called: Any, args: Any, output: Any) -> None:
         is_one = self._head_calls == 1 and isinstance(output, Tensor) and output.ndim == 3
         # a copy: what follows may change it in place
         self.head_made = output[0, -1].clone() if is_one else None
-        self._head_given = args[0] if is_one else None
 
     def _find_norm(self) -> None:
         """Where the decoder does not show its final norm, it is what made the head's input."""
-        if self.norm is not None or self._head_given is None:
+        last = self.head_given
+        if self.norm is not None or last is None:
             return
-        last = self._head_given[0, -1]
         for call in self._after:
             if call.made.shape[2:] == last.shape and call.made[0, -1].equal(last):
                 self.norm = call.module

@@ -68,6 +68,7 @@ def final_norm(norm: nn.Module, states: Tensor) -> Tensor:
 def unembedding_of(
     decoder: Decoder,
     norm: nn.Module,
+    scale: float,
     state: Tensor,
     logits: Tensor,
     earlier: Unembedding | None,
@@ -80,6 +81,7 @@ def unembedding_of(
 
     Args:
         norm: the final norm.
+        scale: of the norm's output, before the head is given it.
         state: [D], the last state of a token, before the final norm.
         logits: [V], what the model made of it.
         earlier: the matrix of an earlier pass, to be tried before columns are read.
@@ -90,7 +92,7 @@ def unembedding_of(
     roundoff = max(product_roundoff(logits.device), *map(unit_roundoff, _dtypes(decoder, logits)))
     difference: float | None = None
     with torch.no_grad(), full_float32():
-        normed = final_norm(norm, state[None])
+        normed = final_norm(norm, state[None]) * scale
         for unembedding in _candidates(decoder.head, normed, len(logits), earlier):
             difference, fits = _compare(unembedding, normed, logits, roundoff)
             if fits:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.lens.topk import topk_unembed
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.families import decoder_of
 from llavit_lens.vlm.readout import ReadoutCache
@@ -36,14 +37,16 @@ class Toy(nn.Module):
         super().__init__()
         torch.manual_seed(4)
         self.odd = odd
-        self.config = SimpleNamespace(num_hidden_layers=3, hidden_size=8, image_token_id=1)
+        self.config = SimpleNamespace(
+            num_hidden_layers=3, hidden_size=8, image_token_id=1, width_multiplier=6.0, unpadded=25
+        )
         self.table = nn.Embedding(30, 8)
         self.stack = nn.ModuleList([Block(8, 8) for _ in range(3)])
         self.last = nn.LayerNorm(8, elementwise_affine=odd != "no weights")
         nn.init.uniform_(self.last.weight) if odd != "no weights" else None
         if odd in ("two norms", "bent head"):
             self.other = nn.LayerNorm(8)
-        self.head = nn.Linear(8, 30, bias=False)
+        self.head = nn.Linear(8, 30, bias=odd == "scaled and padded")
 
     def get_output_embeddings(self) -> nn.Module:
         return self.head
@@ -69,6 +72,9 @@ class Toy(nn.Module):
         if self.odd == "another stream":
             hidden = hidden + 1e-3
         normed = self.last(hidden)
+        if self.odd == "scaled and padded":
+            logits = self.head(normed / self.config.width_multiplier)
+            return SimpleNamespace(logits=logits[..., : self.config.unpadded])
         return SimpleNamespace(
             logits=self.head(1.01 * normed if self.odd == "bent head" else normed)
         )
@@ -126,6 +132,32 @@ def test_a_norm_that_only_the_pass_can_tell(odd: str) -> None:
     hidden = stream.hidden("toy")
     readout = ReadoutCache().of(decoder, stream, logits, None, torch.device("cpu"), "toy")
     assert torch.equal(toy.head(readout.normed(hidden[-1]))[-1], logits)
+
+
+def test_a_scale_before_the_head_and_a_vocabulary_that_is_padded() -> None:
+    toy = Toy("scaled and padded")
+    cache, cpu = ReadoutCache(), torch.device("cpu")
+    for _ in range(2):
+        stream, decoder, logits = passed(toy)
+        readout = cache.of(decoder, stream, logits, None, cpu, "toy")
+        normed = readout.normed(stream.hidden("toy")[-1])
+        top = topk_unembed(
+            normed,
+            readout.unembedding,
+            25,
+            bias=readout.unembedding_bias,
+            logit_map=readout.logit_map,
+        )
+        assert readout.logit_map.scale == 1 / 6 and readout.unembedding.shape == (25, 8)
+        own = logits.sort(descending=True)
+        assert torch.equal(top.ids[-1], own.indices)
+        assert (top.logits[-1] - own.values).abs().max() < 1e-6
+    for used in ("width_multiplier", "unpadded"):
+        toy = Toy("scaled and padded")
+        stream, decoder, logits = passed(toy)
+        setattr(toy.config, used, 7)  # so the config names it no more
+        with pytest.raises(ConfigurationError, match="would misread"):
+            ReadoutCache().of(decoder, stream, logits, None, cpu, "toy")
 
 
 def test_a_norm_that_the_pass_does_not_show_is_refused() -> None:
