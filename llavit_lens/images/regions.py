@@ -213,7 +213,6 @@ def cells_of(layout: VisualLayout, region: Region) -> np.ndarray:
         ConfigurationError: a region without cells, cells that are not there or doubled, a mask of
             another size than the image, or a layout without a map.
     """
-    layout.check_map()
     area = area_of(region)
     if area is None:
         return _named_cells(layout, region)

@@ -111,6 +111,8 @@ CALLS: dict[str, Callable[[ll.Words], object]] = {
     "plot": lambda words: words.plot(),
     "plot several": lambda words: words.plot([0, 1], tile="grid"),
     "show": lambda words: words.show(),
+    "plot after load": lambda words: replace(words, image=None).plot(),
+    "show after load": lambda words: replace(words, image=None).show(),
     "compare": lambda words: ll.compare(words, words).plot(),
 }
 
