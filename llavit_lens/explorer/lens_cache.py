@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llavit_lens.explorer.ablation import Ablation, applied
@@ -209,14 +208,14 @@ class LensCache:
         watch(FIND, 0, 0)
         from llavit_lens.explorer.memory import expected_bytes
         from llavit_lens.model.progress import watching
-        from llavit_lens.vlm.load import checkpoint_folder, load
+        from llavit_lens.vlm.load import check_folder, checkpoint_folder, load
 
         with watching(watch):
             # a name that leads nowhere fails here, before any model is dropped for it
             folder = checkpoint_folder(spec.name)
             expected = expected_bytes(folder, spec.dtype, _on_cpu(spec.device))
             if self._loaded_bytes() + expected > self._room():
-                _check(folder)
+                check_folder(folder)
                 self._drop_models(expected)
             vlm = load(spec.name, device=spec.device, dtype=spec.dtype)
         check_stamp(spec)
@@ -276,16 +275,3 @@ def _on_cpu(device: str) -> bool:
     import torch
 
     return device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-
-
-def _check(folder: Path) -> None:
-    """Check that a folder holds a model, as far as this can be seen before its weights are read.
-
-    Raises:
-        LlavitLensError: it does not.
-    """
-    from llavit_lens.model.checkpoints.detect import is_llava
-    from llavit_lens.model.checkpoints.source import open_source
-
-    if is_llava(folder):
-        open_source(folder)

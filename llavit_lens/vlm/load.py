@@ -29,7 +29,7 @@ from llavit_lens import inputs
 from llavit_lens.disk import has_file
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model import progress
-from llavit_lens.model.checkpoints.detect import is_llava, read_config
+from llavit_lens.model.checkpoints.detect import is_llava, is_original, read_config
 from llavit_lens.model.checkpoints.hub import local_folder
 from llavit_lens.model.checkpoints.key_names import refuse_faults
 from llavit_lens.model.checkpoints.processors import read_processor
@@ -118,8 +118,7 @@ def load(
     options = {"dtype": _dtype(arguments.dtype, target), **arguments.options}
     if processor is not None:
         processor = own_processor(processor)
-    fields = read_config(folder) if has_file(folder / "config.json", error=CheckpointError) else {}
-    if is_llava(folder) and not _by_transformers(fields):
+    if _is_source(folder):
         source = open_source(folder, base, vision_tower)
         config, processor = source.config, processor or source.processor
         _settle(config, processor, config_overrides, name)
@@ -165,6 +164,22 @@ def checkpoint_folder(name: str | Path, revision: str | None = None) -> Path:
     return local_folder(name, "a vision-language model", revision)
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that holds no model, as far as this can be seen before weights are read.
+
+    Raises:
+        LlavitLensError: as `load` would refuse it.
+    """
+    name = str(folder)
+    if _is_source(folder):
+        source = open_source(folder)
+        config, processor = source.config, source.processor
+    else:
+        config, processor = _config(name, folder), read_processor(name, folder)
+        family_of(config).complete_processor(processor, config)
+    validate(config, processor, name)
+
+
 def vocabulary_size(name: str | Path) -> int | None:
     """Word embeddings of a model, without its weights; None if its config.json does not say.
 
@@ -183,12 +198,17 @@ def _settle(config: Any, processor: Any, overrides: dict[str, Any], name: str) -
     validate(config, processor, name)
 
 
-def _by_transformers(fields: Mapping[str, Any]) -> bool:
-    """Whether transformers alone knows how to read a LLaVA: one that is quantized, or that has
-    Pixtral's tower, which takes images of any size."""
+def _is_source(folder: Path) -> bool:
+    """Whether a folder is opened as conversion opens it: a LLaVA, but none that is quantized, or
+    that has Pixtral's tower, which takes images of any size. Those transformers alone can read."""
+    if not is_llava(folder):
+        return False
+    if not has_file(folder / "config.json", error=CheckpointError):
+        return True  # to say what is missing
+    fields = read_config(folder)
     tower = fields.get("vision_config")
     tower_type = tower.get("model_type") if isinstance(tower, dict) else None
-    return bool(fields.get("quantization_config")) or tower_type == "pixtral"
+    return is_original(fields) or not (fields.get("quantization_config") or tower_type == "pixtral")
 
 
 def _place(options: dict[str, Any], config: Any, target: torch.device) -> None:

@@ -97,13 +97,16 @@ def test_a_name_that_leads_nowhere_costs_no_model(
     (tmp_path / "model.safetensors").write_bytes(bytes(9))  # and no config.json
     with pytest.raises(LlavitLensError, match="config"):
         cache.result(ModelSpec(str(tmp_path)), input_image, "")
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_vl"}')
+    with pytest.raises(LlavitLensError, match="model.safetensors is damaged"):
+        cache.result(ModelSpec(str(tmp_path)), input_image, "")
     assert loaded == ["a"] and list(cache._models) == [ModelSpec("a")]
 
 
 def test_vocabularies_of_dropped_models_count(
     input_image: InputImage, loaded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_check", lambda folder: None)
+    monkeypatch.setattr(import_module("llavit_lens.vlm.load"), "check_folder", lambda folder: None)
     cache = LensCache(most_model_bytes=1)
     first = cache.result(ModelSpec("a"), input_image, "")
     assert cache._result_bytes() == first.nbytes
