@@ -79,6 +79,18 @@ def chat_prompt(processor: Any, question: str, name: str, images: int = 1) -> st
     raise faults[0]
 
 
+def take_template(processor: Any, name: str) -> None:
+    """Give a processor without a chat template, in place, that of its tokenizer, where many
+    repositories keep it; but not one that knows no images."""
+    if processor.chat_template is not None:
+        return
+    processor.chat_template = getattr(processor.tokenizer, "chat_template", None)
+    try:
+        chat_prompt(processor, "What?", name)
+    except CheckpointError:
+        processor.chat_template = None
+
+
 def _applied(processor: Any, content: Any, name: str) -> str:
     """What a template makes of one message of a user.
 

@@ -29,6 +29,7 @@ from llavit_lens import inputs
 from llavit_lens.disk import has_file
 from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model import progress
+from llavit_lens.model.chat import take_template
 from llavit_lens.model.checkpoints.detect import is_llava, is_original, read_config
 from llavit_lens.model.checkpoints.hub import local_folder
 from llavit_lens.model.checkpoints.key_names import refuse_faults
@@ -130,7 +131,9 @@ def load(
         if base is not None or vision_tower is not None:
             raise ConfigurationError(f"{name}: is no LLaVA; leave out base and vision_tower")
         config = _config(name, folder)
-        processor = processor or read_processor(name, folder)
+        if processor is None:
+            processor = read_processor(name, folder)
+            take_template(processor, name)
         family_of(config).complete_processor(processor, config)
         _settle(config, processor, config_overrides, name)
         _place(options, config, target)

@@ -9,7 +9,7 @@ from family_cases import CASES
 from tiny import tiny_processor
 
 from llavit_lens.errors import CheckpointError
-from llavit_lens.model.chat import chat_prompt, image_mark
+from llavit_lens.model.chat import chat_prompt, image_mark, take_template
 
 IN_PARTS = (
     "{% for message in messages %}{% for part in message.content %}"
@@ -71,3 +71,19 @@ def test_the_text_that_stands_for_an_image_may_be_another_token() -> None:
     processor.chat_template = IN_PARTS
     with pytest.raises(CheckpointError, match=f"writes the image token {mark} 0 times"):
         chat_prompt(processor, "Why?", "x")
+
+
+def test_a_tokenizers_template_is_taken_if_it_knows_images() -> None:
+    processor = with_template(None)
+    take_template(processor, "x")
+    assert processor.chat_template is None
+    processor.tokenizer.chat_template = IN_TEXT
+    take_template(processor, "x")
+    assert chat_prompt(processor, "Why?", "x") == "USER: <image>\nWhy? ASSISTANT:"
+    processor.tokenizer.chat_template = IN_PARTS
+    take_template(processor, "x")
+    assert processor.chat_template == IN_TEXT  # its own stays
+    for no_use in ("{{ 'Hello' }}", "{% for", "{{ raise_exception('text only') }}"):
+        processor.chat_template, processor.tokenizer.chat_template = None, no_use
+        take_template(processor, "x")
+        assert processor.chat_template is None

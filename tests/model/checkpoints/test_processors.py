@@ -40,6 +40,30 @@ def test_what_is_read_makes_the_same_of_an_image(name: str, tmp_path: Path) -> N
     assert all(torch.equal(made[key], read[key]) for key in made)
 
 
+@pytest.mark.parametrize("ending", ["", "Fast"])
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "gemma3", "mistral3", "internvl"])
+def test_files_as_they_are_published(name: str, ending: str, tmp_path: Path) -> None:
+    """Settings for images in a file of their own, a class that needs torchvision, and videos."""
+    folder = _folder(name, tmp_path)
+    fields = json.loads((folder / "processor_config.json").read_text("utf-8"))
+    images = fields.pop("image_processor")
+    images["image_processor_type"] = images["image_processor_type"].removesuffix("Pil") + ending
+    images["processor_class"] = fields["processor_class"]
+    videos = {"video_processor_type": "Qwen2VLVideoProcessor"}
+    for file, content in [
+        ("preprocessor_config.json", images),
+        ("processor_config.json", fields),
+        ("video_preprocessor_config.json", videos),
+    ]:
+        (folder / file).write_text(json.dumps(content), "utf-8")
+    image, case = tiny_image(width=90, height=60), CASES[name]
+    made, read = (
+        processor(images=[image], text=[case.prompt], return_tensors="pt")
+        for processor in (case.processor(), read_processor("x", folder))
+    )
+    assert torch.equal(made["input_ids"], read["input_ids"])
+
+
 def test_settings_for_videos_that_make_no_sense_do_not_matter(tmp_path: Path) -> None:
     folder = _folder("qwen2_vl", tmp_path)
     (folder / "video_preprocessor_config.json").write_text('{"video_processor_type": "No"}')
