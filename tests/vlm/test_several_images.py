@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import tiny_image
 from tiny_vlm import FAMILIES, tiled_vlm, tiny_vlm
 
 import llavit_lens as ll
 from llavit_lens.images.open import pixel_sha256
+from llavit_lens.vlm.families.family import Family
+from llavit_lens.vlm.image_counts import visual_tokens_of_each
 from llavit_lens.vlm.vlm import VLM
 
 KINDS = (*FAMILIES, "llava_next", "spatial_unpad")
@@ -156,3 +161,34 @@ def test_what_is_of_one_image_says_so() -> None:
     logits, cache = vlm.run_with_cache([WIDE, TALL], QUESTION, "blocks.0.hook_resid_pre")
     assert torch.equal(logits, vlm.run_with_hooks([WIDE, TALL], QUESTION))
     assert len(cache) == 1
+
+
+def test_a_layout_that_takes_tokens_of_another_image_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each image is processed by itself, too: its tokens are counted."""
+    vlm = tiled_vlm("llava_next")
+    layouts = Family.layouts
+    monkeypatch.setattr(Family, "layouts", lambda self, reading: layouts(self, reading)[::-1])
+    with pytest.raises(ll.ConfigurationError, match="cannot be told whose they are"):
+        vlm.prepare([tiny_image(1, 60, 30), tiny_image(2, 30, 30)], QUESTION)
+
+
+def test_options_of_the_processor_are_on_record() -> None:
+    vlm = tiny_vlm("llava")
+    assert "processor_options" not in vlm.trace(WIDE, QUESTION).provenance
+    vlm.processor_options = {"do_center_crop": True}
+    assert vlm.trace(WIDE, QUESTION).provenance["processor_options"] == {"do_center_crop": True}
+
+
+def test_images_that_are_processed_in_equal_parts() -> None:
+    """A processor that makes fewer tokens of several images: each is counted with its like."""
+
+    def count(images: Sequence[Image.Image], text: str) -> int:
+        assert text.count("<image>") == len(images)
+        return sum(one.width // (1 if len(images) == 1 else 10) for one in images)
+
+    images = [tiny_image(1, 60, 30), tiny_image(2, 30, 60)]
+    assert visual_tokens_of_each(count, images, "a <image> b <image> c", "<image>") == [6, 3]
+    alike = [images[0]] * 2
+    assert visual_tokens_of_each(lambda some, text: 7, alike, "<image><image>", "<image>") is None
