@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from family_cases import CASES
 from tiny_vlm import FAMILIES, tiny_vlm
 from transformers import DynamicCache
 
+import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.interventions.passes import follow_passes
+from llavit_lens.interventions.passes import Passes, follow_passes
 from llavit_lens.vlm.vlm import VLM
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (28, 28, 3), dtype=np.uint8)
@@ -54,3 +56,25 @@ def test_a_cache_that_nobody_saw_filled_is_refused() -> None:
         read_into_cache(vlm, LONG)
         with pytest.raises(ConfigurationError, match="it is unknown which of"):
             vlm.model(input_ids=torch.tensor([[7]]), past_key_values=foreign)
+
+
+def test_ids_decide_and_not_marks_that_hold_for_other_tokens_too() -> None:
+    vlm = tiny_vlm("llava")
+    inputs = dict(vlm.prepare(IMAGE, SHORT).inputs)
+    expected = inputs["input_ids"] == vlm.image_token_id
+    marks = torch.ones_like(inputs["input_ids"])
+    passes = Passes(vlm.model, vlm.image_token_id)
+    passes.begin({**inputs, "mm_token_type_ids": marks})
+    assert torch.equal(passes.current.is_visual, expected)
+    embeddings = vlm.model.get_input_embeddings()(inputs["input_ids"])
+    with pytest.raises(ConfigurationError, match=r"call vlm\.model with input_ids"):
+        passes.begin({"inputs_embeds": embeddings, "mm_token_type_ids": marks})
+
+
+def test_places_by_row_and_column_are_no_sign_of_several_samples() -> None:
+    vlm = CASES["qwen2_5_vl"].vlm()
+    inputs = dict(vlm.prepare(IMAGE, CASES["qwen2_5_vl"].prompt).inputs)
+    length = inputs["input_ids"].shape[1]
+    inputs["position_ids"] = torch.zeros(3, 1, length, dtype=torch.long)
+    with ll.knock_out(vlm, "text->visual"):
+        vlm.model(**inputs)
