@@ -38,6 +38,9 @@ def knock_out(
     "eager" and "sdpa" is switched to "sdpa" inside, the untouched layers' too. Several can be open
     at once: all their edges are cut, whatever their order.
 
+    Works in any decoder whose layers mix tokens by attention. Layers that do so by a convolution or
+    a recurrence, which no mask reaches, are refused: choose others in `layers`.
+
     Args:
         edges: `"queries->keys"`, a pair of ends, or a list of these (see `edges.End`).
         layers: decoder layers, from 0 as in the names of hook points.
@@ -49,8 +52,9 @@ def knock_out(
             call for as many keys as a head is wide, in these two passes.
 
     Raises:
-        ConfigurationError: there is no such edge, layer or head, or `vlm` is not a VLM; later, in
-            the pass, a region where the layout is unknown, or weights that are not zero.
+        ConfigurationError: there is no such edge, layer or head, a layer mixes tokens without a
+            mask, or `vlm` is not a VLM; later, in the pass, a region where the layout is unknown,
+            or weights that are not zero.
     """
     require_vlm(vlm)
     change = AttentionChange(
@@ -68,10 +72,10 @@ def visual_attention(
 ) -> AbstractContextManager[None]:
     """Inside, visual tokens attend to each other as in a model configured so.
 
-    `causal` undoes Eq. 8 in a LLaViT, `bidirectional` gives it to a baseline; `self` cuts only
-    attention across patches; `none` is `ablate_visual_attention`. Text attends as before. Where
-    several are open, what one cuts is cut. For `bidirectional` and `self`, attention by anything
-    but "eager" and "sdpa" is switched to "sdpa" inside.
+    `causal` undoes Eq. 8 in a LLaViT, and what models such as Gemma 3 and PaliGemma do by design;
+    `bidirectional` gives Eq. 8 to a baseline; `self` cuts only attention across patches; `none` is
+    `ablate_visual_attention`. Text attends as before. Where several are open, what one cuts is cut.
+    For all but `none`, attention by anything but "eager" and "sdpa" is switched to "sdpa" inside.
 
     Raises:
         ConfigurationError: there is no such mode or layer, or `vlm` is not a VLM; later, in the
