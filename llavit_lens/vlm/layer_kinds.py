@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from llavit_lens.vlm.decoder import Decoder
+from llavit_lens.vlm.turns import turn
 
 Found = TypeVar("Found")
 
@@ -32,8 +33,11 @@ def visit_kinds(
     """What `visit` finds in a layer of each kind, by kind.
 
     It is given the layer and the arguments that the layer is called with, and may call
-    `layer.forward`. No hook that is set on the decoder is called. Kinds that cannot be run (on the
-    meta device, say) are left out.
+    `layer.forward`. No hook that is set on the decoder is called, and no other thread runs it
+    meanwhile. Kinds that cannot be run (on the meta device, say) are left out.
+
+    Raises:
+        ConfigurationError: an intervention or hook is open in another thread.
     """
     weight = getattr(decoder.embedding, "weight", None)
     if weight is None or weight.is_meta:
@@ -51,7 +55,7 @@ def visit_kinds(
         if set(found) == kinds:
             raise _AllFound
 
-    with _without_hooks(decoder.module):
+    with turn(decoder.module), _without_hooks(decoder.module):
         handles = [
             layer.register_forward_pre_hook(before, with_kwargs=True) for layer in decoder.layers
         ]

@@ -12,11 +12,10 @@ Shape letters: L tokens, D model width.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from inspect import signature
-from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,11 +24,11 @@ from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.decoder import Decoder
+from llavit_lens.vlm.layer_kinds import N_TOKENS, kind_of, visit_kinds
 
 MASK = "attention_mask"
 """The argument by which attention takes its mask, in all of transformers."""
 
-_TOKENS = 3
 _KINDS_WITHOUT_MASK = {
     "Conv": "a convolution",
     "Delta": "a gated delta net",
@@ -76,11 +75,10 @@ def mixers(decoder: Decoder) -> tuple[Mixer, ...]:
     them is called. Where they cannot run (on the meta device), signatures and names decide.
     """
     layers = tuple(decoder.layers)
-    with _lock:
-        known = _known.get(decoder.module)
-        if known is None or not _same(known[0], layers):
-            known = layers, _find(decoder)
-            _known[decoder.module] = known
+    known = _known.get(decoder.module)
+    if known is None or not _same(known[0], layers):
+        known = layers, _find(decoder)
+        _known[decoder.module] = known
     return known[1]
 
 
@@ -127,63 +125,19 @@ def class_name_parts(module: nn.Module) -> list[str]:
 
 def _find(decoder: Decoder) -> tuple[Mixer, ...]:
     """All mixers. Layers that are built alike mix alike, so one of each kind is run."""
-    kinds = [_kind_of(layer) for layer in decoder.layers]
-    proven = _proven(decoder, kinds)
+
+    def visit(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, bool]:
+        return _Probe(layer, decoder.config).run(args, kwargs)
+
+    proven = visit_kinds(decoder, visit)
     found = []
-    for index, (layer, kind) in enumerate(zip(decoder.layers, kinds, strict=True)):
-        takes_mask = proven.get(kind)
+    for index, layer in enumerate(decoder.layers):
+        takes_mask = proven.get(kind_of(layer))
         if takes_mask is None:
             takes_mask = _by_names(layer)
         for name, takes in takes_mask.items():
             found.append(Mixer(index, name, layer.get_submodule(name), takes))
     return tuple(found)
-
-
-def _proven(decoder: Decoder, kinds: list[Any]) -> dict[Any, dict[str, bool]]:
-    """For each kind of layer that could be run: its mixers by name, and whether a mask reaches
-    them."""
-    module = decoder.module
-    embedding = getattr(decoder.embedding, "weight", None)
-    if embedding is None or embedding.is_meta:
-        return {}
-    generator = torch.Generator().manual_seed(0)
-    width = embedding.shape[-1]
-    embeddings = torch.randn(1, _TOKENS, width, generator=generator, device="cpu")
-    embeddings = embeddings.to(embedding)
-    ids = torch.arange(1, _TOKENS + 1, device=embedding.device)[None]
-    proven: dict[Any, dict[str, bool]] = {}
-
-    def probe(index: int) -> Callable[..., None]:
-        def before(layer: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-            if kinds[index] not in proven:
-                proven[kinds[index]] = _Probe(layer, decoder.config).run(args, kwargs)
-            if set(proven) == set(kinds):
-                raise _AllProven
-
-        return before
-
-    with torch.no_grad(), _without_hooks(module):
-        handles = [
-            layer.register_forward_pre_hook(probe(index), with_kwargs=True)
-            for index, layer in enumerate(decoder.layers)
-        ]
-        try:
-            # some decoders look up more than embeddings by the ids, others take no ids
-            for inputs in ({"inputs_embeds": embeddings}, {"input_ids": ids}):
-                try:
-                    module(**inputs, use_cache=False)
-                except _AllProven:
-                    break
-                except Exception:  # whatever a decoder says to inputs of this kind
-                    continue
-        finally:
-            for handle in handles:
-                handle.remove()
-    return proven
-
-
-class _AllProven(Exception):
-    """Nothing is left to run for."""
 
 
 class _Probe:
@@ -297,9 +251,9 @@ def _differ(one: Tensor | None, other: Tensor | None) -> bool:
         return False
     # states of tokens are [1, L, ...], or [L, ...] where a batch is flattened
     axis = 1 if one.ndim > 2 else 0
-    if one.ndim < 2 or one.shape[axis] != _TOKENS:
+    if one.ndim < 2 or one.shape[axis] != N_TOKENS:
         return False
-    later, of_other = (states.narrow(axis, 1, _TOKENS - 1).float() for states in (one, other))
+    later, of_other = (states.narrow(axis, 1, N_TOKENS - 1).float() for states in (one, other))
     rounding = torch.finfo(one.dtype).eps ** 0.5 * later.abs().max()
     return bool((later - of_other).abs().max() > rounding)
 
@@ -328,11 +282,6 @@ def _by_names(layer: nn.Module) -> dict[str, bool]:
     return found
 
 
-def _kind_of(layer: nn.Module) -> Any:
-    """Equal for layers that are built of the same classes."""
-    return tuple((name, type(module)) for name, module in layer.named_modules())
-
-
 def _takes(module: nn.Module, argument: str) -> bool:
     """Whether `forward` takes an argument of this name."""
     return argument in _arguments(module)
@@ -354,23 +303,5 @@ def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
 
 
-@contextmanager
-def _without_hooks(module: nn.Module) -> Iterator[None]:
-    """Inside, no hook of the module or its parts is called: the probe is no pass of the model."""
-    kept = [
-        (part, name, part.__dict__[name])
-        for part in module.modules()
-        for name in ("_forward_hooks", "_forward_pre_hooks")
-    ]
-    try:
-        for part, name, hooks in kept:
-            part.__dict__[name] = type(hooks)()
-        yield
-    finally:
-        for part, name, hooks in kept:
-            part.__dict__[name] = hooks
-
-
 _known: WeakKeyDictionary[nn.Module, tuple[tuple[Any, ...], tuple[Mixer, ...]]]
 _known = WeakKeyDictionary()
-_lock = Lock()

@@ -298,7 +298,8 @@ def test_keys_of_another_layer_cannot_be_changed_with_a_cache() -> None:
     model = CASES["gemma4"].model(attn="eager", text_config=text)
     ids = torch.tensor([[40, 41, 42, 43]])
     last = decoder_in(model).n_layers - 1
-    assert decoder_in(model).layers[last].self_attn.is_kv_shared_layer
+    layer: Any = decoder_in(model).layers[last]
+    assert layer.self_attn.is_kv_shared_layer
     with hooks(model, [(f"blocks.{last}.attn.hook_v", lambda v, _: v * 2)]):
         model(input_ids=ids, use_cache=False)
         with pytest.raises(ConfigurationError, match="takes them from another layer"):

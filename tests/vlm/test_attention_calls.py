@@ -143,6 +143,7 @@ def test_modules_that_ask_for_the_name_hear_the_users(kind: str) -> None:
             assert met
             for attention in met:
                 stack.enter_context(intercepted(attention, AttentionCall.run))
-                assert implementation in ("flex_attention", attention.config._attn_implementation)
-                assert attention.config._attn_implementation != "flex_attention"
+                config: Any = attention.config
+                assert config._attn_implementation == implementation
+                assert config._attn_implementation != "flex_attention"
             assert torch.equal(model(input_ids=IDS).logits, before)
