@@ -19,7 +19,7 @@ from llavit_lens.vlm import families
 from llavit_lens.vlm.families import family_of
 from llavit_lens.vlm.families.described import DESCRIBED, OTHER
 from llavit_lens.vlm.families.family import Family
-from llavit_lens.vlm.families.llava import LLAVA
+from llavit_lens.vlm.families.llava import LLAVA, LLAVA_NEXT
 from llavit_lens.vlm.families.llava_like import LLAVA_LIKE, layout_of, llava_layout
 from llavit_lens.vlm.families.llavit import LLAVIT
 from llavit_lens.vlm.families.reading import Reading
@@ -30,7 +30,7 @@ from llavit_lens.vlm.vlm import VLM
 def test_families_go_by_the_type_of_the_model() -> None:
     assert tiny_vlm("llava").family is LLAVA
     assert tiny_vlm("llavit").family is LLAVIT
-    assert [tiled_vlm(kind).family for kind in TILED] == [LLAVA, LLAVIT, LLAVIT, LLAVIT]
+    assert [tiled_vlm(kind).family for kind in TILED] == [LLAVA_NEXT, LLAVIT, LLAVIT, LLAVIT]
     assert family_of(SimpleNamespace(model_type="vipllava")) is LLAVA_LIKE
     assert family_of(SimpleNamespace(model_type="mine")) is OTHER
     named = [kind for family in DESCRIBED for kind in family.model_types]

@@ -11,6 +11,7 @@ from family_cases import CASES, READ
 from family_images import noise, read_only_trace, read_only_vlm
 
 import llavit_lens as ll
+from llavit_lens.vlm.mixers import mixers
 
 
 @pytest.mark.parametrize("name", READ)
@@ -54,3 +55,10 @@ def test_the_layout_is_of_the_kind_that_its_family_says(name: str) -> None:
     assert layout.precision == vlm.family.precision
     assert (len(layout.grid) > 1) == case.several_views
     assert vlm.visual_attention == ("bidirectional" if case.sees_itself else "causal")
+
+
+@pytest.mark.parametrize("name", READ)
+def test_layers_that_no_mask_reaches_are_known(name: str) -> None:
+    vlm = read_only_vlm(name)
+    vlm.run(noise(), CASES[name].prompt)
+    assert all(mixer.takes_mask for mixer in mixers(vlm.decoder)) == CASES[name].maskable
