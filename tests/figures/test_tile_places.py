@@ -136,7 +136,7 @@ def test_attention_on_tokens_without_a_map_has_numbers_and_no_figure(queries: ll
     )  # fmt: skip
     assert patterns.at().sum() == pytest.approx(0.64)
     with pytest.raises(ll.ConfigurationError, match="no map"):
-        draw_attention(patterns)
+        draw_attention(replace(patterns, image=None))  # nor is an image asked for
     assert not any("plot" in line for line in patterns._next())
     there = replace(
         patterns, layout=quarters(side=4, size=(56, 56)), weights=np.zeros((1, 1, 1, 80))
