@@ -194,3 +194,19 @@ def test_windows_that_fill_no_tile_are_refused() -> None:
         refused(seen, "windows of 3 patches do not fill tiles of 8 patches")
     finally:
         seen.processor.downsample_rate = "1/2"
+
+
+def test_half_a_row_that_is_dropped_has_no_box() -> None:
+    """LightOnOCR sees 150 x 90 pixels as 11 x 7 patches, and merges 5 x 3 pairs of them."""
+    seen = reading("lighton_ocr")
+    assert seen.row("image_sizes") == [98, 154]
+    (layout,) = family_of(seen.config).layouts(seen)
+    assert layout.boxes[-1, 2:].tolist() == pytest.approx([150 * 140 / 154, 90 * 84 / 98])
+
+
+def test_the_code_that_ends_a_row_is_its_last() -> None:
+    seen = reading("emu3")
+    (layout,) = family_of(seen.config).layouts(seen)
+    rows, cols = layout.grid[0]
+    first = seen.positions[0]
+    assert (layout.off_image - first).tolist() == [row * (cols + 1) + cols for row in range(rows)]
