@@ -44,10 +44,10 @@ def test_a_layout_of_ones_own_is_used(vlm: VLM) -> None:
 
 
 def test_what_is_left_out_stays_as_it_is_known() -> None:
-    known = families.family_of_type("llava")
+    known, other = (families.family_of_type(kind) for kind in ("llava", "llava_next"))
     family = ll.register_family("llava", plain_prompt="Q: {image} {question} A:")
     assert family.layout is known.layout and family.validate is known.validate
-    assert families.family_of_type("llava_next") is known
+    assert families.family_of_type("llava_next") is other
     new = ll.register_family("mine", visual_attention="bidirectional", tower=lambda model: None)
     assert new.layout is OTHER.layout and new.visual_attention(None) == "bidirectional"
     assert new.tower(object()) is None and families.family_of_type("mine") is new
