@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_layouts import quarters
 from tiny import tiny_image
 from tiny_vlm import tiled_vlm, tiny_vlm
 from torch import Tensor
@@ -198,3 +199,11 @@ def test_what_cannot_be_painted_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     gives(monkeypatch, lambda x: VisualLayout.without_map(x.positions, x.image_size))
     with pytest.raises(ll.ConfigurationError, match="queries that read the whole image"):
         ll.check_layout(vlm, tiny_image())
+
+
+def test_a_token_has_to_change_most_in_its_own_tile() -> None:
+    layout = quarters("last")
+    changes = np.full((1, len(layout)), 0.1)
+    changes[0, [3, 70]] = 1.0, 5.0  # the same place, in detail and in the whole image
+    found, rank, share = layout_check._found(layout, np.array([3]), changes)
+    assert (found[0], rank[0]) == (3, 0) and share[0] == pytest.approx(1.0 / 2.5)
