@@ -202,16 +202,14 @@ def _settle(config: Any, processor: Any, overrides: dict[str, Any], name: str) -
 
 
 def _is_source(folder: Path) -> bool:
-    """Whether a folder is opened as conversion opens it: a LLaVA, but none that is quantized, or
-    that has Pixtral's tower, which takes images of any size. Those transformers alone can read."""
+    """Whether a folder is opened as conversion opens it: a LLaVA, but none that is quantized, which
+    transformers alone can read."""
     if not is_llava(folder):
         return False
     if not has_file(folder / "config.json", error=CheckpointError):
         return True  # to say what is missing
     fields = read_config(folder)
-    tower = fields.get("vision_config")
-    tower_type = tower.get("model_type") if isinstance(tower, dict) else None
-    return is_original(fields) or not (fields.get("quantization_config") or tower_type == "pixtral")
+    return is_original(fields) or not fields.get("quantization_config")
 
 
 def _place(options: dict[str, Any], config: Any, target: torch.device) -> None:
