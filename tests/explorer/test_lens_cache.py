@@ -98,7 +98,7 @@ def test_a_name_that_leads_nowhere_costs_no_model(
     with pytest.raises(LlavitLensError, match="config"):
         cache.result(ModelSpec(str(tmp_path)), input_image, "")
     (tmp_path / "config.json").write_text('{"model_type": "qwen2_vl"}')
-    with pytest.raises(LlavitLensError, match="model.safetensors is damaged"):
+    with pytest.raises(LlavitLensError, match=r"model\.safetensors is damaged"):
         cache.result(ModelSpec(str(tmp_path)), input_image, "")
     assert loaded == ["a"] and list(cache._models) == [ModelSpec("a")]
 
