@@ -107,7 +107,7 @@ def test_the_processor_is_found_where_the_model_came_from(tmp_path: Path) -> Non
     assert torch.equal(vlm.run(IMAGE, CASE.prompt), ll.load(tmp_path).run(IMAGE, CASE.prompt))
 
 
-@pytest.mark.parametrize("given", [None, 3, ["a", "b"], {"model": 1}, object()], ids=repr)
+@pytest.mark.parametrize("given", [None, 3, ["a", "b"], {"model": 1}, object()], ids=lambda given: type(given).__name__)
 def test_what_is_neither_a_name_nor_a_model(given: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"is no model; give a name, a folder, or a model"):
         ll.load(given)
