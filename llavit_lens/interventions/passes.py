@@ -96,14 +96,12 @@ class Passes:
         """bool [B, L], the visual ones of the new tokens: those that hold the placeholder's id.
 
         `mm_token_type_ids` mark other tokens too in many families, such as those that start, part
-        and end an image. They are read in LLaViT alone, which goes by them itself.
+        and end an image. They are read in LLaViT, which goes by them itself, and where there are
+        no ids: then they are all that the caller says.
         """
         ids, embeddings = arguments.get("input_ids"), arguments.get("inputs_embeds")
-        types = arguments.get("mm_token_type_ids") if self._goes_by_types else None
-        if ids is None and not self._goes_by_types:
-            raise ConfigurationError(
-                "inputs_embeds do not say which tokens are visual; call vlm.model with input_ids"
-            )
+        goes_by_types = self._goes_by_types or ids is None
+        types = arguments.get("mm_token_type_ids") if goes_by_types else None
         new_BL = find_visual_positions(ids, embeddings, types, past, self._image_token_id).new_BL
         has_pixels = any("pixel" in name and value is not None for name, value in arguments.items())
         if past > 0 and types is None and not has_pixels:

@@ -72,6 +72,10 @@ def logit_lens(
             trace of several images, of which none is chosen.
     """
     if isinstance(trace, TokenTrace):
+        if image is not None:
+            raise ConfigurationError(
+                f"image={image} is for visual tokens, and this trace is of text; leave it out"
+            )
         table = token_strings(trace.readout.tokenizer)
         return TokenWords(
             **_read(trace, k, layers, tracked),

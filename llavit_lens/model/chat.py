@@ -30,6 +30,8 @@ def image_mark(processor: Any) -> str:
     It may be another token than the one that stands for a visual token, which the processor writes
     in its place.
     """
+    if hasattr(processor, "full_image_sequence"):  # Gemma's, which older releases name otherwise
+        return str(processor.boi_token)
     mark: str = getattr(processor, "image_placeholder_token", None) or processor.image_token
     return mark
 

@@ -160,12 +160,7 @@ def collate(
                 values = [torch.cat([value, after[None]], dim=1) for value in values]
         else:
             values = _as_large_as_the_largest(values, axis, batching.fills_up)
-        if (
-            axis == 0 and len(values) == len(values[0]) == 1
-        ):  # the copies need no memory of their own
-            inputs[name] = values[0].expand(copies, *values[0].shape[1:])
-        else:
-            inputs[name] = torch.cat([value for value in values for _ in range(copies)], axis)
+        inputs[name] = torch.cat([value for value in values for _ in range(copies)], axis)
     return inputs
 
 

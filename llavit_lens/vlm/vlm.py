@@ -300,7 +300,7 @@ class VLM:
             prompts: one, or several.
             answer: ids [A] of an answer that follows each prompt.
             copies: rows for each prompt, which differ only where hooks make them differ.
-            logits_to_keep: of how many of the last tokens logits are made, at least; 0 is all.
+            logits_to_keep: of how many of the last tokens logits are kept; 0 is all.
             fwd_hooks: hooks for this pass, as in `hooks`.
 
         Raises:
@@ -316,7 +316,10 @@ class VLM:
             nullcontext() if fwd_hooks is None else self.hooks(fwd_hooks),
             self._one_pass(several, copies),
         ):
-            return self.model(**inputs, **self._keeping(logits_to_keep), use_cache=False)
+            output = self.model(**inputs, **self._keeping(logits_to_keep), use_cache=False)
+        if logits_to_keep:  # some models make all of them
+            output.logits = output.logits[:, -logits_to_keep:]
+        return output
 
     def _keeping(self, logits_to_keep: int) -> dict[str, int]:
         """The argument of that name, where the model's forward has it: some would take it and do
@@ -524,6 +527,11 @@ class VLM:
         inputs.pop("labels", None)  # of training: PaliGemma's processor makes them unasked
         inputs.pop("labels", None)  # PaliGemma's are for training, and make the model want a loss
         check_length(self.model.config, inputs["input_ids"].shape[1])
+        if "attention_mask" in inputs and not inputs["attention_mask"].bool().all():
+            raise ConfigurationError(
+                f"{self.name}: its processor fills the prompt up with padding, which a single "
+                "prompt needs none of; take 'padding' out of vlm.processor_options"
+            )
         inputs = inputs.to(self.device, dtype=self.model.dtype)
         for key, value in inputs.items():
             if value.is_floating_point() and not value.isfinite().all():

@@ -66,9 +66,12 @@ def test_ids_decide_and_not_marks_that_hold_for_other_tokens_too() -> None:
     passes = Passes(vlm.model, vlm.image_token_id)
     passes.begin({**inputs, "mm_token_type_ids": marks})
     assert torch.equal(passes.current.is_visual, expected)
+    # without ids the marks are all that the caller says
     embeddings = vlm.model.get_input_embeddings()(inputs["input_ids"])
-    with pytest.raises(ConfigurationError, match=r"call vlm\.model with input_ids"):
-        passes.begin({"inputs_embeds": embeddings, "mm_token_type_ids": marks})
+    passes.begin({"inputs_embeds": embeddings, "mm_token_type_ids": expected.long()})
+    assert torch.equal(passes.current.is_visual, expected)
+    with pytest.raises(ConfigurationError, match="do not say which tokens are visual"):
+        passes.begin({"inputs_embeds": embeddings})
 
 
 def test_places_by_row_and_column_are_no_sign_of_several_samples() -> None:
