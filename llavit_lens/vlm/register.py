@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
 from string import Formatter
 from typing import Any, get_args
@@ -14,7 +13,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.results.check import check_layout
 from llavit_lens.rows import VisualAttentionMode
-from llavit_lens.vlm.families import add_family, family_of_type
+from llavit_lens.vlm.families import change_family
 from llavit_lens.vlm.families.family import Family, LayoutFunction
 from llavit_lens.vlm.families.reading import Reading
 
@@ -88,9 +87,7 @@ def register_family(
             raise ConfigurationError(f"visual_attention={visual_attention!r}: give one of {modes}")
         changes["visual_attention"] = lambda config: visual_attention
     given = {name: change for name, change in changes.items() if change is not None}
-    family = replace(family_of_type(model_type), model_types=(model_type,), **given)
-    add_family(family)
-    return family
+    return change_family(model_type, **given)
 
 
 def _checked(layout: LayoutFunction, model_type: str) -> LayoutFunction:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from family_cases import CASES
 from tiny import tiny_image
 from tiny_vlm import tiny_vlm
 
@@ -23,6 +24,7 @@ from llavit_lens.vlm.vlm import VLM
 def table(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
     monkeypatch.setattr(families, "_FAMILIES", dict(families._FAMILIES))
+    monkeypatch.setattr(families, "_WITH_TOWER", dict(families._WITH_TOWER))
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,18 @@ def test_what_is_left_out_stays_as_it_is_known() -> None:
     new = ll.register_family("mine", visual_attention="bidirectional", tower=lambda model: None)
     assert new.layout is OTHER.layout and new.visual_attention(None) == "bidirectional"
     assert new.tower(object()) is None and families.family_of_type("mine") is new
+
+
+def test_a_tower_that_decides_goes_on_deciding() -> None:
+    image, prompt = tiny_image(0, 64, 40), CASES["pixtral"].prompt
+    pixtral = CASES["pixtral"].vlm()
+    before, validate = pixtral.prepare(image, prompt).layout, pixtral.family.validate
+    ll.register_family("llava", plain_prompt="Q: {image} {question} A:")
+    assert pixtral.prepare(image, prompt).layout == before
+    assert pixtral.family.plain_prompt == "Q: {image} {question} A:"
+    assert pixtral.family.validate is validate
+    ll.register_family("llava", layout=lambda reading: replace(before, boxes=before.boxes[::-1]))
+    assert np.array_equal(pixtral.prepare(image, prompt).layout.boxes, before.boxes[::-1])
 
 
 def test_a_prompt_of_ones_own_is_written(vlm: VLM, monkeypatch: pytest.MonkeyPatch) -> None:

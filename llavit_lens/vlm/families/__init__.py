@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from llavit_lens.vlm.families.described import DESCRIBED, OTHER
@@ -15,6 +16,8 @@ _FAMILIES = {
     for family in (LLAVA, LLAVA_NEXT, LLAVIT, LLAVA_LIKE, *DESCRIBED)
     for kind in family.model_types
 }
+_WITH_TOWER = {("llava", "pixtral"): PIXTRAL}
+"""By the type of the model and that of its vision tower, where the tower decides."""
 
 
 def family_of(config: Any) -> Family:
@@ -24,8 +27,7 @@ def family_of(config: Any) -> Family:
     A model of another type has its layout measured.
     """
     kind = getattr(config, "model_type", "")
-    family = family_of_type(kind)
-    return PIXTRAL if family is LLAVA and _tower_type(config) == "pixtral" else family
+    return _WITH_TOWER.get((kind, _tower_type(config))) or family_of_type(kind)
 
 
 def family_of_type(model_type: str) -> Family:
@@ -33,9 +35,16 @@ def family_of_type(model_type: str) -> Family:
     return _FAMILIES.get(model_type, OTHER)
 
 
-def add_family(family: Family) -> None:
-    """From now on, its model types are of this family."""
-    _FAMILIES.update(dict.fromkeys(family.model_types, family))
+def change_family(model_type: str, **changes: Any) -> Family:
+    """From now on, models of this type are read so, with every vision tower; what is left out
+    stays as it was. Returns what `family_of_type` gives from now on."""
+    _FAMILIES[model_type] = replace(
+        family_of_type(model_type), model_types=(model_type,), **changes
+    )
+    for key, family in _WITH_TOWER.items():
+        if key[0] == model_type:
+            _WITH_TOWER[key] = replace(family, **changes)
+    return _FAMILIES[model_type]
 
 
 def _tower_type(config: Any) -> str:
