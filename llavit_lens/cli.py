@@ -124,7 +124,7 @@ def check_layout(
 ) -> None:
     """Check that each visual token lies where it is drawn: paint its patch, see what changes.
 
-    Only the size of the image matters, unless --on-image. Ends with code 1 if a box is wrong.
+    Only the size of the image matters, unless --on-image. Ends with code 1 unless all are right.
     """
     from llavit_lens.commands.check_layout import layout_report
 

@@ -14,6 +14,8 @@ from llavit_lens.images.layout import VisualLayout
 if TYPE_CHECKING:
     import pandas as pd
 
+_LEAST = 3  # boxes found in other tokens: fewer do not prove a layout wrong
+
 
 @dataclass(frozen=True, eq=False)
 class LayoutCheck:
@@ -23,7 +25,8 @@ class LayoutCheck:
         model: its name.
         layout: what was checked.
         painted: int64 [m], the tokens whose boxes were painted: indices in 0..n-1 of the layout.
-        found: int64 [m], the token of the same tile that changed most; -1 if none changed.
+        found: int64 [m], the token of the same tile that changed most; -1 if none changed, or with
+            each color of paint another one.
         rank: int64 [m], how many tokens of the tile changed more than the painted one, or as much;
             0 is right.
         share: float64 [m], the painted token's share of the change in its tile, without what the
@@ -51,19 +54,23 @@ class LayoutCheck:
     @property
     def summary(self) -> str:
         """The verdict in a line."""
-        m, right = len(self.rank), int((self.rank == 0).sum())
+        m, right = len(self.rank), self.rank == 0
         if self.ok:
             least = f"{self.share.min():.0%} of the change in its tile or more"
             return f"ok: each of {m} painted boxes changed its own token most, by {least}"
-        if 2 * right >= m and not len(self.strays):
+        told = self.found >= 0
+        others = int((told & ~right).sum())  # a box that told nothing is no evidence
+        wrong = others >= _LEAST and 2 * others > told.sum()
+        if not wrong and not len(self.strays):
             return (
-                f"UNSURE: {m - right} of {m} painted boxes changed another token most. Of a wrong "
-                "layout few are right; either a part of it is wrong, or each patch of this vision "
-                "tower sees so much of the others that painting does not tell"
+                f"UNSURE: {m - right.sum()} of {m} painted boxes were not found in their own "
+                f"token, and {others} of these in another one. Either a part of the layout is "
+                "wrong, or each patch of this vision tower sees so much of the others that "
+                "painting does not tell"
             )
         faults = []
-        if right < m:
-            faults.append(f"{m - right} of {m} painted boxes changed another token most")
+        if others:
+            faults.append(f"{others} of {m} painted boxes changed another token most")
         if len(self.strays):
             faults.append(
                 f"{len(self.strays)} tokens changed that are none of the layout, the first of them "

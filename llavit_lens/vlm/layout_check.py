@@ -84,13 +84,17 @@ def check_layout(
         )
     chosen = _chosen(layout, count, np.random.default_rng(whole_number(seed, "seed")))
     together = np.ones((len(chosen), len(layout)))
+    each: list[np.ndarray] = []
     for color, paint in _COLORS:
         ground = Image.new("RGB", pixels.size, color) if plain else pixels
         changes, strays = _changes(vlm, prompt, ground, paint, layout, chosen)
         together *= changes**0.5
         found, rank, share = _found(layout, chosen, together)
+        each.append(_found(layout, chosen, changes)[0])
         if (rank == 0).all():
             break
+    agreed = (rank == 0) | (np.array(each) == found).all(axis=0)
+    found = np.where(agreed, found, -1)
     return LayoutCheck(vlm.name, layout, chosen, found, rank, share, strays, perf_counter() - start)
 
 
