@@ -95,11 +95,22 @@ def open_several(sources: Images) -> list[OrientedImage]:
     Raises:
         ImageError: as `open_image`; or an empty list.
     """
-    if not isinstance(sources, list | tuple) or hasattr(sources, "image"):
+    if not is_several(sources):
         return [open_oriented(cast(ImageSource, sources))]
     if not sources:
         raise ImageError("the list holds no image; give one or more")
-    return [open_oriented(source) for source in sources]
+    return [open_oriented(source) for source in cast(Sequence[ImageSource], sources)]
+
+
+def is_several(sources: object) -> bool:
+    """Whether this is a list of images, not one."""
+    return isinstance(sources, list | tuple) and not hasattr(sources, "image")
+
+
+def require_one(source: object, who: str) -> None:
+    """Raise ImageError for a list of images, where one is asked for."""
+    if is_several(source):
+        raise ImageError(f"{who} takes one image, no list of images")
 
 
 def open_oriented(

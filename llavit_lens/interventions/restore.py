@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.images.open import ImageSource, pixel_sha256
+from llavit_lens.images.open import ImageSource, pixel_sha256, require_one
 from llavit_lens.images.regions import Region
 from llavit_lens.interventions.passes import follow_passes
 from llavit_lens.interventions.restore_places import Place, PlaceKind, places_of
@@ -79,6 +79,8 @@ def restore_map(
             sizes; an answer that is not likelier on the clean one by `LEAST_DIFFERENCE`.
     """
     require_vlm(vlm)
+    for image in (clean, corrupted):
+        require_one(image, "restore_map")
     clean_prompt, corrupted_prompt = vlm.prepare(clean, prompt), vlm.prepare(corrupted, prompt)
     _check_alike(clean_prompt, corrupted_prompt)
     if batch_size < 1:

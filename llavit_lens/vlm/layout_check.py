@@ -17,7 +17,7 @@ from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
-from llavit_lens.images.open import ImageSource, open_image
+from llavit_lens.images.open import ImageSource, open_image, require_one
 from llavit_lens.inputs import DEFAULT_PROMPT, whole_number
 from llavit_lens.results.layout_check import LayoutCheck
 from llavit_lens.vlm.acting import acting
@@ -74,6 +74,7 @@ def check_layout(
     count = whole_number(tokens, "tokens")
     if count < 1:
         raise ConfigurationError(f"tokens={count}: give 1 or more")
+    require_one(image, "check_layout")
     pixels = open_image(image)
     layout = vlm.prepare(pixels, prompt).layout
     layout.check_map()

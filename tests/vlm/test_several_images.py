@@ -59,6 +59,15 @@ def test_the_states_of_an_image_are_those_of_its_own_tokens(kind: str) -> None:
         assert (own.hidden[0] - expected).abs().max() <= ROUNDING * expected.abs().max()
 
 
+def test_what_takes_one_image_says_so() -> None:
+    vlm = tiny_vlm("llava")
+    with pytest.raises(ll.ImageError, match=r"check_layout takes one image, no list of images$"):
+        ll.check_layout(vlm, [WIDE, TALL])
+    for images in ([[WIDE], TALL], [WIDE, [TALL]]):
+        with pytest.raises(ll.ImageError, match=r"restore_map takes one image, no list of images$"):
+            ll.restore_map(vlm, *images, QUESTION, "a")
+
+
 def test_one_image_in_a_list_is_one_image() -> None:
     vlm = tiny_vlm("llavit")
     alone, listed = vlm.trace(WIDE, QUESTION), vlm.trace([WIDE], QUESTION)
