@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from llavit_lens.vlm.decoder import Decoder
-from llavit_lens.vlm.layer_kinds import kind_of, visit_kinds
+from llavit_lens.vlm.layer_kinds import kind_of, once_for_layers, visit_kinds
 from llavit_lens.vlm.mixers import mixers, states_of
 
 
@@ -36,17 +35,9 @@ class Branches(NamedTuple):
     mlp: nn.Module | None
 
 
+@once_for_layers
 def branches(decoder: Decoder) -> tuple[Branches, ...]:
     """Of every decoder layer, in order. The first call for a decoder runs three tokens."""
-    layers = tuple(decoder.layers)
-    known = _known.get(decoder.module)
-    if known is None or known[0] != layers:
-        known = layers, _find(decoder)
-        _known[decoder.module] = known
-    return known[1]
-
-
-def _find(decoder: Decoder) -> tuple[Branches, ...]:
     mixer_of: dict[nn.Module, str] = {}
     for mixer in reversed(mixers(decoder)):  # of several in a layer the first counts
         layer = decoder.layers[mixer.layer]
@@ -182,7 +173,3 @@ class _Layer:
 
 def _same(one: Tensor | None, other: Tensor | None) -> bool:
     return one is not None and other is not None and torch.equal(one, other)
-
-
-_known: WeakKeyDictionary[nn.Module, tuple[tuple[nn.Module, ...], tuple[Branches, ...]]]
-_known = WeakKeyDictionary()

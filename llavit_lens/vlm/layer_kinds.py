@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -24,6 +26,21 @@ N_TOKENS = 3
 def kind_of(layer: nn.Module) -> Hashable:
     """Equal for layers that are built of the same classes."""
     return tuple((name, type(module)) for name, module in layer.named_modules())
+
+
+def once_for_layers(find: Callable[[Decoder], Found]) -> Callable[[Decoder], Found]:
+    """`find`, which looks again only where the layers hold other modules than the last time."""
+    known: WeakKeyDictionary[nn.Module, tuple[list[nn.Module], Found]] = WeakKeyDictionary()
+
+    @wraps(find)
+    def found(decoder: Decoder) -> Found:
+        modules = [module for layer in decoder.layers for module in layer.modules()]
+        kept = known.get(decoder.module)
+        if kept is None or kept[0] != modules:
+            kept = known[decoder.module] = modules, find(decoder)
+        return kept[1]
+
+    return found
 
 
 @torch.no_grad()

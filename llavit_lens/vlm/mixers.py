@@ -17,14 +17,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.decoder import Decoder
-from llavit_lens.vlm.layer_kinds import N_TOKENS, kind_of, visit_kinds
+from llavit_lens.vlm.layer_kinds import N_TOKENS, kind_of, once_for_layers, visit_kinds
 
 MASK = "attention_mask"
 """The argument by which attention takes its mask, in all of transformers."""
@@ -68,18 +67,26 @@ class Mixer:
         return known[0] if known and self.name else f"a {type(self.module).__name__}"
 
 
+@once_for_layers
 def mixers(decoder: Decoder) -> tuple[Mixer, ...]:
     """What mixes tokens in each layer, in the order of layers.
 
-    The first call for a decoder runs a few of its layers on three tokens; no hook that is set on
+    The first call for a decoder runs one layer of each kind on three tokens; no hook that is set on
     them is called. Where they cannot run (on the meta device), signatures and names decide.
     """
-    layers = tuple(decoder.layers)
-    known = _known.get(decoder.module)
-    if known is None or not _same(known[0], layers):
-        known = layers, _find(decoder)
-        _known[decoder.module] = known
-    return known[1]
+
+    def visit(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, bool]:
+        return _Probe(layer, decoder.config).run(args, kwargs)
+
+    proven = visit_kinds(decoder, visit)
+    found = []
+    for index, layer in enumerate(decoder.layers):
+        takes_mask = proven.get(kind_of(layer))
+        if takes_mask is None:
+            takes_mask = _by_names(layer)
+        for name, takes in takes_mask.items():
+            found.append(Mixer(index, name, layer.get_submodule(name), takes))
+    return tuple(found)
 
 
 def attention_of(decoder: Decoder) -> tuple[Mixer, ...]:
@@ -121,23 +128,6 @@ def class_name_parts(module: nn.Module) -> list[str]:
     """The words of a class name: `Qwen3NextGatedDeltaNet` -> Qwen3, Next, Gated, Delta, Net. So
     "Compass" is no "SSM"."""
     return re.findall(r"[A-Z]+(?![a-z])\d*|[A-Z][a-z0-9]*", type(module).__name__)
-
-
-def _find(decoder: Decoder) -> tuple[Mixer, ...]:
-    """All mixers. Layers that are built alike mix alike, so one of each kind is run."""
-
-    def visit(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, bool]:
-        return _Probe(layer, decoder.config).run(args, kwargs)
-
-    proven = visit_kinds(decoder, visit)
-    found = []
-    for index, layer in enumerate(decoder.layers):
-        takes_mask = proven.get(kind_of(layer))
-        if takes_mask is None:
-            takes_mask = _by_names(layer)
-        for name, takes in takes_mask.items():
-            found.append(Mixer(index, name, layer.get_submodule(name), takes))
-    return tuple(found)
 
 
 class _Probe:
@@ -297,11 +287,3 @@ def _arguments(module: nn.Module) -> list[str]:
     # accelerate puts another `forward` on the instance
     forward = getattr(module, "_old_forward", module.forward)
     return list(signature(forward).parameters)
-
-
-def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
-
-
-_known: WeakKeyDictionary[nn.Module, tuple[tuple[Any, ...], tuple[Mixer, ...]]]
-_known = WeakKeyDictionary()

@@ -6,6 +6,7 @@ Passes go through the model itself, so no layout of an image is needed.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +99,22 @@ def test_what_is_shown_is_what_is_computed(name: str) -> None:
             assert name in ("qwen3_5", "lfm2_vl") and added.attn is not None
         if index and name not in ("qwen3_vl", "granite4_vision"):
             assert torch.equal(pre, cache[f"blocks.{index - 1}.hook_resid_post"])
+
+
+@pytest.mark.parametrize("name", ["gemma3", "qwen3_5", "qwen2_5_vl"])
+@torch.no_grad()
+def test_a_part_of_a_layer_that_is_replaced_is_hooked_where_it_is_now(name: str) -> None:
+    model, inputs = CASES[name].model(attn="eager"), inputs_of(CASES[name])
+    decoder = decoder_in(model)
+    _, before = cached(model, inputs)
+    for part in (branches(decoder)[3].attn, branches(decoder)[3].mlp):
+        place = next(where for where, module in decoder.module.named_modules() if module is part)
+        decoder.module.set_submodule(place, copy.deepcopy(part))
+    logits, after = cached(model, inputs)
+    assert set(after) == set(before) and torch.equal(
+        logits, model(**inputs, use_cache=False).logits
+    )
+    assert all(torch.equal(after[key], before[key]) for key in before)
 
 
 def check_attention(at: dict[str, Tensor]) -> None:
