@@ -16,7 +16,7 @@ from llavit_lens.model.agreement import (
 )
 from llavit_lens.model.self_check import check_release
 from llavit_lens.vlm.families import family_of
-from llavit_lens.vlm.families.family import Family, reading_of
+from llavit_lens.vlm.families.family import Family, image_token_id, reading_of
 from llavit_lens.vlm.families.refused import refuse_unreadable
 
 _SIDE = 40
@@ -57,7 +57,7 @@ def _try_image(family: Family, config: Any, processor: Any, name: str) -> None:
         # torch's default device may be another; the pixel values are looked at
         with torch.device("cpu"), np.errstate(all="ignore"):
             inputs = processor(images=[image], text=[prompt], return_tensors="pt")
-        ids, placeholder = inputs["input_ids"], family.placeholder_id(config)
+        ids, placeholder = inputs["input_ids"], image_token_id(config)
     except LlavitLensError:
         raise
     except Exception as error:  # its parts may raise anything over settings that make no sense

@@ -23,7 +23,7 @@ from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.families import decoder_of, family_of
-from llavit_lens.vlm.families.family import Family, reading_of
+from llavit_lens.vlm.families.family import Family, image_token_id, reading_of
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
@@ -105,7 +105,7 @@ class VLM:
     @property
     def image_token_id(self) -> int:
         """The id that stands for one visual token in `input_ids`."""
-        return self.family.placeholder_id(self.model.config)
+        return image_token_id(self.model.config)
 
     @property
     def visual_attention(self) -> VisualAttentionMode:
@@ -525,7 +525,6 @@ class VLM:
                 f"({one_line(error)}); ask about one image at a time"
             ) from error
         inputs.pop("labels", None)  # of training: PaliGemma's processor makes them unasked
-        inputs.pop("labels", None)  # PaliGemma's are for training, and make the model want a loss
         check_length(self.model.config, inputs["input_ids"].shape[1])
         if "attention_mask" in inputs and not inputs["attention_mask"].bool().all():
             raise ConfigurationError(

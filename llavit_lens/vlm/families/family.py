@@ -91,7 +91,6 @@ class Family:
             the token that stands for an image in a prompt, and `{question}`.
         kind: how the image becomes tokens, in a word or two.
         precision: how boxes are known: see `VisualLayout`.
-        placeholder_id: of a config: the id that stands for one visual token in `input_ids`.
         decoder: of a model: the module of the language model that reads visual tokens.
         tower, projector: of a model: the modules that make visual features, and visual tokens of
             them; None where there is none.
@@ -113,7 +112,6 @@ class Family:
     plain_prompt: str
     kind: Kind = "one grid"
     precision: Precision = "exact"
-    placeholder_id: Callable[[Any], int] = image_token_id
     decoder: Callable[[Any], Any] = usual_decoder
     tower: Callable[[Any], Any] = usual_tower
     projector: Callable[[Any], Any] = usual_projector
