@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from llavit_lens.errors import ConfigurationError, one_line
+from llavit_lens.errors import ConfigurationError, LlavitLensError, one_line, printable
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.images.open import Images, open_several
 from llavit_lens.inputs import DEFAULT_PROMPT, check_text
@@ -87,6 +87,10 @@ class VLM:
         return vlm_card(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "processor_options" and not isinstance(value, dict):
+            raise ConfigurationError(
+                f"processor_options is {what(value)}; give a dict, as {{'do_pan_and_scan': True}}"
+            )
         if (
             name == "model"
             and "model" in self.__dict__
@@ -517,12 +521,11 @@ class VLM:
                     add_special_tokens=lacks_start_token(self.tokenizer, text),
                     **self.processor_options,
                 )
-        except Exception as error:  # whatever a processor that takes one image may raise
-            if wanted == 1:
-                raise
+        except LlavitLensError:
+            raise
+        except Exception as error:  # whatever a processor may raise
             raise ConfigurationError(
-                f"{self.name}: its processor does not take {wanted} images in one prompt "
-                f"({one_line(error)}); ask about one image at a time"
+                f"{self.name}: its processor does not take {self._what_was_given(images, error)}"
             ) from error
         inputs.pop("labels", None)  # of training: PaliGemma's processor makes them unasked
         check_length(self.model.config, inputs["input_ids"].shape[1])
@@ -539,6 +542,17 @@ class VLM:
                     "image_mean, image_std and rescale_factor in its preprocessor_config.json"
                 )
         return inputs
+
+    def _what_was_given(self, images: Sequence[Image.Image], error: Exception) -> str:
+        """What cannot be read, why, and what to do about it: the end of a sentence."""
+        reason = f"({type(error).__name__}: {one_line(error)})"
+        if self.processor_options:
+            given = printable(repr(self.processor_options))
+            return f"processor_options={given} {reason}; change them, or set them to {{}}"
+        if len(images) > 1:
+            return f"{len(images)} images in one prompt {reason}; ask about one image at a time"
+        width, height = images[0].size
+        return f"an image of {width} x {height} pixels {reason}; give one of another size"
 
 
 def require_vlm(vlm: Any) -> None:

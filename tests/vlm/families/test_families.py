@@ -13,6 +13,7 @@ from family_cases import CASES
 from tiny import PROMPT, tiny_image, tiny_processor
 from tiny_vlm import TILED, plain_processor, tiled_vlm, tiny_vlm
 
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.model import VISUAL_ATTENTION_MODES
 from llavit_lens.vlm import families
@@ -137,6 +138,34 @@ def test_options_of_the_processor_are_part_of_each_call() -> None:
     layout = vlm.prepare(image, "<start_of_image>What?").layout
     assert len(layout.grid) == 4 and layout.whole == 0
     assert layout.boxes[layout.tile == 2].min(0)[0] == 67  # 200 pixels in three parts
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"return_tensors": "np"}, {"return_tensors": 3}, {"do_resize": "x"}, {"padding": 3}, {1: 2}],
+)
+def test_options_that_the_processor_does_not_take_are_named(options: dict[Any, Any]) -> None:
+    vlm = CASES["qwen2_5_vl"].vlm()
+    vlm.processor_options = options
+    with pytest.raises(ConfigurationError) as error:
+        vlm.prepare(tiny_image(), CASES["qwen2_5_vl"].prompt)
+    assert f"processor does not take processor_options={options} (" in str(error.value)
+    assert "\n" not in str(error.value) and error.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("options", [3, None, "padding", ["padding"]])
+def test_options_of_the_processor_are_a_dict(options: Any) -> None:
+    vlm = tiny_vlm("llava")
+    with pytest.raises(ConfigurationError, match=r"processor_options is .*; give a dict"):
+        vlm.processor_options = options
+    assert vlm.processor_options == {}
+
+
+def test_an_image_that_the_processor_does_not_take_is_told_by_its_size() -> None:
+    case = CASES["emu3"]
+    with pytest.raises(ConfigurationError, match="does not take an image of 1 x 1 pixels") as error:
+        case.vlm().prepare(tiny_image(width=1, height=1), case.prompt)
+    assert isinstance(error.value.__cause__, ValueError)
 
 
 def test_the_text_for_an_image_may_be_another_token_than_that_of_a_visual_token() -> None:
