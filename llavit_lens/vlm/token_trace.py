@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,7 +103,7 @@ class TracedAnswer:
         )
 
 
-def text_positions(prompt: Prompt, tokens: str | Sequence[int]) -> list[int]:
+def text_positions(prompt: Prompt, tokens: str | int | Sequence[int]) -> list[int]:
     """Positions of the tokens of text that `VLM.trace` is asked for, ascending.
 
     Raises:
@@ -117,7 +117,10 @@ def text_positions(prompt: Prompt, tokens: str | Sequence[int]) -> list[int]:
             )
         return [] if tokens == "visual" else sorted({*range(prompt.length)} - visual)
     chosen = set()
-    for token in tokens:
+    # numbers of numpy and torch are sequences by their class, and of no axis
+    several = isinstance(tokens, Iterable) and getattr(tokens, "ndim", 1) > 0
+    places: Any = tokens if several else [tokens]
+    for token in places:
         position = whole_number(token, "a token's position")
         if not -prompt.length <= position < prompt.length:
             raise ConfigurationError(

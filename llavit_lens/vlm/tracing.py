@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llavit_lens.vlm.vlm import VLM
 
 
-def trace_of_prompt(vlm: VLM, prompt: Prompt, tokens: str | Sequence[int]) -> Trace:
+def trace_of_prompt(vlm: VLM, prompt: Prompt, tokens: str | int | Sequence[int]) -> Trace:
     """See `VLM.trace`."""
     visual = [place for layout in prompt.layouts for place in layout.positions.tolist()]
     text = text_positions(prompt, tokens)

@@ -175,7 +175,7 @@ class VLM:
         self,
         image: Images,
         prompt: str = DEFAULT_PROMPT,
-        tokens: Literal["visual", "all"] | Sequence[int] = "visual",
+        tokens: Literal["visual", "all"] | int | Sequence[int] = "visual",
     ) -> Trace:
         """One forward pass; keeps the residual stream at the visual tokens.
 
@@ -186,7 +186,8 @@ class VLM:
             image: one, or several in a list: see `prepare`.
             prompt: the question.
             tokens: "visual"; or "all", to keep the tokens of text too, as `Trace.text`; or those
-                of them that have these positions in the sequence, negative ones from its end.
+                of them that have this position, or these, in the sequence; negative ones count
+                from its end.
 
         Raises:
             ImageError: the image cannot be read.

@@ -56,12 +56,18 @@ def test_chosen_tokens(vlm: VLM) -> None:
     assert chosen.positions.tolist() == [0, length - 2, length - 1]
     rows = [every.text.positions.tolist().index(place) for place in chosen.positions.tolist()]
     assert torch.equal(chosen.hidden, every.text.hidden[:, rows])
+    for last in (-1, np.int64(-1), torch.tensor(-1)):
+        alone = vlm.trace(WIDE, QUESTION, tokens=last).text
+        assert alone.positions.tolist() == [length - 1]
+        assert torch.equal(alone.hidden, chosen.hidden[:, -1:])
     assert vlm.trace(WIDE, QUESTION).text is None
     visual = int(every.layout.positions[0])
     for tokens, fault in (
         ([length], f"no token {length}: the prompt has {length}"),
         ([visual], f"token {visual} is a visual one"),
         (["a"], "a token's position"),
+        (visual, f"token {visual} is a visual one"),
+        (1.5, "a token's position"),
         ("text", "'visual', 'all' or a list"),
     ):
         with pytest.raises(ll.ConfigurationError, match=fault):
