@@ -142,5 +142,5 @@ def unknown_layout(processor: Any) -> ConfigurationError:
     """The error for a processor that places visual tokens in a way that no layout is about."""
     return ConfigurationError(
         f"{type(processor).__name__} lays visual tokens out in a way that is not known here; "
-        "use a model of the LLaVA, LLaVA-NeXT or LLaViT family"
+        "say where they lie with ll.register_family (docs/families.md)"
     )

@@ -196,3 +196,11 @@ def test_json_round_trip_is_equal(size: tuple[int, int], style: str) -> None:
         {**layout.to_dict(), "positions": (layout.positions + 1).tolist()}
     )
     assert moved != layout
+
+
+def test_a_processor_that_no_layout_is_about_says_what_to_do() -> None:
+    processor = plain_processor()
+    inputs = processor(images=tiny_image(), text=PROMPT, return_tensors="pt")
+    processor.patch_size = None
+    with pytest.raises(ConfigurationError, match=r"say where they lie with ll\.register_family"):
+        layout_of(inputs, processor, config_of(processor), (40, 40))
