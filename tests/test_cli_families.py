@@ -34,6 +34,16 @@ def test_words_of_a_family(name: str, place: Path, command: Program) -> None:
     assert (place / "words.png").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("out", ["words.png", "words.html"])
+def test_tokens_without_a_map_are_not_drawn(out: str, place: Path, command: Program) -> None:
+    folder = write("idefics2", place / "idefics2")
+    read = ("lens", place / "noise.png", "--model", folder, "--out")
+    code, _, err = command(*read, place / out)
+    assert code == 2 and "Traceback" not in err and not (place / out).exists()
+    assert "with --out words.csv, or leave --out out" in " ".join(err.split())
+    assert command(*read, place / "words.csv")[0] == 0
+
+
 def test_one_line_for_what_cannot_be_read(place: Path, command: Program) -> None:
     folder = write("qwen2_5_vl", place / "x")
     config = (folder / "config.json").read_text("utf-8")

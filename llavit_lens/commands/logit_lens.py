@@ -64,6 +64,11 @@ def logit_lens_report(
         from llavit_lens.lens.logit_lens import logit_lens
     named_words, similar = [], []
     for name, trace in traces_of_image(opened, model, baseline, prompt, k):
+        if (draws or is_page) and not trace.layout.has_map:
+            raise ConfigurationError(
+                f"{name}: {trace.layout.summary}; there is no map to draw: write a table with "
+                "--out words.csv, or leave --out out to print the words of each token"
+            )
         if draws:
             if layers is None:
                 numbers = [0, trace.n_layers // 2, trace.n_layers]
