@@ -11,8 +11,8 @@ from torch import nn
 from llavit_lens.errors import ConfigurationError, LlavitLensError, one_line
 from llavit_lens.model.checkpoints.hub import local_folder
 from llavit_lens.model.checkpoints.processors import read_processor
-from llavit_lens.vlm.decoder import refuse_peft
-from llavit_lens.vlm.families import family_of
+from llavit_lens.vlm.decoder import Decoder, refuse_peft
+from llavit_lens.vlm.families import decoder_of, family_of
 from llavit_lens.vlm.trace import what
 from llavit_lens.vlm.vlm import VLM
 
@@ -30,7 +30,8 @@ def loaded_already(model: Any, processor: Any, others: Sequence[str] = ()) -> VL
 
     Raises:
         ConfigurationError: one of them is something else, arguments were given that only loading
-            could follow, or it is not known where the model came from.
+            could follow, it is not known where the model came from, or the model has no decoder
+            and head to read.
         CheckpointError: they do not belong together.
     """
     if not isinstance(model, nn.Module):
@@ -56,7 +57,9 @@ def loaded_already(model: Any, processor: Any, others: Sequence[str] = ()) -> VL
     else:
         processor = own_processor(processor)
     family_of(config).complete_processor(processor, config)
-    return VLM(inside, processor, came_from or type(inside).__name__)
+    vlm = VLM(inside, processor, came_from or type(inside).__name__)
+    Decoder.of(inside, decoder_of(inside))
+    return vlm
 
 
 def own_processor(given: Any) -> Any:
@@ -71,6 +74,10 @@ def own_processor(given: Any) -> Any:
     if not (hasattr(given, "image_processor") and hasattr(given, "tokenizer")):
         raise ConfigurationError(
             f"{what(given)} is no processor for images and text; give one, {_HOW}"
+        )
+    if given.tokenizer is None:
+        raise ConfigurationError(
+            f"this {type(given).__name__} has no tokenizer, and words need one; give one, {_HOW}"
         )
     return given
 

@@ -107,10 +107,24 @@ def test_the_processor_is_found_where_the_model_came_from(tmp_path: Path) -> Non
     assert torch.equal(vlm.run(IMAGE, CASE.prompt), ll.load(tmp_path).run(IMAGE, CASE.prompt))
 
 
-@pytest.mark.parametrize("given", [None, 3, ["a", "b"], {"model": 1}, object()], ids=lambda given: type(given).__name__)
+@pytest.mark.parametrize(
+    "given", [None, 3, ["a", "b"], {"model": 1}, object()], ids=lambda given: type(given).__name__
+)
 def test_what_is_neither_a_name_nor_a_model(given: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"is no model; give a name, a folder, or a model"):
         ll.load(given)
+
+
+def test_a_model_without_a_head_is_refused_at_once() -> None:
+    with pytest.raises(ConfigurationError, match="Qwen2VLModel is not supported: it has no output"):
+        ll.load(CASE.model().model, processor=CASE.processor())
+
+
+def test_a_processor_without_a_tokenizer() -> None:
+    processor = CASE.processor()
+    processor.tokenizer = None
+    with pytest.raises(ConfigurationError, match="this Qwen2VLProcessor has no tokenizer"):
+        ll.load(CASE.model(), processor=processor)
 
 
 def test_other_wrong_types() -> None:
