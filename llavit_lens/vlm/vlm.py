@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from inspect import signature
@@ -254,6 +254,7 @@ class VLM:
         self, prompts: Sequence[Prompt], max_new_tokens: int = 64, **generation_options: Any
     ) -> list[str]:
         """The answer to each of several prompts, which run together: as `generate`."""
+        prompts = _all_prompts(prompts)
         if not prompts:
             return []
         ids = self.generated_ids(prompts, max_new_tokens, generation_options)
@@ -310,11 +311,13 @@ class VLM:
 
         Raises:
             ConfigurationError: something is open in another thread, or did not act; NaN or
-                infinity; as `hooks`.
+                infinity; an answer that holds the image token; what is no prompt; as `hooks`.
         """
-        several = [prompts] if isinstance(prompts, Prompt) else list(prompts)
+        several = _all_prompts(prompts)
         if not several:
             raise ConfigurationError("there is no prompt to run; give one that vlm.prepare made")
+        if answer is not None:
+            self.check_answer(answer, answer.tolist())
         inputs = self._inputs(several, answer, copies)
         with (
             turn(self.model),
@@ -325,6 +328,19 @@ class VLM:
         if logits_to_keep:  # some models make all of them
             output.logits = output.logits[:, -logits_to_keep:]
         return output
+
+    def check_answer(self, ids: Tensor, answer: Any) -> None:
+        """Raise ConfigurationError for an answer that holds the image token, where no image is.
+
+        Args:
+            ids: its tokens.
+            answer: what to show of it.
+        """
+        if bool((ids == self.image_token_id).any()):
+            token = self.tokenizer.convert_ids_to_tokens(self.image_token_id)
+            raise ConfigurationError(
+                f"the answer {answer!r} holds the image token {token}; leave it out"
+            )
 
     def _keeping(self, logits_to_keep: int) -> dict[str, int]:
         """The argument of that name, where the model's forward has it: some would take it and do
@@ -554,6 +570,22 @@ class VLM:
             return f"{len(images)} images in one prompt {reason}; ask about one image at a time"
         width, height = images[0].size
         return f"an image of {width} x {height} pixels {reason}; give one of another size"
+
+
+def _all_prompts(given: Any) -> list[Prompt]:
+    """One prompt or several, as a list.
+
+    Raises:
+        ConfigurationError: something among them is no prompt.
+    """
+    is_one = isinstance(given, str) or not isinstance(given, Iterable)
+    prompts = [given] if is_one else list(given)
+    for prompt in prompts:
+        if not isinstance(prompt, Prompt):
+            raise ConfigurationError(
+                f"{what(prompt)} is no prompt; give what vlm.prepare(image, question) makes"
+            )
+    return prompts
 
 
 def require_vlm(vlm: Any) -> None:

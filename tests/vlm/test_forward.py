@@ -96,6 +96,23 @@ def test_no_prompts() -> None:
     assert vlm.generate_batch([]) == []
 
 
+def test_what_is_no_prompt_is_named() -> None:
+    vlm = tiny_vlm("llavit")
+    prompt = vlm.prepare(tiny_image(), PROMPT)
+    for given, name in ((PROMPT, repr(PROMPT)), ([prompt, "text"], "'text'"), (3, "a int")):
+        for run in (vlm.forward, vlm.generate_batch):
+            with pytest.raises(ll.ConfigurationError) as error:
+                run(given)
+            assert str(error.value).startswith(f"{name} is no prompt; give what vlm.prepare(")
+
+
+def test_an_answer_holds_no_image() -> None:
+    vlm = tiny_vlm("llavit")
+    answer = torch.tensor([5, vlm.image_token_id])
+    with pytest.raises(ll.ConfigurationError, match="holds the image token <image>; leave it out"):
+        vlm.forward(vlm.prepare(tiny_image(), PROMPT), answer=answer)
+
+
 def test_lengths_may_be_numbers_of_numpy() -> None:
     vlm = tiny_vlm("llavit")
     prompt = vlm.prepare(tiny_image(), PROMPT)
