@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import cache
 from typing import Any
 
 from llavit_lens.errors import ConfigurationError
@@ -26,6 +28,10 @@ _NO_IDS = (
 _QFORMER = (
     "has a processor that writes the visual tokens before the prompt by itself; its prompts are "
     "not prepared here"
+)
+_DROPPED = (
+    "does not get its images in the installed transformers, which drops them without a word "
+    "(a newer release hands them on: pip install -U transformers)"
 )
 
 REFUSED: dict[str, str] = {
@@ -58,7 +64,20 @@ def reason_to_refuse(config: Any) -> str | None:
     kind = getattr(config, "model_type", "")
     if kind not in REFUSED and getattr(config, "is_encoder_decoder", False) is True:
         return _ENCODER
+    if kind == "emu3" and emu3_drops_images():
+        return _DROPPED
     return REFUSED.get(kind)
+
+
+@cache
+def emu3_drops_images() -> bool:
+    """Whether Emu3's `forward` takes pixel values and hands them to nothing: in transformers 5.10,
+    every image then has the same words."""
+    # here: the module is a large one, of which most never need anything
+    from transformers.models.emu3.modeling_emu3 import Emu3ForConditionalGeneration
+
+    forward = inspect.unwrap(Emu3ForConditionalGeneration.forward)
+    return "pixel_values=pixel_values" not in inspect.getsource(forward)
 
 
 def refuse_unreadable(config: Any, name: str) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from any_model import require_type, tiny_model
+import torch
+from any_model import require_type, tiny_config, tiny_model
 from family_cases import CASES
+from PIL import Image
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.vlm.families.refused import REFUSED, reason_to_refuse
+from llavit_lens.vlm.families.refused import REFUSED, emu3_drops_images, reason_to_refuse
 from llavit_lens.vlm.load import load
 from llavit_lens.vlm.vlm import VLM
 
@@ -37,3 +39,20 @@ def test_an_encoder_decoder_that_nobody_named_is_refused() -> None:
 
 def test_no_family_of_the_tests_is_refused() -> None:
     assert not REFUSED.keys() & {case.model_type for case in CASES.values()}
+
+
+def test_emu3_is_refused_where_its_images_are_dropped() -> None:
+    """Whether they are is told from a pass: do other pixels change its logits?"""
+    config = tiny_config("emu3", **CASES["emu3"].config)
+    model, processor = tiny_model("emu3", **CASES["emu3"].config), CASES["emu3"].make_processor()
+    prompt = CASES["emu3"].prompt
+    first, second = (
+        model(
+            **processor(
+                images=[Image.new("RGB", (48, 40), color)], text=[prompt], return_tensors="pt"
+            )
+        ).logits
+        for color in ("black", "white")
+    )
+    assert torch.equal(first, second) == emu3_drops_images()
+    assert (reason_to_refuse(config) is not None) == emu3_drops_images()
