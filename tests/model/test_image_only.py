@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from tiny import tiny_image, tiny_tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -82,6 +83,9 @@ def test_makes_tokens_of_an_image_also_after_saving_and_loading(
     make: Any, kind: str, visual: int, tmp_path: Any
 ) -> None:
     processor = make()
+    kept = type(processor.image_processor).__name__
+    if getattr(getattr(transformers, kept), "is_dummy", False):
+        pytest.skip(f"the installed transformers does not load a {kept} without torchvision")
     processor.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}), "utf-8")
     loaded = type(processor).from_pretrained(tmp_path)

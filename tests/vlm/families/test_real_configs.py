@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from any_model import require_type
 from family_cases import CASES
 from PIL import Image
 from transformers import AutoConfig, AutoModelForImageTextToText
@@ -73,6 +74,7 @@ def read(name: str) -> Any:
 
 def config_of(name: str) -> Any:
     fields = dict(read(name)["config"])
+    require_type(fields["model_type"])
     return AutoConfig.for_model(fields.pop("model_type"), **fields)
 
 
