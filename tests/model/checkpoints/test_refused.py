@@ -8,6 +8,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from llava_layouts import (
 )
 from safetensors.torch import load_file, save_file
 
-from llavit_lens.errors import LlavitLensError
+from llavit_lens.errors import CheckpointError, LlavitLensError
 from llavit_lens.model.checkpoints.convert import convert
 from llavit_lens.model.checkpoints.source import open_source
 from llavit_lens.model.checkpoints.weights import Reader
@@ -162,7 +163,11 @@ def test_keys_of_a_hugging_face_folder(spoil: Any) -> None:
     message = fails(folder)
     assert "missing: lm_head.weight" in message and "foreign: adapter.weight" in message
     configure(folder, model_type="llava", quantization_config={"load_in_4bit": True})
-    assert "is quantized" in fails(folder)
+    with pytest.raises(CheckpointError, match="is quantized"):  # in formats of LLaVA's own
+        open_source(folder)
+    if find_spec("bitsandbytes") is None:  # transformers would load it
+        with pytest.raises(CheckpointError, match="requires bitsandbytes"):
+            load(folder)
 
 
 def test_a_key_in_two_shards(spoil: Any) -> None:
