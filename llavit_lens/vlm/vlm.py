@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from inspect import signature
 from operator import index
@@ -504,8 +504,42 @@ class VLM:
         """Inside, the model has to read these prompts, and whatever is open on it has to act."""
         rows = [prompt for prompt in prompts for _ in range(copies)]
         lengths = [prompt.length for prompt in rows]
-        with self.reading(*(one.layouts for one in rows), length=lengths), one_pass(self.model):
+        images = [image for prompt in prompts for image in prompt.images]
+        with (
+            self.reading(*(one.layouts for one in rows), length=lengths),
+            one_pass(self.model),
+            self._images_are_taken(images),
+        ):
             yield
+
+    @contextmanager
+    def _images_are_taken(self, images: Sequence[Image.Image]) -> Iterator[None]:
+        """Inside, an error of the model before its decoder begins is told as one of the images."""
+        model = getattr(self.model, "_orig_mod", self.model)
+        reached = [True]  # until a pass begins
+
+        def reach(whether: bool) -> Any:
+            def before(module: nn.Module, args: Any) -> None:
+                reached[0] = whether
+
+            return before
+
+        with ExitStack() as stack:
+            # transformers' generate may call the tower before it calls the model
+            tower = self.family.tower(model)
+            for module, whether in ((model, False), (tower, False), (decoder_of(model), True)):
+                if isinstance(module, nn.Module):
+                    stack.callback(module.register_forward_pre_hook(reach(whether)).remove)
+            try:
+                yield
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, ValueError) as error:
+                if reached[0] or isinstance(error, LlavitLensError):
+                    raise
+                raise ConfigurationError(
+                    f"{self.name}: the model does not take {self._what_was_given(images, error)}"
+                ) from error
 
     def _inputs(
         self, prompts: Sequence[Prompt], answer: Tensor | None = None, copies: int = 1

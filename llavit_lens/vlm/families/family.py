@@ -70,7 +70,7 @@ def _nothing(*_: Any) -> None:
 
 def usual_tower(model: Any) -> Any:
     """The vision tower where most families have it."""
-    return getattr(model.model, "vision_tower", None)
+    return getattr(getattr(model, "model", None), "vision_tower", None)
 
 
 def usual_projector(model: Any) -> Any:

@@ -168,6 +168,17 @@ def test_an_image_that_the_processor_does_not_take_is_told_by_its_size() -> None
     assert isinstance(error.value.__cause__, ValueError)
 
 
+def test_what_the_model_does_not_take_of_the_processor_is_told_alike() -> None:
+    vlm, case = CASES["gemma3"].vlm(), CASES["gemma3"]
+    vlm.processor_options = {"size": {"height": 28, "width": 28}}
+    for run in (vlm.trace, vlm.generate):
+        with pytest.raises(ConfigurationError, match="model does not take processor_options="):
+            run(tiny_image(), case.prompt)
+    vlm, case = CASES["mistral3"].vlm(), CASES["mistral3"]
+    with pytest.raises(ConfigurationError, match="does not take an image of 1 x 1 pixels"):
+        vlm.trace(tiny_image(width=1, height=1), case.prompt)
+
+
 def test_the_text_for_an_image_may_be_another_token_than_that_of_a_visual_token() -> None:
     """Qianfan-OCR writes `<image>` in prompts, and `<IMG_CONTEXT>` for each visual token."""
     vlm = CASES["qianfan_ocr"].vlm()
