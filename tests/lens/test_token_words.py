@@ -128,7 +128,7 @@ def test_words_at_a_token(words: ll.TokenWords) -> None:
     table = words.to_pandas()
     row = table[(table.layer == 1) & (table.position == last) & (table["rank"] == 0)].iloc[0]
     assert row.word == words.at(1, -1)[0].word
-    assert row.probability == np.float32(words.at(1, -1)[0].probability)
+    assert row.probability == pytest.approx(words.at(1, -1)[0].probability, rel=2**-22)
     assert len(table) == words.ids.size
 
 
