@@ -127,8 +127,10 @@ class VLM:
         if place.type == "meta":  # accelerate brings the weights, a module at a time
             modules = [*table.modules(), *self.model.modules()]
             hooks = [getattr(module, "_hf_hook", None) for module in modules]
-            places = [getattr(hook, "execution_device", None) for hook in hooks]
-            place = next((torch.device(one) for one in places if one is not None), place)
+            parts = [part for hook in hooks for part in getattr(hook, "hooks", [hook])]
+            places = [getattr(part, "execution_device", None) for part in parts]
+            found = next((torch.device(one) for one in places if one is not None), None)
+            place = self.model.device if found is None else found
         return place
 
     @property

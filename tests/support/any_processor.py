@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import transformers
 from any_model import VOCABULARY
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -73,6 +74,14 @@ def part(place: str, **arguments: Any) -> Any:
     if found is None:
         pytest.skip(f"the installed transformers has no {name}")
     return (for_images(found) if ".processing_" in place else found)(**arguments)
+
+
+def require_loadable(processor: Any) -> None:
+    """Skip the test where the installed transformers does not load such an image processor from a
+    folder without torchvision."""
+    kept = type(processor.image_processor).__name__
+    if getattr(getattr(transformers, kept, None), "is_dummy", False):
+        pytest.skip(f"the installed transformers does not load a {kept} without torchvision")
 
 
 def calling(processor: Any, **options: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from any_processor import require_loadable
 from family_cases import CASES
 from safetensors.torch import load_file, save_file
 from tiny import tiny_image
@@ -27,6 +28,7 @@ def write(name: str, folder: Path) -> Any:
     """A folder of a family; the model that it holds."""
     case = CASES[name]
     processor, model = case.processor(), case.model()
+    require_loadable(processor)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return model

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import transformers
 from transformers import AutoProcessor, AutoTokenizer
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
@@ -44,7 +45,7 @@ def read_processor(name: str, folder: Path) -> Any:
     except LlavitLensError:
         raise
     except Exception as error:  # transformers may raise anything
-        if find_spec("torchvision") is None and "torchvision" in str(error).lower():
+        if find_spec("torchvision") is None and _is_for_torchvision(folder, error):
             raise CheckpointError(
                 f"{name}: {_model_type(folder)}'s image processor needs torchvision, which is not "
                 "installed here; install the torchvision that belongs to your PyTorch "
@@ -75,6 +76,22 @@ def _processor(folder: Path) -> Any:
             raise
     for_images: Any = image_only(own_class)
     return for_images.from_pretrained(folder, trust_remote_code=False)
+
+
+def _is_for_torchvision(folder: Path, error: Exception) -> bool:
+    """Whether the error says so, or the image processor is a name without a class here."""
+    if "torchvision" in str(error).lower():
+        return True
+    names = [
+        fields.get("image_processor_type")
+        for file in _NAMING
+        if has_file(folder / file, error=CheckpointError)
+        for whole in [read_json(folder / file, error=CheckpointError)]
+        for fields in (whole, whole.get("image_processor"))
+        if isinstance(fields, dict)
+    ]
+    classes = [getattr(transformers, str(name), None) for name in names]
+    return any(getattr(one, "is_dummy", False) for one in classes)
 
 
 def _class_name(folder: Path) -> str | None:
