@@ -48,6 +48,6 @@ def test_a_tower_that_mixes_its_patches_does_not_make_a_layout_wrong(
     name: str, size: tuple[int, int]
 ) -> None:
     check = ll.check_layout(CASES[name].vlm(), tiny_image(0, *size), CASES[name].prompt)
-    assert not check.ok and "UNSURE" in check.summary  # random weights: paint does not tell
+    assert "WRONG" not in check.summary  # random weights: paint tells little
     told = (check.found >= 0) & (check.rank > 0)
     assert told.sum() < 3
