@@ -74,7 +74,7 @@ def test_lens_prints_words_by_token_where_tokens_are_no_patches(
     assert len(re.findall(r"^│ +\d+ │", out, re.M)) == 16
     assert "layer 1" in command(*read, "--layers", "1")[1]
     code, _, err = command(*read, "--out", tmp_path / "words.png")
-    assert code == 2 and "words by token (words.by_token()), no map" in err
+    assert code == 2 and "there is no map to draw: write a table with --out words.csv" in err
     assert command(*read, "--out", tmp_path / "words.csv")[0] == 0
 
 
@@ -188,7 +188,7 @@ def test_tokens_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
         ids=np.array([[[0], [1], [1]]]),
         values=np.zeros((1, 3, 1)),
         strings={0: "[red]\x1b[31m", 1: "\n"},
-        layout=types.SimpleNamespace(on_image=np.ones(3, dtype=bool)),
+        layout=types.SimpleNamespace(on_image=np.ones(3, dtype=bool), has_map=True),
     )
     lens_words.print_frequent("[bold]m", words, 5)  # type: ignore[arg-type]
     out = capsys.readouterr().out

@@ -79,7 +79,8 @@ def without_images(result: Any) -> Result:
 
 
 def test_all_results_are_tried() -> None:
-    assert {*MAKERS, "Comparison"} == set(plotting.FIGURES)
+    elsewhere = {"Comparison", "TokenWords"}  # below, and in tests/lens/test_token_words.py
+    assert {*MAKERS, *elsewhere} == set(plotting.FIGURES)
 
 
 def test_a_comparison_is_shown_by_its_figure(make_words: MakeWords) -> None:

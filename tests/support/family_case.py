@@ -71,7 +71,7 @@ class Case:
             changes: fields of its config.
         """
         require_type(self.model_type)
-        _require_set_up(self)
+        require_set_up(self)
         model = tiny_model(self.model_type, **merged(self.config, changes))
         spread(model)
         if attn is not None:
@@ -83,7 +83,7 @@ class Case:
         require_type(self.model_type)
         if self.needs_torchvision and find_spec("torchvision") is None:
             pytest.skip(f"the image processor of {self.model_type} needs torchvision")
-        _require_set_up(self)
+        require_set_up(self)
         return self.make_processor()
 
     def vlm(self, attn: str | None = None, **changes: Any) -> VLM:
@@ -92,7 +92,7 @@ class Case:
         return VLM(self.model(attn, **changes), processor, name=f"tiny-{self.name}")
 
 
-def _require_set_up(case: Case) -> None:
+def require_set_up(case: Case) -> None:
     """Skip the test where an older transformers cannot run this set-up by itself: what its classes
     take and default to was different. In the releases of the tests every set-up has to run."""
     if Version(transformers.__version__) >= _WRITTEN_FOR:

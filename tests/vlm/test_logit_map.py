@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 from any_model import require_type, spread, tiny_model
+from family_case import require_set_up
+from family_cases import CASES
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
@@ -132,6 +134,8 @@ FAMILIES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_real_families_say_what_their_own_softmax_says(kind: str, dtype: torch.dtype) -> None:
     require_type(kind)
+    if kind in CASES:
+        require_set_up(CASES[kind])
     changes, words = FAMILIES[kind]
     model = tiny_model(kind, **changes)
     spread(model)
