@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from any_model import require_text_pass
 from family_case import Case
 from family_cases import CASES
 from torch import Tensor, nn
@@ -76,6 +77,8 @@ def budget(*states: Tensor) -> float:
 def test_what_is_shown_is_what_is_computed(name: str) -> None:
     model, inputs = CASES[name].model(attn="eager"), inputs_of(CASES[name])
     decoder = decoder_in(model)
+    if "pixel_values" not in inputs:
+        require_text_pass(model)
     before = model(**inputs, use_cache=False).logits
     seen: dict[tuple[int, str], Tensor] = {}
     handles = watch(decoder, seen)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from any_model import require_type, set_attention, spread, tiny_model
+from any_model import require_text_pass, require_type, set_attention, spread, tiny_model
 from family_cases import CASES
 from torch import Tensor, nn
 
@@ -43,6 +43,7 @@ def callers(model: Any) -> list[nn.Module]:
 @torch.no_grad()
 def test_a_call_that_is_met_is_the_same_call(family: str, implementation: str) -> None:
     model = CASES[family].model(attn=implementation)
+    require_text_pass(model)
     attentions = callers(model)
     own = [attention.config for attention in attentions]
     before = model(input_ids=IDS).logits
@@ -72,6 +73,7 @@ def test_a_call_that_is_met_is_the_same_call(family: str, implementation: str) -
 def test_used_weights_are_those_of_eager(family: str) -> None:
     """Read off torch's kernel, they are what the family's own eager attention returns."""
     model = CASES[family].model(attn="sdpa")
+    require_text_pass(model)
     read: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def look(call: AttentionCall) -> Result:

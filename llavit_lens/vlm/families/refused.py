@@ -43,7 +43,9 @@ REFUSED: dict[str, str] = {
         _ENCODER,
     ),
     **dict.fromkeys(("blip", "idefics", "mllama"), _CROSS_ATTENTION),
-    **dict.fromkeys(("gemma3n", "glm5_next", "inkling2", "qwen4_exp"), _STREAMS),
+    **dict.fromkeys(
+        ("gemma3n", "glm5_next", "hy_v4_vl", "inkling2", "inkling2_loop", "qwen4_exp"), _STREAMS
+    ),
     **dict.fromkeys(("git", "kosmos-2", "kosmos-2.5"), _NO_IDS),
     **dict.fromkeys(("blip-2", "instructblip"), _QFORMER),
     "diffusion_gemma": (

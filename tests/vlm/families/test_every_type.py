@@ -32,9 +32,15 @@ TEXT_ALONE = sorted(
 """Types that are read here, on text."""
 
 
+NOT_BUILT = {"apertus1p5": "its tokenizer of images is not made small here"}
+"""Types of the newest release that are read as others are, and not tested yet."""
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("model_type", TEXT_ALONE)
 def test_the_lens_reads_it(model_type: str) -> None:
+    if model_type in NOT_BUILT:
+        pytest.skip(NOT_BUILT[model_type])
     try:
         model = tiny_model(model_type)
     except ImportError as error:
