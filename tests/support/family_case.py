@@ -110,7 +110,8 @@ def _fault(case: Case) -> str | None:
         image = Image.new("RGB", (60, 40))
         inputs = processor(images=[image], text=[case.prompt], return_tensors="pt")
         inputs.pop("labels", None)
-        tiny_model(case.model_type, **case.config)(**inputs)
+        model = tiny_model(case.model_type, **case.config)
+        model(**inputs.to(dtype=model.dtype))
     except Exception as error:  # whatever an older release raises
         return f"{type(error).__name__}: {error}".splitlines()[0]
     return None
