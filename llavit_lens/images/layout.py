@@ -26,12 +26,12 @@ the image again."""
 
 Precision = Literal["exact", "measured", "none", "unknown"]
 """How boxes are known: by the processor's own arithmetic, by what it did to test images, or not at
-all, as there is nothing to know (each token reads the whole image) or nobody has said it."""
+all: each token reads the whole image ("none"), or the model's type is not described here."""
 
 _NO_MAP = {
     "none": "are queries that read the whole image (a resampler), not patches: ",
-    "unknown": "lie at places that are not known, as nobody has described this model "
-    "(ll.register_family does; docs/families.md): ",
+    "unknown": "lie at unknown places: this type of model is not described here "
+    "(ll.register_family adds it; docs/families.md): ",
 }
 
 

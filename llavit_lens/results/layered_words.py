@@ -94,6 +94,18 @@ class LayeredWords(Result):
             )
         return self.layers.index(number)
 
+    def _best_words(self, layers: int | Iterable[int] | None) -> dict[int, list[str]]:
+        """The text of the best word at every token, by layer; None is all layers."""
+        wanted = self.layers if layers is None else layers
+        chosen = [
+            self.layer_index(layer)
+            for layer in (wanted if isinstance(wanted, Iterable) else [wanted])
+        ]
+        return {
+            self.layers[i]: [self.strings[token] for token in self.ids[i, :, 0].tolist()]
+            for i in chosen
+        }
+
     def layers_chosen(self, layer: LayerChoice) -> list[int]:
         """The numbers of the layers that are meant.
 

@@ -119,15 +119,7 @@ class TokenWords(LayeredWords):
         """
         import pandas as pd
 
-        wanted = self.layers if layers is None else layers
-        chosen = [
-            self.layer_index(layer)
-            for layer in (wanted if isinstance(wanted, Iterable) else [wanted])
-        ]
-        best = {
-            self.layers[i]: [self.strings[token] for token in self.ids[i, :, 0].tolist()]
-            for i in chosen
-        }
+        best = self._best_words(layers)
         names = pd.MultiIndex.from_arrays([self.positions, self.tokens], names=["token", "text"])
         return pd.DataFrame(best, index=names).rename_axis(columns="layer")
 

@@ -104,15 +104,7 @@ class Words(LayeredWords):
         """
         import pandas as pd
 
-        wanted = self.layers if layers is None else layers
-        chosen = [
-            self.layer_index(layer)
-            for layer in (wanted if isinstance(wanted, Iterable) else [wanted])
-        ]
-        best = {
-            self.layers[i]: [self.strings[token] for token in self.ids[i, :, 0].tolist()]
-            for i in chosen
-        }
+        best = self._best_words(layers)
         layout = self.layout
         places = {"token": layout.positions}
         if layout.has_map:

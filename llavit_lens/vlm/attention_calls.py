@@ -67,7 +67,7 @@ class AttentionCall:
 
     def attend(self, implementation: str | None = None) -> Result:
         """Attend by the user's implementation (or `by` what takes its place), or by the one that is
-        named; nobody else meets it.
+        named. No other function meets this call.
 
         "eager" is that of the module's own family.
         """

@@ -63,7 +63,7 @@ def loaded_already(model: Any, processor: Any, others: Sequence[str] = ()) -> VL
 
 
 def own_processor(given: Any) -> Any:
-    """A processor that somebody gave, or that of a folder or a Hub name.
+    """A processor that is given, or that of a folder or a Hub name.
 
     Raises:
         ConfigurationError: it is none.

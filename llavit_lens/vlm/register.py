@@ -37,8 +37,8 @@ def register_family(
         vlm = ll.load(model, processor=processor)
         ll.check_layout(vlm, "photo.jpg").ok
 
-    What you leave out stays as it is known for that model type. Of a type that nobody has
-    described, the layout is measured, and the rest is what most models have. Positions are not
+    What you leave out stays as it is known for that model type. Of a type that is not
+    described here, the layout is measured, and the rest is what most models have. Positions are not
     asked for: visual tokens are where `input_ids` hold the config's `image_token_id`.
 
     Args:

@@ -81,7 +81,7 @@ def test_places_may_be_unknown() -> None:
     assert not unknown.has_map and read_back(unknown) == unknown
     check_layout(unknown)
     assert "4 visual tokens, at places that are not known, on an image" in repr(unknown)
-    with pytest.raises(ll.ConfigurationError, match=r"nobody has described this model .*by_token"):
+    with pytest.raises(ll.ConfigurationError, match=r"is not described here .*by_token"):
         unknown.check_map()
 
 

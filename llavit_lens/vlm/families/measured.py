@@ -1,4 +1,4 @@
-"""Layouts of families that nobody has described: what their tiles or patches show is measured."""
+"""Layouts of families that are not described here: what their tiles or patches show is measured."""
 
 from __future__ import annotations
 

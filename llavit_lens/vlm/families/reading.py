@@ -74,7 +74,7 @@ class Reading:
         then the image processor's own.
 
         Raises:
-            ConfigurationError: nobody says it, and there is no default.
+            ConfigurationError: it is set nowhere, and there is no default.
         """
         own = getattr(self.image_processor, name, None)
         for source in (self.options, self.options.get("images_kwargs", {}), self._class_settings):

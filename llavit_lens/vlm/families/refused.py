@@ -18,8 +18,8 @@ _CROSS_ATTENTION = (
     "reads the image by cross-attention: there are no visual tokens among the tokens of its decoder"
 )
 _STREAMS = (
-    "keeps several residual streams for each token, or adds up earlier ones anew in each layer: "
-    "the logit lens would misread it"
+    "keeps several residual streams for each token, or sums up its earlier states again in each "
+    "layer: the logit lens would misread it"
 )
 _NO_IDS = (
     "has no token id for its visual tokens: it puts features of the image among those of the text "

@@ -1,4 +1,4 @@
-"""Families that nobody has described: measured where their pixels show how."""
+"""Families that are not described here: measured where their pixels show how."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def unknown(reading: Reading) -> VisualLayout:
         return _measured(reading)
     except ConfigurationError as error:
         warnings.warn(
-            f"nobody has described {reading.config.model_type} models, and {error}. There will be "
-            "words by token, and no map; ll.register_family says more (docs/families.md)",
+            f"{reading.config.model_type} models are not described here, and {error}. You get "
+            "words by token, and no map; ll.register_family adds a type (docs/families.md)",
             stacklevel=2,
         )
         return VisualLayout.without_map(

@@ -183,11 +183,11 @@ def test_what_cannot_be_measured_has_no_map_and_says_why() -> None:
     """Its positions are known: words can be read by token."""
     first = reading(Made(stretch))
     strange = replace(first, inputs={**first.inputs, "pixel_values": torch.zeros(4, 588)})
-    with pytest.warns(UserWarning, match=r"described mine models, .*\(4 x 588\).*register_family"):
+    with pytest.warns(UserWarning, match=r"mine models are not .*\(4 x 588\).*register_family"):
         (layout,) = OTHER.layouts(strange)
     assert layout.precision == "unknown" and layout.positions.tolist() == [1, 2, 3, 4]
     with pytest.raises(
-        ConfigurationError, match="4 visual tokens lie at places that are not known"
+        ConfigurationError, match="4 visual tokens lie at unknown places"
     ):
         layout.check_map()
     odd = replace(first, positions=first.positions[:3])
