@@ -27,6 +27,7 @@ from llavit_lens.vlm.expected_attention import (
     visual_mask,
 )
 from llavit_lens.vlm.hooks import NamedHook
+from llavit_lens.vlm.layers import in_ranges
 from llavit_lens.vlm.vlm import VLM, require_vlm
 
 MEASURES = ("patches", "width", "visual", "self")
@@ -91,6 +92,14 @@ def attention_distances(vlm: VLM, image: ImageSource) -> AttentionDistances:
         raise ConfigurationError(
             f"{vlm.name} has no visual attention (Eq. 5): its visual tokens attend to nothing; "
             "take a model that has"
+        )
+    names = set(vlm.hook_names)
+    numbers = range(vlm.decoder.n_layers)
+    without = [n for n in numbers if f"blocks.{n}.attn.hook_pattern" not in names]
+    if without:
+        raise ConfigurationError(
+            f"{vlm.name}: decoder layers {in_ranges(without)} have no attention pattern, and "
+            "distances are measured in every layer; take a model of which each layer attends"
         )
     prepared = vlm.prepare(image)
     layout, windows = prepared.layout, sliding_windows(vlm.decoder)

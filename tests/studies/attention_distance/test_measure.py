@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from family_cases import CASES
 from tiny import DECODER_FAMILIES, tiny_image, tiny_llavit, tiny_processor, tiny_text_config
 from tiny_vlm import LAYERS, tiled_vlm, tiny_vlm
 
@@ -216,3 +217,17 @@ def test_no_visual_attention_is_refused() -> None:
     model = tiny_llavit(visual_attention="none")
     with pytest.raises(ConfigurationError, match="attend to nothing"):
         attention_distances(VLM(model, tiny_processor(), "tiny-none"), IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("qwen3_5", "layers 0-2 have no attention pattern"), ("idefics2", "no map")],
+)
+def test_what_has_no_distances_is_refused(name: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        attention_distances(CASES[name].vlm(), IMAGE)
+
+
+def test_decoders_of_other_families_are_measured() -> None:
+    measured = attention_distances(CASES["qwen2_5_vl"].vlm(), IMAGE)
+    assert np.isfinite(measured.sums).all() and measured.counts.min() > 0

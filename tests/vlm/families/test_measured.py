@@ -186,9 +186,7 @@ def test_what_cannot_be_measured_has_no_map_and_says_why() -> None:
     with pytest.warns(UserWarning, match=r"mine models are not .*\(4 x 588\).*register_family"):
         (layout,) = OTHER.layouts(strange)
     assert layout.precision == "unknown" and layout.positions.tolist() == [1, 2, 3, 4]
-    with pytest.raises(
-        ConfigurationError, match="4 visual tokens lie at unknown places"
-    ):
+    with pytest.raises(ConfigurationError, match="4 visual tokens lie at unknown places"):
         layout.check_map()
     odd = replace(first, positions=first.positions[:3])
     with pytest.warns(UserWarning, match="3 visual tokens are no grid of square patches"):
