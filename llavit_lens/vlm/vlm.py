@@ -31,6 +31,7 @@ from llavit_lens.vlm.image_counts import visual_tokens_of_each
 from llavit_lens.vlm.in_words import vlm_card, vlm_line
 from llavit_lens.vlm.length import check_characters, check_length
 from llavit_lens.vlm.pass_inputs import PassInputs
+from llavit_lens.vlm.processor_options import check_options
 from llavit_lens.vlm.prompt import Prompt, collate, lacks_start_token
 from llavit_lens.vlm.readout import Readout, ReadoutCache
 from llavit_lens.vlm.stream import Stream
@@ -564,6 +565,8 @@ class VLM:
             raise ConfigurationError(
                 f"the prompt must hold {mark} {often}, but has it {count} times"
             )
+        if self.processor_options:
+            check_options(self.processor, self.processor_options, self.name)
         try:
             with torch.device("cpu"):  # not torch's default device, which users may set
                 inputs = self.processor(
