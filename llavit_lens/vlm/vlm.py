@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from inspect import signature
 from operator import index
 from typing import Any, Literal, SupportsIndex, overload
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from llavit_lens.errors import ConfigurationError, LlavitLensError, one_line, printable
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
-from llavit_lens.images.open import Images, open_several
+from llavit_lens.images.open import Images
 from llavit_lens.inputs import DEFAULT_PROMPT, check_text
 from llavit_lens.model.chat import image_mark
 from llavit_lens.rows import VisualAttentionMode
@@ -23,16 +21,14 @@ from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.families import decoder_of, family_of
-from llavit_lens.vlm.families.family import Family, image_token_id, reading_of
+from llavit_lens.vlm.families.family import Family, image_token_id
 from llavit_lens.vlm.finite import check_weights, finite_passes
 from llavit_lens.vlm.generation import generate_ids
 from llavit_lens.vlm.hooks import Hook, NamedHook, Names, hook_names, hook_points, hooks
-from llavit_lens.vlm.image_counts import visual_tokens_of_each
 from llavit_lens.vlm.in_words import vlm_card, vlm_line
-from llavit_lens.vlm.length import check_characters, check_length
 from llavit_lens.vlm.pass_inputs import PassInputs
-from llavit_lens.vlm.processor_options import check_options
-from llavit_lens.vlm.prompt import Prompt, collate, lacks_start_token
+from llavit_lens.vlm.preparing import images_are_taken, prepared
+from llavit_lens.vlm.prompt import Prompt, collate
 from llavit_lens.vlm.readout import Readout, ReadoutCache
 from llavit_lens.vlm.stream import Stream
 from llavit_lens.vlm.token_trace import TracedAnswer
@@ -438,43 +434,7 @@ class VLM:
         Raises:
             ImageError, ConfigurationError: as `trace`.
         """
-        opened = open_several(image)
-        images = tuple(one.image for one in opened)
-        text = self.format_prompt(prompt, len(images))
-        inputs = self._process(images, text)
-        reading = reading_of(
-            inputs,
-            self.processor,
-            self.model.config,
-            [one.size for one in images],
-            text,
-            self.processor_options,
-        )
-        layouts = tuple(
-            replace(layout, orientation=one.tag)
-            for layout, one in zip(self.family.layouts(reading), opened, strict=True)
-        )
-        if len(images) > 1:
-            self._check_shares(images, text, layouts)
-        return Prompt(text=text, images=images, inputs=inputs, layouts=layouts)
-
-    def _check_shares(
-        self, images: Sequence[Image.Image], text: str, layouts: Sequence[VisualLayout]
-    ) -> None:
-        """Raise ConfigurationError unless each image has as many tokens as are made of it."""
-
-        def count(some: Sequence[Image.Image], of_text: str) -> int:
-            ids = self._process(some, of_text)["input_ids"]
-            return int((ids == self.image_token_id).sum())
-
-        made = visual_tokens_of_each(count, images, text, image_mark(self.processor))
-        found = [len(layout.all_positions) for layout in layouts]
-        if made != found:
-            raise ConfigurationError(
-                f"{self.name}: of {len(images)} images together its processor makes visual tokens "
-                f"of which it cannot be told whose they are ({made} by itself, {found} by the "
-                "layout); ask about one image at a time"
-            )
+        return prepared(self, image, prompt)
 
     @contextmanager
     def reading(
@@ -511,104 +471,15 @@ class VLM:
         with (
             self.reading(*(one.layouts for one in rows), length=lengths),
             one_pass(self.model),
-            self._images_are_taken(images),
+            images_are_taken(self, images),
         ):
             yield
-
-    @contextmanager
-    def _images_are_taken(self, images: Sequence[Image.Image]) -> Iterator[None]:
-        """Inside, an error of the model before its decoder begins is told as one of the images."""
-        model = getattr(self.model, "_orig_mod", self.model)
-        reached = [True]  # until a pass begins
-
-        def reach(whether: bool) -> Any:
-            def before(module: nn.Module, args: Any) -> None:
-                reached[0] = whether
-
-            return before
-
-        with ExitStack() as stack:
-            # transformers' generate may call the tower before it calls the model
-            tower = self.family.tower(model)
-            for module, whether in ((model, False), (tower, False), (decoder_of(model), True)):
-                if isinstance(module, nn.Module):
-                    stack.callback(module.register_forward_pre_hook(reach(whether)).remove)
-            try:
-                yield
-            except torch.OutOfMemoryError:
-                raise
-            except (RuntimeError, ValueError) as error:
-                if reached[0] or isinstance(error, LlavitLensError):
-                    raise
-                raise ConfigurationError(
-                    f"{self.name}: the model does not take {self._what_was_given(images, error)}"
-                ) from error
 
     def _inputs(
         self, prompts: Sequence[Prompt], answer: Tensor | None = None, copies: int = 1
     ) -> dict[str, Tensor]:
         pad_id = self.tokenizer.pad_token_id or 0
         return collate(prompts, pad_id, answer, copies, self.family.batching)
-
-    def _process(self, images: Sequence[Image.Image], text: str) -> Any:
-        """The model's arguments for a prompt in its chat format.
-
-        Raises:
-            ConfigurationError: the prompt has not one place for each image, or is longer than the
-                model has positions for.
-        """
-        check_characters(self.model.config, text)
-        mark = image_mark(self.processor)
-        count, wanted = text.count(mark), len(images)
-        if count != wanted:
-            often = "once" if wanted == 1 else f"{wanted} times, once for each image"
-            raise ConfigurationError(
-                f"the prompt must hold {mark} {often}, but has it {count} times"
-            )
-        if self.processor_options:
-            check_options(self.processor, self.processor_options, self.name)
-        try:
-            with torch.device("cpu"):  # not torch's default device, which users may set
-                inputs = self.processor(
-                    # several as transformers' chats give them: some processors look at that
-                    images=list(images) if wanted == 1 else [list(images)],
-                    text=[text],
-                    return_tensors="pt",
-                    add_special_tokens=lacks_start_token(self.tokenizer, text),
-                    **self.processor_options,
-                )
-        except LlavitLensError:
-            raise
-        except Exception as error:  # whatever a processor may raise
-            raise ConfigurationError(
-                f"{self.name}: its processor does not take {self._what_was_given(images, error)}"
-            ) from error
-        inputs.pop("labels", None)  # of training: PaliGemma's processor makes them unasked
-        check_length(self.model.config, inputs["input_ids"].shape[1])
-        if "attention_mask" in inputs and not inputs["attention_mask"].bool().all():
-            raise ConfigurationError(
-                f"{self.name}: its processor fills the prompt up with padding, which a single "
-                "prompt needs none of; take 'padding' out of vlm.processor_options"
-            )
-        inputs = inputs.to(self.device, dtype=self.model.dtype)
-        for key, value in inputs.items():
-            if value.is_floating_point() and not value.isfinite().all():
-                raise ConfigurationError(
-                    f"{self.name}: its processor makes {key} that hold NaN or infinity; look at "
-                    "image_mean, image_std and rescale_factor in its preprocessor_config.json"
-                )
-        return inputs
-
-    def _what_was_given(self, images: Sequence[Image.Image], error: Exception) -> str:
-        """What cannot be read, why, and what to do about it: the end of a sentence."""
-        reason = f"({type(error).__name__}: {one_line(error)})"
-        if self.processor_options:
-            given = printable(repr(self.processor_options))
-            return f"processor_options={given} {reason}; change them, or set them to {{}}"
-        if len(images) > 1:
-            return f"{len(images)} images in one prompt {reason}; ask about one image at a time"
-        width, height = images[0].size
-        return f"an image of {width} x {height} pixels {reason}; give one of another size"
 
 
 def _all_prompts(given: Any) -> list[Prompt]:
