@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -87,13 +88,24 @@ def _try_image(
 ) -> tuple[Tensor, int, int | None]:
     """Pixel values of an image, the tokens that the processor makes of it, and those that the
     model does (None for a tower that is not known here)."""
-    try:
-        # torch's default device may be another; the pixel values are looked at
-        with torch.device("cpu"), np.errstate(all="ignore"):
-            inputs = processor(images=[image], text=[processor.image_token], return_tensors="pt")
+    with an_image_is_tried(name):
+        inputs = processor(images=[image], text=[processor.image_token], return_tensors="pt")
         tokens = int((inputs["input_ids"] == processor.image_token_id).sum())
         pixels = inputs["pixel_values"]
         return pixels, tokens, _features(config, processor, pixels, image)
+
+
+@contextmanager
+def an_image_is_tried(name: str) -> Iterator[None]:
+    """Inside, a processor prepares an image; whatever it raises becomes one line.
+
+    Raises:
+        CheckpointError: it fails.
+    """
+    try:
+        # torch's default device may be another; the pixel values are looked at
+        with torch.device("cpu"), np.errstate(all="ignore"):
+            yield
     except LlavitLensError:
         raise
     except Exception as error:  # its parts may raise anything over settings that make no sense

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from llavit_lens.errors import CheckpointError, ConfigurationError, LlavitLensError, one_line
+from llavit_lens.errors import CheckpointError, ConfigurationError
 from llavit_lens.model.agreement import (
+    an_image_is_tried,
     check_agreement,
     check_pixel_values,
     half_black_half_white,
@@ -52,20 +51,10 @@ def _try_image(family: Family, config: Any, processor: Any, name: str) -> None:
         CheckpointError: it does not, fails, or makes pixels that no vision tower takes.
     """
     image = half_black_half_white(_SIDE)
-    try:
+    with an_image_is_tried(name):
         prompt = family.prompt(processor, "What?", name)
-        # torch's default device may be another; the pixel values are looked at
-        with torch.device("cpu"), np.errstate(all="ignore"):
-            inputs = processor(images=[image], text=[prompt], return_tensors="pt")
+        inputs = processor(images=[image], text=[prompt], return_tensors="pt")
         ids, placeholder = inputs["input_ids"], image_token_id(config)
-    except LlavitLensError:
-        raise
-    except Exception as error:  # its parts may raise anything over settings that make no sense
-        raise CheckpointError(
-            f"{name}: its processor fails on an image ({type(error).__name__}: "
-            f"{one_line(error)}); compare its processor_config.json or preprocessor_config.json "
-            "with the published checkpoint's"
-        ) from error
     if not (ids == placeholder).any():
         raise CheckpointError(
             f"{name}: model and processor do not belong together: the model's image token is "
