@@ -179,7 +179,9 @@ def test_a_layout_that_takes_tokens_of_another_image_is_refused(
     vlm = tiled_vlm("llava_next")
     layouts = Family.layouts
     monkeypatch.setattr(Family, "layouts", lambda self, reading: layouts(self, reading)[::-1])
-    with pytest.raises(ll.ConfigurationError, match="not known which visual tokens belong to which"):
+    with pytest.raises(
+        ll.ConfigurationError, match="not known which visual tokens belong to which"
+    ):
         vlm.prepare([tiny_image(1, 60, 30), tiny_image(2, 30, 30)], QUESTION)
 
 
