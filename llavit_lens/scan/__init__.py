@@ -1,0 +1,1 @@
+"""Corpora of images: read with a lens into Parquet files, and searched."""
