@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.lens.choice import Precision
 from llavit_lens.lens.token_strings import string_of, token_strings
 from llavit_lens.lens.topk import TopK, topk_unembed
 from llavit_lens.results.layered_words import Tracked
@@ -27,6 +28,7 @@ def logit_lens(
     tracked: Sequence[str] | None = ...,
     *,
     image: int | None = ...,
+    precision: Precision = ...,
 ) -> Words: ...
 
 
@@ -36,6 +38,8 @@ def logit_lens(
     k: int = ...,
     layers: int | Sequence[int] | None = ...,
     tracked: Sequence[str] | None = ...,
+    *,
+    precision: Precision = ...,
 ) -> TokenWords: ...
 
 
@@ -47,6 +51,7 @@ def logit_lens(
     tracked: Sequence[str] | None = None,
     *,
     image: int | None = None,
+    precision: Precision = "auto",
 ) -> Words | TokenWords:
     """The k likeliest words of softmax(W_U norm(h)) for every visual token and layer.
 
@@ -66,6 +71,8 @@ def logit_lens(
             have both: ask for ' dog' to follow the form inside a sentence. `Words.tracked.words`
             says which it is.
         image: of a trace of several images, the number of the one to read, from 0.
+        precision: "exact": every product is float32. "auto": the faster of that and a low-precision
+            shortlist. Words, their order and logits are the same; see `topk_unembed`.
 
     Raises:
         ConfigurationError: no such layer; k out of range; a tracked word that is not one token; a
@@ -78,13 +85,15 @@ def logit_lens(
             )
         table = token_strings(trace.readout.tokenizer)
         return TokenWords(
-            **_read(trace, k, layers, tracked),
+            **_read(trace, k, layers, tracked, precision),
             positions=trace.positions.cpu().numpy(),
             tokens=[string_of(table, token_id) for token_id in trace.ids.tolist()],
             prompt_length=trace.prompt_length,
         )
     trace = trace_of(trace, image)
-    return Words(**_read(trace, k, layers, tracked), layout=trace.layout, image=trace.image)
+    return Words(
+        **_read(trace, k, layers, tracked, precision), layout=trace.layout, image=trace.image
+    )
 
 
 def _read(
@@ -92,6 +101,7 @@ def _read(
     k: int,
     layers: int | Sequence[int] | None,
     tracked: Sequence[str] | None,
+    precision: Precision,
 ) -> dict[str, Any]:
     """The fields of `LayeredWords` for all tokens of a trace."""
     readout, state_numbers = trace.readout, _chosen_layers(layers, trace.n_layers)
@@ -105,6 +115,7 @@ def _read(
         bias=readout.unembedding_bias,
         logit_map=readout.logit_map,
         tracked=tracked_ids,
+        precision=precision,
     )
     shape = states.shape[:2]
     ids = top.ids.view(*shape, -1).cpu().numpy()

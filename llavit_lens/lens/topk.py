@@ -7,13 +7,14 @@ T tracked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import whole_number
+from llavit_lens.lens.choice import Precision
 from llavit_lens.vlm.float32 import full_float32
 from llavit_lens.vlm.logit_map import LogitMap
 from llavit_lens.vlm.unembedding import logits_of
@@ -43,6 +44,9 @@ class TopK(NamedTuple):
     """float32 [N, T], the logits of the tracked ids; of those that the model bars, -inf."""
     tracked_rank: Tensor | None
     """int64 [N, T], 0 = best; same order as `ids`."""
+    redone: int = 0
+    """Rows whose low-precision shortlist was not proved right, and which were done again in
+    float32; 0 on the exact path."""
 
 
 @full_float32()
@@ -56,6 +60,7 @@ def topk_unembed(
     logit_map: LogitMap | None = None,
     tracked: Sequence[int] | Tensor | None = None,
     budget_bytes: int = BUDGET_BYTES,
+    precision: Precision = "auto",
 ) -> TopK:
     """Streams logits = hidden @ weight.T * scale + bias, in float32, through vocabulary tiles.
 
@@ -70,10 +75,14 @@ def topk_unembed(
         logit_map: of the model; words that it bars have probability 0 and are never kept.
         tracked: ids of which logit and rank are returned, too.
         budget_bytes: bound of the tile buffers, the only memory that grows with N x V.
+        precision: "exact": float32 products. "auto": the faster of that and a low-precision
+            product whose shortlist is rescored, proved and, where it is not, done again.
 
     Raises:
-        ConfigurationError: k or a tracked id is out of range; NaN or infinity.
+        ConfigurationError: k or a tracked id is out of range; no such precision; NaN or infinity.
     """
+    if precision not in get_args(Precision):
+        raise ConfigurationError(f"precision is {precision!r}; take 'auto' or 'exact'")
     k, n_vocab = whole_number(k, "k"), len(weight)
     if not 1 <= k <= n_vocab:
         raise ConfigurationError(
@@ -96,7 +105,8 @@ def topk_unembed(
         _stream(chunk, weight, k, bias, scale, logit_map, tracked_T, width)
         for chunk in hidden.split(rows)
     ]
-    top = chunks[0] if len(chunks) == 1 else TopK(*map(_cat, zip(*chunks, strict=True)))
+    *tensors, _ = zip(*chunks, strict=True)
+    top = TopK(*map(_cat, tensors))
     if not top.logsumexp.isfinite().all():
         raise ConfigurationError(
             "the states or the unembedding hold NaN or infinity, so there are no words to read"
