@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.layout import VisualLayout
-from llavit_lens.images.open import Images
+from llavit_lens.images.open import Images, ImageSource
 from llavit_lens.inputs import DEFAULT_PROMPT, check_text
 from llavit_lens.model.chat import image_mark
 from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
+from llavit_lens.vlm.batches import traces_of_images
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.families import decoder_of, family_of
 from llavit_lens.vlm.families.family import Family, image_token_id
@@ -178,6 +179,9 @@ class VLM:
     ) -> Trace:
         """One forward pass; keeps the residual stream at the visual tokens.
 
+        A list of images is ONE prompt about all of them, and gives one trace. Many images with a
+        prompt each, which give a trace each: `trace_batch`.
+
         Hooks that are set on the model when this is called take part in the pass, and the trace
         holds what they made of it.
 
@@ -194,6 +198,28 @@ class VLM:
                 tokens that are not there, or are visual.
         """
         return trace_of_prompt(self, self.prepare(image, prompt), tokens)
+
+    def trace_batch(
+        self,
+        images: Sequence[ImageSource],
+        prompt: str | Sequence[str] = DEFAULT_PROMPT,
+        batch_size: int | None = None,
+    ) -> list[Trace]:
+        """One trace for each of many images, as `trace` gives it; several images run together.
+
+            vlm.trace([a, b])        # ONE prompt about both: one trace
+            vlm.trace_batch([a, b])  # a prompt about a, another about b: two traces
+
+        Args:
+            images: a list; each of them as `trace` takes one image.
+            prompt: the question: one for all, or a list with one for each image.
+            batch_size: images in one forward pass; None: chosen by the length of the prompts.
+
+        Raises:
+            ImageError, ConfigurationError: as `trace`; the error says which image, by its place
+                in the list.
+        """
+        return traces_of_images(self, images, prompt, batch_size)
 
     @overload
     def generate(
