@@ -31,6 +31,7 @@ MODEL = (
     *("benchmarks/model.py", "--model", "qwen2.5-1.5b", "--layers", "0"),
     *("--device", "cuda", "--dtype", "bfloat16"),
 )
+LENS = ("benchmarks/lens.py", "--device", "cuda", "--no-real")
 LONGEST = 600
 """How many characters of a message are kept, from its end."""
 
@@ -77,7 +78,7 @@ def read_tests(file: Path) -> dict[str, Any]:
 
 
 def read_model(file: Path) -> dict[str, Any]:
-    """What `benchmarks/model.py` measured."""
+    """What `benchmarks/model.py` or `benchmarks/lens.py` measured."""
     return json.loads(file.read_text())
 
 
@@ -86,6 +87,7 @@ COMPILED = "flex_attention or compiled"
 PARTS = (
     Part("tests", (*TESTS, f"not ({COMPILED})"), 140, read_tests),
     Part("model, 576 tokens", (*MODEL, "--tokens", "576", "--out"), 50, read_model),
+    Part("lens", LENS, 75, read_model),
     Part("model, 2880 tokens", (*MODEL, "--tokens", "2880", "--out"), 65, read_model),
     Part("tests that compile", (*TESTS, COMPILED), 190, read_tests),
     Part(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that needs an NVIDIA GPU, in at most eight minutes and without a network: the tests of
-# `tests/cuda`, then `benchmarks/model.py`. The last line that it prints is JSON.
+# `tests/cuda`, then `benchmarks/model.py` and `benchmarks/lens.py`. The last line that it prints is JSON.
 #
 #   benchmarks/cuda.sh [FILE]      also writes the JSON to FILE (in a folder: to cuda.json)
 #   PYTHON=python3.12 benchmarks/cuda.sh
