@@ -1,4 +1,4 @@
-"""The images of a folder and of all folders in it, and those that a pattern names."""
+"""The files of a folder and of all folders in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from llavit_lens.disk import shown
 from llavit_lens.disk.names import reason
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.scan.image_list import Files
 
 # Written out, not asked of Pillow: the list must not change with its version.
 # fmt: off
@@ -26,27 +25,25 @@ def is_image_name(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def images_of_folder(folder: Path) -> Files:
-    """All images in a folder and in the folders below it, sorted by their path.
+def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """Files in a folder and in the folders below it, by the ends of their names, sorted by path.
 
-    A file is taken for its suffix alone, so a broken one has its place, too. Names that begin with
-    a dot are passed by. Links are followed, but each folder is read once: a link to one that was
-    read already, as a loop of links has, is passed by.
+    A file is taken for its suffix alone, so a broken image has its place, too. Names that begin
+    with a dot are passed by. Links are followed, but each folder is read once: a link to one that
+    was read already, as a loop of links has, is passed by.
+
+    Returns:
+        Paths from the folder on, with slashes on every system.
 
     Raises:
-        ConfigurationError: there is none, or a folder cannot be read.
+        ConfigurationError: a folder cannot be read.
     """
-    origin = {"images": os.path.abspath(folder)}
-    files = sorted(_walk(str(folder), "", set()))
-    if not files:
-        raise ConfigurationError(
-            f"{shown(folder)}: holds no images (files that end in .jpg, .png, .webp and the like)"
-        )
-    return Files(Path(os.path.abspath(folder)), files, origin)
+    return sorted(_walk(str(folder), "", suffixes, set()))
 
 
-def _walk(folder: str, inside: str, seen: set[tuple[int, int]]) -> Iterator[str]:
-    """Paths from the first folder on, with slashes on every system."""
+def _walk(
+    folder: str, inside: str, suffixes: tuple[str, ...], seen: set[tuple[int, int]]
+) -> Iterator[str]:
     try:
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in seen:
@@ -63,8 +60,8 @@ def _walk(folder: str, inside: str, seen: set[tuple[int, int]]) -> Iterator[str]
         if entry.name.startswith("."):
             continue
         if _is_folder(entry):
-            yield from _walk(entry.path, f"{inside}{entry.name}/", seen)
-        elif is_image_name(entry.name):
+            yield from _walk(entry.path, f"{inside}{entry.name}/", suffixes, seen)
+        elif entry.name.lower().endswith(suffixes):
             yield f"{inside}{entry.name}"
 
 

@@ -20,16 +20,10 @@ from typing import Any
 import numpy as np
 
 from llavit_lens.disk import shown, user_path
-from llavit_lens.errors import ConfigurationError, ImageError, one_line, printable
-from llavit_lens.evaluation.labelled.coco_file import (
-    Annotation,
-    Endings,
-    Entry,
-    ends_of,
-    is_text,
-    read_coco,
-)
+from llavit_lens.errors import ConfigurationError, ImageError, printable
+from llavit_lens.evaluation.labelled.coco_file import Annotation, Entry, is_text, read_coco
 from llavit_lens.evaluation.labelled.coco_masks import box_of, shape_of
+from llavit_lens.evaluation.labelled.coco_places import Places
 from llavit_lens.evaluation.labelled.label_report import LabelReport
 from llavit_lens.evaluation.labelled.labelled_images import (
     LabelledImage,
@@ -89,8 +83,8 @@ def coco_images(
     content = read_coco(path, report)
     if unknown := sorted(map(ascii, set(more) - content.categories)):
         raise ConfigurationError(f"{shown(path)}: has no category {', '.join(unknown)}")
-    endings = Endings(entry.name for entry in content.entries)
-    source = _Source(shown(path), folder, endings, more, orientation)
+    places = Places(shown(path), folder, (entry.name for entry in content.entries))
+    source = _Source(places, more, orientation)
     records = [
         entry
         for entry in content.entries
@@ -132,15 +126,13 @@ def _checked_words(words: Any) -> dict[str, Collection[str]]:
 class _Source:
     """What all images of a file share."""
 
-    annotations: str
-    folder: Path
-    endings: Endings
+    places: Places
     words: Mapping[str, Collection[str]]
     orientation: Orientation | None
 
 
 def _labelled(entry: Entry, source: _Source, report: LabelReport) -> LabelledImage:
-    image, tag = open_oriented(_file_of(entry, source, report))
+    image, tag = open_oriented(source.places.file_of(entry.name, report))
     refers_to = _orientation(entry, source, image.size, tag, report)
     stored = refers_to == "stored"
     width, height = stored_size(image.size, tag) if stored else image.size
@@ -170,8 +162,8 @@ def _labelled(entry: Entry, source: _Source, report: LabelReport) -> LabelledIma
         objects.append(_object(annotation, mask, source.words))
     if not objects:
         raise ImageError(
-            f"{source.annotations}: {printable(entry.name)}: no annotation of it can be used; "
-            f"of the first one: {why[0]}"
+            f"{source.places.annotations}: {printable(entry.name)}: no annotation of it can be "
+            f"used; of the first one: {why[0]}"
         )
     unknown = upright_mask(unknown, tag) if stored else unknown
     return LabelledImage(image, tuple(objects), unknown if unknown.any() else None)
@@ -228,7 +220,7 @@ def _orientation(
             labels_orientation(tag, size, None, None)  # warns
         return "upright"
     problem = (
-        f"{source.annotations}: {printable(entry.name)} is {_shown(entry.width)} x "
+        f"{source.places.annotations}: {printable(entry.name)} is {_shown(entry.width)} x "
         f"{_shown(entry.height)} there, but the image is {size[0]} x {size[1]} (width x height, "
         "upright)"
     )
@@ -249,40 +241,3 @@ def _shown(side: float | None) -> str:
 def _fits(entry: Entry, size: tuple[int, int]) -> bool:
     """Whether a size is the one in the file, as far as it has one."""
     return entry.width in (None, size[0]) and entry.height in (None, size[1])
-
-
-def _file_of(entry: Entry, source: _Source, report: LabelReport) -> Path:
-    """Where an image lies in the folder; a link in it is followed wherever it leads.
-
-    Raises:
-        ImageError: nowhere, or its name leads out of the folder.
-    """
-    name = f"{source.annotations}: {printable(entry.name)}"
-    try:
-        whole = _in_folder(source.folder, entry.name)
-        if whole is not None and whole.exists():
-            return whole
-        for number, end in enumerate(ends_of(entry.name)):
-            file = _in_folder(source.folder, end)
-            if file is not None and source.endings.has_one(end) and file.exists():
-                if number:
-                    report.add("images found without the folders before their names", entry.name)
-                return file
-    except (OSError, RuntimeError, ValueError) as error:  # a name too long, a loop of links, …
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise ImageError(f"{name}: cannot be read ({reason})") from error
-    if whole is None:
-        raise ImageError(f"{name}: lies outside of {shown(source.folder)}")
-    if whole.is_symlink():
-        raise ImageError(f"{name}: is a link that leads nowhere in {shown(source.folder)}")
-    raise ImageError(f"{name}: no such file in {shown(source.folder)}")
-
-
-def _in_folder(folder: Path, name: str) -> Path | None:
-    """The path of a name in a folder; None where the name itself leads out of it."""
-    if ".." in Path(name).parts:
-        return None
-    for base in (folder.absolute(), folder.resolve()):  # an absolute name may be of either
-        if (base / name).is_relative_to(base):
-            return base / name
-    return None
