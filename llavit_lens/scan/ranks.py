@@ -55,8 +55,8 @@ class Rank:
             return "cuda:0"
         if self.local >= gpus:
             raise ConfigurationError(
-                f"{self} is number {self.local + 1} on this machine, which shows {gpus} of its GPUs: start "
-                "one process for each GPU"
+                f"{self} is number {self.local + 1} on this machine, which shows it {gpus} GPUs: "
+                "start one process for each GPU"
             )
         return f"cuda:{self.local}"
 

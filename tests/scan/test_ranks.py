@@ -79,7 +79,7 @@ def test_the_gpu_of_a_rank() -> None:
     assert Rank(5, 8, 1, "torchrun or accelerate").device(4) == "cuda:1"
     assert Rank(3, 4, 3, "SLURM").device(1) == "cuda:0"  # --gpus-per-task=1
     assert Rank(3, 4, 3, "SLURM").device(4) == "cuda:3"
-    with pytest.raises(ConfigurationError, match=r"rank 3 of 4 is number 4 .* shows 2 of"):
+    with pytest.raises(ConfigurationError, match=r"rank 3 of 4 is number 4 .* shows it 2"):
         Rank(3, 4, 3, "SLURM").device(2)
     with pytest.raises(ConfigurationError, match="one process for each GPU"):
         Rank(1, 2, 1, "torchrun or accelerate").device(1)
