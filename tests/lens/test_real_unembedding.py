@@ -19,8 +19,8 @@ pytestmark = [
 
 TEXT = """A small dog ran along the beach while its owner read the newspaper under a red umbrella.
 It had rained in the morning, so the sand was still dark, and 12 boats lay at the pier. Behind them
-stood the old lighthouse, which nobody has lived in since 1954; its door is painted blue, its windows
-are broken, and every child of the village knows how to climb in. "Come back!" the man called."""
+stood the old lighthouse, which nobody has lived in since 1954; its door is painted blue, and every
+child of the village knows how to climb in. "Come back!" the man called."""
 LAYERS = [0, 8, 16, 24, 27, 29, 30]
 K = 5
 
