@@ -39,10 +39,12 @@ class Acting:
 
     Attributes:
         passes: changes whenever a pass has ended in which all acted that had to.
+        calls_users: whether it calls functions that users wrote.
     """
 
     def __init__(self, model: Any, owner: Owner, stack: ExitStack) -> None:
         self.passes = 0
+        self.calls_users = False
         self._owner, self._stack = owner, stack
         self._decoder: Any = decoder_of(model)
         self._expected: dict[str, Needed] = {}
@@ -175,4 +177,18 @@ def one_pass(model: Any) -> Iterator[None]:
             )
 
 
+def calls_users(model: Any) -> bool:
+    """Whether functions that users wrote are called in passes: by our hooks, or by PyTorch's. They
+    may know tokens by their places in a prompt that is alone in its batch."""
+    if any(actor.calls_users for actor in _open.get(decoder_of(model), [])):
+        return True
+    return any(
+        not str(getattr(function, "__module__", "")).startswith(_LIBRARIES)
+        for module in model.modules()
+        for function in (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+    )
+
+
+_LIBRARIES = ("llavit_lens.", "transformers.", "accelerate.", "peft.")
+"""Whose own hooks act on batches as on one sample."""
 _open: WeakKeyDictionary[nn.Module, list[Acting]] = WeakKeyDictionary()

@@ -276,6 +276,7 @@ def hooks(model: Any, fwd_hooks: Sequence[tuple[Names, Hook]]) -> Iterator[None]
     ]
     with ExitStack() as stack:
         actor = stack.enter_context(acting(model))
+        actor.calls_users = True
         if any(hook.kind in PATTERN_HOOKS for hook, _ in calls):
             stack.enter_context(attention_by(model, "eager"))
         points = stack.enter_context(used_points(model, [hook.name for hook, _ in calls]))

@@ -121,6 +121,32 @@ def of_text(inputs: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def fit_together(one: Prompt, other: Prompt, batching: Batching = USUAL) -> bool:
+    """Whether two prompts can be in one batch, and are read there as they are alone."""
+    if one.inputs.keys() != other.inputs.keys():
+        return False
+    if "attention_mask" not in one.inputs and one.length != other.length:
+        return False  # nothing would tell the model which tokens are padding
+    text = of_text(one.inputs)
+    if text != of_text(other.inputs):
+        return False
+    if batching.fills_up:
+        return True
+    about_images = (name for name in one.inputs if name not in text)
+    return all(
+        _but(batching.axes.get(name, 0), one.inputs[name])
+        == _but(batching.axes.get(name, 0), other.inputs[name])
+        for name in about_images
+    )
+
+
+def _but(axis: int, value: Tensor) -> tuple[int, ...]:
+    """The sizes of an argument along all axes but one."""
+    sizes = list(value.shape)
+    del sizes[axis]
+    return tuple(sizes)
+
+
 def collate(
     prompts: Sequence[Prompt],
     pad_id: int,

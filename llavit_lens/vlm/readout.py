@@ -69,8 +69,9 @@ class ReadoutCache:
 
         Args:
             decoder: of the model.
-            stream: of a pass, with the last token's states as its last ones.
-            logits: [V], what the model made of them.
+            stream: of a pass, with the states of the last token of each sample as its last ones.
+            logits: [B, V], what the model made of them; or [V], of one sample. Each is held
+                against the lens: all samples in one product, for which the matrix is read once.
             tokenizer: of the model.
             device: where the model takes ids.
             name: of the model, for errors.
@@ -83,17 +84,19 @@ class ReadoutCache:
         if latest is not None and not _is_weight_of(decoder.head, latest.unembedding):
             earlier = Unembedding(latest.unembedding, latest.unembedding_bias)
         assert stream.norm is not None, "Stream.hidden has refused a pass without one"
-        norm, state = stream.norm, stream.states[-1][-1]
-        made, logit_map = _made_by_head(stream, logits, decoder.config)
-        scale = _scale_before_head(norm, stream, decoder.config)
-        weight, bias = unembedding_of(decoder, norm, scale, state, made, earlier, name)
-        weight, bias = weight[: len(logits)], None if bias is None else bias[: len(logits)]
+        logits_BV = logits if logits.ndim == 2 else logits[None]
+        size = logits_BV.shape[1]
+        norm, states = stream.norm, stream.states[-1][-len(logits_BV) :]
+        made, logit_map = _made_by_head(stream, logits_BV, decoder.config)
+        scale = _scale_before_head(norm, states, stream, decoder.config)
+        weight, bias = unembedding_of(decoder, norm, scale, states, made, earlier, name)
+        weight, bias = weight[:size], None if bias is None else bias[:size]
         if scale != 1:  # lenses multiply with states that are not scaled
             logit_map = replace(logit_map, scale=logit_map.scale * scale)
             bias = None if bias is None else bias / scale
         if logit_map.barred is not None:
             logit_map = replace(logit_map, barred=logit_map.barred.to(weight.device))
-        embedding = embedding_of(decoder.embedding, len(logits), device)
+        embedding = embedding_of(decoder.embedding, size, device)
         if latest is not None:
             weight = _reused(weight, latest.unembedding)
             embedding = _reused(embedding, latest.embedding)
@@ -110,28 +113,29 @@ class ReadoutCache:
         return self._latest
 
 
-def _made_by_head(stream: Stream, logits: Tensor, config: Any) -> tuple[Tensor, LogitMap]:
-    """What the head made of the last token, [size of the head], and the map to the logits [V].
+def _made_by_head(stream: Stream, logits_BV: Tensor, config: Any) -> tuple[Tensor, LogitMap]:
+    """What the head made of the last tokens, [B, size of the head], and the map to the logits.
 
-    Where that map cannot be told, the head is held to the logits themselves: rounding is all that
-    may then be between the two.
+    Where that map cannot be told, or is not the same for all, the head is held to the logits
+    themselves: rounding is all that may then be between the two.
     """
-    made, size = stream.head_made, len(logits)
+    made, size = stream.heads_made, logits_BV.shape[1]
     # a head may be padded beyond the vocabulary, whose size the config names
-    if made is not None and (len(made) == size or size in numbers_of(config)):
-        logit_map = told_logit_map(made[:size], logits, config)
-        if logit_map is not None:
-            return made, logit_map
-    return logits, LogitMap()
+    if made is not None and (made.shape[1] == size or size in numbers_of(config)):
+        pairs = zip(made[:, :size], logits_BV, strict=True)
+        first, *others = (told_logit_map(raw, logits, config) for raw, logits in pairs)
+        if first is not None and all(other == first for other in others):
+            return made, first
+    return logits_BV, LogitMap()
 
 
-def _scale_before_head(norm: nn.Module, stream: Stream, config: Any) -> float:
+def _scale_before_head(norm: nn.Module, states_BD: Tensor, stream: Stream, config: Any) -> float:
     """The factor between the final norm and the head; 1 if it cannot be told."""
-    if stream.head_given is None:
+    if stream.heads_given is None:
         return 1.0
     with torch.no_grad():
-        normed = final_norm(norm, stream.states[-1][-1:])[0]
-    told = told_logit_map(normed, stream.head_given, config)
+        normed = final_norm(norm, states_BD[:1])[0]
+    told = told_logit_map(normed, stream.heads_given[0], config)
     return told.scale if told is not None and told.cap is None and told.barred is None else 1.0
 
 

@@ -15,21 +15,23 @@ from llavit_lens.vlm.decoder import Decoder, state_given, state_made
 
 
 class Stream:
-    """What a pass over one sample, or each step of a generation, shows of the residual stream.
+    """What a pass over samples, or each step of a generation, shows of the residual stream.
 
     Attributes:
         states: of each layer and the final norm, what it was given: [rows, d_model].
         norm: the final norm, where the decoder or the pass has shown which module it is.
-        head_given, head_made: what the head was given for the last token, [d_model], and what it
-            made of it, [size of the head]; None where the model does not call its head once.
+        heads_given, heads_made: what the head was given for the last token of each sample,
+            [B, d_model], and what it made of them, [B, size of the head]; None where the model
+            does not call its head once.
     """
 
-    def __init__(self, decoder: Decoder, positions: Tensor) -> None:
+    def __init__(self, decoder: Decoder, positions: Tensor, samples: Tensor | None = None) -> None:
         self.states: list[Tensor] = []
         self.norm = decoder.norm
-        self.head_given: Tensor | None = None
-        self.head_made: Tensor | None = None
+        self.heads_given: Tensor | None = None
+        self.heads_made: Tensor | None = None
         self._decoder, self._positions = decoder, positions
+        self._samples = torch.zeros_like(positions) if samples is None else samples
         self._numbers: list[int] = []
         self._left: Tensor | None = None
         self._changed: dict[int, Tensor] = {}
@@ -39,12 +41,18 @@ class Stream:
     def __repr__(self) -> str:
         return f"Stream({len(self.states)} states of a {type(self._decoder.module).__name__})"
 
-    def hidden(self, name: str, passes: int = 1) -> Tensor:
+    @property
+    def head_made(self) -> Tensor | None:
+        """What the head made of the last token of the first sample, [size of the head]."""
+        return None if self.heads_made is None else self.heads_made[0]
+
+    def hidden(self, name: str, passes: int = 1, rows: slice = slice(None)) -> Tensor:
         """The states, [layers + 1, passes * rows, d_model], on the device of the last one.
 
         Args:
             name: of the model, for errors.
             passes: that the model has made.
+            rows: which of those that are kept; all by default.
 
         Raises:
             ConfigurationError: layers or the norm did not run once each, or there is no norm.
@@ -61,29 +69,31 @@ class Stream:
                 f"{name}: its {layers} decoder layers and final norm ran {len(self._numbers)} "
                 f"times in {often}; the lens needs each to run once"
             )
-        states = [state.to(self.states[-1].device) for state in self.states]
+        states = [state[rows].to(self.states[-1].device) for state in self.states]
         return torch.stack([torch.cat(states[layer :: layers + 1]) for layer in range(layers + 1)])
 
-    def added(self, is_visual: Tensor, name: str) -> list[int]:
+    def added(self, is_visual: Tensor, name: str, sample: int = 0) -> list[int]:
         """Numbers of the states that are more than what the layer before put out: the model adds
         features of the image there.
 
         Args:
-            is_visual: bool [seq], where visual tokens stand.
+            is_visual: bool [seq], where visual tokens stand in the prompt.
             name: of the model, for errors.
+            sample: which one of the batch; padding stands before its prompt.
 
         Raises:
             ConfigurationError: the final norm is given something else than what the last layer put
                 out, and not for visual tokens alone.
         """
-        last = self._changed.get(self._decoder.n_layers)
+        changed = {n: rows[sample, -len(is_visual) :] for n, rows in self._changed.items()}
+        last = changed.get(self._decoder.n_layers)
         if last is not None and bool((last & ~is_visual.to(last.device)).any()):
             raise ConfigurationError(
                 f"{name}: its {type(self._decoder.module).__name__} has not one residual stream: "
                 "its final norm is not given what its last layer puts out, so the logit lens would "
                 "misread it"
             )
-        return sorted(self._changed)
+        return sorted(number for number, rows in changed.items() if bool(rows.any()))
 
     def _watch(self, model: Any, actor: Acting) -> None:
         decoder = self._decoder
@@ -136,7 +146,9 @@ class Stream:
         self.states.append(self._rows(state))
 
     def _rows(self, state: Tensor) -> Tensor:
-        return state[0].index_select(0, self._positions.to(state.device) % state.shape[1])
+        samples, positions = self._samples.to(state.device), self._positions.to(state.device)
+        length = state.shape[1]
+        return state.flatten(0, 1).index_select(0, samples * length + positions % length)
 
     def _leave(self, called: Any, args: Any, output: Any) -> None:
         self._left = state_made(output)
@@ -157,20 +169,20 @@ class Stream:
         self._head_calls += 1
         given: Any = args[0] if args else None
         is_one = self._head_calls == 1 and isinstance(given, Tensor) and given.ndim == 3
-        self.head_given = given[0, -1] if is_one else None
+        self.heads_given = given[:, -1] if is_one else None
 
     def _see_head(self, called: Any, args: Any, output: Any) -> None:
         is_one = self._head_calls == 1 and isinstance(output, Tensor) and output.ndim == 3
         # a copy: what follows may change it in place
-        self.head_made = output[0, -1].clone() if is_one else None
+        self.heads_made = output[:, -1].clone() if is_one else None
 
     def _find_norm(self) -> None:
         """Where the decoder does not show its final norm, it is what made the head's input."""
-        last = self.head_given
+        last = self.heads_given
         if self.norm is not None or last is None:
             return
         for call in self._after:
-            if call.made.shape[2:] == last.shape and call.made[0, -1].equal(last):
+            if call.made[:, -1].shape == last.shape and call.made[:, -1].equal(last):
                 self.norm = call.module
                 self._arrive(self._decoder.n_layers, call.given)
                 self._keep(self._decoder.n_layers, call.given)
@@ -184,8 +196,10 @@ class _Call(NamedTuple):
 
 
 @contextmanager
-def record_residual_stream(model: Any, decoder: Decoder, positions: Tensor) -> Iterator[Stream]:
-    """Inside, a pass over one sample, or a generation, fills the yielded `Stream`.
+def record_residual_stream(
+    model: Any, decoder: Decoder, positions: Tensor, samples: Tensor | None = None
+) -> Iterator[Stream]:
+    """Inside, a pass over one sample or a batch, or a generation, fills the yielded `Stream`.
 
     State l is taken where it is consumed: at the entry of layer l + 1 (after its hook point, where
     it has one), the last at the entry of the final norm. So it holds what a model adds between its
@@ -196,13 +210,14 @@ def record_residual_stream(model: Any, decoder: Decoder, positions: Tensor) -> I
     Args:
         model: with its head.
         decoder: inside it.
-        positions: of the rows that are kept, the last token's among them; negative ones from the
-            end of each pass.
+        positions: of the rows that are kept, those of the last token of each sample at the end;
+            negative ones from the end of each pass.
+        samples: the sample of the batch that each of these rows is in; None: all are in the first.
 
     Raises:
         ConfigurationError: in the pass: states that are not [batch, seq, d_model].
     """
-    stream = Stream(decoder, positions)
+    stream = Stream(decoder, positions, samples)
     with torch.no_grad(), acting(model) as actor:
         stream._watch(model, actor)
         yield stream
@@ -210,10 +225,10 @@ def record_residual_stream(model: Any, decoder: Decoder, positions: Tensor) -> I
 
 
 def _difference(left: Tensor, state: Tensor) -> Tensor | None:
-    """bool [seq], which rows are not what the layer before put out; None if all are."""
+    """bool [B, seq], which rows are not what the layer before put out; None if all are."""
     if state is left:
         return None
     if state.shape != left.shape:
-        return torch.ones(state.shape[1], dtype=torch.bool, device=state.device)
-    changed = (state != left.to(state.device)).any(-1).any(0)
+        return torch.ones(state.shape[:2], dtype=torch.bool, device=state.device)
+    changed = (state != left.to(state.device)).any(-1)
     return changed if bool(changed.any()) else None

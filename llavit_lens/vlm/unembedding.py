@@ -4,7 +4,7 @@ A head's `weight` need not be that matrix: it may hold the codes of a quantised 
 lack an adapter's share, or be changed on its way by a hook. But a linear head shows its matrix: of
 a unit vector it makes one column.
 
-Shape letters: D model width, V vocabulary, N states, C unit vectors.
+Shape letters: D model width, V vocabulary, N states, B samples of a pass, C unit vectors.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def unembedding_of(
     decoder: Decoder,
     norm: nn.Module,
     scale: float,
-    state: Tensor,
-    logits: Tensor,
+    states_BD: Tensor,
+    logits_BV: Tensor,
     earlier: Unembedding | None,
     name: str,
 ) -> Unembedding:
@@ -82,19 +82,20 @@ def unembedding_of(
     Args:
         norm: the final norm.
         scale: of the norm's output, before the head is given it.
-        state: [D], the last state of a token, before the final norm.
-        logits: [V], what the model made of it.
+        states_BD: the last state of a token of each sample, before the final norm.
+        logits_BV: what the model made of them.
         earlier: the matrix of an earlier pass, to be tried before columns are read.
 
     Raises:
         ConfigurationError: no matrix gives these logits within the model's own rounding.
     """
-    roundoff = max(product_roundoff(logits.device), *map(unit_roundoff, _dtypes(decoder, logits)))
+    dtypes = _dtypes(decoder, logits_BV)
+    roundoff = max(product_roundoff(logits_BV.device), *map(unit_roundoff, dtypes))
     difference: float | None = None
     with torch.no_grad(), full_float32():
-        normed = final_norm(norm, state[None]) * scale
-        for unembedding in _candidates(decoder.head, normed, len(logits), earlier):
-            difference, fits = _compare(unembedding, normed, logits, roundoff)
+        normed = final_norm(norm, states_BD) * scale
+        for unembedding in _candidates(decoder.head, normed, logits_BV.shape[1], earlier):
+            difference, fits = _compare(unembedding, normed, logits_BV, roundoff)
             if fits:
                 return unembedding
     apart = "are not" if difference is None else f"differ by {difference:.2g} from"
@@ -126,25 +127,25 @@ def is_matrix(weight: Any) -> bool:
 
 
 def _candidates(
-    head: Any, normed_1D: Tensor, size: int, earlier: Unembedding | None
+    head: Any, normed_BD: Tensor, size: int, earlier: Unembedding | None
 ) -> Iterator[Unembedding]:
     weight: Any = getattr(head, "weight", None)
     bias: Any = getattr(head, "bias", None)
-    if is_matrix(weight) and weight.shape == (size, normed_1D.shape[1]):
+    if is_matrix(weight) and weight.shape == (size, normed_BD.shape[1]):
         stored = Unembedding(weight.detach(), None if bias is None else bias.detach())
-        if is_plain(head, nn.Linear) or _shows(head, stored, normed_1D):
+        if is_plain(head, nn.Linear) or _shows(head, stored, normed_BD):
             yield stored
             return
     if earlier is not None:
         yield earlier
-    yield _read_columns(head, normed_1D)
+    yield _read_columns(head, normed_BD)
 
 
-def _shows(head: nn.Module, stored: Unembedding, normed_1D: Tensor) -> bool:
+def _shows(head: nn.Module, stored: Unembedding, normed_BD: Tensor) -> bool:
     """Whether some columns that the head makes are those of its weight."""
-    width = normed_1D.shape[1]
-    columns = torch.linspace(0, width - 1, min(width, _SAMPLE), device=normed_1D.device).long()
-    computed_CV = _columns(head, columns, normed_1D)
+    width = normed_BD.shape[1]
+    columns = torch.linspace(0, width - 1, min(width, _SAMPLE), device=normed_BD.device).long()
+    computed_CV = _columns(head, columns, normed_BD)
     stored_CV = stored.weight[:, columns.to(stored.weight.device)].T.to(
         computed_CV.device, torch.float32
     )
@@ -154,25 +155,25 @@ def _shows(head: nn.Module, stored: Unembedding, normed_1D: Tensor) -> bool:
     return bool(((computed_CV.float() - stored_CV).abs() <= budget_CV).all())
 
 
-def _read_columns(head: nn.Module, normed_1D: Tensor) -> Unembedding:
-    bias_V = head(torch.zeros_like(normed_1D)[None])[0, 0]
-    width = normed_1D.shape[1]
+def _read_columns(head: nn.Module, normed_BD: Tensor) -> Unembedding:
+    bias_V = head(torch.zeros_like(normed_BD[:1])[None])[0, 0]
+    width = normed_BD.shape[1]
     weight_VD = bias_V.new_empty(len(bias_V), width)
-    for columns in torch.arange(width, device=normed_1D.device).split(_CHUNK):
-        columns_CV = _columns(head, columns, normed_1D)
+    for columns in torch.arange(width, device=normed_BD.device).split(_CHUNK):
+        columns_CV = _columns(head, columns, normed_BD)
         weight_VD[:, columns.to(weight_VD.device)] = (columns_CV - bias_V).T
     return Unembedding(weight_VD, bias_V if bool(bias_V.any()) else None)
 
 
-def _columns(head: nn.Module, columns: Tensor, normed_1D: Tensor) -> Tensor:
+def _columns(head: nn.Module, columns: Tensor, normed_BD: Tensor) -> Tensor:
     """[C, V], what the head makes of unit vectors: columns of its matrix, plus its bias."""
-    units_CD = normed_1D.new_zeros(len(columns), normed_1D.shape[1])
+    units_CD = normed_BD.new_zeros(len(columns), normed_BD.shape[1])
     units_CD[torch.arange(len(columns), device=columns.device), columns] = 1
     return head(units_CD[None])[0]
 
 
 def _compare(
-    unembedding: Unembedding, normed_1D: Tensor, logits_V: Tensor, roundoff: float
+    unembedding: Unembedding, normed_BD: Tensor, logits_BV: Tensor, roundoff: float
 ) -> tuple[float | None, bool]:
     """The largest difference from the model's logits, and whether all are roundings.
 
@@ -180,25 +181,26 @@ def _compare(
     operands are rounded first, or parts of the sum, as on GPUs, that makes as much again of the
     products' root sum of squares. Sums in float32 add sqrt(D) roundings at most, if they do not
     all go one way; 8 is a safety factor. So much is allowed on the average over the
-    vocabulary (root mean square), and 4 times as much in one logit.
+    vocabulary (root mean square), and 4 times as much in one logit: for each sample.
     """
     weight, bias = unembedding
-    if len(weight) != len(logits_V):
+    if len(weight) != logits_BV.shape[1]:
         return None, False
-    normed_1D = normed_1D.to(weight.device, torch.float32)
-    logits_V = logits_V.to(weight.device, torch.float32)
+    normed_BD = normed_BD.to(weight.device, torch.float32)
+    logits_BV = logits_BV.to(weight.device, torch.float32)
     lens, squares = [], []
     for start in range(0, len(weight), _ROWS):
         rows = slice(start, start + _ROWS)
         tile_VD = weight[rows].float()
-        lens.append(logits_of(normed_1D, tile_VD, None if bias is None else bias[rows])[0])
-        squares.append(normed_1D[0].square() @ tile_VD.square().T)
-    lens_V, squares_V = torch.cat(lens), torch.cat(squares)
-    sums_V = 64 * unit_roundoff(torch.float32) ** 2 * weight.shape[1] * squares_V
-    budget_V = roundoff**2 * (logits_V.square() + squares_V) + sums_V
-    off_V = (lens_V - logits_V).square()
-    fits = (off_V <= 16 * budget_V) & budget_V.isfinite()  # what overflows has no budget
-    return float(off_V.max().sqrt()), bool(fits.all()) and bool(off_V.mean() <= budget_V.mean())
+        lens.append(logits_of(normed_BD, tile_VD, None if bias is None else bias[rows]))
+        squares.append(normed_BD.square() @ tile_VD.square().T)
+    lens_BV, squares_BV = torch.cat(lens, 1), torch.cat(squares, 1)
+    sums_BV = 64 * unit_roundoff(torch.float32) ** 2 * weight.shape[1] * squares_BV
+    budget_BV = roundoff**2 * (logits_BV.square() + squares_BV) + sums_BV
+    off_BV = (lens_BV - logits_BV).square()
+    fits = (off_BV <= 16 * budget_BV) & budget_BV.isfinite()  # what overflows has no budget
+    on_average = off_BV.mean(1) <= budget_BV.mean(1)
+    return float(off_BV.max().sqrt()), bool(fits.all()) and bool(on_average.all())
 
 
 def _dtypes(decoder: Decoder, logits: Tensor) -> set[torch.dtype]:

@@ -34,7 +34,7 @@ from llavit_lens.vlm.readout import Readout, ReadoutCache
 from llavit_lens.vlm.stream import Stream
 from llavit_lens.vlm.token_trace import TracedAnswer
 from llavit_lens.vlm.trace import Trace, what
-from llavit_lens.vlm.tracing import trace_of_prompt, traced_answer
+from llavit_lens.vlm.tracing import traced_answer, traces_of_prompts
 from llavit_lens.vlm.turns import check_none_open, turn
 from llavit_lens.vlm.validate import validate
 
@@ -197,7 +197,7 @@ class VLM:
             ConfigurationError: the prompt, the layout or the model's head is not one that fits;
                 tokens that are not there, or are visual.
         """
-        return trace_of_prompt(self, self.prepare(image, prompt), tokens)
+        return traces_of_prompts(self, [self.prepare(image, prompt)], tokens)[0]
 
     def trace_batch(
         self,
@@ -210,10 +210,17 @@ class VLM:
             vlm.trace([a, b])        # ONE prompt about both: one trace
             vlm.trace_batch([a, b])  # a prompt about a, another about b: two traces
 
+        The states are those of `trace` within float32 rounding: 1e-5 of the largest number of
+        their layer. Interventions act as on each image alone. Images that a model cannot read
+        together run one after another.
+
         Args:
             images: a list; each of them as `trace` takes one image.
             prompt: the question: one for all, or a list with one for each image.
-            batch_size: images in one forward pass; None: chosen by the length of the prompts.
+            batch_size: images in one forward pass. None: as many as have 4,096 tokens together,
+                each prompt counted as long as the longest; and one while hooks of your own are
+                set (`hooks`, or PyTorch's), for they may know tokens by their places. With a
+                number, such hooks meet batches [B, seq, ...], padded on the left.
 
         Raises:
             ImageError, ConfigurationError: as `trace`; the error says which image, by its place
@@ -302,8 +309,8 @@ class VLM:
         """What turns the states of a pass into words, held against the pass's own logits.
 
         Args:
-            stream: of the pass; its last row is that of the last token.
-            logits: [V], those of the last token.
+            stream: of the pass; its last rows are those of the last token of each sample.
+            logits: [B, V], those of the last tokens.
 
         Raises:
             ConfigurationError: as `unembedding_of`.
