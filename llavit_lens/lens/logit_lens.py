@@ -11,6 +11,7 @@ from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.lens.choice import Precision
+from llavit_lens.lens.leaders import leaders_of
 from llavit_lens.lens.token_strings import string_of, token_strings
 from llavit_lens.lens.topk import TopK, topk_unembed
 from llavit_lens.results.layered_words import Tracked
@@ -29,6 +30,7 @@ def logit_lens(
     *,
     image: int | None = ...,
     precision: Precision = ...,
+    leaders: bool = ...,
 ) -> Words: ...
 
 
@@ -40,6 +42,7 @@ def logit_lens(
     tracked: Sequence[str] | None = ...,
     *,
     precision: Precision = ...,
+    leaders: bool = ...,
 ) -> TokenWords: ...
 
 
@@ -52,6 +55,7 @@ def logit_lens(
     *,
     image: int | None = None,
     precision: Precision = "auto",
+    leaders: bool = True,
 ) -> Words | TokenWords:
     """The k likeliest words of softmax(W_U norm(h)) for every visual token and layer.
 
@@ -73,6 +77,8 @@ def logit_lens(
         image: of a trace of several images, the number of the one to read, from 0.
         precision: "exact": every product is float32. "auto": the faster of that and a low-precision
             shortlist. Words, their order and logits are the same; see `topk_unembed`.
+        leaders: whether the words that come first at any layer of a patch are followed through all
+            layers: see `Words.trajectory`. That costs next to nothing.
 
     Raises:
         ConfigurationError: no such layer; k out of range; a tracked word that is not one token; a
@@ -85,14 +91,16 @@ def logit_lens(
             )
         table = token_strings(trace.readout.tokenizer)
         return TokenWords(
-            **_read(trace, k, layers, tracked, precision),
+            **_read(trace, k, layers, tracked, precision, leaders),
             positions=trace.positions.cpu().numpy(),
             tokens=[string_of(table, token_id) for token_id in trace.ids.tolist()],
             prompt_length=trace.prompt_length,
         )
     trace = trace_of(trace, image)
     return Words(
-        **_read(trace, k, layers, tracked, precision), layout=trace.layout, image=trace.image
+        **_read(trace, k, layers, tracked, precision, leaders),
+        layout=trace.layout,
+        image=trace.image,
     )
 
 
@@ -102,14 +110,16 @@ def _read(
     layers: int | Sequence[int] | None,
     tracked: Sequence[str] | None,
     precision: Precision,
+    leaders: bool,
 ) -> dict[str, Any]:
     """The fields of `LayeredWords` for all tokens of a trace."""
     readout, state_numbers = trace.readout, _chosen_layers(layers, trace.n_layers)
     table = token_strings(readout.tokenizer)
     tracked_ids = None if tracked is None else _tracked_ids(tracked, table)
     states = trace.hidden[state_numbers]
+    normed = readout.normed(states)
     top = topk_unembed(
-        readout.normed(states).flatten(0, 1),
+        normed.flatten(0, 1),
         readout.unembedding,
         k,
         bias=readout.unembedding_bias,
@@ -119,17 +129,20 @@ def _read(
     )
     shape = states.shape[:2]
     ids = top.ids.view(*shape, -1).cpu().numpy()
+    values = _log_probabilities(top.logits, top, shape)
+    logsumexp = top.logsumexp.view(shape).cpu().numpy()
     present = sorted({*ids.ravel().tolist(), *(tracked_ids or [])})
     return {
         "kind": "logit_lens",
         "layers": state_numbers,
         "ids": ids,
-        "values": _log_probabilities(top.logits, top, shape),
-        "logsumexp": top.logsumexp.view(shape).cpu().numpy(),
+        "values": values,
+        "logsumexp": logsumexp,
         "entropy": top.entropy.view(shape).cpu().numpy(),
         "strings": {token_id: string_of(table, token_id) for token_id in present},
         "provenance": trace.provenance,
         "tracked": None if tracked_ids is None else _tracked(tracked_ids, top, table, shape),
+        "leaders": leaders_of(normed, readout, ids, values, logsumexp) if leaders else None,
     }
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import whole_number
+from llavit_lens.results.leaders import Leaders
 from llavit_lens.results.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Kind = Literal["logit_lens", "input_similarity"]
 
@@ -65,6 +69,7 @@ class LayeredWords(Result):
     strings: dict[int, str]
     provenance: dict[str, Any]
     tracked: Tracked | None
+    leaders: Leaders | None
 
     @property
     def k(self) -> int:
@@ -151,3 +156,30 @@ class LayeredWords(Result):
                 self.ids[where].tolist(), self.values[where].tolist(), strict=True
             )
         ]
+
+    def _trajectory(self, token: int) -> pd.DataFrame:
+        """See `Words.trajectory`; of a token in 0..n-1."""
+        import pandas as pd
+
+        if self.kind != "logit_lens":
+            raise ConfigurationError(
+                "input similarity reads one layer, so there is nothing to follow; use logit_lens"
+            )
+        if self.leaders is None:
+            raise ConfigurationError(
+                "these words hold no trajectories: they were read with leaders=False, or saved by "
+                "an earlier version; read the image again with logit_lens(trace)"
+            )
+        ids = self.leaders.ids[token]
+        ids = ids[ids >= 0]
+        values, n_layers = self.leaders.values[:, token, : len(ids)], len(self.layers)
+        return pd.DataFrame(
+            {
+                "layer": np.repeat(self.layers, len(ids)),
+                "word": [self.strings[token_id] for token_id in ids.tolist()] * n_layers,
+                "id": np.tile(ids, n_layers),
+                "probability": np.exp(values.ravel()),
+                "log_probability": values.ravel(),
+                "is_top": (self.ids[:, token, :1] == ids).ravel(),
+            }
+        )

@@ -12,10 +12,12 @@ import pyarrow as pa
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.results.layered_words import LayeredWords, Tracked
+from llavit_lens.results.leaders import Leaders, leading_ids
 from llavit_lens.results.sealed import DAMAGED, Columns, all_of, check_description
 
 MAX_WORDS = 2**27
-"""Layers x tokens x (k + tracked words) of one file: 134 million, some gigabytes of memory."""
+"""Layers x tokens x (k + tracked words + leaders) of one file: 134 million, some gigabytes of
+memory."""
 
 TYPES: dict[str, tuple[type, ...]] = {
     "kind": (str,),
@@ -24,8 +26,12 @@ TYPES: dict[str, tuple[type, ...]] = {
     "strings": (dict,),
     "provenance": (dict,),
     "tracked": (list, type(None)),
+    "leaders": (int, type(None)),
 }
-"""Of the parts of a description."""
+"""Of the parts of a description; that of leaders is how many a token has at most."""
+
+BEFORE_LEADERS = {"leaders": None}
+"""What a file says that was written before words had leaders."""
 
 
 def described(words: LayeredWords) -> dict[str, Any]:
@@ -34,7 +40,11 @@ def described(words: LayeredWords) -> dict[str, Any]:
     Raises:
         ConfigurationError: the words are more than one file holds.
     """
-    _check_size(words.ids.size + (words.tracked.ranks.size if words.tracked else 0))
+    _check_size(
+        words.ids.size
+        + (words.tracked.ranks.size if words.tracked else 0)
+        + (words.leaders.values.size if words.leaders else 0)
+    )
     return {
         "kind": words.kind,
         "layers": words.layers,
@@ -42,6 +52,7 @@ def described(words: LayeredWords) -> dict[str, Any]:
         "strings": {str(token): text for token, text in words.strings.items()},
         "provenance": words.provenance,
         "tracked": words.tracked and [words.tracked.words, words.tracked.ids.tolist()],
+        "leaders": words.leaders and words.leaders.values.shape[2],
     }
 
 
@@ -74,23 +85,25 @@ def fields_from(
     """
     layers, k, tracked = description["layers"], description["k"], description["tracked"]
     shape = len(layers), n
-    followed = len(tracked[0]) if tracked else 0
+    followed, leading = len(tracked[0]) if tracked else 0, description["leaders"] or 0
     is_lens = description["kind"] == "logit_lens"
-    _check_size(shape[0] * shape[1] * (k + followed))
-    types = {name: pa.int64() for name in cells} | _types(is_lens, k, followed)
+    _check_size(shape[0] * shape[1] * (k + followed + leading))
+    types = {name: pa.int64() for name in cells} | _types(is_lens, k, followed, leading)
     columns.check(types, shape[0] * shape[1])
     for name, values in cells.items():
         columns.check_copy(name, values)
+    ids = columns.array("id", *shape, k)
     return {
         "kind": description["kind"],
         "layers": layers,
-        "ids": columns.array("id", *shape, k),
+        "ids": ids,
         "values": columns.array("value", *shape, k),
         "logsumexp": columns.array("logsumexp", *shape) if is_lens else None,
         "entropy": columns.array("entropy", *shape) if is_lens else None,
         "strings": {int(token): text for token, text in description["strings"].items()},
         "provenance": description["provenance"],
         "tracked": None if tracked is None else _tracked(tracked, columns, shape),
+        "leaders": _leaders(ids, columns, leading) if leading else None,
     }
 
 
@@ -100,6 +113,7 @@ def check_parts(description: dict[str, Any]) -> None:
     tracked = [[], []] if description["tracked"] is None else description["tracked"]
     check_description(
         description["k"] > 0
+        and (description["leaders"] is None or description["leaders"] > 0)
         and len(layers) > 0
         and all_of(layers, int)
         and all_of([*strings.values()], str)
@@ -131,7 +145,13 @@ def _tracked(tracked: list[list[Any]], columns: Columns, shape: tuple[int, int])
     )
 
 
-def _types(is_lens: bool, k: int, followed: int) -> dict[str, pa.DataType]:
+def _leaders(ids: np.ndarray, columns: Columns, leading: int) -> Leaders:
+    """Which words they are is not in the file: it follows from the ids."""
+    values = columns.array("leader_value", *ids.shape[:2], leading)
+    return Leaders(leading_ids(ids[:, :, 0]), values)
+
+
+def _types(is_lens: bool, k: int, followed: int, leading: int) -> dict[str, pa.DataType]:
     """The columns of such words, in their order."""
     types = {"word": pa.list_(pa.dictionary(pa.int32(), pa.string()), k)}
     types |= {"id": pa.list_(pa.int64(), k), "value": pa.list_(pa.float32(), k)}
@@ -140,6 +160,8 @@ def _types(is_lens: bool, k: int, followed: int) -> dict[str, pa.DataType]:
     if followed:
         types["tracked_value"] = pa.list_(pa.float32(), followed)
         types["tracked_rank"] = pa.list_(pa.int64(), followed)
+    if leading:
+        types["leader_value"] = pa.list_(pa.float32(), leading)
     return types
 
 
@@ -150,6 +172,8 @@ def _numbers(words: LayeredWords) -> dict[str, np.ndarray]:
         numbers |= {"logsumexp": words.logsumexp, "entropy": words.entropy}
     if words.tracked is not None and words.tracked.words:
         numbers |= {"tracked_value": words.tracked.values, "tracked_rank": words.tracked.ranks}
+    if words.leaders is not None:
+        numbers["leader_value"] = words.leaders.values
     return numbers
 
 

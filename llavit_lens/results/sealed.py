@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -122,9 +122,11 @@ class SealedFormat:
     Attributes:
         name: the class of the result.
         key: of its description among the metadata of the schema.
-        number: of the format; a file of another number is refused.
+        number: of the format; a file of a number that is neither this nor in `former` is refused.
         types: of each part of the description; without "format", which holds the number.
         dictionaries: columns of texts that are in memory once, however many rows they stand in.
+        former: numbers of earlier formats that are still read, each with the parts that its
+            description lacks, and what they are there.
     """
 
     name: str
@@ -132,6 +134,7 @@ class SealedFormat:
     number: int
     types: Mapping[str, tuple[type, ...]]
     dictionaries: tuple[str, ...] = ()
+    former: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def _seal(self) -> bytes:
@@ -221,13 +224,15 @@ class SealedFormat:
         if not isinstance(description, dict) or "format" not in description:
             raise ConfigurationError(f"not a file that {self.name}.save wrote")
         number = description.pop("format")
-        if type(number) is not int or number != self.number:
+        if type(number) is not int or number not in {self.number, *self.former}:
             raise ConfigurationError(
                 "not of the format that this version reads; a newer one may be"
             )
+        lacking = self.former.get(number, {})
+        check_description({*description} == {*self.types} - {*lacking})
+        description |= lacking
         check_description(
-            {*description} == {*self.types}
-            and all(type(description[name]) in types for name, types in self.types.items())
+            all(type(description[name]) in types for name, types in self.types.items())
         )
         return description
 

@@ -11,6 +11,7 @@ import numpy as np
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import whole_number
 from llavit_lens.results.layered_words import Kind, LayerChoice, LayeredWords, Tracked, Word
+from llavit_lens.results.leaders import Leaders
 from llavit_lens.results.plotting import draw
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class TokenWords(LayeredWords):
         positions: int64 [m], of the tokens in the sequence.
         tokens: texts of the m tokens, with their leading space if they have one.
         prompt_length: tokens of the prompt; those from there on belong to the answer.
+        leaders: the words that come first at any layer of a token, at all layers: see `trajectory`.
     """
 
     _images: ClassVar[tuple[str, ...]] = ()
@@ -49,6 +51,7 @@ class TokenWords(LayeredWords):
     prompt_length: int
     provenance: dict[str, Any]
     tracked: Tracked | None = None
+    leaders: Leaders | None = None
 
     def token_index(self, token: int | str) -> int:
         """Index in 0..m-1 of a token: by its position in the sequence, or by its text.
@@ -86,6 +89,19 @@ class TokenWords(LayeredWords):
             ConfigurationError: no such layer or token.
         """
         return self._words(self.layer_index(layer), self.token_index(token))
+
+    def trajectory(self, token: int | str) -> pd.DataFrame:
+        """The words that come first at any layer of one token, through all layers.
+
+        As the table of `Words.trajectory`.
+
+        Args:
+            token: as in `at`.
+
+        Raises:
+            ConfigurationError: no such token; or these words hold no trajectories.
+        """
+        return self._trajectory(self.token_index(token))
 
     def to_pandas(self) -> pd.DataFrame:
         """Tidy: one row per (layer, position, rank) with token, word, id and value.

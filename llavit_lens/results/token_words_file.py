@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from llavit_lens.results.check import check_array, expect
 from llavit_lens.results.layered_words_file import (
+    BEFORE_LEADERS,
     TYPES,
     check_parts,
     check_words_of_ids,
@@ -23,9 +24,10 @@ from llavit_lens.results.words_check import check_layered
 FORMAT = SealedFormat(
     name="TokenWords",
     key="llavit_lens.token_words",
-    number=1,
+    number=2,
     types={**TYPES, "positions": (list,), "tokens": (list,), "prompt_length": (int,)},
     dictionaries=("word.list.element",),
+    former={1: BEFORE_LEADERS},
 )
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.results.layered_words import Kind, LayerChoice, LayeredWords, Tracked, Word
+from llavit_lens.results.leaders import Leaders
 from llavit_lens.results.plotting import draw, show
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Words(LayeredWords):
         provenance: model, revision, n_layers, vocabulary, prompt, image_sha256, versions.
         tracked: chosen words, or None.
         image: the original image; not saved, None after `load`.
+        leaders: the words that come first at any layer of a patch, at all layers: see `trajectory`.
+            None for cosines, and where they were not asked for.
     """
 
     kind: Kind
@@ -56,6 +59,7 @@ class Words(LayeredWords):
     provenance: dict[str, Any]
     tracked: Tracked | None = None
     image: Image.Image | None = None
+    leaders: Leaders | None = None
 
     def at(self, layer: int, row: int, col: int, tile: int | None = None) -> list[Word]:
         """The k words of one patch, best first. Negative layers: see `layer_index`.
@@ -68,6 +72,21 @@ class Words(LayeredWords):
         """
         where = self.layer_index(layer), self.layout.index(row, col, tile)
         return self._words(*where)
+
+    def trajectory(self, row: int, col: int, tile: int | None = None) -> pd.DataFrame:
+        """The words that come first at any layer of one patch, through all layers.
+
+        Tidy: one row per (layer, word) with id, probability, log_probability, and is_top: whether
+        the word comes first at this layer. The words stand in the order in which they come to lead.
+
+        Args:
+            tile: as in `at`.
+
+        Raises:
+            ConfigurationError: as `at`; or these words hold no trajectories: they are cosines, were
+                read with `leaders=False`, or come from a file of an earlier version.
+        """
+        return self._trajectory(self.layout.index(row, col, tile))
 
     def to_pandas(self) -> pd.DataFrame:
         """Tidy: one row per (layer, tile, row, col, rank) with word, id and value.

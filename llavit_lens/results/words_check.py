@@ -16,6 +16,7 @@ from llavit_lens.results.check import (
     expect,
 )
 from llavit_lens.results.layered_words import Kind, LayeredWords, Tracked
+from llavit_lens.results.leaders import Leaders, agreed, leading_ids
 from llavit_lens.results.words import Words
 
 
@@ -61,6 +62,9 @@ def check_layered(words: LayeredWords, n: int) -> None:
     expect(words.entropy is None or bool((words.entropy >= -ROUNDING).all()), "negative entropy")
     if words.tracked is not None:
         _check_tracked(words.tracked, shape, words.strings)
+    if words.leaders is not None:
+        expect(lens, "leaders of cosines")
+        _check_leaders(words.leaders, words.ids, words.values)
     _check_strings(words)
 
 
@@ -74,6 +78,18 @@ def _check_tracked(tracked: Tracked, shape: tuple[int, int], strings: Mapping[in
     expect(
         [strings.get(token) for token in tracked.ids.tolist()] == list(tracked.words),
         "tracked words that are not those of their ids",
+    )
+
+
+def _check_leaders(leaders: Leaders, ids: np.ndarray, values: np.ndarray) -> None:
+    leading = leading_ids(ids[:, :, 0])
+    check_array(leaders.ids, np.int64, leading.shape, "ids of leaders")
+    check_array(leaders.values, np.float32, (len(ids), *leading.shape), "values of leaders")
+    expect(np.array_equal(leaders.ids, leading), "leaders that are not the words that come first")
+    expect(
+        np.array_equal(agreed(leaders.values, leading, ids, values), leaders.values)
+        and bool((leaders.values[:, leading >= 0] > -np.inf).all()),
+        "values of leaders that are not those of the words, or above theirs",
     )
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.results.layered_words_file import (
+    BEFORE_LEADERS,
     TYPES,
     check_parts,
     check_words_of_ids,
@@ -27,9 +28,10 @@ from llavit_lens.results.words_check import check_words
 FORMAT = SealedFormat(
     name="Words",
     key="llavit_lens.words",
-    number=2,
+    number=3,
     types={**TYPES, "layout": (dict,)},
     dictionaries=("word.list.element",),
+    former={2: BEFORE_LEADERS},
 )
 
 
