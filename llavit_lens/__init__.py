@@ -9,8 +9,10 @@ The names below are imported on first use, so that `import llavit_lens` itself c
 
 from __future__ import annotations
 
+import sys
 import warnings
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import llavit_lens.quiet_tqdm  # noqa: F401  # before anything imports transformers
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from llavit_lens.results.restore_map import RestoreMap
     from llavit_lens.results.token_words import TokenWords
     from llavit_lens.results.words import Words
+    from llavit_lens.scan.report import ScanReport
+    from llavit_lens.scan.scan import scan
     from llavit_lens.viewer.show import show
     from llavit_lens.viewer.viewer import Viewer
     from llavit_lens.vlm.answers import answer_log_prob
@@ -65,6 +69,7 @@ _HOME = {
     "Mask": "llavit_lens.images.regions",
     "Readability": "llavit_lens.results.readability",
     "RestoreMap": "llavit_lens.results.restore_map",
+    "ScanReport": "llavit_lens.scan.report",
     "TokenTrace": "llavit_lens.vlm.token_trace",
     "TokenWords": "llavit_lens.results.token_words",
     "Trace": "llavit_lens.vlm.trace",
@@ -90,6 +95,7 @@ _HOME = {
     "readability": "llavit_lens.evaluation.readability.readability",
     "register_family": "llavit_lens.vlm.register",
     "restore_map": "llavit_lens.interventions.restore",
+    "scan": "llavit_lens.scan.scan",
     "show": "llavit_lens.viewer.show",
     "text_projections": "llavit_lens.interventions.text_projections",
     "to_transformer_lens": "llavit_lens.interop.bridge",
@@ -111,6 +117,7 @@ __all__ = [
     "Mask",
     "Readability",
     "RestoreMap",
+    "ScanReport",
     "TokenTrace",
     "TokenWords",
     "Trace",
@@ -136,6 +143,7 @@ __all__ = [
     "readability",
     "register_family",
     "restore_map",
+    "scan",
     "show",
     "text_projections",
     "to_transformer_lens",
@@ -169,3 +177,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME})
+
+
+class _Package(ModuleType):
+    """Keeps `ll.scan` the function: Python would put the folder `scan` in its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -15,6 +15,7 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import FIGURES, check_out, check_out_folder
 from llavit_lens.options import (
     BaselineOption,
+    BatchSizeOption,
     CocoImagesOption,
     CocoOption,
     CocoWordsOption,
@@ -22,9 +23,15 @@ from llavit_lens.options import (
     ConversionOption,
     FloorOption,
     ImageArgument,
+    ImagesArgument,
+    ImagesFolderOption,
+    ImagesPerShardOption,
+    IndexOutOption,
     KOption,
     LabelOrientation,
     LayersOption,
+    LensName,
+    LensOption,
     ModelOption,
     ModelsOption,
     NewFolderArgument,
@@ -35,10 +42,12 @@ from llavit_lens.options import (
     ProbeOption,
     ProjectorBaseOption,
     PromptOption,
+    ScanLayersOption,
     SeparateQkvOption,
     SourceArgument,
     TableOption,
     TileOption,
+    TrackedOption,
     Variant,
     VisionLayersOption,
     VisionTowerOption,
@@ -174,6 +183,44 @@ def _pixels(orientation: LabelOrientation | None) -> Literal["upright", "stored"
     if orientation is None:
         return None
     return "stored" if orientation is LabelOrientation.stored else "upright"
+
+
+@app.command()
+def scan(
+    images: ImagesArgument,
+    out: IndexOutOption,
+    model: ModelOption = "demo:llavit",
+    folder: ImagesFolderOption = None,
+    prompt: PromptOption = None,
+    layers: ScanLayersOption = None,
+    k: KOption = 5,
+    words: TrackedOption = None,
+    lens: LensOption = LensName.logit,
+    images_per_shard: ImagesPerShardOption = 64,
+    batch_size: BatchSizeOption = None,
+) -> None:
+    """Read a corpus of images with a lens into an index of Parquet files, to search it.
+
+    After an interruption the same command goes on. Images that cannot be read are listed.
+    """
+    from llavit_lens.scan.sources import source_of
+
+    listed = source_of(images, folder=folder)
+    with waiting(PYTORCH):
+        from llavit_lens.commands.scan import scan_report
+
+    scan_report(
+        listed,
+        model,
+        out,
+        prompt=prompt,
+        layers=layers,
+        k=k,
+        words=words,
+        lens="logit_lens" if lens is LensName.logit else "input_similarity",
+        images_per_shard=images_per_shard,
+        batch_size=batch_size,
+    )
 
 
 @app.command()

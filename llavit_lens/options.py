@@ -41,6 +41,13 @@ class PresetName(StrEnum):
     smoke = "smoke"
 
 
+class LensName(StrEnum):
+    """Which lens reads a corpus."""
+
+    logit = "logit"
+    input_similarity = "input-similarity"
+
+
 class LabelOrientation(StrEnum):
     """Which pixels labels refer to."""
 
@@ -331,6 +338,69 @@ OutsOption = Annotated[
         callback=checked(partial(check_out, suffixes=TABLES + FIGURES)),
         help="Where to write: .csv or .parquet (table), .png, .pdf or .svg (figure); may be "
         "repeated.",
+    ),
+]
+
+# Of `scan`.
+ImagesArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A folder; a list of paths (.csv, .jsonl, .parquet; list.csv:COLUMN); a COCO-style "
+        ".json; tars as webdataset writes them; or a pattern.",
+        show_default=False,
+    ),
+]
+ImagesFolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder",
+        parser=path,
+        callback=checked(check_folder),
+        help="Of the images of a .json; where relative paths start, for a list.",
+    ),
+]
+IndexOutOption = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        parser=path,
+        callback=checked(check_out_folder),
+        metavar="INDEX",
+        help="Folder of the index; an index that was begun is gone on with.",
+    ),
+]
+ScanLayersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layers",
+        callback=checked(parse_layers),
+        help="Numbers like '0,3,-1': 0 is the input, -1 the output. (default: all)",
+    ),
+]
+TrackedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--words",
+        callback=checked(partial(check_text, what="--words")),
+        help="Words to follow through all patches and layers, such as 'dog,cat'; each one token.",
+    ),
+]
+LensOption = Annotated[
+    LensName, typer.Option("--lens", help="The logit lens, or cosines of embeddings (Eq. 4).")
+]
+ImagesPerShardOption = Annotated[
+    int,
+    typer.Option(
+        "--images-per-shard",
+        min=1,
+        max=1_000_000,
+        help="Images in one file: the most that a crash may cost.",
+    ),
+]
+BatchSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", min=1, max=10_000, help="Images in one pass. (default: by their size)"
     ),
 ]
 

@@ -1,6 +1,6 @@
 """The index on disk: its folders, files and columns.
 
-    INDEX/index.json              what was read, with which model and options (`settings.Settings`)
+    INDEX/index.json              what was read, with which model and options (`index.Settings`)
     INDEX/strings.parquet         the text of every token id, once
     INDEX/tokenizer/              the model's tokenizer, as transformers saves it
     INDEX/patches/00000.parquet   the words: one row per image x layer x patch

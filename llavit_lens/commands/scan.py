@@ -1,0 +1,82 @@
+"""What `llavit-lens scan` does: read a corpus, and say what was read and what to type next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llavit_lens.inputs import DEFAULT_PROMPT
+from llavit_lens.output import full_path
+from llavit_lens.printing import print_notes, print_remark
+from llavit_lens.scan.image_list import ImageList
+from llavit_lens.scan.report import ScanReport
+from llavit_lens.scan.scan import Lens, scan
+from llavit_lens.typed_numbers import parse_layers
+from llavit_lens.vlm.program import load
+
+_MOST_BAD = 20  # that are printed
+
+
+def scan_report(
+    images: ImageList,
+    model: str,
+    out: Path,
+    *,
+    prompt: str | None,
+    layers: str | None,
+    k: int,
+    words: str | None,
+    lens: Lens,
+    images_per_shard: int,
+    batch_size: int | None,
+) -> None:
+    """Read all images into an index.
+
+    Args:
+        images: the list.
+        model: as `load` takes it.
+        out: the folder of the index.
+        prompt: what is asked; None: the usual question.
+        layers: as `parse_layers` takes them; None: all.
+        k: words per patch and layer.
+        words: further words to follow, with commas between.
+        lens: as `scan` takes it.
+        images_per_shard, batch_size: as `scan` takes them.
+
+    Raises:
+        LlavitLensError: as `load` and `scan`.
+    """
+    for remark in images.remarks:
+        print_remark(remark)
+    report = scan(
+        images,
+        load(model),
+        out,
+        k=k,
+        layers=None if layers is None else parse_layers(layers),
+        words=words.split(",") if words else None,
+        lens=lens,
+        prompt=DEFAULT_PROMPT if prompt is None else prompt,
+        images_per_shard=images_per_shard,
+        batch_size=batch_size,
+    )
+    _print_bad(report)
+    _print_summary(report)
+
+
+def _print_bad(report: ScanReport) -> None:
+    for one in report.bad[:_MOST_BAD]:
+        print_remark(f"left out: {one.error}")
+    if len(report.bad) > _MOST_BAD:
+        print_remark(
+            f"left out: {len(report.bad) - _MOST_BAD} more; all are in {report.path / 'images'}"
+        )
+
+
+def _print_summary(report: ScanReport) -> None:
+    rate = f", at {report.rate:.3g} images/s" if report.new else ""
+    bad = f"; {len(report.bad)} could not be" if report.bad else ""
+    coming = f"; {report.missing} are for other processes" if report.missing else ""
+    print_notes(f"{report.read} of {report.images} images are read{rate}{bad}{coming}.")
+    megabytes = report.bytes_per_image / 1e6
+    print(f"The index is {full_path(report.path)} ({megabytes:.2g} MB per image)")
+    print(f"Search it: llavit-lens find WORD {report.path}")

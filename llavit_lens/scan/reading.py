@@ -1,0 +1,122 @@
+"""Opens an index to read: complete shards alone, and each file as it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llavit_lens.disk import shown
+from llavit_lens.errors import ConfigurationError, one_line
+from llavit_lens.scan.index import Index
+from llavit_lens.scan.schema import (
+    IMAGES,
+    LAYOUTS,
+    PARTS,
+    PATCHES,
+    metadata_of,
+    strings_file,
+)
+
+
+def complete_shards(index: Index) -> list[int]:
+    """The numbers of the shards that can be read, ascending.
+
+    Raises:
+        ConfigurationError: there is none yet.
+    """
+    names = {file.name for file in index.path.joinpath(PARTS[-1]).glob("[0-9]*.parquet")}
+    shards = [one for one in range(index.shards) if index.file(PARTS[-1], one).name in names]
+    if not shards:
+        raise ConfigurationError(
+            f"{shown(index.path)}: holds no images yet; run the same llavit-lens scan again, which "
+            "goes on with it"
+        )
+    return shards
+
+
+def read_part(
+    index: Index, part: str, shard: int, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """A file of a shard, or some of its columns.
+
+    Raises:
+        ConfigurationError: it is missing, damaged, or of another index.
+    """
+    with _open(index, part, shard) as file:
+        return file.read(columns=None if columns is None else list(columns))
+
+
+def check_shard(index: Index, shard: int) -> int:
+    """Look at the ends of a shard's files, where Parquet says what is in them; reads no rows.
+
+    Returns:
+        How many rows its file in patches/ has.
+
+    Raises:
+        ConfigurationError: as `read_part`; or a file does not have its rows.
+    """
+    rows = {}
+    for part in (IMAGES, LAYOUTS, PATCHES):
+        with _open(index, part, shard) as file:
+            rows[part] = file.metadata.num_rows
+    if rows[IMAGES] != len(index.images_of(shard)):
+        raise ConfigurationError(
+            f"{shown(index.file(IMAGES, shard))}: does not have one row for each image; "
+            + _remedy(index, shard)
+        )
+    return rows[PATCHES]
+
+
+def read_strings(index: Index) -> list[str]:
+    """The text of every token id.
+
+    Raises:
+        ConfigurationError: the file is missing or damaged.
+    """
+    path = strings_file(index.path)
+    again = "run the same llavit-lens scan again, which writes it anew once it is deleted"
+    with _telling(path, again):
+        texts: list[str] = pq.read_table(path, columns=["text"])["text"].to_pylist()
+        if len(texts) != index.settings.vocabulary:
+            raise ValueError(f"{len(texts)} texts for {index.settings.vocabulary} ids")
+        return texts
+
+
+@contextmanager
+def _open(index: Index, part: str, shard: int) -> Iterator[pq.ParquetFile]:
+    path = index.file(part, shard)
+    with (
+        _telling(path, _remedy(index, shard)),
+        pq.ParquetFile(path, page_checksum_verification=True) as file,
+    ):
+        facts = metadata_of(file.schema_arrow)
+        if facts.get("fingerprint") != index.settings.fingerprint:
+            raise ValueError("it belongs to another index")
+        if (facts.get("part"), facts.get("shard")) != (part, shard):
+            raise ValueError("it has the name of another file")
+        yield file
+
+
+@contextmanager
+def _telling(path: Path, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{shown(path)}: is missing; {remedy}") from error
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        if isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(
+            f"{shown(path)}: is damaged ({one_line(error)}); {remedy}"
+        ) from error
+
+
+def _remedy(index: Index, shard: int) -> str:
+    return (
+        f"delete {shown(index.file(PARTS[-1], shard))} and run the same llavit-lens scan again, "
+        "which reads the images of this shard anew"
+    )
