@@ -53,6 +53,11 @@ class ReadoutCache:
     def __init__(self) -> None:
         self._latest: Readout | None = None
 
+    @property
+    def latest(self) -> Readout | None:
+        """The one that the last pass has shown; None before the first."""
+        return self._latest
+
     def __repr__(self) -> str:
         return f"ReadoutCache({'empty' if self._latest is None else self._latest})"
 

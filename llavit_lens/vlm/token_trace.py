@@ -11,14 +11,17 @@ from torch import Tensor
 from llavit_lens.card import card, facts, to_type
 from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.inputs import whole_number
+from llavit_lens.vlm.away import AbsentReadout, Portable
 from llavit_lens.vlm.in_words import stored_as
 from llavit_lens.vlm.prompt import Prompt
 from llavit_lens.vlm.readout import Readout
 
 
 @dataclass(eq=False)
-class TokenTrace:
+class TokenTrace(Portable):
     """What some tokens of text left in the residual stream, with what a lens needs to read it.
+
+    It can be pickled as a `Trace`.
 
     Attributes:
         hidden: [layers + 1, m, d_model], in the model's dtype. Index 0 is the word embedding as
@@ -48,12 +51,13 @@ class TokenTrace:
     def _repr_html_(self) -> str:
         """What the trace holds, and what to type next."""
         states, m, d_model = self.hidden.shape
-        text = self.readout.tokenizer.decode(self.ids)
+        is_here = not isinstance(self.readout, AbsentReadout)
+        text = self.readout.tokenizer.decode(self.ids) if is_here else ""
         return card(
             repr(self),
             facts(
                 {
-                    "tokens": printable(text, 400),
+                    **({"tokens": printable(text, 400)} if is_here else {}),
                     "hidden": f"{states} x {m} x {d_model}, {stored_as(self.hidden)}",
                 }
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from PIL import Image
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from llavit_lens.card import card, facts, picture, to_type
 from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.images.layout import VisualLayout
+from llavit_lens.vlm.away import Portable
 from llavit_lens.vlm.in_words import stored_as
 from llavit_lens.vlm.prompt import image_number, only, summary_of
 from llavit_lens.vlm.provenance import of_image
@@ -23,8 +24,11 @@ _ONE_OF_SEVERAL = (
 
 
 @dataclass(eq=False)
-class Trace:
+class Trace(Portable):
     """What images and a prompt left in the residual stream, with all that a lens needs to read it.
+
+    It can be pickled, and sent to another process: that takes the states and the images alone, no
+    part of the model. There `trace.with_readout(vlm.readout)` brings its words back.
 
     Attributes:
         hidden: [layers + 1, n, d_model], in the model's dtype. Index 0 is the projector's output,
@@ -122,6 +126,15 @@ class Trace:
             images=(self.images[chosen],),
             provenance=of_image(self.provenance, chosen),
         )
+
+    def with_readout(self, readout: Readout) -> Self:
+        """The same states, read with these parts: `vlm.readout` of the model that made them.
+
+        Raises:
+            ConfigurationError: they are not those of that model.
+        """
+        text = None if self.text is None else self.text.with_readout(readout)
+        return replace(super().with_readout(readout), text=text)
 
     @property
     def _model(self) -> str:

@@ -9,6 +9,7 @@ from operator import index
 from typing import Any, Literal, SupportsIndex, overload
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from llavit_lens.errors import ConfigurationError
@@ -37,6 +38,9 @@ from llavit_lens.vlm.trace import Trace, what
 from llavit_lens.vlm.tracing import traced_answer, traces_of_prompts
 from llavit_lens.vlm.turns import check_none_open, turn
 from llavit_lens.vlm.validate import validate
+
+_GRAY = (224, 224)
+"""Pixels of an image that stands for any."""
 
 
 class VLM:
@@ -97,6 +101,7 @@ class VLM:
             check_none_open(self.model)
             validate(value.config, self.processor, self.name)
             check_weights(value, self.name)
+            self._readouts = ReadoutCache()
         super().__setattr__(name, value)
 
     @property
@@ -144,6 +149,17 @@ class VLM:
     def tokenizer(self) -> Any:
         """The processor's tokenizer."""
         return self.processor.tokenizer
+
+    @property
+    def readout(self) -> Readout:
+        """The parts that turn states into words, as the last pass has shown them; the same object
+        that traces hold. Before the first pass, one is made on a gray image.
+
+        Raises:
+            ConfigurationError: as `trace`, where a pass is made.
+        """
+        latest = self._readouts.latest
+        return self.trace(Image.new("RGB", _GRAY, "gray")).readout if latest is None else latest
 
     @property
     def config(self) -> Any:
