@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.output import full_path
 from llavit_lens.printing import print_notes, print_remark
 from llavit_lens.scan.image_list import ImageList
+from llavit_lens.scan.ranks import rank_of
 from llavit_lens.scan.report import ScanReport
 from llavit_lens.scan.scan import Lens, scan
 from llavit_lens.typed_numbers import parse_layers
@@ -47,9 +50,10 @@ def scan_report(
     """
     for remark in images.remarks:
         print_remark(remark)
+    device = rank_of().device(torch.cuda.device_count())
     report = scan(
         images,
-        load(model),
+        load(model, device=device),
         out,
         k=k,
         layers=None if layers is None else parse_layers(layers),

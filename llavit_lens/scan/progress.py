@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -25,45 +26,61 @@ EVERY = 60.0
 """Seconds between two lines where standard error is no terminal."""
 
 
-@contextmanager
-def watched(
-    total: int, done: int, doing: str, shown: bool = True
-) -> Iterator[Callable[[int], None]]:
-    """A function that is told how many images were read since it was called last.
+Shown = Literal["bar", "lines", "no"]
+"""A bar, where there is a terminal or a notebook, and else lines; lines everywhere; or nothing."""
 
-    On a terminal and in a notebook it moves a bar; elsewhere it prints a line every minute.
+Step = Callable[[int], None]
+"""Is told how many images were read since it was called last."""
+
+Watch = Callable[[int, int], AbstractContextManager[Step]]
+"""Given the number of images, and how many of them earlier runs have read: shows how far it is."""
+
+
+def watched(doing: str, shown: Shown) -> Watch:
+    """What shows on standard error how far a scan is: a line is printed once a minute.
 
     Args:
-        total: images of the list.
-        done: those that earlier runs have read.
         doing: what is done, such as "reading with demo:llavit".
-        shown: False: nothing is shown.
+        shown: how.
     """
-    console = Console(stderr=True)
-    if not shown:
-        yield lambda images: None
-    elif console.is_jupyter:
-        steps = iter(progress_bar(range(done, total), doing))
 
-        def step(images: int) -> None:
-            for _ in range(images):
-                next(steps, None)
+    def watch(total: int, done: int) -> AbstractContextManager[Step]:
+        console = Console(stderr=True)
+        if shown == "no":
+            return nullcontext(lambda images: None)
+        if shown == "bar" and console.is_jupyter:
+            return _notebook(total, done, doing)
+        if shown == "bar" and console.is_terminal:
+            return _bar(console, total, done, doing)
+        return nullcontext(_Lines(total, done, doing).step)
 
-        yield step
-        next(steps, None)  # the end
-    elif not console.is_terminal:
-        yield _Lines(total, done, doing).step
-    else:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, transient=True, speed_estimate_period=60) as bar:
-            task = bar.add_task(escape(doing), total=total, completed=done)
-            yield lambda images: bar.advance(task, images)
+    return watch
+
+
+@contextmanager
+def _bar(console: Console, total: int, done: int, doing: str) -> Iterator[Step]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=60) as bar:
+        task = bar.add_task(escape(doing), total=total, completed=done)
+        yield lambda images: bar.advance(task, images)
+
+
+@contextmanager
+def _notebook(total: int, done: int, doing: str) -> Iterator[Step]:
+    steps = iter(progress_bar(range(done, total), doing))
+
+    def step(images: int) -> None:
+        for _ in range(images):
+            next(steps, None)
+
+    yield step
+    next(steps, None)  # the end
 
 
 class _Rate(ProgressColumn):

@@ -21,7 +21,8 @@ from llavit_lens.results.words import Words
 from llavit_lens.scan.fingerprints import model_fingerprint, processor_fingerprint
 from llavit_lens.scan.image_list import ImageList
 from llavit_lens.scan.index import Index, Settings, begin
-from llavit_lens.scan.progress import watched
+from llavit_lens.scan.progress import Shown, Watch, watched
+from llavit_lens.scan.ranks import rank_of
 from llavit_lens.scan.report import ScanReport, check_any_read, report_of
 from llavit_lens.scan.shard import ImageWords, ShardResult, write_shard
 from llavit_lens.scan.sources import source_of
@@ -59,10 +60,6 @@ class Scan:
     vlm: VLM
     index: Index
     batch_size: int | None = None
-
-    def missing(self) -> list[int]:
-        """The shards that are not yet complete."""
-        return [shard for shard in range(self.index.shards) if not self.index.is_complete(shard)]
 
     def write_shard(self, shard: int, step: Callable[[int], None] | None = None) -> ShardResult:
         """Read the images of a shard and write its files.
@@ -139,6 +136,9 @@ def scan(
     goes on: it reads the images of the shards that are missing. An image that cannot be read is
     listed with the reason and passed by. `llavit_lens.scan.schema` describes the files.
 
+    Where torchrun, `accelerate launch`, srun or mpirun has started several processes, each of them
+    writes shards of its own.
+
     Args:
         images: a folder; a list of paths (.csv, .jsonl, .parquet); a COCO-style .json; webdataset
             tars; a pattern; or a Python list of images. `scan.sources.source_of` says more.
@@ -172,27 +172,30 @@ def scan(
         images_per_shard=images_per_shard,
         batch_size=batch_size,
     )
-    return run_scan(begun, progress=progress)
+    rank = rank_of()
+    shards = rank.shards(range(begun.index.shards))
+    doing = f"reading with {vlm.name}" if rank.world == 1 else str(rank)
+    shown: Shown = "no" if not progress else "bar" if rank.world == 1 else "lines"
+    return run_scan(begun, shards, watched(doing, shown))
 
 
-def run_scan(
-    begun: Scan, shards: Sequence[int] | None = None, *, progress: bool = True
-) -> ScanReport:
-    """Write the shards that are missing, one after the other.
+def run_scan(begun: Scan, shards: Sequence[int], watch: Watch) -> ScanReport:
+    """Write those of these shards that are missing, one after the other.
 
     Args:
         begun: the scan.
-        shards: only those of them with these numbers, where other processes write the rest.
-        progress: as `scan`.
+        shards: numbers of all that this process is to see to.
+        watch: shows how far it is.
 
     Raises:
         ConfigurationError: one cannot be written; or no image could be read.
     """
     start = time.monotonic()
-    mine = range(begun.index.shards) if shards is None else shards
-    missing = [shard for shard in begun.missing() if shard in mine]
-    total, new = (sum(len(begun.index.images_of(one)) for one in some) for some in (mine, missing))
-    with watched(total, total - new, f"reading with {begun.vlm.name}", progress) as step:
+    missing = [shard for shard in shards if not begun.index.is_complete(shard)]
+    total, new = (
+        sum(len(begun.index.images_of(shard)) for shard in some) for some in (shards, missing)
+    )
+    with watch(total, total - new) as step:
         for shard in missing:
             begun.write_shard(shard, step)
     report = report_of(begun.index, new, time.monotonic() - start)
