@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from llavit_lens.miniature.example import example, examples
     from llavit_lens.results.attention_patterns import AttentionPatterns
     from llavit_lens.results.comparison import Comparison, compare
+    from llavit_lens.results.hits import Hits
     from llavit_lens.results.layout_check import LayoutCheck
     from llavit_lens.results.readability import Readability
     from llavit_lens.results.restore_map import RestoreMap
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from llavit_lens.results.words import Words
     from llavit_lens.scan.report import ScanReport
     from llavit_lens.scan.scan import scan
+    from llavit_lens.scan.word_index import WordIndex
     from llavit_lens.viewer.show import show
     from llavit_lens.viewer.viewer import Viewer
     from llavit_lens.vlm.answers import answer_log_prob
@@ -61,6 +63,7 @@ _HOME = {
     "CheckpointError": "llavit_lens.errors",
     "Comparison": "llavit_lens.results.comparison",
     "ConfigurationError": "llavit_lens.errors",
+    "Hits": "llavit_lens.results.hits",
     "ImageError": "llavit_lens.errors",
     "LlavitLensError": "llavit_lens.errors",
     "LayoutCheck": "llavit_lens.results.layout_check",
@@ -77,6 +80,7 @@ _HOME = {
     "VLM": "llavit_lens.vlm.vlm",
     "Viewer": "llavit_lens.viewer.viewer",
     "VisualLayout": "llavit_lens.images.layout",
+    "WordIndex": "llavit_lens.scan.word_index",
     "Words": "llavit_lens.results.words",
     "ablate_visual_attention": "llavit_lens.interventions.ablation",
     "answer_log_prob": "llavit_lens.vlm.answers",
@@ -109,6 +113,7 @@ __all__ = [
     "CheckpointError",
     "Comparison",
     "ConfigurationError",
+    "Hits",
     "ImageError",
     "LabelledImage",
     "LabelledObject",
@@ -124,6 +129,7 @@ __all__ = [
     "TracedAnswer",
     "Viewer",
     "VisualLayout",
+    "WordIndex",
     "Words",
     "__version__",
     "ablate_visual_attention",

@@ -14,6 +14,7 @@ import typer
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import FIGURES, check_out, check_out_folder
 from llavit_lens.options import (
+    AgainstOption,
     BaselineOption,
     BatchSizeOption,
     CocoImagesOption,
@@ -26,9 +27,12 @@ from llavit_lens.options import (
     ImagesArgument,
     ImagesFolderOption,
     ImagesPerShardOption,
+    IndexArgument,
     IndexOutOption,
+    IndexTableOption,
     KOption,
     LabelOrientation,
+    LayerOption,
     LayersOption,
     LensName,
     LensOption,
@@ -37,6 +41,8 @@ from llavit_lens.options import (
     NewFolderArgument,
     OrientationOption,
     OutsOption,
+    PerName,
+    PerOption,
     PresetName,
     PresetOption,
     ProbeOption,
@@ -58,7 +64,7 @@ from llavit_lens.options import (
     table_alone,
 )
 from llavit_lens.terminal import run
-from llavit_lens.typed_numbers import parse_vision_layers
+from llavit_lens.typed_numbers import parse_layers, parse_vision_layers
 from llavit_lens.version import __version__
 from llavit_lens.waiting import PYTORCH, waiting
 
@@ -244,6 +250,56 @@ def convert(
 
     mode = None if visual_attention is None else visual_attention.value
     convert_report(src, out, to.value, separate_qkv, mode, layers, base, vision_tower)
+
+
+@app.command()
+def find(
+    word: Annotated[str, typer.Argument(help="A word, or several in quotes.", show_default=False)],
+    index: IndexArgument,
+    layer: LayerOption = None,
+    min_probability: Annotated[
+        float, typer.Option("--min-probability", min=0, max=1, help="Of hits.")
+    ] = 0.0,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many hits at most.")] = 20,
+    per: PerOption = PerName.patch,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Only the token that is this text, spaces included.")
+    ] = False,
+    min_cosine: Annotated[
+        float | None,
+        typer.Option("--min-cosine", min=-1, max=1, help="Of hits, for an input-similarity index."),
+    ] = None,
+    out: IndexTableOption = None,
+) -> None:
+    """Find where a word is read in a corpus: in which images, on which patch, at which layer.
+
+    Any case counts, with a space before it or without: dog finds ' Dog'. A word that is no single
+    token is found where all of its pieces are (in one patch, or as --per says), and has the
+    probability of the piece with the lowest. Best first; of equal hits the lower image, layer and
+    patch.
+    """
+    from llavit_lens.commands.find import find_report
+
+    layers = None if layer is None else parse_layers(layer, "--layer")
+    find_report(word, index, layers, min_probability, limit, per.value, exact, min_cosine, out)
+
+
+@app.command()
+def words(
+    index: IndexArgument,
+    against: AgainstOption = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many words of each layer.")] = 5,
+    among: Annotated[
+        int, typer.Option("--among", min=1, help="Count the best word of a patch, or so many.")
+    ] = 1,
+    out: IndexTableOption = None,
+) -> None:
+    """Print the commonest words of a corpus by layer, or what two models read differently there."""
+    from llavit_lens.commands.words import words_report
+
+    if against is not None and among != 1:
+        raise ConfigurationError("--among has no effect beside --against: leave out one of them")
+    words_report(index, against, n, among, out)
 
 
 @demo.command()

@@ -48,6 +48,14 @@ class LensName(StrEnum):
     input_similarity = "input-similarity"
 
 
+class PerName(StrEnum):
+    """What one hit of a search is."""
+
+    image = "image"
+    patch = "patch"
+    layer = "layer"
+
+
 class LabelOrientation(StrEnum):
     """Which pixels labels refer to."""
 
@@ -401,6 +409,52 @@ BatchSizeOption = Annotated[
     int | None,
     typer.Option(
         "--batch-size", min=1, max=10_000, help="Images in one pass. (default: by their size)"
+    ),
+]
+
+# Of `find` and `words`.
+IndexArgument = Annotated[
+    Path,
+    typer.Argument(
+        parser=path,
+        callback=checked(check_folder),
+        help="The folder that llavit-lens scan wrote.",
+        show_default=False,
+    ),
+]
+AgainstOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--against",
+        parser=path,
+        callback=checked(check_folder),
+        help="The index of another model on the same images: print what they read differently.",
+    ),
+]
+LayerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--layer",
+        callback=checked(partial(parse_layers, option="--layer")),
+        help="One or several, like '12' or '0,12,-1': 0 is the input, -1 the output. "
+        "(default: all)",
+    ),
+]
+PerOption = Annotated[
+    PerName,
+    typer.Option(
+        "--per",
+        help="What a hit is: a patch at its best layer, an image at its best patch and layer, or "
+        "every layer of every patch.",
+    ),
+]
+IndexTableOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        parser=path,
+        callback=checked(partial(check_out, suffixes=TABLES)),
+        help="Where to write the table: .csv or .parquet.",
     ),
 ]
 

@@ -13,6 +13,11 @@ OPEN_BOX = "␣"  # stands for a space that would otherwise be invisible
 _SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\"}
 
 
+def is_newline(text: str) -> bool:
+    """Whether a token of this text is a newline or several, and white space at most."""
+    return "\n" in text and not text.strip()
+
+
 def printable(text: str) -> str:
     """`text` with control, format, unassigned and line-breaking characters escaped.
 

@@ -7,8 +7,10 @@ from typing import Literal
 from llavit_lens.errors import ConfigurationError
 
 
-def parse_layers(text: str) -> list[int] | None:
+def parse_layers(text: str, option: str = "--layers") -> list[int] | None:
     """Layer numbers from text like '0,3,-1'; None, which stands for all layers, from 'all'.
+
+    `option` is what messages call it.
 
     Raises:
         ConfigurationError: the text is neither.
@@ -17,7 +19,7 @@ def parse_layers(text: str) -> list[int] | None:
         return None
     numbers = _numbers(text)
     if numbers is None:
-        raise ConfigurationError(f"--layers {text!r} is neither 'all' nor numbers like '0,3,-1'")
+        raise ConfigurationError(f"{option} {text!r} is neither 'all' nor numbers like '0,3,-1'")
     return numbers
 
 

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from llavit_lens.lens.token_strings import token_strings
+from llavit_lens.token_text import is_newline
 
 _KINDS: WeakKeyDictionary[Any, dict[int, tuple[np.ndarray, np.ndarray]]] = WeakKeyDictionary()
 
@@ -32,10 +33,10 @@ def _kinds(tokenizer: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
             *tokenizer.all_special_ids,
             *(i for i, token in tokenizer.added_tokens_decoder.items() if token.special),
         }
-        is_word, is_newline = np.zeros((2, size), bool)
+        is_word, newline = np.zeros((2, size), bool)
         for i, text in enumerate(token_strings(tokenizer)[:size]):
             hole = text == f"<id {i}>"
             is_word[i] = i not in special and not hole and any(map(str.isalnum, text))
-            is_newline[i] = "\n" in text and not text.strip()
-        by_size[size] = is_word, is_newline
+            newline[i] = is_newline(text)
+        by_size[size] = is_word, newline
     return by_size[size]

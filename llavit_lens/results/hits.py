@@ -32,8 +32,7 @@ class Hits:
             image's name in the corpus), `layer`, `patch` (index in the image's layout), `tile`,
             `row`, `col`, `x0`, `y0`, `x1`, `y1` (pixels of the upright image), `token` (text),
             `rank` (0 = best), and `probability`, or `cosine` for input similarity. Of equal values
-            the lower image comes first, then the lower layer, patch and rank. There is no `source`
-            (None) in a corpus without names.
+            the lower image comes first, then the lower layer, patch and rank.
         tokens: text of each token that was looked for, by its id: all case and space variants.
         pieces: None for a word that is a token. A word of several pieces is found where all its
             pieces are: in one image, patch, or patch at one layer, as `per` says. Its row of
