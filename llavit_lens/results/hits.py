@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from llavit_lens.card import card, remark, table, to_type
+from llavit_lens.card import remark
 from llavit_lens.errors import printable
+from llavit_lens.results import plotting
 from llavit_lens.results.layered_words import Kind
+from llavit_lens.results.shown import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+_FEW = 8  # tiles in a notebook
 
 Per = Literal["image", "patch", "layer"]
 """What one hit is: an image, a patch of an image, or a patch at one layer; each at its best."""
@@ -23,7 +31,7 @@ PLACE = (
 
 
 @dataclass(frozen=True, eq=False)
-class Hits:
+class Hits(Shown):
     """The places of a corpus where a word is among the k best, best first.
 
     Attributes:
@@ -80,22 +88,70 @@ class Hits:
         images = f"{self.n_images:,} images"
         return f"Hits({word}: {shown}, by {self.per}, in {images} read by {self._model})"
 
-    def _repr_html_(self) -> str:
-        return card(
-            repr(self),
-            remark(self.note) if self.note else "",
-            table(self.table, rows=10, columns=len(PLACE) + 1),
-            to_type(
-                {
-                    "hits.table": "all of them, a pandas DataFrame",
-                    "hits.layers": "how often it is read at each layer",
-                }
-            ),
-        )
+    def plot(
+        self,
+        *,
+        most: int = 40,
+        columns: int = 4,
+        images: str | Path | Callable[[int], Image.Image] | None = None,
+    ) -> Figure:
+        """A contact sheet: the best hits, each in its image.
+
+        Args:
+            most: how many of them are drawn, best first; at most 200.
+            columns: how many stand side by side.
+            images: where the images are now, if they moved since they were read: as `source_of`
+                takes it, or a function from an image's number to the image.
+
+        Raises:
+            ConfigurationError: `most` or `columns` is no such number; or there is no such index.
+        """
+        return plotting.draw(self, most=most, columns=columns, images=images)
+
+    def sheet(
+        self,
+        path: str | Path,
+        *,
+        most: int = 40,
+        images: str | Path | Callable[[int], Image.Image] | None = None,
+    ) -> None:
+        """Write a contact sheet: a figure (.png, .pdf, .svg), or a page of one file (.html).
+
+        Args:
+            path: of the file.
+            most, images: as in `plot`.
+
+        Raises:
+            ConfigurationError: another suffix, `most` is no such number, or the file cannot be
+                written.
+        """
+        plotting.sheet(self, path, most=most, images=images)
 
     def to_pandas(self) -> pd.DataFrame:
         """A copy of `table`."""
         return self.table.copy()
+
+    def _has_images(self) -> bool:
+        return True  # where they were, or else a gray tile says so
+
+    def _figure(self) -> Figure:
+        return self.plot(most=_FEW)
+
+    def _shown(self) -> list[str]:
+        return super()._shown() if len(self) else [remark(self.note)]
+
+    def _about(self) -> str | None:
+        return self.note or None
+
+    def _overview(self) -> pd.DataFrame:
+        return self.table
+
+    def _next(self) -> dict[str, str]:
+        return {
+            "hits.table": "all of them, a pandas DataFrame",
+            "hits.layers": "how often it is read at each layer",
+            'hits.sheet("sheet.html")': "the best patches, to look at in a browser",
+        }
 
     @property
     def _model(self) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FIGURES = {
     "AttentionPatterns": "llavit_lens.figures.attention_map:draw_attention",
     "Comparison": "llavit_lens.figures.comparison:draw_word_comparison",
+    "Hits": "llavit_lens.figures.contact_sheet:draw_contact_sheet",
     "Readability": "llavit_lens.figures.readability:draw_readability",
     "RestoreMap": "llavit_lens.figures.restore_map:draw_restore_map",
     "TokenWords": "llavit_lens.figures.token_words:draw_token_words",
@@ -27,6 +28,9 @@ first."""
 
 SHOWN = {"Words": "llavit_lens.viewer.show:show"}
 """The same for views in a browser."""
+
+SHEETS = {"Hits": "llavit_lens.viewer.sheet:save_sheet"}
+"""The same for contact sheets, in a file."""
 
 
 def draw(result: object, *arguments: Any, **options: Any) -> Figure:
@@ -40,6 +44,12 @@ def show(*results: object, **options: Any) -> Viewer:
     """The view of results; options are those of the function in `SHOWN`."""
     viewer: Viewer = _named(SHOWN[type(results[0]).__name__])(*results, **options)
     return viewer
+
+
+def sheet(result: object, *arguments: Any, **options: Any) -> None:
+    """Write the contact sheet of a result; arguments and options are those of the function in
+    `SHEETS`."""
+    _named(SHEETS[type(result).__name__])(result, *arguments, **options)
 
 
 def _named(place: str) -> Any:

@@ -25,6 +25,13 @@ def image_url(image: Image.Image, max_side: int = LARGEST_SHOWN) -> str:
     return data_url(data, kind)
 
 
+def jpeg_url(image: Image.Image, max_side: int) -> str:
+    """A small JPEG, scaled down to `max_side` pixels: of a sheet with many images."""
+    jpeg = io.BytesIO()
+    scaled_to(image, max_side).convert("RGB").save(jpeg, "JPEG", quality=82, optimize=True)
+    return data_url(jpeg.getvalue(), "jpeg")
+
+
 def data_url(image: bytes, kind: str) -> str:
     """The bytes of an image file, "png" or "jpeg", as a URL."""
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"

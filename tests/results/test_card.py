@@ -79,7 +79,8 @@ def without_images(result: Any) -> Result:
 
 
 def test_all_results_are_tried() -> None:
-    elsewhere = {"Comparison", "TokenWords"}  # below, and in tests/lens/test_token_words.py
+    # below, in tests/figures/test_contact_sheet.py and in tests/lens/test_token_words.py
+    elsewhere = {"Comparison", "Hits", "TokenWords"}
     assert {*MAKERS, *elsewhere} == set(plotting.FIGURES)
 
 

@@ -12,6 +12,7 @@ import pytest
 from llavit_lens.results import plotting
 from llavit_lens.results.attention_patterns import AttentionPatterns
 from llavit_lens.results.comparison import Comparison
+from llavit_lens.results.hits import Hits
 from llavit_lens.results.readability import Readability
 from llavit_lens.results.restore_map import RestoreMap
 from llavit_lens.results.result import Result
@@ -20,7 +21,7 @@ from llavit_lens.results.words import Words
 
 RESULTS: dict[str, type[Any]] = {
     kind.__name__: kind
-    for kind in (AttentionPatterns, Comparison, Readability, RestoreMap, TokenWords, Words)
+    for kind in (AttentionPatterns, Comparison, Hits, Readability, RestoreMap, TokenWords, Words)
 }
 
 
@@ -36,7 +37,7 @@ def test_the_table_holds_all_results() -> None:
         for c in (family, *family.__subclasses__())
         if c.__module__.startswith("llavit_lens.")
     } - bases
-    assert set(plotting.FIGURES) == set(RESULTS) == kinds | {"Comparison"}  # of results
+    assert set(plotting.FIGURES) == set(RESULTS) == kinds | {"Comparison", "Hits"}  # of results
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -56,7 +57,9 @@ def test_plot_shows_the_options_of_its_figure(name: str) -> None:
 
 def _same_type(plot: str, figure: str) -> bool:
     """The names of types, as they stand in the files."""
-    return plot == figure.replace("Scale", "Literal['data', 'fixed']")
+    return plot == figure.replace("Scale", "Literal['data', 'fixed']").replace(
+        "Opener", "Callable[[int], Image.Image]"
+    )
 
 
 @pytest.mark.parametrize("name", RESULTS)
