@@ -1,20 +1,33 @@
 """Top-k, logsumexp and entropy over a vocabulary, without ever holding all logits.
 
+Tile by tile, a product finds a shortlist of words for each state. Their logits are computed once
+more, in float64 (`rescoring`), and put in order. A bound on the rounding of the product
+(`rounding`) then proves that no other word belongs among the best. Where it does not, the row is
+done again: after a low-precision product in float32, after a float32 one with a longer shortlist.
+So ids and their order do not depend on tiles, on the budget, or on the kind of product.
+
 Shape suffixes: N states, D model width, V vocabulary, C columns of one vocabulary tile, K kept,
-T tracked.
+M words of a shortlist, T tracked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, get_args
+from dataclasses import dataclass
+from math import log
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import whole_number
-from llavit_lens.lens.choice import Precision
+from llavit_lens.lens.choice import Precision, fast_pays
+from llavit_lens.lens.products import Buffer, Float32Product, LowProduct, Product
+from llavit_lens.lens.ranks import RankCounter
+from llavit_lens.lens.rescoring import Vocabulary, in_order, rescored
+from llavit_lens.lens.running_softmax import RunningSoftmax
+from llavit_lens.lens.shortlist import Shortlist
 from llavit_lens.vlm.float32 import full_float32
 from llavit_lens.vlm.logit_map import LogitMap
 from llavit_lens.vlm.unembedding import logits_of
@@ -25,8 +38,12 @@ _BUFFERS = 3
 # On a CPU, short rows of tiles are fast and small row chunks are ruinous, so the vocabulary is cut
 # first; rows are cut only when even this narrow a tile would not fit the budget.
 _NARROWEST_TILE = 2048
-_BARRED = -1e30
-"""The logit of a word that is never said: its exp is 0, and sums of it are finite."""
+_ROWS_ON_CPU = 1024
+"""With the narrowest tile, logits that stay in a CPU's cache for all that is done to them."""
+_SPARE_EXACT, _SPARE_FAST = 5, 59
+"""Words of a shortlist beyond the k that are asked for."""
+_LONGER = 16
+"""How many times longer a shortlist gets where it proves nothing."""
 
 
 class TopK(NamedTuple):
@@ -43,12 +60,19 @@ class TopK(NamedTuple):
     tracked_logits: Tensor | None
     """float32 [N, T], the logits of the tracked ids; of those that the model bars, -inf."""
     tracked_rank: Tensor | None
-    """int64 [N, T], 0 = best; same order as `ids`."""
+    """int64 [N, T], 0 = best; same order as `ids`. Words that are not kept are counted on float32
+    logits."""
     redone: int = 0
     """Rows whose low-precision shortlist was not proved right, and which were done again in
     float32; 0 on the exact path."""
+    logsumexp_error: Tensor | None = None
+    """float32 [N], how far the fast path's logsumexp may be off, beside float32's own rounding: a
+    proved bound, far above what is seen. None on the exact path."""
+    entropy_error: Tensor | None = None
+    """The same of the entropy."""
 
 
+@torch.no_grad()
 @full_float32()
 def topk_unembed(
     hidden: Tensor,
@@ -75,8 +99,12 @@ def topk_unembed(
         logit_map: of the model; words that it bars have probability 0 and are never kept.
         tracked: ids of which logit and rank are returned, too.
         budget_bytes: bound of the tile buffers, the only memory that grows with N x V.
-        precision: "exact": float32 products. "auto": the faster of that and a low-precision
-            product whose shortlist is rescored, proved and, where it is not, done again.
+        precision: "exact": float32 products. "auto": the faster of that and of a bfloat16 product
+            whose shortlist is rescored and proved, as a short measurement at first use tells.
+            Ids, order and ranks are the same, logits within float32's rounding. What words beyond
+            the shortlist add to logsumexp and entropy then comes from low-precision logits:
+            `TopK.logsumexp_error` bounds what that does. Where ranks of tracked words are left
+            open, rows are done again.
 
     Raises:
         ConfigurationError: k or a tracked id is out of range; no such precision; NaN or infinity.
@@ -98,147 +126,192 @@ def topk_unembed(
         tracked_T = torch.as_tensor(tracked, dtype=torch.long, device=hidden.device)
         if not all(0 <= token < n_vocab for token in tracked_T.tolist()):
             raise ConfigurationError(f"tracked ids must lie between 0 and {n_vocab - 1}")
-    cells = max(1, budget_bytes // (4 * _BUFFERS))
-    rows = max(1, min(len(hidden), cells // min(n_vocab, _NARROWEST_TILE)))
-    width = max(1, min(n_vocab, cells // rows))
-    chunks = [
-        _stream(chunk, weight, k, bias, scale, logit_map, tracked_T, width)
-        for chunk in hidden.split(rows)
-    ]
-    *tensors, _ = zip(*chunks, strict=True)
-    top = TopK(*map(_cat, tensors))
-    if not top.logsumexp.isfinite().all():
-        raise ConfigurationError(
-            "the states or the unembedding hold NaN or infinity, so there are no words to read"
-        )
-    return top
-
-
-def _cat(parts: tuple[Any, ...]) -> Any:
-    return None if parts[0] is None else torch.cat(parts)
-
-
-def _stream(
-    hidden_ND: Tensor,
-    weight_VD: Tensor,
-    k: int,
-    bias_V: Tensor | None,
-    scale_V: Tensor | None,
-    logit_map: LogitMap,
-    tracked_T: Tensor | None,
-    width: int,
-) -> TopK:
-    hidden_ND = hidden_ND.float()
-    n = len(hidden_ND)
-    best = hidden_ND.new_empty(n, 0), torch.empty(n, 0, dtype=torch.long, device=hidden_ND.device)
-    softmax = _RunningSoftmax()
-    watch = None
-    if tracked_T is not None:
-        followed_NT = logits_of(hidden_ND, weight_VD, bias_V, scale_V, tracked_T)
-        watch = _Tracker(tracked_T, logit_map.apply(followed_NT, tracked_T, _BARRED))
-    for start in range(0, len(weight_VD), width):
-        tile = slice(start, start + width)
-        logits_NC = logits_of(hidden_ND, weight_VD, bias_V, scale_V, tile)
-        logits_NC = logit_map.apply(logits_NC, tile, _BARRED)
-        best = _merge(best, _tile_topk(logits_NC, k, start), k)
-        if watch is not None:
-            watch.add(logits_NC, start)
-        softmax.add(logits_NC)
-    logits_NK, ids_NK = best
-    logsumexp_N, entropy_N = softmax.result()
-    tracked_logits, tracked_rank = (
-        (None, None) if watch is None else watch.result(ids_NK, logits_NK)
+    reader = _Reader(
+        Vocabulary(weight, bias, scale, logit_map), k, tracked_T, budget_bytes // (4 * _BUFFERS)
     )
-    return TopK(ids_NK, logits_NK, logsumexp_N, entropy_N, tracked_logits, tracked_rank)
+    is_fast = precision == "auto" and fast_pays(hidden, weight)
+    chunks = []
+    for states_ND in hidden.split(reader.rows(hidden)):
+        chunk = reader.fast(states_ND.float()) if is_fast else reader.exact(states_ND.float())
+        # where the bound proves next to nothing, shortlists are a waste
+        is_fast = is_fast and chunk.redone <= len(states_ND) // 2
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else _joined(chunks)
 
 
-def _tile_topk(logits_NC: Tensor, k: int, start: int) -> tuple[Tensor, Tensor]:
-    """The tile's k best (logits, ids), ordered by falling logit, then rising id."""
-    k = min(k, logits_NC.shape[1])
-    values, columns = logits_NC.topk(k)
-    # torch.topk picks among equals as it likes. That can only matter where more entries reach the
-    # k-th value than there is room for.
-    crowded = ((logits_NC >= values[:, -1:]).sum(1) > k).nonzero().squeeze(1)
-    if len(crowded):
-        rows = logits_NC[crowded]
-        columns[crowded] = rows.sort(dim=1, descending=True, stable=True).indices[:, :k]
-    columns = columns.sort(dim=1).values
-    values, order = logits_NC.gather(1, columns).sort(dim=1, descending=True, stable=True)
-    return values, columns.gather(1, order) + start
+def _joined(chunks: list[TopK]) -> TopK:
+    if any(chunk.logsumexp_error is not None for chunk in chunks):
+        chunks = [_with_errors(chunk) for chunk in chunks]
+    columns = {
+        name: torch.cat([getattr(chunk, name) for chunk in chunks])
+        for name, part in chunks[0]._asdict().items()
+        if isinstance(part, Tensor)
+    }
+    return chunks[0]._replace(**columns, redone=sum(chunk.redone for chunk in chunks))
 
 
-def _merge(
-    best: tuple[Tensor, Tensor], more: tuple[Tensor, Tensor], k: int
-) -> tuple[Tensor, Tensor]:
-    """Best k of both; `more` has the higher ids, so a stable sort breaks ties by the lower id."""
-    values, ids = (torch.cat(pair, dim=1) for pair in zip(best, more, strict=True))
-    values, order = values.sort(dim=1, descending=True, stable=True)
-    return values[:, :k], ids.gather(1, order)[:, :k]
+def _with_errors(top: TopK) -> TopK:
+    """With errors of 0 where the exact path has none."""
+    if top.logsumexp_error is not None:
+        return top
+    zeros = torch.zeros_like(top.logsumexp)
+    return top._replace(logsumexp_error=zeros, entropy_error=zeros)
 
 
-class _RunningSoftmax:
-    """logsumexp and entropy, a tile at a time.
+@dataclass(frozen=True)
+class _Reader:
+    """Reads a chunk of states."""
 
-    Holds m = max l, s = sum exp(l - m) and u = sum exp(l - m) (l - m), N numbers each. Then
-    logsumexp = m + log s, and entropy = log s - u / s, which does not cancel however large the
-    logits are.
+    vocabulary: Vocabulary
+    k: int
+    tracked_T: Tensor | None
+    cells: int
+    """Logits of a tile at most."""
+
+    def rows(self, hidden: Tensor) -> int:
+        """States of a chunk."""
+        rows = self.cells // min(len(self.vocabulary), _NARROWEST_TILE)
+        if hidden.device.type == "cpu":
+            rows = min(rows, _ROWS_ON_CPU)
+        return max(1, min(len(hidden), rows))
+
+    def width(self, hidden_ND: Tensor) -> int:
+        """Words of a tile."""
+        width = self.cells // max(1, len(hidden_ND))
+        if hidden_ND.device.type == "cpu":
+            width = min(width, _NARROWEST_TILE)
+        return max(1, min(len(self.vocabulary), width))
+
+    def exact(self, hidden_ND: Tensor) -> TopK:
+        """By float32 products."""
+        product = Float32Product(hidden_ND, self.vocabulary, self.width(hidden_ND))
+        softmax, ranks = RunningSoftmax(), self._rank_counter(hidden_ND, is_float32=True)
+        words = self._sweep(hidden_ND, product, self.k + _SPARE_EXACT, softmax, ranks)
+        logsumexp_N, entropy_N = softmax.result()
+        if not logsumexp_N.isfinite().all():
+            raise ConfigurationError(
+                "the states or the unembedding hold NaN or infinity, so there are no words to read"
+            )
+        logits_NK, ids_NK = self._proved(hidden_ND, words)
+        tracked = (None, None) if ranks is None else ranks.result(ids_NK, logits_NK)[:2]
+        return TopK(ids_NK, logits_NK, logsumexp_N, entropy_N, *tracked)
+
+    def fast(self, hidden_ND: Tensor) -> TopK:
+        """By low-precision products, and float32 ones where those prove nothing."""
+        product = LowProduct(hidden_ND, self.vocabulary, self.width(hidden_ND))
+        softmax, ranks = RunningSoftmax(), self._rank_counter(hidden_ND, product.is_float32)
+        size = max(2 * self.k, self.k + _SPARE_FAST)
+        words = self._sweep(hidden_ND, product, size, softmax, ranks)
+        logits_NM = rescored(hidden_ND, self.vocabulary, words.ids_NM)
+        places_NK = in_order(logits_NM, words.ids_NM, self.k)
+        logits_NK, ids_NK = logits_NM.gather(1, places_NK), words.ids_NM.gather(1, places_NK)
+        sure_N = (words.ceiling_N.float() < logits_NK[:, -1]) & words.agrees(logits_NM)
+        share_N = softmax.replace(words.logits_NM, logits_NM)
+        logsumexp_N, entropy_N = softmax.result()
+        sure_N &= logsumexp_N.isfinite()
+        errors = _errors(product.slack.anywhere(), share_N, len(self.vocabulary))
+        tracked_logits, tracked_rank = None, None
+        if ranks is not None:
+            tracked_logits, tracked_rank, is_known_N = ranks.result(ids_NK, logits_NK)
+            sure_N &= is_known_N
+        top = TopK(
+            ids_NK, logits_NK, logsumexp_N, entropy_N, tracked_logits, tracked_rank, 0, *errors
+        )
+        unsure = (~sure_N).nonzero().squeeze(1)
+        if not len(unsure):
+            return top
+        again = _with_errors(self.exact(hidden_ND[unsure]))
+        for part, done in zip(top, again, strict=True):
+            if isinstance(part, Tensor) and isinstance(done, Tensor):
+                part[unsure] = done
+        return top._replace(redone=len(unsure))
+
+    def _rank_counter(self, hidden_ND: Tensor, is_float32: bool) -> RankCounter | None:
+        if self.tracked_T is None:
+            return None
+        ids_NT = self.tracked_T.expand(len(hidden_ND), -1)
+        logits_NT = rescored(hidden_ND, self.vocabulary, ids_NT)
+        if not is_float32:
+            return RankCounter(self.tracked_T, logits_NT)
+        # equal rows of the matrix are to tie, so like is compared with like
+        products_NT = logits_of(hidden_ND, self.vocabulary.weight, rows=self.tracked_T)
+        compared_NT = self.vocabulary.finish(products_NT, self.tracked_T)
+        return RankCounter(self.tracked_T, logits_NT, compared_NT)
+
+    def _sweep(
+        self,
+        hidden_ND: Tensor,
+        product: Product,
+        size: int,
+        softmax: RunningSoftmax | None = None,
+        ranks: RankCounter | None = None,
+    ) -> Shortlist:
+        """Once through the vocabulary."""
+        n, v, width = len(hidden_ND), len(self.vocabulary), self.width(hidden_ND)
+        words = Shortlist(hidden_ND, min(size, v))
+        scratch = None if softmax is None else Buffer(hidden_ND, n * width, torch.float32)
+        for number, start in enumerate(range(0, v, width)):
+            tile = slice(start, start + width)
+            logits_NC = self.vocabulary.finish(product.tile(tile), tile)
+            slack_N = product.slack.of(number)
+            words.add(logits_NC, start, slack_N)
+            if ranks is not None:
+                ranks.add(logits_NC, start, slack_N)
+            if softmax is not None and scratch is not None:
+                softmax.add(logits_NC, scratch.of(*logits_NC.shape))
+        return words
+
+    def _proved(self, hidden_ND: Tensor, words: Shortlist) -> tuple[Tensor, Tensor]:
+        """The k best (logits, ids), with longer shortlists where this one proves nothing."""
+        logits_NM = rescored(hidden_ND, self.vocabulary, words.ids_NM)
+        places_NK = in_order(logits_NM, words.ids_NM, self.k)
+        logits_NK, ids_NK = logits_NM.gather(1, places_NK), words.ids_NM.gather(1, places_NK)
+        sure_N = words.ceiling_N.float() < logits_NK[:, -1]
+        logits_NK = _own_where_in_order(words.logits_NM.gather(1, places_NK), logits_NK, ids_NK)
+        if self.vocabulary.bias is None:  # all words tie, and longer lists would not help
+            is_zero_N = (hidden_ND == 0).all(1) & ~sure_N
+            logits_NK[is_zero_N], ids_NK[is_zero_N] = 0, self._first_words()
+            sure_N |= is_zero_N
+        unsure = (~sure_N).nonzero().squeeze(1)
+        if words.size == len(self.vocabulary) or not len(unsure):
+            return logits_NK, ids_NK
+        size = min(words.size * _LONGER, len(self.vocabulary))
+        # a shortlist and the tile that is added to it are 32 bytes a word
+        for some in unsure.split(max(1, self.cells // (6 * size))):
+            states_ND = hidden_ND[some]
+            product = Float32Product(states_ND, self.vocabulary, self.width(states_ND))
+            longer = self._sweep(states_ND, product, size)
+            logits_NK[some], ids_NK[some] = self._proved(states_ND, longer)
+        return logits_NK, ids_NK
+
+    def _first_words(self) -> Tensor:
+        """[K], the lowest ids that the model does not bar."""
+        barred = self.vocabulary.logit_map.barred
+        if barred is None:
+            return torch.arange(self.k, device=self.vocabulary.weight.device)
+        return (~barred).nonzero().squeeze(1)[: self.k]
+
+
+def _own_where_in_order(own_NK: Tensor, rescored_NK: Tensor, ids_NK: Tensor) -> Tensor:
+    """The float32 product's own logits, but in rows where they would put words, which float32 does
+    not tell apart, in another order."""
+    falls = own_NK[:, :-1] > own_NK[:, 1:]
+    ties = (own_NK[:, :-1] == own_NK[:, 1:]) & (ids_NK[:, :-1] < ids_NK[:, 1:])
+    return torch.where((falls | ties).all(1, keepdim=True), own_NK, rescored_NK)
+
+
+def _errors(slack_N: Tensor, share_N: Tensor, n_vocab: int) -> tuple[Tensor, Tensor]:
+    """How far logsumexp and entropy may be off, where words of a share of the softmax are off by
+    at most the slack.
+
+    With the share p of those words, and each off by at most b, their sum of exp is off by a factor
+    between exp(-b) and exp(b). So logsumexp is off by log(1 + p (exp(b) - 1)) at most, or, the
+    other way, by -log(1 - p (1 - exp(-b))).
+    The entropy H changes by -sum p_v (log p_v + H) db_v along the way, that is by at most b times
+    the standard deviation of log p; of V words that is below 1 + log(V) / 2 (Reeb and Wolf, 2015).
     """
-
-    def __init__(self) -> None:
-        self.m: Tensor | None = None
-        self.s: Tensor
-        self.u: Tensor
-
-    def add(self, logits_NC: Tensor) -> None:
-        """Overwrites `logits_NC`: the caller must be done with it."""
-        top_N1 = logits_NC.amax(1, keepdim=True)
-        shifted = logits_NC.sub_(top_N1)
-        weights = shifted.exp()
-        s = weights.sum(1)
-        u = weights.mul_(shifted).sum(1)
-        m = top_N1.squeeze(1)
-        if self.m is not None:
-            top = torch.maximum(self.m, m)
-            (s_old, u_old), (s, u) = _rebase(self.m, self.s, self.u, top), _rebase(m, s, u, top)
-            m, s, u = top, s_old + s, u_old + u
-        self.m, self.s, self.u = m, s, u
-
-    def result(self) -> tuple[Tensor, Tensor]:
-        assert self.m is not None
-        log_s = self.s.log()
-        return self.m + log_s, (log_s - self.u / self.s).clamp_min(0)
-
-
-def _rebase(m: Tensor, s: Tensor, u: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
-    """s and u as they would be had they been taken about `top` instead of m."""
-    drop = m - top
-    factor = drop.exp()
-    return factor * s, factor * (u + s * drop)
-
-
-class _Tracker:
-    """Ranks of chosen ids: how many others stand before them."""
-
-    def __init__(self, ids_T: Tensor, logits_NT: Tensor) -> None:
-        self.ids_T = ids_T
-        self.logits_NT = logits_NT
-        self.before_NT = torch.zeros_like(logits_NT, dtype=torch.long)
-
-    def add(self, logits_NC: Tensor, start: int) -> None:
-        ids_C = torch.arange(start, start + logits_NC.shape[1], device=logits_NC.device)
-        # one word at a time: [N, C, T] would break the memory bound
-        for t, word in enumerate(self.ids_T.tolist()):
-            own_N1 = self.logits_NT[:, t : t + 1]
-            before = (logits_NC > own_N1) | ((logits_NC == own_N1) & (ids_C < word))
-            # the same logit out of a matmul of another shape may differ in its last bit
-            before[:, ids_C == word] = False
-            self.before_NT[:, t] += before.sum(1)
-
-    def result(self, ids_NK: Tensor, logits_NK: Tensor) -> tuple[Tensor, Tensor]:
-        """Where a tracked id is among the best, the two answers are made one."""
-        k = ids_NK.shape[1]
-        is_NTK = ids_NK[:, None, :] == self.ids_T[None, :, None]
-        kept_NT, place_NT = is_NTK.any(2), is_NTK.int().argmax(2)
-        logits = torch.where(kept_NT, logits_NK.gather(1, place_NT), self.logits_NT)
-        logits = torch.where(logits <= _BARRED, float("-inf"), logits)
-        return logits, torch.where(kept_NT, place_NT, self.before_NT.clamp_min(k))
+    b_N = slack_N.double()
+    up_N = torch.where(b_N < 50, torch.log1p(share_N * b_N.clamp_max(50).expm1()), b_N)
+    down_N = -torch.log1p(share_N * (-b_N).expm1())
+    entropy_N = b_N * (1 + log(n_vocab) / 2)
+    return torch.maximum(up_N, down_N).float(), entropy_N.float()

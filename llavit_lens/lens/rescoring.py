@@ -1,0 +1,74 @@
+"""Logits of chosen words, as every path of the lens puts them in order.
+
+Shape suffixes: N states, D model width, V vocabulary, M chosen words of each state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from llavit_lens.vlm.logit_map import LogitMap
+
+BARRED = -1e30
+"""The logit of a word that is never said: its exp is 0, and sums of it are finite."""
+_CELLS = 1 << 20
+"""Float64 numbers that are held at once: as many as a cache holds."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What makes logits of states: weight [V, D], bias [V], scale [V], and the model's map."""
+
+    weight: Tensor
+    bias: Tensor | None
+    scale: Tensor | None
+    logit_map: LogitMap
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def finish(self, products: Tensor, words: slice | Tensor) -> Tensor:
+        """Logits of the products of states and words, in place.
+
+        Args:
+            products: [N, C] of a slice of words, or [N, M] of words [N, M].
+        """
+        if self.scale is not None:
+            products *= self.scale[words].to(products.dtype)
+        if self.bias is not None:
+            products += self.bias[words].to(products.dtype)
+        return self.logit_map.apply(products, words, BARRED)
+
+
+def rescored(hidden_ND: Tensor, vocabulary: Vocabulary, ids_NM: Tensor) -> Tensor:
+    """float32 [N, M]: logits of float32 states and weights, in float64, rounded once.
+
+    A float32 product of a tile may differ from that of another tile in its last bits: the order in
+    which it sums follows from the tile's shape. Here each sum runs over D numbers in float64, so
+    the order of words depends on nothing but states and weights, and equal rows of the
+    unembedding tie.
+    """
+    n, m = ids_NM.shape
+    width = hidden_ND.shape[1]
+    words = max(1, min(m, _CELLS // max(1, width)))
+    rows = max(1, min(n, _CELLS // max(1, words * width)))
+    products = hidden_ND.new_empty(n, m, dtype=torch.float64)
+    for start in range(0, n, rows):
+        some = slice(start, start + rows)
+        states_N1D = hidden_ND[some, None].double()
+        for first in range(0, m, words):
+            ids = ids_NM[some, first : first + words]
+            picked_PD = vocabulary.weight.index_select(0, ids.flatten()).float().double()
+            terms = picked_PD.view(*ids.shape, width).mul_(states_N1D)
+            products[some, first : first + words] = terms.sum(-1)
+    return vocabulary.finish(products, ids_NM).float()
+
+
+def in_order(logits_NM: Tensor, ids_NM: Tensor, k: int) -> Tensor:
+    """int64 [N, K], the places of the k best of each row: by falling logit, then by rising id."""
+    by_id = ids_NM.argsort(dim=1)
+    by_logit = logits_NM.gather(1, by_id).argsort(dim=1, descending=True, stable=True)
+    return by_id.gather(1, by_logit[:, :k])

@@ -1,0 +1,271 @@
+"""The low-precision path of the lens: the words of float32 always, also where bfloat16 misleads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from llavit_lens.errors import ConfigurationError
+from llavit_lens.lens import rounding, topk
+from llavit_lens.lens.choice import forced
+from llavit_lens.lens.products import LowProduct
+from llavit_lens.lens.shortlist import Shortlist
+from llavit_lens.lens.topk import TopK, topk_unembed
+from llavit_lens.vlm.logit_map import LogitMap
+
+V, D = 700, 48
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def reference(
+    hidden: Tensor,
+    weight: Tensor,
+    scale: Tensor | None = None,
+    bias: Tensor | None = None,
+    logit_map: LogitMap | None = None,
+) -> Tensor:
+    """float32 [N, V]: float64 logits, rounded once; naively."""
+    logits = hidden.float().double() @ weight.float().double().T
+    logits = logits if scale is None else logits * scale
+    logits = logits if bias is None else logits + bias
+    if logit_map is not None:
+        logits = logits * logit_map.scale
+        if logit_map.cap is not None:
+            logits = logit_map.cap * torch.tanh(logits / logit_map.cap)
+        if logit_map.barred is not None:
+            logits[:, logit_map.barred] = -torch.inf
+    return logits.float()
+
+
+def fast(hidden: Tensor, weight: Tensor, k: int, **options: Any) -> TopK:
+    with forced("fast"):
+        return topk_unembed(hidden, weight, k, **options)
+
+
+def assert_same_words(top: TopK, logits: Tensor) -> None:
+    """Ids and their order; equal logits by the lowest id."""
+    k = top.ids.shape[1]
+    values, ids = logits.sort(dim=1, descending=True, stable=True)
+    assert torch.equal(top.ids, ids[:, :k])
+    off = (top.logits - values[:, :k]).abs().max()
+    assert off <= 4e-6 * logits[logits.isfinite()].abs().max() + 1e-40
+
+
+def assert_within_stated_errors(top: TopK, logits: Tensor) -> None:
+    log_p = logits.double().log_softmax(1)
+    entropy = torch.special.entr(log_p.exp()).sum(1)
+    logsumexp = logits.double().logsumexp(1)
+    float32 = 2.0**-22 * logits.abs().amax(1) * (1 + entropy) + 1e-5
+    errors = top.logsumexp_error, top.entropy_error
+    assert errors[0] is not None and errors[1] is not None
+    assert ((top.logsumexp - logsumexp).abs() <= errors[0] + float32).all()
+    assert ((top.entropy - entropy).abs() <= errors[1] + 2 * float32).all()
+
+
+def hard_cases() -> dict[str, tuple[Tensor, Tensor]]:
+    hidden, weight = random(24, D), random(V, D, seed=1)
+    near = weight.clone()
+    near[::2] = near[1] + random(V // 2, D, seed=2) * 1e-4  # bfloat16 cannot tell them apart
+    seeing = hidden + 2 * near[1]
+    closer = weight.clone()
+    closer[::2] = closer[1] + random(V // 2, D, seed=2) * 1e-7  # float32 hardly can
+    common = weight * 0.01 + 10 * random(1, D, seed=3)
+    outliers = weight.clone()
+    outliers[[3, 600]] *= 300
+    zeros = hidden.clone()
+    zeros[::2] = 0
+    return {
+        "random": (hidden, weight),
+        "bfloat16": (hidden.bfloat16(), weight.bfloat16()),
+        "float16": (hidden.half(), weight.half()),
+        "near ties": (seeing, near),
+        "nearer ties": (seeing, closer),
+        "identical words": (hidden, weight[torch.arange(V) % 90]),
+        "one word": (hidden, weight[:1].expand(V, D).contiguous()),
+        "anisotropic": (hidden + 5 * common[:1], common),
+        "huge lengths": (hidden * 1e12, outliers * 1e12),
+        "tiny lengths": (hidden * 1e-22, weight * 1e-22),
+        "outliers": (hidden, outliers),
+        "zero states": (zeros, weight),
+        "zero words": (hidden, weight * (torch.arange(V) % 3 > 0)[:, None]),
+    }
+
+
+CASES = hard_cases()
+
+
+@pytest.mark.parametrize("path", ["fast", "exact"])
+@pytest.mark.parametrize("tile", [64, 300, V])
+@pytest.mark.parametrize("case", CASES)
+def test_words_are_those_of_float32(case: str, tile: int, path: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(topk, "_NARROWEST_TILE", tile)
+    hidden, weight = CASES[case]
+    with forced(path):
+        top = topk_unembed(hidden, weight, 5, budget_bytes=12 * 10 * tile)
+    logits = reference(hidden, weight)
+    assert_same_words(top, logits)
+    if path == "fast":
+        assert_within_stated_errors(top, logits)
+    else:
+        assert top.redone == 0 and top.logsumexp_error is None
+
+
+def test_rows_that_the_shortlist_does_not_prove_are_done_again() -> None:
+    for case in ("near ties", "one word", "anisotropic"):
+        assert fast(*CASES[case], 5).redone > 0, case
+    assert fast(*CASES["random"], 5).redone == 0
+    assert fast(*CASES["bfloat16"], 5).redone == 0
+
+
+def test_only_the_rows_in_doubt_are_done_again() -> None:
+    hidden, weight = random(40, D), random(V, D, seed=1)
+    weight[:100, 0] = (
+        60 + random(100, seed=2) * 1e-3
+    )  # a hundred near ties, for states that see them
+    hidden[:, 0] = 0
+    hidden[7, 0] = 40
+    top = fast(hidden, weight, 5)
+    assert top.redone == 1
+    assert_same_words(top, reference(hidden, weight))
+    assert top.logsumexp_error is not None
+    assert top.logsumexp_error[7] == 0 and (top.logsumexp_error[:7] > 0).all()
+
+
+def test_a_bound_that_is_too_small_gives_wrong_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the cases above need the bound that they have."""
+    hidden, weight = CASES["near ties"]
+    monkeypatch.setattr(rounding.Slack, "of", lambda self, tile: self.lengths_N * 1e-6)
+    monkeypatch.setattr(Shortlist, "agrees", lambda self, logits_NM: True)
+    with pytest.raises(AssertionError):
+        assert_same_words(fast(hidden, weight, 5), reference(hidden, weight))
+
+
+def test_what_a_device_adds_up_otherwise_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products that break the bound by far, as of a stale copy of the matrix."""
+    hidden, weight = CASES["random"]
+    plain = LowProduct.tile
+    monkeypatch.setattr(LowProduct, "tile", lambda self, words: plain(self, words) * 1.5)
+    top = fast(hidden, weight, 5)
+    assert top.redone == len(hidden)
+    assert_same_words(top, reference(hidden, weight))
+
+
+@pytest.mark.parametrize(
+    "logit_map",
+    [
+        LogitMap(0.3),
+        LogitMap(cap=5.0),
+        LogitMap(2.5, 0.5),  # saturates: many words tie at the cap, in float32
+        LogitMap(40.0, 30.0),
+        LogitMap(barred=torch.arange(V) % 3 == 1),
+        LogitMap(1.7, 9.0, barred=torch.arange(V) < 640),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("path", ["fast", "exact"])
+def test_what_the_model_does_to_logits_keeps_the_order(logit_map: LogitMap, path: Any) -> None:
+    hidden, weight = CASES["random"]
+    bias, scale = random(V, seed=5), random(V, seed=6)
+    with forced(path):
+        top = topk_unembed(
+            hidden,
+            weight,
+            5,
+            bias=bias,
+            scale=scale,
+            logit_map=logit_map,
+            budget_bytes=12 * 24 * 90,
+        )
+    logits = reference(hidden, weight, scale, bias, logit_map)
+    assert_same_words(top, logits)
+    if path == "fast":
+        assert_within_stated_errors(top, logits)
+
+
+@pytest.mark.parametrize("path", ["fast", "exact"])
+def test_tracked_words(path: Any) -> None:
+    for case in ("random", "bfloat16"):
+        hidden, weight = CASES[case]
+        logits = reference(hidden, weight)
+        order = logits.sort(dim=1, descending=True, stable=True).indices
+        tracked = [0, 3, *order[0, :3].tolist(), V - 1]
+        with forced(path):
+            top = topk_unembed(hidden, weight, 5, tracked=tracked)
+        assert top.tracked_rank is not None and top.tracked_logits is not None
+        assert torch.equal(top.tracked_rank, order.argsort(1)[:, tracked])
+        assert torch.allclose(top.tracked_logits, logits[:, tracked], rtol=2e-7, atol=1e-30)
+
+
+def test_the_shortlist_carries_the_softmax() -> None:
+    """Where the tail is small, logsumexp is exact, however coarse the product is."""
+    hidden, weight = random(8, D) * 20, random(V, D, seed=1)
+    top = fast(hidden, weight, 5)
+    assert top.logsumexp_error is not None
+    wanted = reference(hidden, weight).double().logsumexp(1)
+    raw = (hidden.bfloat16() @ weight.bfloat16().T).double().logsumexp(1)
+    assert (raw - wanted).abs().max() > 0.05
+    assert (top.logsumexp - wanted).abs().max() < 1e-5 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+@pytest.mark.parametrize("path", ["fast", "exact"])
+def test_what_is_not_finite_is_an_error(path: Any, value: float) -> None:
+    hidden, weight = random(4, D), random(V, D, seed=1)
+    hidden[2] = value
+    with forced(path), pytest.raises(ConfigurationError, match="NaN or infinity"):
+        topk_unembed(hidden, weight, 5)
+
+
+def test_what_overflows_in_bfloat16_alone_is_done_again() -> None:
+    largest = torch.finfo(torch.float32).max
+    hidden, weight = torch.zeros(2, D), random(V, D, seed=1) * 1e-3
+    hidden[:, 0] = 1
+    hidden[0, 1] = largest * 0.999  # rounds to infinity
+    weight[:, 1] = 0
+    top = fast(hidden, weight, 5)
+    assert top.redone == 1
+    assert_same_words(top, reference(hidden, weight))
+
+
+def test_a_matrix_that_is_written_to_is_prepared_anew() -> None:
+    hidden, weight = random(24, D), random(V, D, seed=1)
+    fast(hidden, weight, 5)
+    with torch.no_grad():
+        weight[17] = 50 * hidden[3]
+    assert fast(hidden, weight, 5).ids[3, 0] == 17
+    weight.data.mul_(-1)  # autograd does not count this
+    assert_same_words(fast(hidden, weight, 5), reference(hidden, weight))
+
+
+@pytest.mark.long
+@given(st.data())
+def test_any_problem(data: st.DataObject) -> None:
+    n, d, v = (data.draw(st.integers(1, most)) for most in (12, 9, 90))
+    seed = data.draw(st.integers(0, 2**31))
+    kind = data.draw(st.sampled_from([torch.float32, torch.bfloat16]))
+    hidden, weight = random(n, d, seed=seed), random(v, d, seed=seed + 1)
+    common = data.draw(st.sampled_from([0.0, 1.0, 100.0]))
+    weight = (weight + common * random(1, d, seed=seed + 2))[
+        torch.arange(v) % data.draw(st.integers(1, v))
+    ]
+    hidden, weight = hidden.to(kind), weight.to(kind)
+    k, tile = data.draw(st.integers(1, v)), data.draw(st.integers(1, v))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        forced(data.draw(st.sampled_from(["fast", "exact"]))),
+    ):
+        patch.setattr(topk, "_NARROWEST_TILE", tile)
+        patch.setattr(topk, "_SPARE_FAST", data.draw(st.integers(0, 20)))
+        patch.setattr(topk, "_SPARE_EXACT", data.draw(st.integers(0, 5)))
+        top = topk_unembed(
+            hidden, weight, k, budget_bytes=12 * data.draw(st.integers(1, 2 * n * v))
+        )
+    assert_same_words(top, reference(hidden, weight))
