@@ -23,19 +23,9 @@ from llavit_lens.scan.schema import (
 
 
 def complete_shards(index: Index) -> list[int]:
-    """The numbers of the shards that can be read, ascending.
-
-    Raises:
-        ConfigurationError: there is none yet.
-    """
+    """The numbers of the shards that can be read, ascending."""
     names = {file.name for file in index.path.joinpath(PARTS[-1]).glob("[0-9]*.parquet")}
-    shards = [one for one in range(index.shards) if index.file(PARTS[-1], one).name in names]
-    if not shards:
-        raise ConfigurationError(
-            f"{shown(index.path)}: holds no images yet; run the same llavit-lens scan again, which "
-            "goes on with it"
-        )
-    return shards
+    return [one for one in range(index.shards) if index.file(PARTS[-1], one).name in names]
 
 
 def read_part(

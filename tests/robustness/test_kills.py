@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import resource
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from kills import KILLS, files_of, kill_after
 from llava_layouts import reference, write_original
 from matplotlib.figure import Figure
 from tiny import tiny_image
@@ -33,19 +32,6 @@ from llavit_lens.studies.tables.run_result import RunResult, load_result, save_r
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]
 
-KILLS = [pytest.param(4, id="4 kills"), pytest.param(20, id="20 kills", marks=pytest.mark.slow)]
-
-
-def kill_after(seconds: float, action: Callable[[], Any]) -> bool:
-    """Kill a child that does the action after so many seconds; False: it had ended before."""
-    child = os.fork()
-    if child == 0:
-        action()
-        os._exit(0)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-
 
 def again_and_again(*actions: Callable[[], Any]) -> None:
     """On a slow disk: most moments are in the middle of a file."""
@@ -61,15 +47,6 @@ def slow_write_bytes(path: Path, contents: bytes) -> None:
         for start in range(0, len(contents), len(contents) // 20 + 1):
             file.write(contents[start : start + len(contents) // 20 + 1])
             time.sleep(0.005)
-
-
-def files_of(folder: Path) -> dict[str, str]:
-    """Names and hashes of a folder's files."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-    }
 
 
 def check_old_or_new(
