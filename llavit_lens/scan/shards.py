@@ -17,6 +17,7 @@ from llavit_lens.scan.index import Index
 from llavit_lens.scan.schema import IMAGES, PARTS, PATCHES, metadata_of
 
 _SHARD = re.compile(r"(\d{5,})\.parquet")
+_SMALL = 2**16  # bytes that are quickly read
 _END = b"PAR1"  # of every Parquet file, after the length of its footer
 
 
@@ -34,15 +35,24 @@ def n_images(index: Index, shards: Sequence[int]) -> int:
 
 
 def stamp(index: Index, shard: int) -> str:
-    """A checksum of what the files of a shard say of themselves: sizes, counts, least and largest
-    values of each column. It stays the same where an index is copied.
+    """A checksum by which another shard of the same number is noticed.
+
+    It is of the file in images/, which has the checksum of each image, and of what the file in
+    patches/ says of itself: sizes, counts, least and largest values. So it costs little, and stays
+    the same where an index is copied.
 
     Raises:
         ConfigurationError: a file is missing or damaged.
     """
     digest = hashlib.blake2b(digest_size=8)
-    for part in (PATCHES, IMAGES):
-        digest.update(_footer(index.file(part, shard)))
+    for part, most in ((PATCHES, _SMALL), (IMAGES, None)):
+        file = index.file(part, shard)
+        digest.update(_footer(file))
+        try:
+            if most is None or file.stat().st_size <= most:
+                digest.update(file.read_bytes())
+        except OSError as error:
+            raise damaged(file) from error
     return digest.hexdigest()
 
 

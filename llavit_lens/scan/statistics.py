@@ -88,10 +88,10 @@ def differences(
     tables = []
     for layer, other_layer in pairs:
         mine, other = (
-            table[table["layer"].eq(number)].set_index("word").drop(columns="layer")
+            table[table["layer"].eq(number)].drop(columns="layer")
             for table, number in zip(read, (layer, other_layer), strict=True)
         )
-        table = mine.join(other, how="outer", rsuffix="_other").reset_index()
+        table = mine.merge(other, on="word", how="outer", suffixes=("", "_other"))
         counts = table[["patches", "patches_other"]].fillna(0).astype(int)
         shares = [100 * counts[c] / max(1, counts[c].sum()) for c in counts]
         more = shares[0] >= shares[1]
