@@ -72,6 +72,7 @@ class LensResult:
     @property
     def nbytes(self) -> int:
         arrays = [self.words.ids, self.words.values, self.words.entropy, self.words.logsumexp]
+        arrays += self.words.leaders or ()
         words = sum(array.nbytes for array in arrays if array is not None)
         image = 3 * self.trace.image.width * self.trace.image.height
         return words + self.trace.hidden.nbytes + image

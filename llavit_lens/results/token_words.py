@@ -177,8 +177,10 @@ class TokenWords(LayeredWords):
 
     def _next(self) -> dict[str, str]:
         layer = self.layers[len(self.layers) // 2]
+        followed = {"words.trajectory(-1)": "the words that lead there at any layer, at all layers"}
         return {
             f"words.at({layer}, -1)": "all words at the last token",
+            **(followed if self.leaders is not None else {}),
             "words.by_token()": "the best word at every token and layer",
             "words.to_pandas()": "all numbers",
         }

@@ -257,6 +257,9 @@ class Words(LayeredWords):
             row, col = layout.row[middle], layout.col[middle]
             tile = "" if layout.view != "grid" else f", tile={layout.tile[middle]}"
             code[f"words.at({layer}, row={row}, col={col}{tile})"] = "all words of a patch"
+            if self.leaders is not None:
+                follow = f"words.trajectory(row={row}, col={col}{tile})"
+                code[follow] = "the words that lead there at any layer, at all layers"
         return code | tables
 
     def __repr__(self) -> str:
