@@ -22,6 +22,8 @@ from llavit_lens.options import (
     CocoWordsOption,
     Conversion,
     ConversionOption,
+    EngineName,
+    EngineOption,
     FloorOption,
     ImageArgument,
     ImagesArgument,
@@ -59,6 +61,7 @@ from llavit_lens.options import (
     VisionTowerOption,
     VisualAttentionOption,
     WordsOutOption,
+    WorkersOption,
     checked,
     path,
     table_alone,
@@ -204,6 +207,8 @@ def scan(
     lens: LensOption = LensName.logit,
     images_per_shard: ImagesPerShardOption = 64,
     batch_size: BatchSizeOption = None,
+    engine: EngineOption = EngineName.local,
+    workers: WorkersOption = None,
 ) -> None:
     """Read a corpus of images with a lens into an index of Parquet files, to search it.
 
@@ -226,6 +231,8 @@ def scan(
         lens="logit_lens" if lens is LensName.logit else "input_similarity",
         images_per_shard=images_per_shard,
         batch_size=batch_size,
+        engine="ray" if engine is EngineName.ray else "local",
+        workers=workers,
     )
 
 

@@ -56,6 +56,13 @@ class PerName(StrEnum):
     layer = "layer"
 
 
+class EngineName(StrEnum):
+    """Who reads a corpus."""
+
+    local = "local"
+    ray = "ray"
+
+
 class LabelOrientation(StrEnum):
     """Which pixels labels refer to."""
 
@@ -403,6 +410,23 @@ ImagesPerShardOption = Annotated[
         min=1,
         max=1_000_000,
         help="Images in one file: the most that a crash may cost.",
+    ),
+]
+EngineOption = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine",
+        help="Who reads: this process and others that torchrun or srun started, or those of a Ray "
+        "cluster.",
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        max=100_000,
+        help="Processes of Ray that hold the model. (default: one for each GPU, or else core)",
     ),
 ]
 BatchSizeOption = Annotated[

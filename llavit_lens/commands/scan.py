@@ -12,7 +12,7 @@ from llavit_lens.printing import print_notes, print_remark
 from llavit_lens.scan.image_list import ImageList
 from llavit_lens.scan.ranks import rank_of
 from llavit_lens.scan.report import ScanReport
-from llavit_lens.scan.scan import Lens, scan
+from llavit_lens.scan.scan import Engine, Lens, scan
 from llavit_lens.typed_numbers import parse_layers
 from llavit_lens.vlm.program import load
 
@@ -31,6 +31,8 @@ def scan_report(
     lens: Lens,
     images_per_shard: int,
     batch_size: int | None,
+    engine: Engine = "local",
+    workers: int | None = None,
 ) -> None:
     """Read all images into an index.
 
@@ -43,17 +45,16 @@ def scan_report(
         k: words per patch and layer.
         words: further words to follow, with commas between.
         lens: as `scan` takes it.
-        images_per_shard, batch_size: as `scan` takes them.
+        images_per_shard, batch_size, engine, workers: as `scan` takes them.
 
     Raises:
         LlavitLensError: as `load` and `scan`.
     """
     for remark in images.remarks:
         print_remark(remark)
-    device = rank_of().device(torch.cuda.device_count())
     report = scan(
         images,
-        load(model, device=device),
+        model if engine == "ray" else load(model, device=_device()),
         out,
         k=k,
         layers=None if layers is None else parse_layers(layers),
@@ -62,9 +63,15 @@ def scan_report(
         prompt=DEFAULT_PROMPT if prompt is None else prompt,
         images_per_shard=images_per_shard,
         batch_size=batch_size,
+        engine=engine,
+        workers=workers,
     )
     _print_bad(report)
     _print_summary(report)
+
+
+def _device() -> str:
+    return rank_of().device(torch.cuda.device_count())
 
 
 def _print_bad(report: ScanReport) -> None:

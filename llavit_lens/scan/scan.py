@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from PIL import Image
 
 from llavit_lens.disk import user_path
@@ -27,10 +28,13 @@ from llavit_lens.scan.report import ScanReport, check_any_read, report_of
 from llavit_lens.scan.shard import ImageWords, ShardResult, write_shard
 from llavit_lens.scan.sources import source_of
 from llavit_lens.scan.vocabulary import write_vocabulary
+from llavit_lens.vlm.load import load
 from llavit_lens.vlm.trace import Trace
 from llavit_lens.vlm.vlm import VLM
 
 Lens = Literal["logit_lens", "input_similarity"]
+
+Engine = Literal["local", "ray"]
 
 IMAGES_PER_SHARD = 64
 """What a crash may cost, and how many images one file of patches/ holds."""
@@ -117,7 +121,7 @@ class Scan:
 
 def scan(
     images: str | Path | ImageSource | Sequence[ImageSource] | ImageList,
-    vlm: VLM,
+    vlm: VLM | str,
     out: str | Path,
     *,
     folder: str | Path | None = None,
@@ -128,6 +132,8 @@ def scan(
     prompt: str = DEFAULT_PROMPT,
     images_per_shard: int = IMAGES_PER_SHARD,
     batch_size: int | None = None,
+    engine: Engine = "local",
+    workers: int | None = None,
     progress: bool = True,
 ) -> ScanReport:
     """Read every image of a list with a lens, into an index: a folder of Parquet files.
@@ -137,12 +143,13 @@ def scan(
     listed with the reason and passed by. `llavit_lens.scan.schema` describes the files.
 
     Where torchrun, `accelerate launch`, srun or mpirun has started several processes, each of them
-    writes shards of its own.
+    writes shards of its own. `engine="ray"` gives shards to the processes of a Ray cluster, or of
+    a Ray of this machine. The files are those of one process, bit for bit.
 
     Args:
         images: a folder; a list of paths (.csv, .jsonl, .parquet); a COCO-style .json; webdataset
             tars; a pattern; or a Python list of images. `scan.sources.source_of` says more.
-        vlm: the model.
+        vlm: the model, or its name, as `load` takes it.
         out: the folder of the index; made, if it is not there.
         folder: of the images of a COCO-style file; where relative paths start, for a list.
         k: words per patch and layer.
@@ -152,6 +159,9 @@ def scan(
         prompt: what the model is asked about each image.
         images_per_shard: images in one file, and the most that a crash may cost.
         batch_size: images in one pass; default: as many as `VLM.trace_batch` chooses, of 8.
+        engine: "local": this process, and others that a launcher has started; or "ray".
+        workers: how many processes of Ray hold the model; default: one for each GPU of the
+            cluster, or else for each core.
         progress: show how far it is, on standard error.
 
     Raises:
@@ -160,19 +170,29 @@ def scan(
         LlavitLensError: there are no such images.
     """
     listed = source_of(images, folder=folder)
-    begun = begin_scan(
-        listed,
-        vlm,
-        out,
-        k=k,
-        layers=layers,
-        words=words,
-        lens=lens,
-        prompt=prompt,
-        images_per_shard=images_per_shard,
-        batch_size=batch_size,
-    )
+    options: dict[str, Any] = {
+        "k": k,
+        "layers": layers,
+        "words": words,
+        "lens": lens,
+        "prompt": prompt,
+        "images_per_shard": at_least_one(images_per_shard, "images_per_shard"),
+        "batch_size": batch_size,
+    }
+    if engine == "ray":
+        from llavit_lens.scan.ray_scan import scan_on_ray  # whose processes come back here
+
+        return scan_on_ray(listed, vlm, out, workers=workers, progress=progress, **options)
+    if engine != "local":
+        raise ConfigurationError(f"engine={engine!r}: choose 'local' or 'ray'")
+    if workers is not None:
+        raise ConfigurationError(
+            "workers are processes of Ray: give engine='ray', too, or start them by torchrun"
+        )
     rank = rank_of()
+    if isinstance(vlm, str):
+        vlm = load(vlm, device=rank.device(torch.cuda.device_count()))
+    begun = begin_scan(listed, vlm, out, **options)
     shards = rank.shards(range(begun.index.shards))
     doing = f"reading with {vlm.name}" if rank.world == 1 else str(rank)
     shown: Shown = "no" if not progress else "bar" if rank.world == 1 else "lines"
@@ -226,9 +246,9 @@ def begin_scan(
     Raises:
         ConfigurationError: as `scan`.
     """
-    per_shard = _at_least_one(images_per_shard, "images_per_shard")
+    per_shard = at_least_one(images_per_shard, "images_per_shard")
     if batch_size is not None:
-        _at_least_one(batch_size, "batch_size")
+        at_least_one(batch_size, "batch_size")
     if lens not in ("logit_lens", "input_similarity"):
         raise ConfigurationError(f"lens={lens!r}: choose 'logit_lens' or 'input_similarity'")
     tried = read(vlm.trace(Image.new("RGB", (224, 224), "gray"), prompt), lens, k, layers, words)
@@ -276,7 +296,8 @@ def read(
     return input_similarity(trace, k)
 
 
-def _at_least_one(value: Any, name: str) -> int:
+def at_least_one(value: Any, name: str) -> int:
+    """The whole number. Raises ConfigurationError for anything else, and for 0 or less."""
     number = whole_number(value, name)
     if number < 1:
         raise ConfigurationError(f"{name}={number}: give 1 or more")
