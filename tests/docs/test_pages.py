@@ -38,6 +38,12 @@ NOT_RUN: dict[str, dict[str, str]] = {
         "accelerate (pip install 'accelerate>=1.13'), the font, "
         "and 23 to 47 minutes on one core": MINUTES,
     },
+    "docs/recipes/clusters.md": {
+        "a second core": "tests/scan have the ranks of torchrun, without torchrun",
+        "SLURM": "a queue of jobs; its environment is in tests/scan/test_ranks.py",
+        "a clone of the repository, to install from": INSTALLS,
+        "Ray (the extra cluster)": "tests/scan run a Ray of two workers",
+    },
     "docs/recipes/nnsight.md": {"a clone of the repository, to install from": INSTALLS},
     "docs/recipes/notebooks.md": {
         "a running notebook, and a click in it": "tests/viewer clicks in the widget",
