@@ -25,6 +25,7 @@ from llavit_lens.options import (
     EngineName,
     EngineOption,
     FloorOption,
+    HitsOutOption,
     ImageArgument,
     ImagesArgument,
     ImagesFolderOption,
@@ -276,14 +277,12 @@ def find(
         float | None,
         typer.Option("--min-cosine", min=-1, max=1, help="Of hits, for an input-similarity index."),
     ] = None,
-    out: IndexTableOption = None,
+    out: HitsOutOption = None,
 ) -> None:
     """Find where a word is read in a corpus: in which images, on which patch, at which layer.
 
-    Any case counts, with a space before it or without: dog finds ' Dog'. A word that is no single
-    token is found where all of its pieces are (in one patch, or as --per says), and has the
-    probability of the piece with the lowest. Best first; of equal hits the lower image, layer and
-    patch.
+    Any case counts, with a space or without: dog finds ' Dog'. A word of several tokens is found
+    where all its pieces are, with the lowest of their probabilities. Best hits come first.
     """
     from llavit_lens.commands.find import find_report
 

@@ -472,6 +472,16 @@ PerOption = Annotated[
         "every layer of every patch.",
     ),
 ]
+HitsOutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        parser=path,
+        callback=checked(partial(check_out, suffixes=TABLES + FIGURES + PAGES)),
+        help="Where to write: .csv or .parquet (table), .png, .pdf, .svg or .html (a sheet of the "
+        "best hits in their images).",
+    ),
+]
 IndexTableOption = Annotated[
     Path | None,
     typer.Option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from llavit_lens.inputs import TABLES, check_out
+from llavit_lens.inputs import FIGURES, PAGES, TABLES, check_out
 from llavit_lens.output import print_file, write_files
 from llavit_lens.printing import print_notes, print_remark, print_table
 from llavit_lens.results.hits import Hits, Per
@@ -31,18 +31,20 @@ def find_report(
     Args:
         word, layers, min_probability, limit, per, exact, min_cosine: as `WordIndex.find`.
         index: folder that `scan` wrote.
-        out: a table to write.
+        out: a table, or a contact sheet of the best hits, to write.
 
     Raises:
         LlavitLensError: as `WordIndex.find`; or the file cannot be written.
     """
     if out is not None:
-        check_out(out, TABLES)
+        check_out(out, TABLES + FIGURES + PAGES)
     hits = WordIndex(index).find(
         word, layers, min_probability, limit, per=per, exact=exact, min_cosine=min_cosine
     )
-    if out is not None:
+    if out is not None and out.suffix.lower() in TABLES:
         write_files({out: hits.table})
+    elif out is not None:
+        hits.sheet(out)
     if len(hits):
         _print(hits)
     if hits.note:
