@@ -6,7 +6,14 @@ MODES = {
     "look": "One model",
     "compare": "Compare two",
     "ablate": "Ablate",
+    "corpus": "Corpus",
 }
+
+PER = {
+    "patch": "patch",
+    "image": "image",
+}
+"""What a hit of a search is, by its name in `WordIndex.find`."""
 
 COLORS = {
     "probability": "probability of the top word",

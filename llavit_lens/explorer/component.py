@@ -18,7 +18,7 @@ from llavit_lens.explorer.encoded_payload import EncodedPayload
 from llavit_lens.viewer.page import SCRIPTS, static
 
 KEY, MOVING_KEY, PASTE_KEY = "explorer_view", "explorer_moving", "explorer_paste"
-ABOUT_KEY = "explorer_about"
+ABOUT_KEY, SHEET_KEY = "explorer_about", "explorer_sheet"
 SENT = "explorer_view_sent"
 """Where the view was last sent: the identity of its words, the turn, the start."""
 MOST_PASTED = 12 * 1024 * 1024
@@ -68,6 +68,36 @@ _copy_link = st.components.v2.component(
     css=_static("copy_link.css"),
     js=_static("copy_link.js"),
 )
+
+
+_sheet = st.components.v2.component(
+    "llavit_lens_sheet",
+    html='<div class="llavit-sheet"></div>',
+    css=static("sheet.css"),
+    js=f"{static('elements.js', 'sheet.js')}\n{_static('hit_sheet.js')}",
+)
+
+
+def show_sheet(tiles: list[dict[str, Any]], identity: str, on_hit: Callable[[], None]) -> None:
+    """Mount a contact sheet.
+
+    Args:
+        tiles: see `sheet_tiles`.
+        identity: of the search: the browser builds the sheet again when it changes.
+        on_hit: called when the user has chosen a hit, which `chosen_hit` then gives.
+    """
+    _sheet(key=SHEET_KEY, data={"tiles": tiles, "identity": identity}, on_hit_change=on_hit)
+
+
+def chosen_hit(identity: str, most: int) -> int | None:
+    """The number of the hit that the user has chosen, in the callback of `show_sheet`; None for
+    anything else that a browser may send, as of another search."""
+    state = st.session_state.get(SHEET_KEY) or {}
+    hit = state.get("hit")
+    if not isinstance(hit, dict) or hit.get("identity") != identity:
+        return None
+    number = hit.get("number")
+    return number if type(number) is int and 0 <= number < most else None
 
 
 def show_copy_link(is_own: bool) -> None:

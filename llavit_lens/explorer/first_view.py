@@ -56,6 +56,7 @@ class FirstView:
 def first_view(view: View) -> FirstView | None:
     """The stored words, if they are those of this view."""
     reset = replace(view, layer=None, patch=None, color="probability", scale="", labels="")
+    reset = replace(reset, index="", at=None, least=0, per="patch")  # of a search, elsewhere
     if reset != View(picture=FIRST_EXAMPLE):
         return None
     return _stored()

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from llavit_lens.errors import ImageError
-from llavit_lens.explorer.view import OWN
+from llavit_lens.explorer.view import OWN, number_in_corpus
 from llavit_lens.miniature.example import example
 from llavit_lens.miniature.world.scenes import example_path, example_truth, sharper_path
 from llavit_lens.viewer.image_url import LARGEST_SHOWN, scaled_to
@@ -53,11 +53,11 @@ class InputImage:
     """What models are given, and what people see of it.
 
     Attributes:
-        name: of an example scene, or `OWN`.
+        name: of an example scene, `OWN`, or an image of an index (`view.corpus_picture`).
         pixels: for the model.
         display: for people: the same image, maybe sharper.
         sha256: identity of `pixels`.
-        file_name: of the user's file; "" if it has none.
+        file_name: of the user's file, or in the corpus; "" if it has none.
     """
 
     name: str
@@ -80,13 +80,18 @@ class InputImage:
         return width, height
 
     @property
+    def is_example(self) -> bool:
+        """Whether it is one of the scenes that come with the package."""
+        return self.name != OWN and number_in_corpus(self.name) is None
+
+    @property
     def scene(self) -> Scene | None:
         """What was drawn; None if unknown."""
-        return None if self.name == OWN else example_truth(self.name).scene
+        return example_truth(self.name).scene if self.is_example else None
 
     def truth(self, layout: VisualLayout) -> list[Collection[str] | None] | None:
         """For each visual token the words that are true of its patch; None if unknown."""
-        if self.name == OWN:
+        if not self.is_example:
             return None
         return [*example(self.name).true_words(layout)]
 

@@ -95,6 +95,15 @@ class OfferedModels:
         return public
 
 
+class OfferedIndexes(OfferedModels):
+    """The indexes of corpora that the page offers; for their names the same holds."""
+
+    @property
+    def first(self) -> str | None:
+        """What is searched where no index is chosen."""
+        return self.names[0] if self.names else None
+
+
 def _paths(name: str) -> list[Path]:
     """Paths of a model that is a folder, whether it exists or not; in the first one links are
     followed.

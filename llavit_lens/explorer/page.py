@@ -12,11 +12,20 @@ from typing import NoReturn
 import streamlit as st
 
 from llavit_lens.errors import ConfigurationError, LlavitLensError
-from llavit_lens.explorer import component, guide, session, sidebar, style, uploads, visitors
+from llavit_lens.explorer import (
+    component,
+    corpus_page,
+    guide,
+    session,
+    sidebar,
+    style,
+    uploads,
+    visitors,
+)
 from llavit_lens.explorer.allowed_hosts import is_allowed_host
 from llavit_lens.explorer.choices import MODES
 from llavit_lens.explorer.first_view import first_view
-from llavit_lens.explorer.offered_models import OfferedModels, demo_models
+from llavit_lens.explorer.offered_models import OfferedIndexes, OfferedModels, demo_models
 from llavit_lens.explorer.suggestions import are_settled, show_suggestions
 from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.inputs import DEFAULT_PROMPT
@@ -39,12 +48,20 @@ def main(arguments: Sequence[str]) -> None:
         return
     names = dict.fromkeys([*options.model, *demo_models()])
     models = OfferedModels(tuple(names), options.public)
+    indexes = OfferedIndexes(tuple(dict.fromkeys(options.index)), options.public)
     st.set_page_config(page_title="llavit-lens explorer", page_icon="🔎", layout="wide")
-    session.begin(models)
+    session.begin(models, indexes)
     st.html(style.css(st.session_state["mode"]))
+    if st.session_state["mode"] == "corpus":
+        head = st.container(key="head")
+        _show_head(head, indexes)
+        notes = head.container()
+        _warnings(notes)
+        corpus_page.show_corpus(models, indexes, notes)
+        return
     interventions = sidebar.show_sidebar(models)
     head = st.container(key="head")
-    _show_head(head)
+    _show_head(head, indexes)
     notes, above = head.container(), st.container(key="questions")
     answer_place, effect_place = st.container(key="answers").empty(), st.container(key="effects")
     view_place = st.container(key="view")
@@ -101,20 +118,29 @@ class _Parser(argparse.ArgumentParser):
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="streamlit run apps/explorer.py --", add_help=False)
     parser.add_argument(
-        "--public", action="store_true", help="offer the models below only, and no local folders"
+        "--public",
+        action="store_true",
+        help="offer the models and indexes below only, and no local folders",
     )
     parser.add_argument(
         "--model", action="append", default=[], help="offer this model too; may be repeated"
     )
+    parser.add_argument(
+        "--index",
+        action="append",
+        default=[],
+        help="offer the corpus of this index; may be repeated",
+    )
     return parser.parse_args(arguments)
 
 
-def _show_head(place: st.delta_generator.DeltaGenerator) -> None:
+def _show_head(place: st.delta_generator.DeltaGenerator, indexes: OfferedIndexes) -> None:
+    has_corpus = bool(indexes.names) or not indexes.public
     row = place.container(key="title", horizontal=True, vertical_alignment="center")
     row.html(guide.TITLE)
     row.segmented_control(
         "Mode",
-        list(MODES),
+        [mode for mode in MODES if mode != "corpus" or has_corpus],
         key="mode",
         format_func=MODES.__getitem__,
         required=True,

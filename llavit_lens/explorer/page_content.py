@@ -13,6 +13,7 @@ from llavit_lens.explorer import session
 from llavit_lens.explorer.ablation import Ablation
 from llavit_lens.explorer.ablation_switches import show_switches
 from llavit_lens.explorer.answers import show_answers
+from llavit_lens.explorer.corpus import chosen_index, corpus_image
 from llavit_lens.explorer.download_buttons import show_downloads
 from llavit_lens.explorer.downloads import truth_of
 from llavit_lens.explorer.effect import effect
@@ -37,7 +38,7 @@ from llavit_lens.explorer.resolution import resolution
 from llavit_lens.explorer.search_payload import search_payload
 from llavit_lens.explorer.start import Start, start_of
 from llavit_lens.explorer.trajectories import show_trajectories
-from llavit_lens.explorer.view import OWN, View
+from llavit_lens.explorer.view import OWN, View, number_in_corpus
 from llavit_lens.explorer.waiting import run_and_show
 from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.inputs import DEFAULT_PROMPT
@@ -141,7 +142,7 @@ def _working(view: View, models: OfferedModels, places: Places) -> View:
             raise
         fault = models.without_paths(str(error))
         places.notes.error(f"{escape_markdown(fault)}.  \nBelow is what you saw before.")
-        kept = ("picture", "model", "other", "mode", "pair")
+        kept = ("picture", "index", "model", "other", "mode", "pair")
         view = replace(view, **{name: getattr(last, name) for name in kept})
         try:
             _check(view, models, places)
@@ -202,6 +203,8 @@ def _cache() -> LensCache:
 def _image(view: View) -> InputImage:
     if view.picture == OWN and (image := own_image()) is not None:
         return image
+    if (number := number_in_corpus(view.picture)) is not None:
+        return corpus_image(chosen_index(view), number)
     return example_image("" if view.picture == OWN else view.picture)
 
 

@@ -54,10 +54,11 @@ def python_code(
 
 
 def _image(image: InputImage) -> str:
-    if image.name != OWN:
+    if image.is_example:
         return f"ll.example({_text(image.name)})"
     name = image.file_name or "image.png"
-    return f"{_text(name)}  # your own image: give its path"
+    whose = "your own image" if image.name == OWN else "an image of the corpus"
+    return f"{_text(name)}  # {whose}: give its path"
 
 
 def _text(text: str) -> str:

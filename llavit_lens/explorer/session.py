@@ -14,13 +14,14 @@ from llavit_lens.explorer.ablation import Ablation, to_link
 from llavit_lens.explorer.choices import ABLATIONS
 from llavit_lens.explorer.encoded_payload import EncodedPayload
 from llavit_lens.explorer.input_image import example_title
-from llavit_lens.explorer.offered_models import OfferedModels
+from llavit_lens.explorer.offered_models import OfferedIndexes, OfferedModels
 from llavit_lens.explorer.start import Start
-from llavit_lens.explorer.view import OWN, UNPINNED, View
+from llavit_lens.explorer.view import OWN, UNPINNED, View, number_in_corpus
 from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE, example_names
 
 _FIELDS = tuple(field.name for field in fields(View))
 _MODELS = ("model", "other")
+_DEVICE = {"device": "auto", "dtype": "auto"}
 WARNINGS = "warnings"
 """Texts that the next run shows."""
 PENDING = "pending_models"
@@ -29,19 +30,25 @@ OF_LINK = "of_link"
 """Whether the page was opened by a link to some view, not by its bare address."""
 WORKED = "worked"
 """The last view that could be shown."""
+INDEXES = "offered_indexes"
+"""The `OfferedIndexes` of the page."""
 _ADDRESS = "address"
 """The query parameters that were last written to the browser's address."""
 
 
-def begin(models: OfferedModels) -> None:
+def begin(models: OfferedModels, indexes: OfferedIndexes) -> None:
     """Take the view from the link, on the first run of a session.
 
     A link cannot make the page load a folder or fetch a model from the Hub by itself: such names
-    wait until the user agrees, and a public page refuses them.
+    wait until the user agrees, and a public page refuses them. Nor can it open an index that the
+    page does not offer, unless a user has opened it already.
     """
+    st.session_state[INDEXES] = indexes
     if PENDING in st.session_state:
         for name in _FIELDS:  # Streamlit forgets the values of widgets that a run did not show
             st.session_state[name] = st.session_state.get(name, getattr(View(), name))
+        for name, default in _DEVICE.items():
+            st.session_state[name] = st.session_state.get(name, default)
         return
     view, faults = View.from_query(st.query_params.to_dict())
     pending: dict[str, str] = {}
@@ -51,6 +58,8 @@ def begin(models: OfferedModels) -> None:
             view = _changed(view, {name: model})
         elif models.public or in_link not in _accepted_models():
             pending[name] = in_link
+    view, fault = _with_index(view, indexes)
+    faults += [fault] if fault else []
     for name in _FIELDS:
         value = getattr(View(), name) if name in pending else getattr(view, name)
         st.session_state.setdefault(name, value)
@@ -59,8 +68,8 @@ def begin(models: OfferedModels) -> None:
         refused = ", ".join(dict.fromkeys(pending.values()))
         faults.append(f"{refused}: not among the models of this page; choose one of those.")
         pending = {}
-    st.session_state.setdefault("device", "auto")
-    st.session_state.setdefault("dtype", "auto")
+    for name, value in _DEVICE.items():
+        st.session_state.setdefault(name, value)
     st.session_state[OF_LINK] = bool(st.query_params.to_dict())
     st.session_state[PENDING] = pending
     st.session_state[WARNINGS] = faults
@@ -74,11 +83,68 @@ def _check_example(name: str) -> list[str]:
             f"This link is about an image that it does not hold: this is {first}. "
             "Upload yours again."
         )
-    elif name and name not in example_names():
+    elif name and number_in_corpus(name) is None and name not in example_names():
         faults.append(f"No example scene {name!r}: this is {first}.")
     if faults or not st.session_state["picture"]:
         st.session_state["picture"] = FIRST_EXAMPLE
     return faults
+
+
+def _with_index(view: View, indexes: OfferedIndexes) -> tuple[View, str]:
+    """The view with the index of the link, or without it and its images; and what is wrong."""
+    index = indexes.of_link(view.index) if view.index else indexes.first
+    if index is None and not indexes.public and view.index in _accepted_indexes():
+        index = view.index
+    if index is not None:
+        return replace(view, index=index if view.index else ""), ""
+    of_corpus = number_in_corpus(view.picture) is not None
+    without = replace(view, index="", picture="" if of_corpus else view.picture)
+    if not view.index and not of_corpus:
+        return without, ""
+    name = indexes.to_link(view.index) or "an index"
+    return without, f"This link is about {name}, which this page has not opened: open it first."
+
+
+@st.cache_resource(show_spinner=False)
+def _accepted_indexes() -> set[str]:
+    """Indexes that a user of this server has opened: links may name them."""
+    return set()
+
+
+def accept_index(name: str) -> None:
+    """Let links name this index."""
+    _accepted_indexes().add(name)
+
+
+def on_index_change() -> None:
+    """The user chose an index or typed its name: images of another one do not count any more."""
+    st.session_state["index"] = (st.session_state["index"] or "").strip()
+    st.session_state["at"] = None
+    if number_in_corpus(st.session_state["picture"]) is not None:
+        st.session_state["picture"] = FIRST_EXAMPLE
+        clear_patch()
+
+
+def show_hit(view: View, model: str | None, asked: str | None) -> None:
+    """Show the image, layer, patch and question of a view in the reading page.
+
+    Args:
+        view: of a hit.
+        model: the model that read it, if it may be loaded; None: the model stays.
+        asked: a model that waits until the user agrees.
+    """
+    for name in ("mode", "picture", "layer", "patch", "prompt", "index"):
+        st.session_state[name] = getattr(view, name)
+    st.session_state[PENDING].pop("model", None)
+    if model is not None:
+        st.session_state["model"] = model
+    elif asked is not None:
+        st.session_state[PENDING]["model"] = asked
+
+
+def is_accepted(model: str) -> bool:
+    """Whether a user of this server has loaded this model."""
+    return model in _accepted_models()
 
 
 def accept_model(name: str) -> None:
@@ -117,6 +183,8 @@ def update_address(view: View, models: OfferedModels) -> None:
     run may be older than what the run before has written, so both are compared.
     """
     names = {name: models.to_link(getattr(view, name)) for name in _MODELS}
+    if view.index:
+        names["index"] = st.session_state[INDEXES].to_link(view.index)
     query = _changed(view, names | st.session_state[PENDING]).to_query()
     if not query == st.session_state.get(_ADDRESS) == st.query_params.to_dict():
         st.query_params.from_dict(query)

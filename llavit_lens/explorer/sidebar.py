@@ -10,7 +10,7 @@ import streamlit as st
 from llavit_lens.explorer import component, own_image, session
 from llavit_lens.explorer.input_image import LOCAL, PUBLIC, example_title
 from llavit_lens.explorer.offered_models import OfferedModels
-from llavit_lens.explorer.view import MOST_WORDS, OWN, needs_two_models
+from llavit_lens.explorer.view import MOST_WORDS, OWN, needs_two_models, number_in_corpus
 from llavit_lens.explorer.wording import escape_markdown
 from llavit_lens.inputs import is_demo
 from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE, example_names
@@ -61,11 +61,15 @@ def show_sidebar(models: OfferedModels) -> DeltaGenerator:
 
 
 def _image_title(name: str) -> str:
+    if (number := number_in_corpus(name)) is not None:
+        return f"image {number} of the corpus"
     return "your own image" if name == OWN else example_title(name)
 
 
 def _show_image_choice(models: OfferedModels) -> None:
     own = [OWN] if own_image.OWN_IMAGE in st.session_state else []
+    if number_in_corpus(picture := st.session_state["picture"]) is not None:
+        own.append(picture)
     st.selectbox(
         "Example scene" if not own else "Image",
         [*own, *example_names()],
@@ -124,6 +128,8 @@ def _model(label: str, key: str, models: OfferedModels) -> None:
     )
     if (pending := st.session_state[session.PENDING].get(key)) is not None:
         name = escape_markdown(pending)
-        st.warning(f"This link asks for the model {name}.")
+        of_corpus = number_in_corpus(st.session_state["picture"]) is not None
+        asks = "This corpus was read by the model" if of_corpus else "This link asks for the model"
+        st.warning(f"{asks} {name}.")
         st.button(f"Load {name}", key=f"load_{key}", on_click=session.accept_model, args=(key,))
         st.button("Leave it", key=f"decline_{key}", on_click=session.decline_model, args=(key,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-_HEIGHTS = {"look": 23.5, "compare": 26, "ablate": 27.5}
+_HEIGHTS = {"look": 23.5, "compare": 26, "ablate": 27.5, "corpus": 23.5}
 """For each mode what the window holds beside the image: rem, in a window of normal width."""
 
 _STYLE = (files(__package__) / "static" / "page.css").read_text("utf-8")

@@ -9,7 +9,7 @@ from typing import Any
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.explorer.ablation import of_link
-from llavit_lens.explorer.choices import COLORS, LABELS, MODES, PAIRS, SCALES
+from llavit_lens.explorer.choices import COLORS, LABELS, MODES, PAIRS, PER, SCALES
 from llavit_lens.viewer.wording import shortened
 
 SIMILARITY = "similarity"
@@ -21,13 +21,18 @@ OWN = "own"
 MOST_WORDS = 10
 _NAMES = {("layer", -1): SIMILARITY, ("patch", UNPINNED): "none"}
 """Numbers that have names in a link."""
-_LENGTHS = {"prompt": 500, "word": 64, "model": 200, "other": 200, "picture": 80, "ablation": 400}
+_OF_CORPUS = re.compile(r"corpus-([0-9]{1,12})")
+_LENGTHS = {
+    **{"prompt": 500, "word": 64, "model": 200, "other": 200, "picture": 80, "ablation": 400},
+    "index": 300,
+}
 _CHOICES = {
     "mode": MODES,
     "color": COLORS,
     "scale": SCALES,
     "labels": LABELS,
     "pair": PAIRS,
+    "per": PER,
 }
 _MOST_LAYERS = 1000
 _MOST_PATCHES = 1_000_000
@@ -38,9 +43,9 @@ class View:
     """One view; None: the page chooses, for the image and the model.
 
     Attributes:
-        picture: name of an example scene, or `OWN`.
+        picture: name of an example scene, `OWN`, or an image of `index`: see `corpus_picture`.
         model: as `load` takes it.
-        mode: "look" at one model, "compare" it with `other`, or "ablate" it.
+        mode: "look" at one model, "compare" it with `other`, "ablate" it, or search a "corpus".
         other: the second model.
         layer: number of the layer, -1 for the input similarity.
         patch: index of the pinned patch among the visual tokens; `UNPINNED`: none.
@@ -52,6 +57,10 @@ class View:
         prompt: the question; "" for the default.
         ablation: interventions with their decoder layers (see `ablation.of_link`).
         pair: which models are ablated, and which words are shown, of `PAIRS`.
+        index: of the corpus that is searched; "" for the first one that the page offers.
+        at: the layer that is searched; None: all.
+        least: probability of what is found, in per cent.
+        per: what is found, of `PER`.
     """
 
     picture: str = ""
@@ -68,6 +77,10 @@ class View:
     prompt: str = ""
     ablation: str = "visual_attention"
     pair: str = "one"
+    index: str = ""
+    at: int | None = None
+    least: int = 0
+    per: str = "patch"
 
     def __post_init__(self) -> None:
         for name, most in _LENGTHS.items():
@@ -84,6 +97,8 @@ class View:
             "layer": (-1, _MOST_LAYERS),
             "patch": (UNPINNED, _MOST_PATCHES),
             "k": (1, MOST_WORDS),
+            "at": (0, _MOST_LAYERS),
+            "least": (0, 100),
         }
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
@@ -119,6 +134,17 @@ class View:
             except ConfigurationError as error:
                 faults.append(str(error))
         return view, faults
+
+
+def corpus_picture(number: int) -> str:
+    """The name, as `View.picture`, of an image of the index."""
+    return f"corpus-{number}"
+
+
+def number_in_corpus(picture: str) -> int | None:
+    """The number of an image of the index; None for other images."""
+    found = _OF_CORPUS.fullmatch(picture)
+    return int(found[1]) if found else None
 
 
 def needs_two_models(mode: str, pair: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from browser import EXPLORER
@@ -29,6 +30,14 @@ def results(image: Image.Image) -> tuple[LensResult, LensResult]:
 def input_image(image: Image.Image) -> InputImage:
     """An image that a user uploaded."""
     return InputImage(OWN, image, image, pixel_sha256(image))
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of three scenes: photos/ and index/."""
+    from corpus_of_scenes import read_scenes
+
+    return read_scenes(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture
