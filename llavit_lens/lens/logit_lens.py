@@ -62,7 +62,7 @@ def logit_lens(
     The final norm is applied exactly once to every state, so the last layer's words are those of
     the model's own logits: what the model does to logits after its head (a soft cap, a scale) is
     done here too, and words that it bars have probability 0. The norm runs in the model's dtype, as
-    it does in the model; the product with the unembedding is float32.
+    it does in the model; words and their order are those of a float32 product with the unembedding.
 
     Args:
         trace: states before the final norm. Those of tokens of text (`trace.text`, or of an
@@ -76,7 +76,8 @@ def logit_lens(
             says which it is.
         image: of a trace of several images, the number of the one to read, from 0.
         precision: "exact": every product is float32. "auto": the faster of that and a low-precision
-            shortlist. Words, their order and logits are the same; see `topk_unembed`.
+            shortlist that is proved. Words and order are the same; log-probabilities and entropy
+            are then as near as `TopK.logsumexp_error` says; see `topk_unembed`.
         leaders: whether the words that come first at any layer of a patch are followed through all
             layers: see `Words.trajectory`. That costs next to nothing.
 

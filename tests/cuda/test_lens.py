@@ -12,6 +12,8 @@ from on_device import LAYERS, PROMPT, UNIT, WIDTH, vlm_on
 from tiny import tiny_image
 
 import llavit_lens as ll
+from llavit_lens.lens.choice import forced
+from llavit_lens.lens.topk import topk_unembed
 from llavit_lens.miniature.world.scenes import example_names, example_path
 
 IMAGE = tiny_image(1)
@@ -117,3 +119,23 @@ def test_a_demo_model_in_the_precision_of_its_device(device: torch.device) -> No
     assert ll.check_visual_attention(vlm, image).passed
     assert np.isfinite(ll.logit_lens(vlm.trace(image)).values).all()
     assert vlm.generate(image)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_fast_path_reads_the_same_words(dtype: torch.dtype, device: torch.device) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight = (
+        torch.randn(n, 128, generator=generator).to(device, dtype) for n in (64, 5000)
+    )
+    with forced("fast"):
+        fast = topk_unembed(hidden, weight, 5, tracked=[1, 4999])
+        alone = topk_unembed(hidden, weight, 5)
+    exact = topk_unembed(hidden, weight, 5, tracked=[1, 4999], precision="exact")
+    assert torch.equal(fast.ids, exact.ids) and torch.equal(alone.ids, exact.ids)
+    assert fast.tracked_rank is not None and exact.tracked_rank is not None
+    assert (fast.tracked_rank - exact.tracked_rank).abs().max() <= 1
+    assert alone.redone == 0 and alone.logsumexp_error is not None
+    off = (alone.logsumexp - exact.logsumexp).abs()
+    assert (off <= alone.logsumexp_error + 1e-5 * exact.logsumexp.abs()).all()
+    if device.type == "cuda" and dtype == torch.bfloat16:  # only sums are rounded
+        assert fast.redone == 0 and off.max() < 1e-4

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.lens import rounding, topk
+from llavit_lens.lens import choice, rounding, topk
 from llavit_lens.lens.choice import forced
 from llavit_lens.lens.products import LowProduct
 from llavit_lens.lens.shortlist import Shortlist
@@ -243,6 +243,46 @@ def test_a_matrix_that_is_written_to_is_prepared_anew() -> None:
     assert fast(hidden, weight, 5).ids[3, 0] == 17
     weight.data.mul_(-1)  # autograd does not count this
     assert_same_words(fast(hidden, weight, 5), reference(hidden, weight))
+
+
+def test_the_path_is_measured_once_and_only_where_it_matters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[torch.dtype] = []
+
+    def is_faster(rows: int, words: int, width: int, device: Any, dtype: torch.dtype) -> bool:
+        asked.append(dtype)
+        return dtype == torch.bfloat16
+
+    monkeypatch.setattr(choice, "_is_faster", is_faster)
+    monkeypatch.setattr(choice, "_measured", {})
+    hidden, weight = random(32, D), random(V, D)
+    assert not choice.fast_pays(hidden, weight) and not asked
+    monkeypatch.setattr(choice, "_WORTH_IT", 1)
+    for _ in range(2):
+        assert not choice.fast_pays(hidden, weight)
+        assert choice.fast_pays(hidden, weight.bfloat16())
+    assert asked == [torch.float32, torch.bfloat16]
+    assert topk_unembed(hidden, weight.bfloat16(), 3).logsumexp_error is not None
+    assert topk_unembed(hidden, weight.bfloat16(), 3, precision="exact").logsumexp_error is None
+    assert topk_unembed(hidden, weight, 3).logsumexp_error is None
+
+
+def test_two_products_are_measured() -> None:
+    answers = {choice._is_faster(16, 64, D, torch.device("cpu"), torch.float32) for _ in range(2)}
+    assert answers <= {True, False}
+
+
+def test_where_most_rows_are_done_again_the_rest_goes_the_exact_way() -> None:
+    hidden, weight = CASES["anisotropic"]
+    top = fast(hidden, weight, 5, budget_bytes=12 * 8 * V)
+    assert top.redone == 8  # of the first chunk
+    assert_same_words(top, reference(hidden, weight))
+
+
+def test_no_such_precision() -> None:
+    with pytest.raises(ConfigurationError, match="precision is 'half'; take 'auto' or 'exact'"):
+        topk_unembed(random(2, D), random(V, D), 1, precision="half")  # type: ignore[arg-type]
 
 
 @pytest.mark.long
