@@ -41,6 +41,7 @@ from rich.table import Column, Table
 from torch import Tensor
 
 from llavit_lens.disk import write_text_atomically
+from llavit_lens.lens.choice import fast_pays
 from llavit_lens.lens.topk import TopK
 
 REPOSITORY = Path(__file__).parents[1]
@@ -52,7 +53,7 @@ SHAPES = {"qwen2.5-3b": (151936, 2048), "phi-3-mini": (32064, 3072), "llava-7b":
 """Words and width of models' unembeddings."""
 FULL, QUICK = ("qwen2.5-3b", "llava-7b"), ("llava-7b",)
 REAL_LAYERS = [0, 10, 20, 27, 30]
-TEXT = REPOSITORY / "docs/reliability.md"
+TEXT = REPOSITORY / "docs/design.md"
 LOOP = "one token at a time"
 FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "avx_vnni", "amx_bf16", "bf16", "asimd", "sve")
 
@@ -66,6 +67,8 @@ class Result:
     width: int
     rows: int
     dtype: str
+    fast_chosen: bool
+    """Whether `precision="auto"` took the fast path, by its own measurement."""
     seconds: dict[str, list[float]] = field(default_factory=dict)
     """By way, for all rows, a turn after another."""
     timed_rows: dict[str, int] = field(default_factory=dict)
@@ -90,6 +93,7 @@ class Result:
             "fast_vs_bf16_matmul": round(self.ratio("fast, forced", "bfloat16 product"), 3),
             "extra_mb_fast": self.memory["fast"]["extra_mb"],
             "kept_mb_fast": self.memory["fast"]["kept_mb"],
+            "fast_chosen": self.fast_chosen,
             "ids_equal": self.ids_equal,
             "rows_redone": [sum(pair) for pair in zip(*self.redone.values(), strict=True)],
         }
@@ -135,18 +139,18 @@ def main(
         )
     if threads:
         torch.set_num_threads(threads)
+    console = Console(stderr=as_json and file is None)
     results = []
     with torch.no_grad():
         for name in names:
             case = random_case(*SHAPES[name], rows, 1 if quick else layers, kind, device)
             results.append(measure(case, quick))
+            console.print(table(results[-1]))
             del case
         if real or (real is None and not quick and real_weights.available()):
             results.append(measure(real_case(rows, kind, device), quick))
+            console.print(table(results[-1]))
         passed = None if forward == "no" else beside_forward(forward, rows, kind, device)
-    console = Console(stderr=as_json and file is None)
-    for result in results:
-        console.print(table(result))
     report = {
         **results[0].summary,
         "forward": passed,
@@ -180,7 +184,9 @@ def measure(case: Case, quick: bool) -> Result:
     rows = {way: sample(way, first, case, 0.5 if quick else 4.0) for way in WAYS}
     words, width = case.weight.shape
     dtype = str(case.weight.dtype).removeprefix("torch.")
-    result = Result(case.name, words, width, len(first), dtype, timed_rows=rows, memory=spent)
+    chosen = fast_pays(first, case.weight)  # measured now, not while a way is timed
+    result = Result(case.name, words, width, len(first), dtype, chosen)
+    result.timed_rows, result.memory = rows, spent
     result.seconds = {way: [] for way in WAYS}
     for turn, (layer, hidden_ND) in enumerate(case.layers.items()):
         found = {}
@@ -281,15 +287,19 @@ def machine(device: str) -> dict[str, Any]:
 
 def table(result: Result) -> Table:
     """Ways as rows; times also as multiples of that of the float32 product and of full logits."""
-    title = f"{result.name}, {result.dtype}, {result.rows} rows; layers: {len(result.redone)}"
     redone, given = result.summary["rows_redone"]
+    facts = {
+        "ids equal": "yes" if result.ids_equal else "NO",
+        "done again in float32": f"{redone} of {given} rows",
+        "fast path chosen": "yes" if result.fast_chosen else "no",
+        "first use": f"{result.memory['fast']['first_seconds']:.1f} s",
+    }
     shown = Table(
         Column(no_wrap=True),
         *("seconds", "× product", "× materialised", "MiB", "MiB kept", "rows timed"),
-        title=title,
+        title=f"{result.name}, {result.dtype}, {result.rows} rows; layers: {len(result.redone)}",
+        caption="; ".join(f"{name}: {fact}" for name, fact in facts.items()),
         box=SIMPLE,
-        caption=f"ids equal: {'yes' if result.ids_equal else 'NO'}; done again in float32: "
-        f"{redone} of {given} rows; first use {result.memory['fast']['first_seconds']:.1f} s",
     )
     for way, seconds in result.seconds.items():
         used = result.memory.get(way)
