@@ -43,31 +43,29 @@ def traces_of_images(
             f"there are {len(prompts)} prompts for {len(images)} images; give one for all, or one "
             "for each"
         )
-    batches = trace_batches(vlm, zip(images, prompts, strict=True), batch_size)
+    batches = trace_batches(vlm, zip(images, prompts, strict=True), batch_size, numbered=True)
     return [trace for batch in batches for trace in batch]
 
 
 def trace_batches(
-    vlm: VLM, asked: Iterable[tuple[ImageSource, str]], batch_size: int | None = None
+    vlm: VLM,
+    asked: Iterable[tuple[ImageSource, str]],
+    batch_size: int | None,
+    numbered: bool = False,
 ) -> Iterator[list[Trace]]:
-    """The traces of each forward pass, in the order of the images, which are read as they are
-    needed.
+    """See `VLM.trace_batches`.
 
     Images that the model cannot read together come in passes of their own. Where a pass over
     several fails, each of them gets a pass: an error is then that of one image.
 
     Args:
-        asked: images, each with its question.
-        batch_size: as `VLM.trace_batch`.
-
-    Raises:
-        ImageError, ConfigurationError: as `VLM.trace_batch`.
+        numbered: errors say which image, by its place.
     """
     if batch_size is not None and whole_number(batch_size, "batch_size") < 1:
         raise ConfigurationError(f"batch_size={batch_size}: give 1 or more, or None")
     if batch_size is None and calls_users(vlm.model):
         batch_size = 1
-    for batch in _batches(vlm, _prepared(vlm, asked), batch_size):
+    for batch in _batches(vlm, _prepared(vlm, asked, numbered), batch_size):
         if len(batch) > 1:
             try:
                 yield traces_of_prompts(vlm, [one.prompt for one in batch], "visual")
@@ -78,16 +76,22 @@ def trace_batches(
             try:
                 traces = traces_of_prompts(vlm, [prompt], "visual")
             except LlavitLensError as error:
+                if not numbered:
+                    raise
                 raise _named(error, number) from error
             yield traces
 
 
-def _prepared(vlm: VLM, asked: Iterable[tuple[ImageSource, str]]) -> Iterator[_Asked]:
+def _prepared(
+    vlm: VLM, asked: Iterable[tuple[ImageSource, str]], numbered: bool
+) -> Iterator[_Asked]:
     for number, (image, text) in enumerate(asked):
         try:
             require_one(image, "each entry of the list")
             prompt = vlm.prepare(image, text)
         except LlavitLensError as error:
+            if not numbered:
+                raise
             raise _named(error, number) from error
         yield _Asked(number, prompt)
 

@@ -20,7 +20,7 @@ from llavit_lens.model.chat import image_mark
 from llavit_lens.rows import VisualAttentionMode
 from llavit_lens.vlm.acting import one_pass
 from llavit_lens.vlm.activation_cache import ActivationCache
-from llavit_lens.vlm.batches import traces_of_images
+from llavit_lens.vlm.batches import trace_batches, traces_of_images
 from llavit_lens.vlm.decoder import Decoder
 from llavit_lens.vlm.families import decoder_of, family_of
 from llavit_lens.vlm.families.family import Family, image_token_id
@@ -243,6 +243,21 @@ class VLM:
                 in the list.
         """
         return traces_of_images(self, images, prompt, batch_size)
+
+    def trace_batches(
+        self, asked: Iterable[tuple[ImageSource, str]], batch_size: int | None = None
+    ) -> Iterator[list[Trace]]:
+        """As `trace_batch`, for more images than memory holds traces of: the traces of one forward
+        pass after another, in the order of the images, which are read as they are needed.
+
+        Args:
+            asked: images, each with its question.
+            batch_size: as `trace_batch`.
+
+        Raises:
+            ImageError, ConfigurationError: as `trace`.
+        """
+        return trace_batches(self, asked, batch_size)
 
     @overload
     def generate(

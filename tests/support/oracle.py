@@ -7,7 +7,7 @@ read everything off the picture, and a test can break it in one way at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,6 +71,10 @@ class Oracle:
             ),
             provenance={"n_layers": STATES - 1},
         )
+
+    def trace_batches(self, asked: Iterable[tuple[Image.Image, str]]) -> Iterator[list[Trace]]:
+        for image, prompt in asked:
+            yield [self.trace(image, prompt)]
 
 
 def knows(pixels: np.ndarray) -> np.ndarray:

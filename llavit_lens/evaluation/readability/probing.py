@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import tee
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,10 +36,10 @@ class Probes:
         self._said: dict[str, np.ndarray] = {}
         self._true: dict[str, np.ndarray] = {}
         n_images = 0
-        for image in readable(images, self.unreadable):
+        for image, trace, features, _ in traced(
+            vlm, prompt, readable(images, self.unreadable), changes=False, tower=True
+        ):
             n_images += 1
-            with tower_features(vlm) as features:
-                trace = vlm.trace(image.image, prompt)
             patches, names = _named(patch_labels(trace.layout, image), image)
             if len(patches):
                 for measure, states in _states(trace, features).items():
@@ -51,6 +52,10 @@ class Probes:
         for measure, probe in self._probes.items():
             probe.solve()
             self._true[measure] = np.zeros(len(probe.names))
+
+    def __bool__(self) -> bool:
+        """Whether there is anything that they have learned."""
+        return bool(self._probes)
 
     def count(
         self,
@@ -102,6 +107,67 @@ def _states(trace: Trace, features: list[Tensor]) -> dict[str, Tensor]:
     if len(trace.layout.grid) == 1 and [tuple(f.shape[:2]) for f in features] == [(1, n + extra)]:
         states["probe_tower"] = features[0][:, extra:]
     return states
+
+
+class Traced(NamedTuple):
+    """What a model made of an image, and of its changes.
+
+    Attributes:
+        features: what the tower put out for the image, as `tower_features`.
+        changed: a trace for each of its changes.
+    """
+
+    image: LabelledImage
+    trace: Trace
+    features: list[Tensor]
+    changed: list[Trace]
+
+
+def traced(
+    vlm: VLM, prompt: str, images: Iterable[LabelledImage], changes: bool, tower: bool
+) -> Iterator[Traced]:
+    """Images in passes over several; read as they are needed.
+
+    Args:
+        changes: trace the changes of each image, too.
+        tower: keep what the tower put out.
+    """
+    images, ahead = tee(images)
+    asked = (
+        (pixels, prompt)
+        for image in ahead
+        for pixels in (image.image, *(c.image for c in image.changes if changes))
+    )
+    kept: AbstractContextManager[list[Tensor]] = tower_features(vlm) if tower else nullcontext([])
+    with kept as features:
+        traces = _with_features(vlm, asked, features)
+        for image in images:
+            trace, of_tower = next(traces)
+            more = [next(traces)[0] for _ in image.changes if changes]
+            if of_tower is None:
+                with tower_features(vlm) as of_tower:
+                    vlm.trace(image.image, prompt)
+            yield Traced(image, trace, of_tower, more)
+
+
+def _with_features(
+    vlm: VLM, asked: Iterable[tuple[Any, str]], features: list[Tensor]
+) -> Iterator[tuple[Trace, list[Tensor] | None]]:
+    """Traces, and what the tower put out for each: None where a pass over several does not tell
+    what it would be in a pass over this image alone, which is one tile."""
+    for traces in vlm.trace_batches(asked):
+        of_pass = list(features)
+        for place, trace in enumerate(traces):
+            size = (len(traces), len(trace.layout.all_positions))
+            if len(traces) == 1:
+                yield trace, of_pass
+            elif len(trace.layout.grid) > 1:
+                yield trace, []
+            elif all(tuple(f.shape[:2]) == size for f in of_pass):
+                yield trace, [f[place : place + 1] for f in of_pass]
+            else:
+                yield trace, None
+        features.clear()
 
 
 @contextmanager

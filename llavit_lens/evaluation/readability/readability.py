@@ -21,7 +21,7 @@ from llavit_lens.evaluation.readability.counts import (
     count_binding,
     count_localisation,
 )
-from llavit_lens.evaluation.readability.probing import Probes, tower_features
+from llavit_lens.evaluation.readability.probing import Probes, Traced, traced
 from llavit_lens.evaluation.readability.tally import Tally
 from llavit_lens.evaluation.readability.tally_table import tally_table
 from llavit_lens.evaluation.readability.word_tokens import WordTokens
@@ -66,8 +66,8 @@ def readability(
       `probe_tower`: the same from the vision tower's output, where an image is one tile. Tokens
       with a name that the probe has not learned are left out. Chance: its answers shuffled.
 
-    Images are read one at a time; what stays of each is counts, and its first words for the next
-    WINDOW images. One that cannot be read is left out.
+    Images are read as many at a time as a pass takes (see `VLM.trace_batch`); what stays of each is
+    counts, and its first words for the next WINDOW images. One that cannot be read is left out.
 
     Args:
         images: at least 2.
@@ -127,8 +127,9 @@ class _Reader:
         """The counts of each image, with the chance of its neighbours in the list."""
         tallies: list[Tally] = []
         nearby: deque[ImageCounts] = deque()
-        for image in images:
-            counts = self.read(image)
+        tower = bool(self.probes)
+        for one in traced(self.vlm, self.prompt, images, changes=True, tower=tower):
+            counts = self.read(one)
             for other in nearby:
                 counts.compare(other)
                 other.compare(counts)
@@ -140,10 +141,9 @@ class _Reader:
             counts.close()
         return tallies
 
-    def read(self, image: LabelledImage) -> ImageCounts:
+    def read(self, one: Traced) -> ImageCounts:
         """All counts but the chance that other images give."""
-        with tower_features(self.vlm) as features:
-            trace = self.vlm.trace(image.image, self.prompt)
+        image, trace, features, _ = one
         words = logit_lens(trace, k=max(self.ks))
         self.provenance = {**trace.provenance}
         self.provenance.pop("image_sha256", None)  # of this image alone
@@ -159,8 +159,7 @@ class _Reader:
             log_p = {token: values[:, :, i] for i, token in enumerate(followed)}
             count_localisation(tally, labels, objects, log_p)
             count_binding(tally, labels, objects, log_p)
-        for change in image.changes:
-            changed = self.vlm.trace(change.image, self.prompt)
+        for change, changed in zip(image.changes, one.changed, strict=True):
             after = changed, logit_lens(changed, k=1)
             count_change(tally, image, change, (trace, words), after, self.word_tokens)
         first = words.ids[:, trace.layout.on_image, 0]
