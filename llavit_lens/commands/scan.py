@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import torch
 
 from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.output import full_path
 from llavit_lens.printing import print_notes, print_remark
 from llavit_lens.scan.image_list import ImageList
+from llavit_lens.scan.index import Index, read_index
 from llavit_lens.scan.ranks import rank_of
+from llavit_lens.scan.reading import complete_shards, read_strings
 from llavit_lens.scan.report import ScanReport
 from llavit_lens.scan.scan import Engine, Lens, scan
+from llavit_lens.scan.schema import PATCHES
 from llavit_lens.typed_numbers import parse_layers
 from llavit_lens.vlm.program import load
 
@@ -90,4 +96,24 @@ def _print_summary(report: ScanReport) -> None:
     print_notes(f"{report.read} of {report.images} images are read{rate}{bad}{coming}.")
     megabytes = report.bytes_per_image / 1e6
     print(f"The index is {full_path(report.path)} ({megabytes:.2g} MB per image)")
-    print(f"Search it: llavit-lens find WORD {report.path}")
+    word = word_to_find(read_index(report.path))
+    print(f"Search it: llavit-lens find {shlex.quote(word)} {shlex.quote(str(report.path))}")
+
+
+def word_to_find(index: Index) -> str:
+    """A word that a search will find: a tracked one, or the commonest of the first images."""
+    if index.settings.tracked:
+        return index.settings.tracked[0].strip()
+    texts = read_strings(index)
+    for shard in complete_shards(index):
+        with pq.ParquetFile(index.file(PATCHES, shard)) as file:
+            if file.num_row_groups:
+                ids = file.read_row_group(0, columns=["ids"])["ids"].combine_chunks().flatten()
+                counts = np.bincount(ids.to_numpy()[:: index.settings.k])
+                commonest = (texts[token].strip() for token in np.argsort(-counts).tolist())
+                return next((text for text in commonest if _is_a_word(text)), "WORD")
+    return "WORD"
+
+
+def _is_a_word(text: str) -> bool:
+    return len(text) > 2 and text.isalpha()

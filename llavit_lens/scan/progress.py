@@ -100,7 +100,7 @@ class _Lines:
     def step(self, images: int) -> None:
         self._done += images
         now = time.monotonic()
-        if now - self._latest < EVERY:
+        if now - self._latest < EVERY or self._done == self._total:
             return
         self._latest = now
         rate = (self._done - self._before) / (now - self._start)

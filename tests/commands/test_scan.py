@@ -31,7 +31,7 @@ def test_a_folder(command: Program, folder: Path, tmp_path: Path) -> None:
     lines = printed.splitlines()
     assert lines[0].startswith("4 of 6 images are read, at ") and "2 could not be" in lines[0]
     assert lines[1].startswith(f"The index is {out} (") and "MB per image" in lines[1]
-    assert lines[2].startswith("Search it: llavit-lens find ") and str(out) in lines[2]
+    assert lines[2] == f"Search it: llavit-lens find a {out}"
     assert [line.split(":")[0] for line in err.splitlines()] == ["left out"] * 2
     settings = read_index(out).settings
     assert (settings.k, settings.layers, settings.tracked) == (2, [0, 3], ["a", "b"])
