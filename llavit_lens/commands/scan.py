@@ -15,10 +15,11 @@ from llavit_lens.printing import print_notes, print_remark
 from llavit_lens.scan.image_list import ImageList
 from llavit_lens.scan.index import Index, read_index
 from llavit_lens.scan.ranks import rank_of
-from llavit_lens.scan.reading import complete_shards, read_strings
+from llavit_lens.scan.reading import read_strings
 from llavit_lens.scan.report import ScanReport
 from llavit_lens.scan.scan import Engine, Lens, scan
 from llavit_lens.scan.schema import PATCHES
+from llavit_lens.scan.shards import complete_shards
 from llavit_lens.typed_numbers import parse_layers
 from llavit_lens.vlm.program import load
 

@@ -1,4 +1,4 @@
-"""Opens an index to read: complete shards alone, and each file as it was written."""
+"""Tables of an index, each file as it was written: a damaged one is named, with what to do."""
 
 from __future__ import annotations
 
@@ -12,20 +12,7 @@ import pyarrow.parquet as pq
 from llavit_lens.disk import shown
 from llavit_lens.errors import ConfigurationError, one_line
 from llavit_lens.scan.index import Index
-from llavit_lens.scan.schema import (
-    IMAGES,
-    LAYOUTS,
-    PARTS,
-    PATCHES,
-    metadata_of,
-    strings_file,
-)
-
-
-def complete_shards(index: Index) -> list[int]:
-    """The numbers of the shards that can be read, ascending."""
-    names = {file.name for file in index.path.joinpath(PARTS[-1]).glob("[0-9]*.parquet")}
-    return [one for one in range(index.shards) if index.file(PARTS[-1], one).name in names]
+from llavit_lens.scan.schema import PARTS, metadata_of, strings_file
 
 
 def read_part(
@@ -38,27 +25,6 @@ def read_part(
     """
     with _open(index, part, shard) as file:
         return file.read(columns=None if columns is None else list(columns))
-
-
-def check_shard(index: Index, shard: int) -> int:
-    """Look at the ends of a shard's files, where Parquet says what is in them; reads no rows.
-
-    Returns:
-        How many rows its file in patches/ has.
-
-    Raises:
-        ConfigurationError: as `read_part`; or a file does not have its rows.
-    """
-    rows = {}
-    for part in (IMAGES, LAYOUTS, PATCHES):
-        with _open(index, part, shard) as file:
-            rows[part] = file.metadata.num_rows
-    if rows[IMAGES] != len(index.images_of(shard)):
-        raise ConfigurationError(
-            f"{shown(index.file(IMAGES, shard))}: does not have one row for each image; "
-            + _remedy(index, shard)
-        )
-    return rows[PATCHES]
 
 
 def read_strings(index: Index) -> list[str]:

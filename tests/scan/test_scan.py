@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.open import pixel_sha256
 from llavit_lens.lens.logit_lens import logit_lens
 from llavit_lens.scan.index import read_index
-from llavit_lens.scan.reading import complete_shards, read_strings
+from llavit_lens.scan.reading import read_part, read_strings
 from llavit_lens.scan.rows import half
 from llavit_lens.scan.scan import scan
 from llavit_lens.scan.schema import PARTS
+from llavit_lens.scan.shards import complete_shards
 from llavit_lens.vlm.vlm import VLM
 
 SHARD = 3
@@ -276,6 +278,28 @@ def test_cosines_have_a_column_of_their_own(vlm: VLM, photos: Path, tmp_path: Pa
     scan(photos, vlm, tmp_path / "i", lens="input_similarity")
     rows = rows_of(tmp_path / "i")["patches"]
     assert [*rows] == ["image", "layer", "patch", "ids", "cosines"] and set(rows["layer"]) == {0}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("damage", ["cut", "missing", "of another shard", "flipped"])
+def test_a_damaged_file_is_named_with_what_to_do(
+    index: Path, tmp_path: Path, part: str, damage: str
+) -> None:
+    copy = Path(shutil.copytree(index, tmp_path / "i"))
+    file, other = (copy / part / f"{shard:05d}.parquet" for shard in (0, 1))
+    data = bytearray(file.read_bytes())
+    if damage == "cut":
+        file.write_bytes(data[: len(data) // 2])
+    elif damage == "missing":
+        file.unlink()
+    elif damage == "of another shard":
+        shutil.copy(other, file)
+    else:
+        data[len(data) // 8] ^= 255
+        file.write_bytes(data)
+    with pytest.raises(ConfigurationError, match=r"00000\.parquet: is .*; delete .* again"):
+        read_part(read_index(copy), part, 0)
+    assert len(read_part(read_index(copy), part, 1)) > 0
 
 
 def test_half_precision() -> None:
