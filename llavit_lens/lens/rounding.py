@@ -59,7 +59,7 @@ class Arithmetic(NamedTuple):
 FLOAT32 = Arithmetic(_SINGLE)
 TENSOR_CORES = Arithmetic(2.0**-23)
 """Products of bfloat16 are exact in float32; the units that sum them may cut bits off."""
-ROUNDED_RESULT = Arithmetic(_SINGLE, 2.0**-9)
+ROUNDED_RESULT = Arithmetic(_SINGLE, 2.0**-8)
 """Summed in float32, then rounded to bfloat16."""
 
 

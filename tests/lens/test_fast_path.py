@@ -131,7 +131,7 @@ def test_only_the_rows_in_doubt_are_done_again() -> None:
         60 + random(100, seed=2) * 1e-3
     )  # a hundred near ties, for states that see them
     hidden[:, 0] = 0
-    hidden[7, 0] = 40
+    hidden[7, 0] = 400
     top = fast(hidden, weight, 5)
     assert top.redone == 1
     assert_same_words(top, reference(hidden, weight))
@@ -278,6 +278,13 @@ def test_where_most_rows_are_done_again_the_rest_goes_the_exact_way() -> None:
     top = fast(hidden, weight, 5, budget_bytes=12 * 8 * V)
     assert top.redone == 8  # of the first chunk
     assert_same_words(top, reference(hidden, weight))
+
+
+def test_the_unit_roundoff_of_a_rounded_result() -> None:
+    x = random(10_000, seed=4) * 100
+    share = rounding.ROUNDED_RESULT.result
+    off = ((x.bfloat16().float() - x).abs() / x.abs()).max()
+    assert 0.9 * share < off <= share
 
 
 def test_no_such_precision() -> None:
