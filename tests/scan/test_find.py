@@ -241,3 +241,18 @@ def refuse_writing(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConfigurationError(f"cannot write {target}: read-only file system")
 
     monkeypatch.setattr(postings_module, "write_folder_atomically", refuse)
+
+
+def test_equal_hits_come_by_layer_before_patch_and_many_rows_of_one_hit_hide_none(
+    tmp_path: Path,
+) -> None:
+    """One image has more rows than a first look takes in; all have one value in ten."""
+    made = made_index(tmp_path / "index", images=3, images_per_shard=9, grid=(9, 9), padding=0)
+    rows = [row for row in rows_of(made, 0, 81) if row.token in DOGS]
+    for per in UNITS:
+        expected = best_of_each(rows, per)
+        table = WordIndex(made.path).find("dog", limit=3, per=per).table
+        assert table[COLUMNS[:-1]].to_numpy().tolist() == [list(r[2:]) for r in expected[:3]]
+    table = WordIndex(made.path).find("dog", limit=900, per="layer").table
+    everything = best_of_each(rows, "layer")[:900]
+    assert table[COLUMNS[:-1]].to_numpy().tolist() == [list(r[2:]) for r in everything]
