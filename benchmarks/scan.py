@@ -33,8 +33,8 @@ from rich.console import Console
 from rich.table import Table
 from scan_sizes import KINDS, real_words_available, sized_index
 
+from llavit_lens.corpus.word_index import WordIndex
 from llavit_lens.disk import write_text_atomically
-from llavit_lens.scan.word_index import WordIndex
 
 PROGRAM = "from llavit_lens.cli import main; main()"
 FULL, QUICK = (200, 2000), (8, 24)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from llavit_lens.corpus.index import Index, Settings, begin
+from llavit_lens.corpus.shard import ImageWords, write_shard
+from llavit_lens.corpus.vocabulary import write_vocabulary
 from llavit_lens.images.layout import VisualLayout
 from llavit_lens.results.words import Words
-from llavit_lens.scan.index import Index, Settings, begin
-from llavit_lens.scan.shard import ImageWords, write_shard
-from llavit_lens.scan.vocabulary import write_vocabulary
 
 REPOSITORY = Path(__file__).parents[1]
 sys.path.append(str(REPOSITORY / "tests/support"))

@@ -9,16 +9,17 @@ The names below are imported on first use, so that `import llavit_lens` itself c
 
 from __future__ import annotations
 
-import sys
 import warnings
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import llavit_lens.quiet_tqdm  # noqa: F401  # before anything imports transformers
 from llavit_lens.version import __version__
 
 if TYPE_CHECKING:
+    from llavit_lens.corpus.report import ScanReport
+    from llavit_lens.corpus.scan import scan
+    from llavit_lens.corpus.word_index import WordIndex
     from llavit_lens.errors import CheckpointError, ConfigurationError, ImageError, LlavitLensError
     from llavit_lens.evaluation.labelled.coco import coco_images
     from llavit_lens.evaluation.labelled.labelled_images import LabelledImage, LabelledObject
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
     from llavit_lens.results.restore_map import RestoreMap
     from llavit_lens.results.token_words import TokenWords
     from llavit_lens.results.words import Words
-    from llavit_lens.scan.report import ScanReport
-    from llavit_lens.scan.scan import scan
-    from llavit_lens.scan.word_index import WordIndex
     from llavit_lens.viewer.show import show
     from llavit_lens.viewer.viewer import Viewer
     from llavit_lens.vlm.answers import answer_log_prob
@@ -72,7 +70,7 @@ _HOME = {
     "Mask": "llavit_lens.images.regions",
     "Readability": "llavit_lens.results.readability",
     "RestoreMap": "llavit_lens.results.restore_map",
-    "ScanReport": "llavit_lens.scan.report",
+    "ScanReport": "llavit_lens.corpus.report",
     "TokenTrace": "llavit_lens.vlm.token_trace",
     "TokenWords": "llavit_lens.results.token_words",
     "Trace": "llavit_lens.vlm.trace",
@@ -80,7 +78,7 @@ _HOME = {
     "VLM": "llavit_lens.vlm.vlm",
     "Viewer": "llavit_lens.viewer.viewer",
     "VisualLayout": "llavit_lens.images.layout",
-    "WordIndex": "llavit_lens.scan.word_index",
+    "WordIndex": "llavit_lens.corpus.word_index",
     "Words": "llavit_lens.results.words",
     "ablate_visual_attention": "llavit_lens.interventions.ablation",
     "answer_log_prob": "llavit_lens.vlm.answers",
@@ -99,7 +97,7 @@ _HOME = {
     "readability": "llavit_lens.evaluation.readability.readability",
     "register_family": "llavit_lens.vlm.register",
     "restore_map": "llavit_lens.interventions.restore",
-    "scan": "llavit_lens.scan.scan",
+    "scan": "llavit_lens.corpus.scan",
     "show": "llavit_lens.viewer.show",
     "text_projections": "llavit_lens.interventions.text_projections",
     "to_transformer_lens": "llavit_lens.interop.bridge",
@@ -183,14 +181,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME})
-
-
-class _Package(ModuleType):
-    """Keeps `ll.scan` the function: Python would put the folder `scan` in its place."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -215,7 +215,7 @@ def scan(
 
     After an interruption the same command goes on. Images that cannot be read are listed.
     """
-    from llavit_lens.scan.sources import source_of
+    from llavit_lens.corpus.sources import source_of
 
     listed = source_of(images, folder=folder)
     with waiting(PYTORCH):

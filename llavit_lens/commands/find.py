@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from llavit_lens.corpus.word_index import WordIndex
 from llavit_lens.inputs import FIGURES, PAGES, TABLES, check_out
 from llavit_lens.output import print_file, write_files
 from llavit_lens.printing import print_notes, print_remark, print_table
 from llavit_lens.results.hits import Hits, Per
-from llavit_lens.scan.word_index import WordIndex
 from llavit_lens.token_text import printable
 
 _UNITS = {"image": "images", "patch": "patches", "layer": "patches and layers"}

@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from llavit_lens.corpus.image_list import ImageList
+from llavit_lens.corpus.index import Index, read_index
+from llavit_lens.corpus.ranks import rank_of
+from llavit_lens.corpus.reading import read_strings
+from llavit_lens.corpus.report import ScanReport
+from llavit_lens.corpus.scan import Engine, Lens, scan
+from llavit_lens.corpus.schema import PATCHES
+from llavit_lens.corpus.shards import complete_shards
 from llavit_lens.inputs import DEFAULT_PROMPT
 from llavit_lens.output import full_path
 from llavit_lens.printing import print_notes, print_remark
-from llavit_lens.scan.image_list import ImageList
-from llavit_lens.scan.index import Index, read_index
-from llavit_lens.scan.ranks import rank_of
-from llavit_lens.scan.reading import read_strings
-from llavit_lens.scan.report import ScanReport
-from llavit_lens.scan.scan import Engine, Lens, scan
-from llavit_lens.scan.schema import PATCHES
-from llavit_lens.scan.shards import complete_shards
 from llavit_lens.typed_numbers import parse_layers
 from llavit_lens.vlm.program import load
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llavit_lens.corpus.word_index import WordIndex
 from llavit_lens.inputs import TABLES, check_out
 from llavit_lens.output import print_file, write_files
 from llavit_lens.printing import print_notes, print_table
-from llavit_lens.scan.word_index import WordIndex
 from llavit_lens.token_text import printable
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from llavit_lens.explorer.input_image import InputImage
 from llavit_lens.explorer.view import View, corpus_picture
 
 if TYPE_CHECKING:
-    from llavit_lens.scan.index_images import IndexImages
-    from llavit_lens.scan.word_index import WordIndex
+    from llavit_lens.corpus.index_images import IndexImages
+    from llavit_lens.corpus.word_index import WordIndex
 
 _SHOWN = "corpus_image"
 """The session's image of a corpus: what it is, and its `StoredImage`."""
@@ -81,8 +81,8 @@ def stamp_of(index: str) -> Stamp:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _opened(index: str, stamp: Stamp) -> Corpus:
-    from llavit_lens.scan.index_images import IndexImages
-    from llavit_lens.scan.word_index import WordIndex
+    from llavit_lens.corpus.index_images import IndexImages
+    from llavit_lens.corpus.word_index import WordIndex
 
     return Corpus(index, stamp, WordIndex(index), IndexImages(index))
 

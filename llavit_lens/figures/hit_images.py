@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
+from llavit_lens.corpus.index_images import IndexImages
 from llavit_lens.errors import LlavitLensError
-from llavit_lens.scan.index_images import IndexImages
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import pytest
 from made_index import made_index
 from programs import Program
 
-from llavit_lens.scan.word_index import WordIndex
+from llavit_lens.corpus.word_index import WordIndex
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from made_index import made_index
 from PIL import Image
 
 from llavit_lens.commands.find import find_report
+from llavit_lens.corpus.index_images import UNKNOWN
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.scan.index_images import UNKNOWN
 
 
 def test_out_is_a_table_or_a_sheet_of_the_hits(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from programs import Program
 from scans import write_images
 from tiny import tiny_llavit, tiny_processor
 
-from llavit_lens.scan.index import read_index
+from llavit_lens.corpus.index import read_index
 
 
 @pytest.fixture(scope="module")

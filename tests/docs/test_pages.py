@@ -39,10 +39,10 @@ NOT_RUN: dict[str, dict[str, str]] = {
         "and 23 to 47 minutes on one core": MINUTES,
     },
     "docs/recipes/clusters.md": {
-        "a second core": "tests/scan have the ranks of torchrun, without torchrun",
-        "SLURM": "a queue of jobs; its environment is in tests/scan/test_ranks.py",
+        "a second core": "tests/corpus have the ranks of torchrun, without torchrun",
+        "SLURM": "a queue of jobs; its environment is in tests/corpus/test_ranks.py",
         "a clone of the repository, to install from": INSTALLS,
-        "Ray (the extra cluster)": "tests/scan run a Ray of two workers",
+        "Ray (the extra cluster)": "tests/corpus run a Ray of two workers",
     },
     "docs/recipes/nnsight.md": {"a clone of the repository, to install from": INSTALLS},
     "docs/recipes/notebooks.md": {

@@ -12,6 +12,7 @@ from corpus_of_scenes import PROMPT, SCENES, copied
 from explorer_page import SECONDS, ShownView, link_of
 from streamlit.testing.v1 import AppTest
 
+from llavit_lens.corpus.word_index import WordIndex
 from llavit_lens.explorer import component, corpus
 from llavit_lens.explorer.corpus_code import corpus_code
 from llavit_lens.explorer.corpus_search import view_of_hit
@@ -19,7 +20,6 @@ from llavit_lens.explorer.offered_models import OfferedIndexes
 from llavit_lens.explorer.view import View, corpus_picture, number_in_corpus
 from llavit_lens.images.open import open_image
 from llavit_lens.miniature.world.scenes import FIRST_EXAMPLE, example_path
-from llavit_lens.scan.word_index import WordIndex
 
 pytestmark = pytest.mark.long
 

@@ -8,7 +8,7 @@ import pytest
 from browser import explorer_server, open_browser
 from explorer_browser import DESKTOP, MILLISECONDS, is_foreign, link, pinned, settled
 
-from llavit_lens.scan.word_index import WordIndex
+from llavit_lens.corpus.word_index import WordIndex
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 

@@ -17,11 +17,11 @@ from kills import KILLS, files_of, kill_after
 from scans import rows_of, write_images
 from tiny_vlm import tiny_vlm
 
+from llavit_lens.corpus.index import read_index
+from llavit_lens.corpus.scan import scan
+from llavit_lens.corpus.schema import PARTS
+from llavit_lens.corpus.shards import complete_shards
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.scan.index import read_index
-from llavit_lens.scan.scan import scan
-from llavit_lens.scan.schema import PARTS
-from llavit_lens.scan.shards import complete_shards
 from llavit_lens.vlm.vlm import VLM
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")]

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import llavit_lens as ll
+from llavit_lens.corpus.scan import scan
 from llavit_lens.miniature.world.scenes import example_path
-from llavit_lens.scan.scan import scan
 
 SCENES = ["crown-north-kite", "house-grapes-stop-robot", "kite-moon"]
 PROMPT = "What color is it?"

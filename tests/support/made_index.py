@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llavit_lens.scan.index import Index, Settings
-from llavit_lens.scan.schema import (
+from llavit_lens.corpus.index import Index, Settings
+from llavit_lens.corpus.schema import (
     IMAGES,
     IMAGES_SCHEMA,
     LAYOUTS,

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from tiny import tiny_image
 
-from llavit_lens.scan.index import read_index
-from llavit_lens.scan.reading import read_part
-from llavit_lens.scan.schema import PARTS
+from llavit_lens.corpus.index import read_index
+from llavit_lens.corpus.reading import read_part
+from llavit_lens.corpus.schema import PARTS
 
 
 def write_images(folder: Path, count: int, **bad: str) -> Path:
