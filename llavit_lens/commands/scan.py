@@ -11,6 +11,7 @@ import torch
 
 from llavit_lens.corpus.image_list import ImageList
 from llavit_lens.corpus.index import Index, read_index
+from llavit_lens.corpus.postings import bring_up_to_date
 from llavit_lens.corpus.ranks import rank_of
 from llavit_lens.corpus.reading import read_strings
 from llavit_lens.corpus.report import ScanReport
@@ -74,6 +75,8 @@ def scan_report(
         workers=workers,
     )
     _print_bad(report)
+    if not report.missing and rank_of().world == 1:  # else the first search does it
+        bring_up_to_date(read_index(report.path))
     _print_summary(report)
 
 

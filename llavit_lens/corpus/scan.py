@@ -93,9 +93,7 @@ class Scan:
             return ImageWords(number, source, error=str(error)), None
         return ImageWords(number, source, orientation=opened.tag), opened.image
 
-    def _words_of(
-        self, opened: Sequence[tuple[ImageWords, Image.Image | None]]
-    ) -> list[ImageWords]:
+    def _words_of(self, opened: Sequence[_Opened]) -> list[ImageWords]:
         good = [image for _, image in opened if image is not None]
         try:
             words = iter(self._lens_of(good))
@@ -148,7 +146,7 @@ def scan(
 
     Args:
         images: a folder; a list of paths (.csv, .jsonl, .parquet); a COCO-style .json; webdataset
-            tars; a pattern; or a Python list of images. `scan.sources.source_of` says more.
+            tars; a pattern; or a Python list of images. `llavit_lens.corpus.sources.source_of` says more.
         vlm: the model, or its name, as `load` takes it.
         out: the folder of the index; made, if it is not there.
         folder: of the images of a COCO-style file; where relative paths start, for a list.
@@ -286,7 +284,7 @@ def read(
         ConfigurationError: as the lens; options that it does not have.
     """
     if lens == "logit_lens":
-        return logit_lens(trace, k, layers, tracked or [])
+        return logit_lens(trace, k, layers, tracked or [], leaders=False)
     if tracked:
         raise ConfigurationError(
             "tracked words belong to the logit lens; leave them out for the input similarity"

@@ -32,7 +32,10 @@ def test_a_folder(command: Program, folder: Path, tmp_path: Path) -> None:
     assert lines[0].startswith("4 of 6 images are read, at ") and "2 could not be" in lines[0]
     assert lines[1].startswith(f"The index is {out} (") and "MB per image" in lines[1]
     assert lines[2] == f"Search it: llavit-lens find a {out}"
-    assert [line.split(":")[0] for line in err.splitlines()] == ["left out"] * 2
+    left_out, sorting = err.splitlines()[:2], err.splitlines()[2:]
+    assert [line.split(":")[0] for line in left_out] == ["left out"] * 2
+    assert len(sorting) == 1 and sorting[0].startswith("Sorting the words of photos.index")
+    assert list((out / "postings").iterdir()), "a search finds its words sorted"
     settings = read_index(out).settings
     assert (settings.k, settings.layers, settings.tracked) == (2, [0, 3], ["a", "b"])
     code, printed, _ = command(*arguments, *options)  # again
@@ -46,7 +49,7 @@ def test_many_bad_images_are_counted(command: Program, folder: Path, tmp_path: P
     code, _, err = command(
         "scan", photos, "--model", folder / "model", "--out", tmp_path / "i", "-k", 1
     )
-    lines = err.splitlines()
+    lines = [line for line in err.splitlines() if line.startswith("left out")]
     assert code == 0 and len(lines) == 21
     assert lines[-1] == f"left out: 3 more; all are in {tmp_path / 'i' / 'images'}"
 
