@@ -12,7 +12,7 @@ from llavit_lens.printing import print_notes, print_remark, print_table
 from llavit_lens.results.hits import Hits, Per
 from llavit_lens.token_text import printable
 
-_UNITS = {"image": "images", "patch": "patches", "layer": "patches and layers"}
+_UNITS = {"patch": "patches", "layer": "patches and layers"}
 
 
 def find_report(
@@ -72,8 +72,9 @@ def _print(hits: Hits) -> None:
     shown = f"{len(hits):,} of " if len(hits) < hits.total else ""
     tokens = ", ".join(map(repr, hits.tokens.values()))
     counts = ", ".join(f"{line.layer}: {line.patches:,}" for line in hits.layers.itertuples())
+    units = "" if hits.per == "image" else f" {_UNITS[hits.per]}"
     print_notes(
-        f"{shown}{hits.total:,} {_UNITS[hits.per]} of {hits.n_images:,} images, read by "
+        f"{shown}{hits.total:,}{units} of {hits.n_images:,} images, read by "
         f"{hits.model} ({'pieces' if hits.pieces is not None else 'tokens'} {tokens}).",
         f"Patches by layer: {counts}",
     )

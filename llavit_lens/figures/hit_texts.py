@@ -63,10 +63,12 @@ def heading(hits: Hits, shown: int) -> tuple[str, str]:
     title = f"Where “{hits.word}” is read"
     images = f"{hits.n_images:,} image{'' if hits.n_images == 1 else 's'}"
     if hits.n_images < hits.n_listed:
-        images = f"{hits.n_images:,} of {hits.n_listed:,} images"
+        images += f" (of {hits.n_listed:,} in the list)"
     one, several = _UNITS[hits.per]
     if not hits.total:
         found = f"Nowhere in {images}"
+    elif hits.per == "image":
+        found = f"In {hits.total:,} of {images}"
     elif hits.total == 1:
         found = f"In one {one} of {images}"
     else:

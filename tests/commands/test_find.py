@@ -28,7 +28,7 @@ def test_hits_are_printed_and_written(command: Program, index: Path, tmp_path: P
     for hit in hits.table.itertuples():
         assert f"{hit.probability:.3f}" in text and hit.source in text
         assert f"row {hit.row}, col {hit.col}" in text
-    assert f"3 of {hits.total} images of 40 images" in text
+    assert f"3 of {hits.total} of 40 images" in text
     assert "Patches by layer: 0: " in text and str(out) in text
 
 

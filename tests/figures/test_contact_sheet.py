@@ -81,7 +81,7 @@ def test_texts() -> None:
     object.__setattr__(cosine, "table", cosine.table.rename(columns={"probability": "cosine"}))
     assert hit_texts(cosine, 1)[0][1:] == ("0.900", "layer 0, row 0, column 0", "image 4")
     assert heading(made_hits([(0, 0, 0)], n_images=1, n_listed=9, per="layer"), 1)[1].startswith(
-        "In one patch at one layer of 1 of 9 images. Model:"
+        "In one patch at one layer of 1 image (of 9 in the list). Model:"
     )
 
 
