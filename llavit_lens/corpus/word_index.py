@@ -109,9 +109,10 @@ class WordIndex:
             raise ConfigurationError(f"limit={limit}: give 1 or more")
         least = _least(min_probability, min_cosine, cosine)
         layers = None if layer is None else self._layers(layer)
+        with connect() as connection:  # before words are sorted, which may take long
+            spelled = spelling(self.index, word, exact, connection)
 
         def answer(connection: duckdb.DuckDBPyConnection, postings: Postings) -> Hits:
-            spelled = spelling(self.index, word, exact, connection)
             parts = postings.queries(self.index, list(spelled.tokens))
             search = Search(together(parts), layers, least, per, limit) if parts else None
             if search is None or not spelled.pieces:
