@@ -28,6 +28,7 @@ NOT_RUN: dict[str, dict[str, str]] = {
     },
     "docs/explorer.md": {
         "a clone and the extra explorer; owner/name stands for your model": "a server does not end",
+        "a clone, the extra explorer and an index": "a server does not end",
     },
     "docs/model.md": {
         'a LLaViT checkpoint: "path/to/llavit" stands for its folder': "a name that stands for one",
