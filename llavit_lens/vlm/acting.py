@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
+from torch.nn.modules import module as of_torch
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.model.compilation import uncompiled
@@ -178,15 +180,28 @@ def one_pass(model: Any) -> Iterator[None]:
 
 
 def calls_users(model: Any) -> bool:
-    """Whether functions that users wrote are called in passes: by our hooks, or by PyTorch's. They
-    may know tokens by their places in a prompt that is alone in its batch."""
+    """Whether functions that users wrote are called in passes: our hooks, PyTorch's, those that it
+    calls for all modules, or a `forward` that was set on one module. They may know tokens by their
+    places in a prompt that is alone in its batch."""
     if any(actor.calls_users for actor in _open.get(decoder_of(model), [])):
         return True
-    return any(
-        not str(getattr(function, "__module__", "")).startswith(_LIBRARIES)
-        for module in model.modules()
-        for function in (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
-    )
+    functions = [*of_torch._global_forward_pre_hooks.values()]
+    functions += of_torch._global_forward_hooks.values()
+    for module in model.modules():
+        functions += module._forward_pre_hooks.values()
+        functions += module._forward_hooks.values()
+        if "forward" in vars(module):
+            functions.append(vars(module)["forward"])
+    return any(not _home_of(function).startswith(_LIBRARIES) for function in functions)
+
+
+def _home_of(function: Any) -> str:
+    """The module that a function was written in, also where it bears the name of one it wraps."""
+    while isinstance(function, partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    written_in = getattr(function, "__globals__", None) or {}
+    return str(written_in.get("__name__", getattr(function, "__module__", "")))
 
 
 _LIBRARIES = ("llavit_lens.", "transformers.", "accelerate.", "peft.")

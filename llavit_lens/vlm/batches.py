@@ -37,7 +37,12 @@ def traces_of_images(
             f"trace_batch takes a list of images, not {what(images)}; for one image: "
             "vlm.trace(image)"
         )
-    prompts = [prompt] * len(images) if isinstance(prompt, str) else list(prompt)
+    try:
+        prompts = [prompt] * len(images) if isinstance(prompt, str) else list(prompt)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"prompt takes one text for all images, or a list with one for each, not {what(prompt)}"
+        ) from error
     if len(prompts) != len(images):
         raise ConfigurationError(
             f"there are {len(prompts)} prompts for {len(images)} images; give one for all, or one "

@@ -113,9 +113,8 @@ class ReadoutCache:
         if latest is None or any(
             part is not other for part, other in zip(parts, vars(latest).values(), strict=True)
         ):
-            self._latest = Readout(*parts)
-        assert self._latest is not None
-        return self._latest
+            latest = self._latest = Readout(*parts)
+        return latest  # not `self._latest`: by now it may be that of another thread's pass
 
 
 def _made_by_head(stream: Stream, logits_BV: Tensor, config: Any) -> tuple[Tensor, LogitMap]:

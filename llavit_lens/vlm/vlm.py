@@ -234,9 +234,10 @@ class VLM:
             images: a list; each of them as `trace` takes one image.
             prompt: the question: one for all, or a list with one for each image.
             batch_size: images in one forward pass. None: as many as have 4,096 tokens together,
-                each prompt counted as long as the longest; and one while hooks of your own are
-                set (`hooks`, or PyTorch's), for they may know tokens by their places. With a
-                number, such hooks meet batches [B, seq, ...], padded on the left.
+                each prompt counted as long as the longest; and one while functions of your own
+                act (`hooks`, PyTorch's hooks on a module or on all, a `forward` set on a module),
+                for they may know tokens by their places. With a number, they meet batches
+                [B, seq, ...], padded on the left.
 
         Raises:
             ImageError, ConfigurationError: as `trace`; the error says which image, by its place

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -158,6 +159,21 @@ def test_a_scale_before_the_head_and_a_vocabulary_that_is_padded() -> None:
         setattr(toy.config, used, 7)  # so the config names it no more
         with pytest.raises(ConfigurationError, match="would misread"):
             ReadoutCache().of(decoder, stream, logits, None, cpu, "toy")
+
+
+def test_a_pass_is_given_its_own_readout_while_another_thread_ends_a_pass() -> None:
+    class Contended(ReadoutCache):
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Whatever is kept, another thread has replaced it at once."""
+            super().__setattr__(name, None if value is None else others)
+
+    toy = Toy("one norm")
+    stream, decoder, logits = passed(toy)
+    cpu = torch.device("cpu")
+    others = ReadoutCache().of(decoder, stream, logits, "another", cpu, "toy")
+    cache = Contended()
+    readout = cache.of(decoder, stream, logits, "own", cpu, "toy")
+    assert cache.latest is others and readout.tokenizer == "own"
 
 
 def test_a_norm_that_the_pass_does_not_show_is_refused() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from PIL import Image
 from tiny import tiny_image
 from tiny_vlm import LAYERS, WIDTH, tiled_vlm, tiny_vlm
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from transformers import LlavaProcessor
 
 import llavit_lens as ll
@@ -210,6 +213,73 @@ def test_hooks_of_users_meet_one_image_unless_they_are_asked_to(passes: list[int
     assert passes[4:] == [2, 2]
 
 
+def seen_by_no_name(function: Any) -> Any:
+    """Under the name of a library's function, as `functools.wraps` leaves it."""
+    function.__module__ = "transformers.models.llama.modeling_llama"
+    return function
+
+
+@pytest.mark.parametrize(
+    "where", ["before all", "after all", "forward", "method", "partial", "before", "object"]
+)
+def test_whatever_users_set_on_modules_meets_one_image(where: str, passes: list[int]) -> None:
+    vlm, sizes = tiny_vlm("llava"), set()
+    layer = vlm.model.model.language_model.layers[1]
+    forward = layer.forward
+
+    @seen_by_no_name
+    def own(states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        sizes.add(len(states))
+        result: Tensor = forward(states, *args, **kwargs)
+        return result
+
+    @seen_by_no_name
+    def hook(module: Any, args: Any, output: Any = None) -> None:
+        if module is layer:
+            sizes.add(len(args[0]))
+
+    class Hook:
+        def __call__(self, module: Any, args: Any, output: Any) -> None:
+            hook(module, args)
+
+    handle = None
+    if where == "before all":
+        handle = register_module_forward_pre_hook(hook)
+    elif where == "after all":
+        handle = register_module_forward_hook(hook)
+    elif where == "before":
+        handle = layer.register_forward_pre_hook(hook)
+    elif where == "object":
+        handle = layer.register_forward_hook(Hook())
+    elif where == "method":
+        layer.forward = MethodType(lambda self, *args, **kwargs: own(*args, **kwargs), layer)
+    else:
+        layer.forward = partial(own) if where == "partial" else own
+    images = [tiny_image(0), tiny_image(1)]
+    try:
+        vlm.trace_batch(images)
+        assert passes == [1, 1] and sizes == {1}
+        vlm.trace_batch(images, batch_size=2)
+        assert passes[2:] == [2] and sizes == {1, 2}
+    finally:
+        if handle is None:
+            del layer.forward
+        else:
+            handle.remove()
+    vlm.trace_batch(images)
+    assert passes[3:] == [2]
+
+
+def test_what_libraries_set_on_modules_does_not_count(passes: list[int]) -> None:
+    accelerate = pytest.importorskip("accelerate.hooks")
+    vlm = tiny_vlm("llava")
+    layer = vlm.model.model.language_model.layers[1]
+    accelerate.add_hook_to_module(layer, accelerate.ModelHook())
+    assert "forward" in vars(layer)
+    vlm.trace_batch([tiny_image(0), tiny_image(1)])
+    assert passes == [2]
+
+
 def test_an_image_that_fails_is_named(passes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     vlm, good = tiny_vlm("llava"), tiny_image()
     with pytest.raises(ImageError, match=r"^image 1 \(counted from 0\): nowhere.png: no such file"):
@@ -242,6 +312,8 @@ def test_an_image_that_fails_is_named(passes: list[int], monkeypatch: pytest.Mon
         ([tiny_image()], {"prompt": ["a", "b"]}, "2 prompts for 1 images"),
         ([tiny_image()], {"batch_size": 0}, "batch_size=0: give 1 or more, or None"),
         ([tiny_image()], {"batch_size": 1.5}, "batch_size"),
+        ([tiny_image()], {"prompt": 3}, "one text for all images, or a list .*, not a int"),
+        ([tiny_image()], {"prompt": None}, "one text for all images, or a list .* a NoneType"),
         ([tiny_image()], {"prompt": [3]}, "image 0 .* one text, not a int"),
     ],
 )
