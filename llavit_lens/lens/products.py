@@ -10,7 +10,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from llavit_lens.lens.prepared import prepared_of
 from llavit_lens.lens.rescoring import Vocabulary
 from llavit_lens.lens.rounding import (
     FLOAT32,
@@ -53,7 +52,7 @@ class Float32Product:
         self._cast = None
         if self._weight_VD.dtype != torch.float32:
             self._cast = Buffer(hidden_ND, width * d, torch.float32)
-        lengths_V = prepared_of(self._weight_VD).lengths_V
+        lengths_V = vocabulary.prepared.lengths_V
         share = FLOAT32.share(d)
         errors = word_errors(
             lengths_V, lengths_V, None, share, vocabulary.scale, vocabulary.bias
@@ -80,7 +79,7 @@ class LowProduct:
 
     def __init__(self, hidden_ND: Tensor, vocabulary: Vocabulary, width: int) -> None:
         n, d = hidden_ND.shape
-        words = prepared_of(vocabulary.weight).rounded
+        words = vocabulary.prepared.rounded
         self._hidden_ND, self._weight_VD = hidden_ND.bfloat16(), words.weight_VD
         self._is_cuda = hidden_ND.is_cuda
         self._logits = None if self._is_cuda else Buffer(hidden_ND, n * width, torch.float32)
@@ -89,7 +88,7 @@ class LowProduct:
         rounded_ND = self._hidden_ND.float()
         lost_N = lengths(hidden_ND - rounded_ND)
         errors = word_errors(
-            prepared_of(vocabulary.weight).lengths_V,
+            vocabulary.prepared.lengths_V,
             words.lengths_V,
             words.lost_V,
             arithmetic.share(d),

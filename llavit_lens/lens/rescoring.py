@@ -6,10 +6,12 @@ Shape suffixes: N states, D model width, V vocabulary, M chosen words of each st
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from llavit_lens.lens.prepared import Prepared, prepared_of
 from llavit_lens.vlm.logit_map import LogitMap
 
 BARRED = -1e30
@@ -29,6 +31,11 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.weight)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """Of the weight. That it is still the same is looked at once: make one of these a call."""
+        return prepared_of(self.weight)
 
     def finish(self, products: Tensor, words: slice | Tensor) -> Tensor:
         """Logits of the products of states and words, in place.

@@ -44,6 +44,7 @@ _SPARE_EXACT, _SPARE_FAST = 5, 59
 """Words of a shortlist beyond the k that are asked for."""
 _LONGER = 16
 """How many times longer a shortlist gets where it proves nothing."""
+_NOT_FINITE = "the states or the unembedding hold NaN or infinity, so there are no words to read"
 
 
 class TopK(NamedTuple):
@@ -126,9 +127,10 @@ def topk_unembed(
         tracked_T = torch.as_tensor(tracked, dtype=torch.long, device=hidden.device)
         if not all(0 <= token < n_vocab for token in tracked_T.tolist()):
             raise ConfigurationError(f"tracked ids must lie between 0 and {n_vocab - 1}")
-    reader = _Reader(
-        Vocabulary(weight, bias, scale, logit_map), k, tracked_T, budget_bytes // (4 * _BUFFERS)
-    )
+    vocabulary = Vocabulary(weight, bias, scale, logit_map)
+    if not vocabulary.prepared.is_finite:
+        raise ConfigurationError(_NOT_FINITE)
+    reader = _Reader(vocabulary, k, tracked_T, budget_bytes // (4 * _BUFFERS))
     is_fast = precision == "auto" and fast_pays(hidden, weight)
     chunks = []
     for states_ND in hidden.split(reader.rows(hidden)):
@@ -189,9 +191,7 @@ class _Reader:
         words = self._sweep(hidden_ND, product, self.k + _SPARE_EXACT, softmax, ranks)
         logsumexp_N, entropy_N = softmax.result()
         if not logsumexp_N.isfinite().all():
-            raise ConfigurationError(
-                "the states or the unembedding hold NaN or infinity, so there are no words to read"
-            )
+            raise ConfigurationError(_NOT_FINITE)
         logits_NK, ids_NK = self._proved(hidden_ND, words)
         tracked = (None, None) if ranks is None else ranks.result(ids_NK, logits_NK)[:2]
         return TopK(ids_NK, logits_NK, logsumexp_N, entropy_N, *tracked)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from time import sleep
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.lens import choice, rounding, topk
+from llavit_lens.lens import choice, prepared, rounding, topk
 from llavit_lens.lens.choice import forced
 from llavit_lens.lens.products import LowProduct
 from llavit_lens.lens.shortlist import Shortlist
@@ -243,6 +245,78 @@ def test_a_matrix_that_is_written_to_is_prepared_anew() -> None:
     assert fast(hidden, weight, 5).ids[3, 0] == 17
     weight.data.mul_(-1)  # autograd does not count this
     assert_same_words(fast(hidden, weight, 5), reference(hidden, weight))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_a_write_to_one_word_that_autograd_does_not_see(dtype: torch.dtype) -> None:
+    hidden, weight = random(24, D), random(V, D, seed=1).to(dtype)
+    fast(hidden, weight, 5)
+    for word in (7, 19):
+        weight.data[word] = 3 * hidden[word].to(dtype)
+        top = fast(hidden, weight, 5)
+        assert top.ids[word, 0] == word
+        assert_same_words(top, reference(hidden, weight))
+    weight.data[:] = weight[:, torch.arange(D).roll(1)]  # the same numbers at other places
+    assert_same_words(fast(hidden, weight, 5), reference(hidden, weight))
+
+
+def test_what_is_prepared_is_kept_and_made_once() -> None:
+    weight = random(V, D)
+    assert prepared.prepared_of(weight) is prepared.prepared_of(weight)
+    with torch.inference_mode():
+        other = random(V, D)
+        assert prepared.prepared_of(other) is prepared.prepared_of(other)
+        known = prepared.prepared_of(other)
+        other[3, 5] += 1e-3
+        assert prepared.prepared_of(other) is not known
+
+
+def test_threads_share_one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    plain = prepared.lengths
+
+    def slow(rows: Tensor) -> Tensor:
+        made.append(len(rows))
+        sleep(0.02)
+        return plain(rows)
+
+    monkeypatch.setattr(prepared, "lengths", slow)
+    weight = random(V, D)
+    with ThreadPoolExecutor(4) as pool:
+        copies = list(pool.map(lambda _: prepared.prepared_of(weight).rounded, range(4)))
+    assert all(copy is copies[0] for copy in copies)
+    assert len(made) == 2  # of the copy, and of what it loses
+
+
+@pytest.mark.parametrize("path", ["fast", "exact"])
+def test_an_infinite_weight_is_an_error_where_it_gives_no_word(path: Any) -> None:
+    hidden, weight = random(4, D).abs(), random(V, D, seed=1)
+    weight[5] = 0
+    weight[5, 3] = -torch.inf
+    with forced(path), pytest.raises(ConfigurationError, match="NaN or infinity"):
+        topk_unembed(hidden, weight, 5)
+    weight[5, 3] = -1e25  # its length overflows, its numbers do not
+    with forced(path):
+        assert_same_words(topk_unembed(hidden, weight, 5), reference(hidden, weight))
+
+
+@pytest.mark.parametrize("follows", ["bias", "scale"])
+def test_what_follows_a_rounded_product_is_not_rounded(follows: str) -> None:
+    """A true logit just above the others', which bfloat16 rounds down by more than what parts
+    them: half its step, not a quarter of it."""
+    best, hidden, weight = 3000, torch.zeros(1, 64), torch.zeros(4096, 64)
+    hidden[0, 0], hidden[0, 1] = 1, 2.0**-4
+    weight[best, 0], weight[best, 1] = 1, 2.0**-4 * (1 - 2.0**-6)
+    added = torch.full((4096,), float(follows == "scale"))
+    added[:60] = 1.0005
+    added[10] = 1.003
+    if follows == "scale":
+        weight[:60, 0] = 1
+    bias, scale = (None, added) if follows == "scale" else (added, None)
+    top = fast(hidden, weight.bfloat16(), 1, bias=bias, scale=scale)
+    logits = reference(hidden, weight.bfloat16(), scale, bias)
+    assert logits.argmax() == best
+    assert_same_words(top, logits)
 
 
 def test_the_path_is_measured_once_and_only_where_it_matters(
