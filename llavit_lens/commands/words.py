@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llavit_lens import token_text
 from llavit_lens.corpus.word_index import WordIndex
+from llavit_lens.errors import printable
 from llavit_lens.inputs import TABLES, check_out
 from llavit_lens.output import print_file, write_files
-from llavit_lens.printing import print_notes, print_table
-from llavit_lens.token_text import printable
+from llavit_lens.printing import print_notes, print_remark, print_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,8 @@ def _print_commonest(words: WordIndex, table: pd.DataFrame, among: int) -> None:
     rows = []
     for layer, of_layer in table.groupby("layer"):
         common = "  ".join(
-            f"{printable(str(line.token))} {line.per_cent:.1f}" for line in of_layer.itertuples()
+            f"{token_text.printable(str(line.token))} {line.per_cent:.1f}"
+            for line in of_layer.itertuples()
         )
         rows.append((str(layer), f"{shares[layer]:.1f}", common))
     which = "the best word" if among == 1 else f"one of the {among} best"
@@ -60,16 +62,29 @@ def _print_differences(words: WordIndex, other: WordIndex, table: pd.DataFrame) 
     rows = (
         (
             f"{line.layer} and {line.other_layer}",
-            printable(str(line.word)),
+            token_text.printable(str(line.word)),
             f"{line.per_cent:.1f}",
             f"{line.other_per_cent:.1f}",
             f"{line.difference:+.1f}",
-            f"{printable(str(line.example))}, patch {line.example_patch}",
+            printable(str(line.example)),
+            str(line.example_patch),
         )
         for line in table.itertuples()
     )
-    print_table(["layers", "word", "% here", "% there", "points", "example"], rows)
-    print_notes(
-        f"Here: {words.model}. There: {other.model}. % of patches whose best word it is, on "
-        f"{table.attrs['images']:,} images that both have."
-    )
+    images = f"{table.attrs['images']:,} images that both have"
+    if table.empty:
+        print_notes(
+            f"No difference: on the {images}, {words.model} and {other.model} read each word best "
+            "on the same share of patches, at every layer."
+        )
+    else:
+        headings = ["layers", "word", "% here", "% there", "points", "example", "patch"]
+        print_table(headings, rows)
+        print_notes(
+            f"Here: {words.model}. There: {other.model}. % of patches whose best word it is, on "
+            f"{images}."
+        )
+    if table.attrs["unlike"]:
+        print_remark(
+            f"Left out: {table.attrs['unlike']:,} images that have one name but other pixels."
+        )

@@ -74,13 +74,7 @@ def differences(
             "one index is of the logit lens and one of input similarity: scan with the same --lens"
         )
     pairs = _layer_pairs(ours[0], theirs[0])
-    names = [_names(connection, corpus) for corpus in (ours, theirs)]
-    both = names[0].merge(names[1], on="source", suffixes=("", "_other"))
-    if both.empty:
-        raise ConfigurationError(
-            f"the two indexes have no image in common: {_example(names[0])} of the one and "
-            f"{_example(names[1])} of the other; images are matched by their names in the corpus"
-        )
+    both, unlike = _same_images(*(_images(connection, corpus) for corpus in (ours, theirs)))
     read = [
         _top_words(connection, corpus, both[column])
         for corpus, column in ((ours, "image"), (theirs, "image_other"))
@@ -91,39 +85,46 @@ def differences(
             table[table["layer"].eq(number)].drop(columns="layer")
             for table, number in zip(read, (layer, other_layer), strict=True)
         )
-        table = mine.merge(other, on="word", how="outer", suffixes=("", "_other"))
-        counts = table[["patches", "patches_other"]].fillna(0).astype(int)
-        shares = [100 * counts[c] / max(1, counts[c].sum()) for c in counts]
-        more = shares[0] >= shares[1]
-        sources = [
-            table[column].map(both.set_index(column)["source"])
-            for column in ("image", "image_other")
-        ]
-        tables.append(
-            pd.DataFrame(
-                {
-                    "layer": layer,
-                    "other_layer": other_layer,
-                    "word": table["word"],
-                    "per_cent": shares[0],
-                    "other_per_cent": shares[1],
-                    "difference": shares[0] - shares[1],
-                    "patches": counts["patches"],
-                    "other_patches": counts["patches_other"],
-                    "example": np.where(more, *sources),
-                    "example_patch": np.where(more, table["patch"], table["patch_other"]).astype(
-                        int
-                    ),
-                }
-            )
-            .assign(size=lambda frame: frame["difference"].abs())
-            .sort_values(["size", "word"], ascending=[False, True])
-            .drop(columns="size")
-            .head(n)
-        )
+        words = mine.merge(other, on="word", how="outer", suffixes=("", "_other"))
+        table = _compared(words, both).head(n)
+        table.insert(0, "layer", layer)
+        table.insert(1, "other_layer", other_layer)
+        tables.append(table)
     result = pd.concat(tables, ignore_index=True)
-    result.attrs["images"] = len(both)
+    result.attrs.update(images=len(both), unlike=unlike)
     return result
+
+
+def _compared(words: pd.DataFrame, both: pd.DataFrame) -> pd.DataFrame:
+    """The words of a layer whose shares differ, those first that differ most."""
+    import pandas as pd
+
+    counts = words[["patches", "patches_other"]].fillna(0).astype(int)
+    ours, theirs = (counts[column] for column in counts)
+    shares = [100 * one / max(1, one.sum()) for one in (ours, theirs)]
+    more = shares[0] >= shares[1]
+    sources = [
+        words[column].map(both.set_index(column)["source"]) for column in ("image", "image_other")
+    ]
+    table = pd.DataFrame(
+        {
+            "word": words["word"],
+            "per_cent": shares[0],
+            "other_per_cent": shares[1],
+            "difference": shares[0] - shares[1],
+            "patches": ours,
+            "other_patches": theirs,
+            "example": np.where(more, *sources),
+            "example_patch": np.where(more, words["patch"], words["patch_other"]).astype(int),
+        }
+    )
+    differ = ours * max(1, theirs.sum()) != theirs * max(1, ours.sum())  # shares are rounded
+    return (
+        table[differ]
+        .assign(size=lambda frame: frame["difference"].abs())
+        .sort_values(["size", "word"], ascending=[False, True])
+        .drop(columns="size")
+    )
 
 
 def _layer_pairs(ours: Index, theirs: Index) -> list[tuple[int, int]]:
@@ -146,11 +147,28 @@ def _numbers(index: Index) -> str:
     return ",".join(map(str, index.settings.layers))
 
 
-def _names(connection: duckdb.DuckDBPyConnection, corpus: Corpus) -> pd.DataFrame:
-    """image, source: of all that could be read."""
+def _same_images(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The images of one name and the same pixels, and how many of one name have others."""
+    named = ours.merge(theirs, on="source", suffixes=("", "_other"))
+    if named.empty:
+        raise ConfigurationError(
+            f"the two indexes have no image in common: {_example(ours)} of the one and "
+            f"{_example(theirs)} of the other; images are matched by their names in the corpus"
+        )
+    both = named[named["sha256"].eq(named["sha256_other"])]
+    if both.empty:
+        raise ConfigurationError(
+            f"the two indexes have no image in common: {len(named):,} have the same name, such as "
+            f"{_example(named)}, but other pixels; scan the same images with both models"
+        )
+    return both, len(named) - len(both)
+
+
+def _images(connection: duckdb.DuckDBPyConnection, corpus: Corpus) -> pd.DataFrame:
+    """image, source, sha256: of all that could be read."""
     index, _, shards = corpus
     return connection.execute(
-        "SELECT image, source FROM read_parquet(?, hive_partitioning = false) "
+        "SELECT image, source, sha256 FROM read_parquet(?, hive_partitioning = false) "
         "WHERE layout IS NOT NULL ORDER BY image",
         [paths(index.file(IMAGES, shard) for shard in shards)],
     ).df()

@@ -187,20 +187,22 @@ class WordIndex:
     def differences(self, other: WordIndex | str | Path, n: int = 10) -> pd.DataFrame:
         """Words that two models read differently on the same images.
 
-        Images are matched by their names in the corpus, layers by their share of the depth, words
-        by their text in lower case without spaces around it. The best word of each patch is
-        counted, in per cent of patches, for models may differ in how many they see.
+        Images count where both indexes have one of this name and the same pixels. Layers are
+        matched by their share of the depth, words by their text in lower case without spaces around
+        it. The best word of each patch is counted, in per cent of patches, for models may differ in
+        how many they see.
 
         Args:
             other: the index of the other model.
             n: how many words of each layer, those first that differ most.
 
         Returns:
-            One row for each layer and word: `layer`, `other_layer`, `word`, `per_cent` and
-            `other_per_cent` of patches, `difference` (the first less the second, in points),
-            `patches` and `other_patches`, and an example: `example` (the image where the word is
-            read best by the model that reads it more often) and `example_patch` (of that model's
-            layout). `attrs["images"]` is the number of images that both have.
+            One row for each layer and word whose shares differ, or none: `layer`, `other_layer`,
+            `word`, `per_cent` and `other_per_cent` of patches, `difference` (the first less the
+            second, in points), `patches` and `other_patches`, and an example: `example` (the image
+            where the word is read best by the model that reads it more often) and `example_patch`
+            (of that model's layout). `attrs["images"]` is the number of images that both have,
+            `attrs["unlike"]` that of images left out: both have the name, but other pixels.
 
         Raises:
             ConfigurationError: the two have no image or no layer in common, or were read with

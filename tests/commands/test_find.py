@@ -65,6 +65,24 @@ def test_words_of_each_layer_and_what_differs(
     pd.testing.assert_frame_equal(pd.read_parquet(out), expected, check_dtype=False)
 
 
+def test_differences_fit_a_terminal_and_none_is_one_line(
+    command: Program, index: Path, tmp_path: Path
+) -> None:
+    code, text, _ = command("words", index, "--against", index)
+    assert code == 0 and text.startswith("No difference: on the 40 images that both have")
+    assert "+0.0" not in text
+    names = [f"piano-pizza-{i:02d}.png" for i in range(4)]
+    made = [
+        made_index(tmp_path / f"{seed}", images=4, names=names, seed=seed, pixels=["0", *pixels])
+        for seed, pixels in enumerate(("123", "12x"))
+    ]
+    code, text, err = command("words", made[0].path, "--against", made[1].path, "-n", 1)
+    rows = [line.split() for line in text.splitlines() if ".png" in line]
+    assert code == 0 and len(rows) == 3
+    assert all(row[-2] in names and row[-1].isdigit() for row in rows)
+    assert "Left out: 1 images that have one name but other pixels." in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

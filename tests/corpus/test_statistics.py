@@ -103,3 +103,26 @@ def test_corpora_that_cannot_be_compared_are_refused(made: Index, tmp_path: Path
     for bad in ({"n": 0}, {"among": 0}, {"among": 4}):
         with pytest.raises(ConfigurationError):
             index.commonest(**bad)
+
+
+def test_images_of_one_name_but_other_pixels_are_left_out_and_counted(tmp_path: Path) -> None:
+    pixels = list("0123456789")
+    ours = made_index(tmp_path / "a", pixels=pixels)
+    theirs = made_index(tmp_path / "b", seed=3, pixels=[*"xy", *pixels[2:]])
+    kept = made_index(
+        tmp_path / "c", seed=3, names=[*"xy", *(f"{i:03d}.png" for i in range(2, 10))],
+        pixels=pixels,
+    )  # fmt: skip
+    table = WordIndex(ours.path).differences(theirs.path, n=1000)
+    assert table.attrs == {"images": 8, "unlike": 2}
+    assert table.equals(WordIndex(ours.path).differences(kept.path, n=1000))
+    other = made_index(tmp_path / "d", pixels=["z"] * 10)
+    with pytest.raises(ConfigurationError, match=r"10 have the same name, such as '000.png', but"):
+        WordIndex(ours.path).differences(other.path)
+
+
+def test_words_of_the_same_share_are_no_difference(tmp_path: Path) -> None:
+    index = made_index(tmp_path / "index", unreadable=(3,))
+    table = WordIndex(index.path).differences(index.path)
+    assert table.empty and table.attrs["images"] == 9
+    assert "example_patch" in table.columns

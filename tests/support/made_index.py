@@ -52,6 +52,7 @@ def made_index(
     names: Sequence[str] | None = None,
     unreadable: Sequence[int] = (),
     shards: Sequence[int] | None = None,
+    pixels: Sequence[str] | None = None,
 ) -> Index:
     """Write an index of random words, those of low ids more often, and many equal values.
 
@@ -61,6 +62,7 @@ def made_index(
         names: of images; default: 000.png, ...
         unreadable: images that have no rows.
         shards: those that are written; default: all.
+        pixels: checksum of each image; default: one for all.
     """
     settings = Settings(
         **{"weights": f"{model} {seed}", "processor": "", "dtype": "float32"},
@@ -75,7 +77,7 @@ def made_index(
     _write(pa.table({key: list(v) for key, v in texts.items()}, STRINGS_SCHEMA), strings_file(path))
     save_tokenizer(vocabulary, tokenizer_folder(path))
     for shard in range(index.shards) if shards is None else shards:
-        write_shard(index, shard, vocabulary, grid, padding, seed, names, unreadable)
+        write_shard(index, shard, vocabulary, grid, padding, seed, names, unreadable, pixels)
     return index
 
 
@@ -88,6 +90,7 @@ def write_shard(
     seed: int = 0,
     names: Sequence[str] | None = None,
     unreadable: Sequence[int] = (),
+    pixels: Sequence[str] | None = None,
 ) -> None:
     """Write the three files of a shard."""
     numbers = index.images_of(shard)
@@ -111,14 +114,17 @@ def write_shard(
                         ("width", 10 * grid[1]),
                         ("height", 10 * grid[0]),
                         ("orientation", 1),
-                        ("sha256", "0"),
                         ("layout", 0),
                     )
                 },
+                "sha256": [
+                    ("0" if pixels is None else pixels[i]) if one else None
+                    for i, one in zip(numbers, there, strict=True)
+                ],
                 "error": [None if one else "is no image" for one in there],
             },
             IMAGES_SCHEMA,
-        ),
+        ).select(IMAGES_SCHEMA.names),
     }  # fmt: skip
     for part, table in tables.items():
         facts = {"part": part, "shard": shard, "fingerprint": settings.fingerprint}
