@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from llavit_lens.lens.prepared import Prepared
 from llavit_lens.lens.products import summed_in_float32
 
 Precision = Literal["auto", "exact"]
@@ -17,8 +18,8 @@ Path = Literal["fast", "exact"]
 
 _WORTH_IT = 1 << 32
 """Multiplications below which neither path takes long enough to measure them."""
-_ROWS, _WORDS = {"cpu": 128, "cuda": 512}, {"cpu": 1024, "cuda": 16384}
-"""Of the products that are measured."""
+_ROWS, _WORDS = {"cpu": 128, "cuda": 512}, {"cpu": 1024, "cuda": 4096}
+"""Of the products that are measured: small, as they stand beside the tiles."""
 _GAIN = 1.5
 """How much faster a low-precision product has to be, to pay for rescoring and proofs."""
 
@@ -48,8 +49,23 @@ def fast_pays(hidden: Tensor, weight: Tensor) -> bool:
     key = hidden.device, weight.dtype, d.bit_length(), min(n, 1024).bit_length()
     if key not in _measured:
         rows, words = min(n, _ROWS[hidden.device.type]), min(v, _WORDS[hidden.device.type])
-        _measured[key] = _is_faster(rows, words, d, hidden.device, weight.dtype)
+        try:
+            _measured[key] = _is_faster(rows, words, d, hidden.device, weight.dtype)
+        except torch.OutOfMemoryError:
+            return False  # of now: it is measured at another call
     return _measured[key]
+
+
+def copy_fits(prepared: Prepared) -> bool:
+    """Whether there is memory for the matrix in low precision, which is made here."""
+    try:
+        _ = prepared.rounded
+    except RuntimeError as error:
+        # on a CPU it is a plain RuntimeError
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            return False
+        raise
+    return True
 
 
 def _is_faster(rows: int, words: int, width: int, device: torch.device, dtype: torch.dtype) -> bool:
@@ -64,6 +80,8 @@ def _is_faster(rows: int, words: int, width: int, device: torch.device, dtype: t
     multiply = summed_in_float32 if device.type == "cuda" else torch.mm
     try:
         low = _seconds(lambda: multiply(low_a, low_b.T), device)
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, TypeError):  # no such product in this torch, or on this device
         return False
     return low * _GAIN < _seconds(lambda: torch.mm(a, stored.float().T), device)

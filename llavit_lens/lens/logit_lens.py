@@ -62,7 +62,8 @@ def logit_lens(
     The final norm is applied exactly once to every state, so the last layer's words are those of
     the model's own logits: what the model does to logits after its head (a soft cap, a scale) is
     done here too, and words that it bars have probability 0. The norm runs in the model's dtype, as
-    it does in the model; words and their order are those of a float32 product with the unembedding.
+    it does in the model; words stand in the order of their logits, summed in float64 and rounded
+    once to float32.
 
     Args:
         trace: states before the final norm. Those of tokens of text (`trace.text`, or of an

@@ -70,12 +70,7 @@ class Float32Product:
 
 class LowProduct:
     """In bfloat16, summed in float32; on a GPU the sums are the result, on a CPU they are
-    rounded to bfloat16 once more.
-
-    Attributes:
-        is_float32: nothing was rounded but sums, so the logits are as exact as those of a float32
-            product.
-    """
+    rounded to bfloat16 once more."""
 
     def __init__(self, hidden_ND: Tensor, vocabulary: Vocabulary, width: int) -> None:
         n, d = hidden_ND.shape
@@ -96,7 +91,6 @@ class LowProduct:
             vocabulary.bias,
         ).in_tiles(width)
         self.slack = Slack(lost_N, lengths(rounded_ND), errors, vocabulary.logit_map.scale)
-        self.is_float32 = self._is_cuda and words.lost_V is None and not bool(lost_N.any())
 
     def tile(self, words: slice) -> Tensor:
         """float32 [N, C]."""
@@ -106,6 +100,13 @@ class LowProduct:
         size = len(self._hidden_ND), len(weight_CD)
         halves_NC = torch.mm(self._hidden_ND, weight_CD.T, out=self._halves.of(*size))
         return self._logits.of(*size).copy_(halves_NC)
+
+
+def loses_nothing(hidden_ND: Tensor, weight_VD: Tensor) -> bool:
+    """Whether a `LowProduct` rounds sums alone, so that its logits are as exact as float32's."""
+    if not hidden_ND.is_cuda or weight_VD.dtype != torch.bfloat16:
+        return False
+    return hidden_ND.dtype == torch.bfloat16 or bool((hidden_ND.bfloat16() == hidden_ND).all())
 
 
 def summed_in_float32(a: Tensor, b: Tensor) -> Tensor:

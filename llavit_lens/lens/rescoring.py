@@ -1,6 +1,7 @@
 """Logits of chosen words, as every path of the lens puts them in order.
 
-Shape suffixes: N states, D model width, V vocabulary, M chosen words of each state.
+Shape suffixes: N states, D model width, V vocabulary, M chosen words of each state, P pairs of a
+state and a word.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from llavit_lens.vlm.logit_map import LogitMap
 
 BARRED = -1e30
 """The logit of a word that is never said: its exp is 0, and sums of it are finite."""
-_CELLS = 1 << 20
-"""Float64 numbers that are held at once: as many as a cache holds."""
+_CELLS, _CELLS_ON_GPU = 1 << 20, 1 << 22
+"""Float64 numbers that are held at once: as many as a CPU's cache holds; more where each step
+waits to be started."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ def rescored(hidden_ND: Tensor, vocabulary: Vocabulary, ids_NM: Tensor) -> Tenso
     unembedding tie.
     """
     n, m = ids_NM.shape
-    width = hidden_ND.shape[1]
-    words = max(1, min(m, _CELLS // max(1, width)))
-    rows = max(1, min(n, _CELLS // max(1, words * width)))
+    width, cells = hidden_ND.shape[1], _cells(hidden_ND)
+    words = max(1, min(m, cells // max(1, width)))
+    rows = max(1, min(n, cells // max(1, words * width)))
     products = hidden_ND.new_empty(n, m, dtype=torch.float64)
     for start in range(0, n, rows):
         some = slice(start, start + rows)
@@ -72,6 +74,23 @@ def rescored(hidden_ND: Tensor, vocabulary: Vocabulary, ids_NM: Tensor) -> Tenso
             terms = picked_PD.view(*ids.shape, width).mul_(states_N1D)
             products[some, first : first + words] = terms.sum(-1)
     return vocabulary.finish(products, ids_NM).float()
+
+
+def rescored_pairs(
+    hidden_ND: Tensor, vocabulary: Vocabulary, rows_P: Tensor, ids_P: Tensor
+) -> Tensor:
+    """float32 [P]: the same of single pairs, of the state in a row and a word each."""
+    products_P = hidden_ND.new_empty(len(rows_P), dtype=torch.float64)
+    size = max(1, _cells(hidden_ND) // max(1, hidden_ND.shape[1]))
+    parts = (part.split(size) for part in (products_P, rows_P, ids_P))
+    for into, rows, ids in zip(*parts, strict=True):
+        terms = vocabulary.weight.index_select(0, ids).float().double()
+        into.copy_(terms.mul_(hidden_ND.index_select(0, rows).double()).sum(-1))
+    return vocabulary.finish(products_P, ids_P).float()
+
+
+def _cells(like: Tensor) -> int:
+    return _CELLS_ON_GPU if like.is_cuda else _CELLS
 
 
 def in_order(logits_NM: Tensor, ids_NM: Tensor, k: int) -> Tensor:

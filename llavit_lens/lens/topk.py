@@ -4,7 +4,8 @@ Tile by tile, a product finds a shortlist of words for each state. Their logits 
 more, in float64 (`rescoring`), and put in order. A bound on the rounding of the product
 (`rounding`) then proves that no other word belongs among the best. Where it does not, the row is
 done again: after a low-precision product in float32, after a float32 one with a longer shortlist.
-So ids and their order do not depend on tiles, on the budget, or on the kind of product.
+So ids, their order, and the ranks of tracked words do not depend on tiles, on the budget, or on
+the kind of product.
 
 Shape suffixes: N states, D model width, V vocabulary, C columns of one vocabulary tile, K kept,
 M words of a shortlist, T tracked.
@@ -22,15 +23,14 @@ from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.inputs import whole_number
-from llavit_lens.lens.choice import Precision, fast_pays
-from llavit_lens.lens.products import Buffer, Float32Product, LowProduct, Product
+from llavit_lens.lens.choice import Precision, copy_fits, fast_pays
+from llavit_lens.lens.products import Buffer, Float32Product, LowProduct, Product, loses_nothing
 from llavit_lens.lens.ranks import RankCounter
 from llavit_lens.lens.rescoring import Vocabulary, in_order, rescored
 from llavit_lens.lens.running_softmax import RunningSoftmax
 from llavit_lens.lens.shortlist import Shortlist
 from llavit_lens.vlm.float32 import full_float32
 from llavit_lens.vlm.logit_map import LogitMap
-from llavit_lens.vlm.unembedding import logits_of
 
 BUDGET_BYTES = 192 * 1024 * 1024
 # Float32 buffers of the size of a logits tile that are alive at once.
@@ -61,8 +61,7 @@ class TopK(NamedTuple):
     tracked_logits: Tensor | None
     """float32 [N, T], the logits of the tracked ids; of those that the model bars, -inf."""
     tracked_rank: Tensor | None
-    """int64 [N, T], 0 = best; same order as `ids`. Words that are not kept are counted on float32
-    logits."""
+    """int64 [N, T], 0 = best; same order as `ids`."""
     redone: int = 0
     """Rows whose low-precision shortlist was not proved right, and which were done again in
     float32; 0 on the exact path."""
@@ -104,24 +103,18 @@ def topk_unembed(
             whose shortlist is rescored and proved, as a short measurement at first use tells.
             Ids, order and ranks are the same, logits within float32's rounding. What words beyond
             the shortlist add to logsumexp and entropy then comes from low-precision logits:
-            `TopK.logsumexp_error` bounds what that does. Where ranks of tracked words are left
-            open, rows are done again.
+            `TopK.logsumexp_error` bounds what that does. Tracked words are read the exact way
+            unless states and words are bfloat16, on a GPU. A bfloat16 copy of other words is kept
+            as long as `weight` lives, V * D * 2 bytes; bfloat16 words need none.
 
     Raises:
         ConfigurationError: k or a tracked id is out of range; no such precision; NaN or infinity.
     """
     if precision not in get_args(Precision):
         raise ConfigurationError(f"precision is {precision!r}; take 'auto' or 'exact'")
-    k, n_vocab = whole_number(k, "k"), len(weight)
-    if not 1 <= k <= n_vocab:
-        raise ConfigurationError(
-            f"k is {k}, but must be between 1 and the vocabulary's {n_vocab} entries"
-        )
     logit_map = LogitMap() if logit_map is None else logit_map
-    if k > logit_map.words(n_vocab):
-        raise ConfigurationError(
-            f"k is {k}, but the model bars all but {logit_map.words(n_vocab)} words"
-        )
+    n_vocab = len(weight)
+    k = _checked_k(k, n_vocab, logit_map)
     tracked_T = None
     if tracked is not None:
         tracked_T = torch.as_tensor(tracked, dtype=torch.long, device=hidden.device)
@@ -131,7 +124,8 @@ def topk_unembed(
     if not vocabulary.prepared.is_finite:
         raise ConfigurationError(_NOT_FINITE)
     reader = _Reader(vocabulary, k, tracked_T, budget_bytes // (4 * _BUFFERS))
-    is_fast = precision == "auto" and fast_pays(hidden, weight)
+    is_fast = precision == "auto" and (tracked_T is None or loses_nothing(hidden, weight))
+    is_fast = is_fast and fast_pays(hidden, weight) and copy_fits(vocabulary.prepared)
     chunks = []
     for states_ND in hidden.split(reader.rows(hidden)):
         chunk = reader.fast(states_ND.float()) if is_fast else reader.exact(states_ND.float())
@@ -139,6 +133,19 @@ def topk_unembed(
         is_fast = is_fast and chunk.redone <= len(states_ND) // 2
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else _joined(chunks)
+
+
+def _checked_k(k: int, n_vocab: int, logit_map: LogitMap) -> int:
+    k = whole_number(k, "k")
+    if not 1 <= k <= n_vocab:
+        raise ConfigurationError(
+            f"k is {k}, but must be between 1 and the vocabulary's {n_vocab} entries"
+        )
+    if k > logit_map.words(n_vocab):
+        raise ConfigurationError(
+            f"k is {k}, but the model bars all but {logit_map.words(n_vocab)} words"
+        )
+    return k
 
 
 def _joined(chunks: list[TopK]) -> TopK:
@@ -179,7 +186,9 @@ class _Reader:
 
     def width(self, hidden_ND: Tensor) -> int:
         """Words of a tile."""
-        width = self.cells // max(1, len(hidden_ND))
+        n, d = hidden_ND.shape
+        is_cast = self.vocabulary.weight.dtype != torch.float32
+        width = self.cells // max(1, n, d if is_cast else 1)  # words in float32 are [width, D]
         if hidden_ND.device.type == "cpu":
             width = min(width, _NARROWEST_TILE)
         return max(1, min(len(self.vocabulary), width))
@@ -187,19 +196,19 @@ class _Reader:
     def exact(self, hidden_ND: Tensor) -> TopK:
         """By float32 products."""
         product = Float32Product(hidden_ND, self.vocabulary, self.width(hidden_ND))
-        softmax, ranks = RunningSoftmax(), self._rank_counter(hidden_ND, is_float32=True)
+        softmax, ranks = RunningSoftmax(), self._rank_counter(hidden_ND)
         words = self._sweep(hidden_ND, product, self.k + _SPARE_EXACT, softmax, ranks)
         logsumexp_N, entropy_N = softmax.result()
         if not logsumexp_N.isfinite().all():
             raise ConfigurationError(_NOT_FINITE)
         logits_NK, ids_NK = self._proved(hidden_ND, words)
-        tracked = (None, None) if ranks is None else ranks.result(ids_NK, logits_NK)[:2]
+        tracked = (None, None) if ranks is None else ranks.result(ids_NK, logits_NK)
         return TopK(ids_NK, logits_NK, logsumexp_N, entropy_N, *tracked)
 
     def fast(self, hidden_ND: Tensor) -> TopK:
         """By low-precision products, and float32 ones where those prove nothing."""
         product = LowProduct(hidden_ND, self.vocabulary, self.width(hidden_ND))
-        softmax, ranks = RunningSoftmax(), self._rank_counter(hidden_ND, product.is_float32)
+        softmax, ranks = RunningSoftmax(), self._rank_counter(hidden_ND)
         size = max(2 * self.k, self.k + _SPARE_FAST)
         words = self._sweep(hidden_ND, product, size, softmax, ranks)
         logits_NM = rescored(hidden_ND, self.vocabulary, words.ids_NM)
@@ -210,13 +219,9 @@ class _Reader:
         logsumexp_N, entropy_N = softmax.result()
         sure_N &= logsumexp_N.isfinite()
         errors = _errors(product.slack.anywhere(), share_N, len(self.vocabulary))
-        tracked_logits, tracked_rank = None, None
-        if ranks is not None:
-            tracked_logits, tracked_rank, is_known_N = ranks.result(ids_NK, logits_NK)
-            sure_N &= is_known_N
-        top = TopK(
-            ids_NK, logits_NK, logsumexp_N, entropy_N, tracked_logits, tracked_rank, 0, *errors
-        )
+        tracked = (None, None) if ranks is None else ranks.result(ids_NK, logits_NK)
+        top = TopK(ids_NK, logits_NK, logsumexp_N, entropy_N, *tracked)
+        top = top._replace(logsumexp_error=errors[0], entropy_error=errors[1])
         unsure = (~sure_N).nonzero().squeeze(1)
         if not len(unsure):
             return top
@@ -226,17 +231,10 @@ class _Reader:
                 part[unsure] = done
         return top._replace(redone=len(unsure))
 
-    def _rank_counter(self, hidden_ND: Tensor, is_float32: bool) -> RankCounter | None:
+    def _rank_counter(self, hidden_ND: Tensor) -> RankCounter | None:
         if self.tracked_T is None:
             return None
-        ids_NT = self.tracked_T.expand(len(hidden_ND), -1)
-        logits_NT = rescored(hidden_ND, self.vocabulary, ids_NT)
-        if not is_float32:
-            return RankCounter(self.tracked_T, logits_NT)
-        # equal rows of the matrix are to tie, so like is compared with like
-        products_NT = logits_of(hidden_ND, self.vocabulary.weight, rows=self.tracked_T)
-        compared_NT = self.vocabulary.finish(products_NT, self.tracked_T)
-        return RankCounter(self.tracked_T, logits_NT, compared_NT)
+        return RankCounter(hidden_ND, self.vocabulary, self.tracked_T)
 
     def _sweep(
         self,
@@ -259,6 +257,7 @@ class _Reader:
                 ranks.add(logits_NC, start, slack_N)
             if softmax is not None and scratch is not None:
                 softmax.add(logits_NC, scratch.of(*logits_NC.shape))
+            del logits_NC  # before the next one is made
         return words
 
     def _proved(self, hidden_ND: Tensor, words: Shortlist) -> tuple[Tensor, Tensor]:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError
-from llavit_lens.lens import choice, prepared, rounding, topk
+from llavit_lens.lens import choice, prepared, ranks, rounding, topk
 from llavit_lens.lens.choice import forced
-from llavit_lens.lens.products import LowProduct
+from llavit_lens.lens.products import Buffer, LowProduct
 from llavit_lens.lens.shortlist import Shortlist
 from llavit_lens.lens.topk import TopK, topk_unembed
 from llavit_lens.vlm.logit_map import LogitMap
@@ -204,6 +204,82 @@ def test_tracked_words(path: Any) -> None:
         assert top.tracked_rank is not None and top.tracked_logits is not None
         assert torch.equal(top.tracked_rank, order.argsort(1)[:, tracked])
         assert torch.allclose(top.tracked_logits, logits[:, tracked], rtol=2e-7, atol=1e-30)
+
+
+@pytest.mark.parametrize("case", ["identical words", "nearer ties", "one word", "float16"])
+def test_ranks_do_not_depend_on_tiles_or_path(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topk, "loses_nothing", lambda hidden, weight: True)
+    hidden, weight = CASES[case]
+    logits = reference(hidden, weight)
+    wanted = logits.sort(dim=1, descending=True, stable=True).indices.argsort(1)
+    tracked = [3, 95, 640, V - 1]
+    for tile, rows, path in ((64, 10, "exact"), (300, 24, "fast"), (V, 24, "exact")):
+        monkeypatch.setattr(topk, "_NARROWEST_TILE", tile)
+        with forced(path):  # type: ignore[arg-type]
+            top = topk_unembed(hidden, weight, 5, tracked=tracked, budget_bytes=12 * rows * tile)
+        assert top.tracked_rank is not None
+        assert torch.equal(top.tracked_rank, wanted[:, tracked])
+
+
+def test_tracked_words_are_not_swept_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    barred = LogitMap(barred=torch.arange(V) % 3 == 1)
+    top = fast(*CASES["random"], 5, tracked=[3], logit_map=barred)
+    assert top.redone == 0 and top.logsumexp_error is None  # at once the exact way
+    pairs: list[int] = []
+    plain = ranks.rescored_pairs
+
+    def counted(*args: Any) -> Tensor:
+        pairs.append(len(args[-1]))
+        return plain(*args)
+
+    monkeypatch.setattr(ranks, "rescored_pairs", counted)
+    monkeypatch.setattr(topk, "loses_nothing", lambda hidden, weight: True)
+    top = fast(*CASES["random"], 5, tracked=[1, 697], logit_map=barred)
+    assert top.redone == 0 and sum(pairs) == 0  # a barred word leaves nothing open
+    assert top.tracked_rank is not None and top.tracked_logits is not None
+    wanted = reference(*CASES["random"], logit_map=barred)
+    wanted = wanted.sort(dim=1, descending=True, stable=True).indices.argsort(1)[:, [1, 697]]
+    assert torch.equal(top.tracked_rank, wanted)
+    assert top.tracked_logits.eq(-torch.inf).all()
+
+
+def test_words_that_are_cast_are_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    plain = Buffer.__init__
+
+    def watched(self: Buffer, like: Tensor, cells: int, dtype: torch.dtype) -> None:
+        sizes.append(cells)
+        plain(self, like, cells, dtype)
+
+    monkeypatch.setattr(Buffer, "__init__", watched)
+    hidden, weight = random(2, D), random(V, D, seed=1).half()
+    topk_unembed(hidden, weight, 5, budget_bytes=12 * 3 * D)
+    assert max(sizes) <= 3 * D
+
+
+def test_where_memory_ends_the_exact_path_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, weight = CASES["random"]
+    for error in (torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory: you tried")):
+
+        def fails(self: object, error: RuntimeError = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(prepared.Prepared, "_in_bfloat16", fails)
+            top = fast(hidden, weight.clone(), 5)
+        assert top.logsumexp_error is None
+        assert_same_words(top, reference(hidden, weight))
+
+
+def test_a_measurement_that_memory_ended_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: object) -> None:
+        raise torch.OutOfMemoryError("x")
+
+    monkeypatch.setattr(choice, "_measured", {})
+    monkeypatch.setattr(choice, "_WORTH_IT", 1)
+    monkeypatch.setattr(choice, "_seconds", fails)
+    assert not choice.fast_pays(random(32, D), random(V, D))
+    assert not choice._measured
 
 
 def test_the_shortlist_carries_the_softmax() -> None:
