@@ -7,54 +7,14 @@ says which readout it was: so that of another model is refused.
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
-from hashlib import sha256
+from dataclasses import fields, replace
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from llavit_lens.errors import ConfigurationError, printable
-from llavit_lens.vlm.in_words import stored_as
+from llavit_lens.vlm.fingerprint import Fingerprint
 from llavit_lens.vlm.readout import Readout
-
-_SAMPLE = 64
-"""Rows of the matrices, and words, that are told apart by."""
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """By which a readout is known again.
-
-    Attributes:
-        shape: tokens x width of the unembedding, and its number format.
-        digest: sha256 of the norm's weights, of some rows of both matrices and of the bias, of what
-            the model does to logits, and of some words.
-    """
-
-    shape: str
-    digest: str
-
-    @classmethod
-    def of(cls, readout: Readout) -> Fingerprint:
-        """That of a readout, or the one that a trace away from its model has kept."""
-        if isinstance(readout, AbsentReadout):
-            return readout.kept
-        unembedding = readout.unembedding
-        words, width = unembedding.shape
-        some = torch.linspace(0, words - 1, min(words, _SAMPLE), dtype=torch.float64).long()
-        tensors = [table[some.to(table.device)] for table in (unembedding, readout.embedding)]
-        if readout.unembedding_bias is not None:
-            tensors.append(readout.unembedding_bias[some.to(unembedding.device)])
-        tensors += [weight for weight in readout.norm.parameters() if not weight.is_meta]
-        digest = sha256()
-        for tensor in tensors:
-            digest.update(
-                tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-            )
-        strings = getattr(readout.tokenizer, "convert_ids_to_tokens", lambda ids: None)
-        digest.update(repr((readout.logit_map.in_words(), strings(some.tolist()))).encode())
-        return cls(f"{words} tokens x {width}, {stored_as(unembedding)}", digest.hexdigest())
 
 
 class AbsentReadout(Readout):
@@ -72,7 +32,7 @@ class AbsentReadout(Readout):
         vars(self).update(model=model, kept=kept)
 
     def __repr__(self) -> str:
-        return f"AbsentReadout({self.model}, {self.kept.shape})"
+        return f"AbsentReadout({self.model}, {self.kept.shape}, {self.kept.dtype})"
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -103,13 +63,18 @@ class Portable:
                 f"with_readout takes a model's readout, not a {type(readout).__name__}; pass "
                 "vlm.readout"
             )
-        own, other = Fingerprint.of(self.readout), Fingerprint.of(readout)
+        own, other = _fingerprint(self.readout), Fingerprint.of(readout)
         if own.shape != other.shape:
             raise ConfigurationError(
-                f"this trace is of {model}, read with {own.shape}; this readout, {other.shape}, is "
-                "of another model"
+                f"this trace is of {model}, with {own.shape}; this readout, {other.shape}, is of "
+                "another model"
             )
-        if own != other:
+        if own.dtype != other.dtype:
+            raise ConfigurationError(
+                f"this readout is loaded as {other.dtype}, the trace of {model} was made with "
+                f"{own.dtype}; load the model with dtype={own.dtype!r}"
+            )
+        if not own.fits(other):
             raise ConfigurationError(
                 f"this readout is not that of {model}, of which this trace is: other weights or "
                 "words; take vlm.readout of the model that made the trace, as it was then"
@@ -117,7 +82,7 @@ class Portable:
         return replace(self, readout=readout)  # type: ignore[type-var]
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = Fingerprint.of(self.readout)
+        kept = _fingerprint(self.readout)
         return {
             **vars(self),
             "hidden": _alone(self.hidden),
@@ -132,6 +97,11 @@ class Portable:
         names = [one.name for one in fields(self)]  # type: ignore[arg-type]
         copies = {name: deepcopy(getattr(self, name), memo) for name in names if name != "readout"}
         return replace(self, **copies)  # type: ignore[type-var]
+
+
+def _fingerprint(readout: Readout) -> Fingerprint:
+    """Of a readout, or the one that a trace away from its model has kept."""
+    return readout.kept if isinstance(readout, AbsentReadout) else Fingerprint.of(readout)
 
 
 def _alone(states: Tensor) -> Tensor:

@@ -13,9 +13,12 @@ import pytest
 import torch
 from tiny import tiny_image
 from tiny_vlm import FAMILIES, tiny_vlm
+from torch import nn
 
 import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError
+from llavit_lens.vlm import fingerprint
+from llavit_lens.vlm.readout import Readout
 from llavit_lens.vlm.token_trace import TokenTrace
 from llavit_lens.vlm.trace import Trace
 
@@ -114,6 +117,106 @@ def test_another_models_readout_is_refused() -> None:
         with pytest.raises(ConfigurationError, match=r"pass vlm\.readout"):
             there.with_readout(wrong)
     assert there.with_readout(own).readout is own
+
+
+def test_one_row_a_barred_word_and_the_eps_of_the_norm_are_told_apart() -> None:
+    vlm = tiny_vlm("llava")
+    own = vlm.trace(tiny_image()).readout
+    barred = torch.arange(len(own.unembedding)) % 7 == 1
+    own = replace(own, logit_map=replace(own.logit_map, barred=barred))
+    trace = replace(vlm.trace(tiny_image()), readout=own)
+    there = sent(trace)
+    others = [
+        replace(own, norm=copy.deepcopy(own.norm)),
+        replace(own, logit_map=replace(own.logit_map, barred=barred.roll(1))),
+    ]
+    others[0].norm.variance_epsilon = 1e-5  # it is 1e-6
+    for row in range(len(own.unembedding)):
+        without = own.unembedding.clone()
+        without[row] = 0
+        others.append(replace(own, unembedding=without))
+    swapped = own.embedding.clone()
+    swapped[[3, 259]] = swapped[[259, 3]] if len(swapped) > 259 else swapped[[3, 4]].flip(0)
+    others.append(replace(own, embedding=swapped))
+    for other in others:
+        with pytest.raises(ConfigurationError, match="other weights or words"):
+            there.with_readout(other)
+    with torch.no_grad():
+        own.unembedding[5, 2] += 0.1  # the same matrix, written to since
+    with pytest.raises(ConfigurationError, match="other weights or words"):
+        there.with_readout(own)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_roundings_and_places_are_no_other_model(dtype: torch.dtype) -> None:
+    """Another device or another number of threads rounds otherwise; weights may lie on a disk."""
+    own = _in(dtype, tiny_vlm("llava").trace(tiny_image()).readout)
+    there = sent(replace(tiny_vlm("llava").trace(tiny_image()), readout=own))
+    assert "cpu" not in repr(there.readout) and "cuda" not in repr(there.readout)
+
+    def rounded(weight: torch.Tensor) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        draw = torch.rand(weight.shape, generator=generator)
+        step = torch.where(draw < 0.5, 1.001, -1.001) * torch.finfo(dtype).eps / 2
+        if dtype == torch.bfloat16:  # where float32 differs, few of these do
+            step = torch.where((draw < 0.02) | (draw > 0.98), step, 0)
+        return (weight.double() * (1 + step)).to(dtype)
+
+    class Offloaded(nn.Module):
+        def __init__(self, norm: nn.Module) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.empty(9, device="meta"))
+            self.brought = [norm]
+
+        def forward(self, states: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.brought[0](states)
+            return result
+
+    other = rounded(own.unembedding)
+    assert not torch.equal(other, own.unembedding)
+    for same in (
+        replace(own, unembedding=other, embedding=rounded(own.embedding)),
+        replace(own, norm=Offloaded(own.norm)),
+    ):
+        assert there.with_readout(same).readout is same
+    norm = copy.deepcopy(own.norm)
+    with torch.no_grad():
+        next(norm.parameters())[3] *= 2
+    with pytest.raises(ConfigurationError, match="other weights or words"):
+        there.with_readout(replace(own, norm=Offloaded(norm)))
+
+
+def _in(dtype: torch.dtype, own: Readout) -> Readout:
+    return replace(
+        own,
+        unembedding=own.unembedding.to(dtype),
+        embedding=own.embedding.to(dtype),
+        norm=copy.deepcopy(own.norm).to(dtype),
+    )
+
+
+def test_another_number_format_is_named() -> None:
+    trace = tiny_vlm("llava").trace(tiny_image())
+    with pytest.raises(
+        ConfigurationError,
+        match=r"loaded as bfloat16, the trace of tiny-llava was made with float32; .*'float32'",
+    ):
+        sent(trace).with_readout(_in(torch.bfloat16, trace.readout))
+
+
+def test_matrices_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    trace, read = tiny_vlm("llava").trace(tiny_image()), []
+    sums = fingerprint._sums
+
+    def counted(matrix: torch.Tensor, roundings: float | None = None) -> Any:
+        read.append(matrix)
+        return sums(matrix, roundings)
+
+    monkeypatch.setattr(fingerprint, "_sums", counted)
+    for _ in range(3):
+        sent(trace).with_readout(trace.readout)
+    for matrix in (trace.readout.unembedding, trace.readout.embedding):
+        assert sum(one is matrix for one in read) == 1
 
 
 def test_the_readout_of_a_vlm() -> None:

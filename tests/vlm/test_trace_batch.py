@@ -21,7 +21,7 @@ from transformers import LlavaProcessor
 import llavit_lens as ll
 from llavit_lens.errors import ConfigurationError, ImageError
 from llavit_lens.vlm import batches
-from llavit_lens.vlm.prompt import Prompt
+from llavit_lens.vlm.prompt import Prompt, fit_together
 from llavit_lens.vlm.trace import Trace
 from llavit_lens.vlm.vlm import VLM
 
@@ -84,6 +84,8 @@ def test_every_family_reads_images_of_several_sizes_together(
     prompts = [case.prompt, case.prompt + " Where?", case.prompt]
     traces = vlm.trace_batch(images, prompts)
     assert passes == expected
+    pair = [vlm.prepare(*asked) for asked in zip(images[:2], prompts[:2], strict=True)]
+    assert fit_together(*pair, vlm.family.batching) == (len(expected) == 1)
     assert len({len(trace.input_ids) for trace in traces}) == 2
     assert_same(traces, [vlm.trace(*pair) for pair in zip(images, prompts, strict=True)])
 
