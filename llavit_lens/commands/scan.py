@@ -6,14 +6,13 @@ import shlex
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 
 from llavit_lens.corpus.image_list import ImageList
 from llavit_lens.corpus.index import Index, read_index
 from llavit_lens.corpus.postings import bring_up_to_date
 from llavit_lens.corpus.ranks import rank_of
-from llavit_lens.corpus.reading import read_strings
+from llavit_lens.corpus.reading import open_part, read_strings
 from llavit_lens.corpus.report import ScanReport
 from llavit_lens.corpus.scan import Engine, Lens, scan
 from llavit_lens.corpus.schema import PATCHES
@@ -98,6 +97,8 @@ def _print_summary(report: ScanReport) -> None:
     bad = f"; {len(report.bad)} could not be" if report.bad else ""
     coming = f"; {report.missing} are for other processes" if report.missing else ""
     print_notes(f"{report.read} of {report.images} images are read{rate}{bad}{coming}.")
+    if report.damaged:
+        print_notes(f"Shards that were damaged, and are written anew: {report.damaged}.")
     megabytes = report.bytes_per_image / 1e6
     print(f"The index is {full_path(report.path)} ({megabytes:.2g} MB per image)")
     word = word_to_find(read_index(report.path))
@@ -110,7 +111,7 @@ def word_to_find(index: Index) -> str:
         return index.settings.tracked[0].strip()
     texts = read_strings(index)
     for shard in complete_shards(index):
-        with pq.ParquetFile(index.file(PATCHES, shard)) as file:
+        with open_part(index, PATCHES, shard) as file:
             if file.num_row_groups:
                 ids = file.read_row_group(0, columns=["ids"])["ids"].combine_chunks().flatten()
                 counts = np.bincount(ids.to_numpy()[:: index.settings.k])

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from llavit_lens.corpus.schema import FORMAT, PARTS, VERSION, settings_file, shard_file
+from llavit_lens.corpus.schema import FORMAT, VERSION, settings_file, shard_file
 from llavit_lens.disk import read_json, shown, user_path, write_text_atomically
 from llavit_lens.errors import ConfigurationError, printable
 
@@ -112,10 +112,6 @@ class Index:
     def file(self, part: str, shard: int) -> Path:
         """One of the three files of a shard."""
         return shard_file(self.path, part, shard)
-
-    def is_complete(self, shard: int) -> bool:
-        """Whether all of a shard is written: its last file is there."""
-        return self.file(PARTS[-1], shard).exists()
 
     def to_text(self) -> str:
         """The contents of `index.json`."""

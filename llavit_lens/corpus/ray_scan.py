@@ -17,7 +17,8 @@ from llavit_lens.corpus.index import read_index
 from llavit_lens.corpus.progress import watched
 from llavit_lens.corpus.report import ScanReport, check_any_read, report_of
 from llavit_lens.corpus.scan import Scan, begin_scan
-from llavit_lens.corpus.schema import PARTS, shard_file
+from llavit_lens.corpus.schema import IMAGES, shard_file
+from llavit_lens.corpus.shards import is_whole
 from llavit_lens.disk import shown, user_path
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.vlm.program import load
@@ -70,7 +71,7 @@ class Job:
 
 
 def _write(begun: Scan, shard: int) -> None:
-    if not begun.index.is_complete(shard):
+    if not is_whole(begun.index.path, shard):
         begun.write_shard(shard)
 
 
@@ -101,7 +102,8 @@ def scan_on_ray(
         min(images_per_shard, len(images) - first)
         for first in range(0, len(images), images_per_shard)
     ]
-    missing = [n for n in range(len(sizes)) if not shard_file(folder, PARTS[-1], n).exists()]
+    missing = [shard for shard in range(len(sizes)) if not is_whole(folder, shard)]
+    damaged = sum(shard_file(folder, IMAGES, shard).exists() for shard in missing)
     new, failed = 0, []
     before = len(images) - sum(sizes[shard] for shard in missing)
     watch = watched(f"reading with {shown(job.model)} on Ray", "bar" if progress else "no")
@@ -118,7 +120,7 @@ def scan_on_ray(
             f"{shown(out)}: {len(failed)} of {len(sizes)} shards could not be written; the first: "
             f"{failed[0].error}. Run the same again: it goes on with them"
         )
-    report = report_of(read_index(folder), new, time.monotonic() - start)
+    report = report_of(read_index(folder), new, time.monotonic() - start, damaged)
     check_any_read(report)
     return report
 

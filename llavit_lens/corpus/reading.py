@@ -23,7 +23,7 @@ def read_part(
     Raises:
         ConfigurationError: it is missing, damaged, or of another index.
     """
-    with _open(index, part, shard) as file:
+    with open_part(index, part, shard) as file:
         return file.read(columns=None if columns is None else list(columns))
 
 
@@ -43,7 +43,12 @@ def read_strings(index: Index) -> list[str]:
 
 
 @contextmanager
-def _open(index: Index, part: str, shard: int) -> Iterator[pq.ParquetFile]:
+def open_part(index: Index, part: str, shard: int) -> Iterator[pq.ParquetFile]:
+    """A file of a shard, to read a piece of it.
+
+    Raises:
+        ConfigurationError: as `read_part`, also while it is read.
+    """
     path = index.file(part, shard)
     with (
         _telling(path, _remedy(index, shard)),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from llavit_lens.corpus.index import Index
+from llavit_lens.corpus.reading import read_part
 from llavit_lens.corpus.schema import IMAGES, PARTS
 from llavit_lens.corpus.shard import BadImage
+from llavit_lens.corpus.shards import is_whole
 from llavit_lens.disk import shown
 from llavit_lens.errors import ConfigurationError, printable
 
@@ -28,6 +28,7 @@ class ScanReport:
         new: how many images this run went through.
         seconds: how long it took.
         size: of the index's shards, in bytes.
+        damaged: how many shards this run wrote anew, because files of theirs did not open.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class ScanReport:
     new: int
     seconds: float
     size: int
+    damaged: int = 0
 
     @property
     def rate(self) -> float:
@@ -61,21 +63,24 @@ class ScanReport:
         )
 
 
-def report_of(index: Index, new: int, seconds: float) -> ScanReport:
+def report_of(index: Index, new: int, seconds: float, damaged: int = 0) -> ScanReport:
     """The report of a run over the shards that are complete.
 
     Args:
         index: on disk.
         new: images that this run went through.
         seconds: how long it took.
+        damaged: shards that it wrote anew.
+
+    Raises:
+        ConfigurationError: a shard belongs to another index, or its list of images is damaged.
     """
     read = size = there = 0
     bad: list[BadImage] = []
     for shard in range(index.shards):
-        if not index.is_complete(shard):
+        if not is_whole(index.path, shard):
             continue
-        columns = ["image", "source", "error"]
-        rows = pq.read_table(index.file(IMAGES, shard), columns=columns).to_pylist()
+        rows = read_part(index, IMAGES, shard, ["image", "source", "error"]).to_pylist()
         faulty = [BadImage(**row) for row in rows if row["error"] is not None]
         bad += faulty
         there += len(rows)
@@ -91,6 +96,7 @@ def report_of(index: Index, new: int, seconds: float) -> ScanReport:
         new=new,
         seconds=seconds,
         size=size,
+        damaged=damaged,
     )
 
 

@@ -18,7 +18,9 @@ from llavit_lens.corpus.index import Index, Settings, begin
 from llavit_lens.corpus.progress import Shown, Watch, watched
 from llavit_lens.corpus.ranks import rank_of
 from llavit_lens.corpus.report import ScanReport, check_any_read, report_of
+from llavit_lens.corpus.schema import IMAGES
 from llavit_lens.corpus.shard import ImageWords, ShardResult, write_shard
+from llavit_lens.corpus.shards import is_whole
 from llavit_lens.corpus.sources import source_of
 from llavit_lens.corpus.vocabulary import write_vocabulary
 from llavit_lens.disk import user_path
@@ -198,7 +200,7 @@ def scan(
 
 
 def run_scan(begun: Scan, shards: Sequence[int], watch: Watch) -> ScanReport:
-    """Write those of these shards that are missing, one after the other.
+    """Write those of these shards that are missing or damaged, one after the other.
 
     Args:
         begun: the scan.
@@ -209,14 +211,15 @@ def run_scan(begun: Scan, shards: Sequence[int], watch: Watch) -> ScanReport:
         ConfigurationError: one cannot be written; or no image could be read.
     """
     start = time.monotonic()
-    missing = [shard for shard in shards if not begun.index.is_complete(shard)]
+    missing = [shard for shard in shards if not is_whole(begun.index.path, shard)]
+    damaged = sum(begun.index.file(IMAGES, shard).exists() for shard in missing)
     total, new = (
         sum(len(begun.index.images_of(shard)) for shard in some) for some in (shards, missing)
     )
     with watch(total, total - new) as step:
         for shard in missing:
             begun.write_shard(shard, step)
-    report = report_of(begun.index, new, time.monotonic() - start)
+    report = report_of(begun.index, new, time.monotonic() - start, damaged)
     check_any_read(report)
     return report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,8 @@ def write_shard(index: Index, shard: int, images: Iterable[ImageWords]) -> Shard
         ConfigurationError: a file cannot be written. None is then half written, and the next run
             writes the shard. Errors of `images` pass unchanged.
     """
+    with suppress(OSError):  # where the shard was damaged, it is not complete until the end
+        index.file(IMAGES, shard).unlink()
     rows = 0
     about: list[dict[str, Any]] = []
     layouts: list[VisualLayout] = []

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llavit_lens.corpus.index import Index
-from llavit_lens.corpus.schema import IMAGES, PARTS, PATCHES, metadata_of
+from llavit_lens.corpus.schema import IMAGES, PARTS, PATCHES, metadata_of, shard_file
 from llavit_lens.disk import shown
 from llavit_lens.errors import ConfigurationError
 
@@ -27,6 +27,19 @@ def complete_shards(index: Index) -> list[int]:
     names = os.listdir(folder) if folder.is_dir() else []
     found = (_SHARD.fullmatch(name) for name in names)
     return sorted(shard for name in found if name and (shard := int(name[1])) < index.shards)
+
+
+def is_whole(index: Path, shard: int) -> bool:
+    """Whether all files of a shard in this folder are there, and open: only their ends are read."""
+    return all(_opens(shard_file(index, part, shard)) for part in reversed(PARTS))
+
+
+def _opens(file: Path) -> bool:
+    try:
+        pq.read_metadata(file)
+    except (OSError, ValueError, pa.ArrowException):
+        return False
+    return True
 
 
 def n_images(index: Index, shards: Sequence[int]) -> int:

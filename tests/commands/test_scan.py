@@ -40,6 +40,10 @@ def test_a_folder(command: Program, folder: Path, tmp_path: Path) -> None:
     assert (settings.k, settings.layers, settings.tracked) == (2, [0, 3], ["a", "b"])
     code, printed, _ = command(*arguments, *options)  # again
     assert code == 0 and printed.startswith("4 of 6 images are read; 2 could not be")
+    (out / "patches" / "00000.parquet").write_bytes(b"half")
+    code, printed, err = command(*arguments, *options)
+    assert code == 0, err
+    assert "damaged, and are written anew: 1." in printed.splitlines()[1]
     code, printed, err = command(*arguments)
     assert code == 2 and "was begun with --layers 0,3, not 0,1,2,3; with -k 2, not 5" in err
 

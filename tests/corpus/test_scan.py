@@ -17,12 +17,14 @@ from tiny_vlm import tiny_vlm
 from transformers import AutoTokenizer
 
 import llavit_lens as ll
+from llavit_lens.corpus import scan as scan_module
 from llavit_lens.corpus.index import read_index
 from llavit_lens.corpus.reading import read_part, read_strings
 from llavit_lens.corpus.rows import half
 from llavit_lens.corpus.scan import scan
 from llavit_lens.corpus.schema import PARTS
 from llavit_lens.corpus.shards import complete_shards
+from llavit_lens.corpus.sources import source_of
 from llavit_lens.errors import ConfigurationError
 from llavit_lens.images.open import pixel_sha256
 from llavit_lens.lens.logit_lens import logit_lens
@@ -137,6 +139,50 @@ def test_shards_that_are_missing_are_written_as_they_were(
     assert complete_shards(read_index(index)) == [0]
     report = scan(photos, vlm, index, k=3, words=["a"], images_per_shard=SHARD)
     assert contents(index) == before and report.new == 5
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_shard_whose_files_do_not_open_is_written_anew(
+    vlm: VLM, photos: Path, index: Path, tmp_path: Path, part: str, missing: bool
+) -> None:
+    copy = Path(shutil.copytree(index, tmp_path / "i"))
+    file = copy / part / "00001.parquet"
+    file.write_bytes(file.read_bytes()[:-1])
+    if missing:
+        shutil.rmtree(file.parent)
+    report = scan(photos, vlm, copy, k=3, words=["a"], images_per_shard=SHARD)
+    assert contents(copy) == contents(index)
+    shards = 3 if missing else 1
+    assert report.new == (8 if missing else 3) and report.read == 7
+    assert report.damaged == (0 if missing and part == "images" else shards)
+
+
+def test_a_damaged_shard_is_not_complete_until_it_is_written(
+    vlm: VLM, photos: Path, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(index, tmp_path / "i"))
+    (copy / "patches" / "00001.parquet").write_bytes(b"half")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(scan_module.Scan, "_lens_of", interrupted)
+        begun = scan_module.Scan(source_of(photos), vlm, read_index(copy))
+        begun.write_shard(1)
+    assert complete_shards(read_index(copy)) == [0, 2]
+
+
+def test_a_shard_of_others_that_is_damaged_is_theirs(
+    vlm: VLM, photos: Path, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(index, tmp_path / "i"))
+    (copy / "images" / "00001.parquet").write_bytes(b"half")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    report = scan(photos, vlm, copy, k=3, words=["a"], images_per_shard=SHARD)
+    assert (report.missing, report.new, report.damaged) == (3, 0, 0)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
