@@ -162,7 +162,7 @@ LayersOption = Annotated[
         "Without it: input, middle and output for a figure, all for a table or page.",
     ),
 ]
-KOption = Annotated[int, typer.Option("-k", min=1, help="How many words.")]
+KOption = Annotated[int, typer.Option("-k", min=1, help="How many words per patch and layer.")]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -381,7 +381,7 @@ IndexOutOption = Annotated[
         parser=path,
         callback=checked(check_out_folder),
         metavar="INDEX",
-        help="Folder of the index; an index that was begun is gone on with.",
+        help="Folder of the index; an unfinished index is continued.",
     ),
 ]
 ScanLayersOption = Annotated[
@@ -397,7 +397,8 @@ TrackedOption = Annotated[
     typer.Option(
         "--words",
         callback=checked(partial(check_text, what="--words")),
-        help="Words to follow through all patches and layers, such as 'dog,cat'; each one token.",
+        help="Words to follow through all patches and layers, such as 'dog,cat'; each one token, "
+        "with or without a space before it.",
     ),
 ]
 LensOption = Annotated[

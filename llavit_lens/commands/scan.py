@@ -50,7 +50,8 @@ def scan_report(
         prompt: what is asked; None: the usual question.
         layers: as `parse_layers` takes them; None: all.
         k: words per patch and layer.
-        words: further words to follow, with commas between.
+        words: further words to follow, with commas between; spaces around them do not count, and
+            ' dog' is found by 'dog' where that is no token, as in `logit_lens`.
         lens: as `scan` takes it.
         images_per_shard, batch_size, engine, workers: as `scan` takes them.
 
@@ -65,7 +66,7 @@ def scan_report(
         out,
         k=k,
         layers=None if layers is None else parse_layers(layers),
-        words=words.split(",") if words else None,
+        words=_split(words),
         lens=lens,
         prompt=DEFAULT_PROMPT if prompt is None else prompt,
         images_per_shard=images_per_shard,
@@ -77,6 +78,10 @@ def scan_report(
     if not report.missing and rank_of().world == 1:  # else the first search does it
         bring_up_to_date(read_index(report.path))
     _print_summary(report)
+
+
+def _split(words: str | None) -> list[str] | None:
+    return [word for one in (words or "").split(",") if (word := one.strip())] or None
 
 
 def _device() -> str:
@@ -101,6 +106,8 @@ def _print_summary(report: ScanReport) -> None:
         print_notes(f"Shards that were damaged, and are written anew: {report.damaged}.")
     megabytes = report.bytes_per_image / 1e6
     print(f"The index is {full_path(report.path)} ({megabytes:.2g} MB per image)")
+    if not report.read:
+        return  # nothing to search yet
     word = word_to_find(read_index(report.path))
     print(f"Search it: llavit-lens find {shlex.quote(word)} {shlex.quote(str(report.path))}")
 

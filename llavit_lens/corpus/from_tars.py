@@ -109,7 +109,8 @@ def _images_in(path: Path, remarks: list[str]) -> list[tuple[str, int, int]]:
     if len(whole) < len(found):
         damage = damage or "it ends too early"
     if damage is not None:
-        remarks.append(f"{shown(path)}: {damage}; read are the {len(whole)} images before that")
+        images = "1 image" if len(whole) == 1 else f"{len(whole)} images"
+        remarks.append(f"{shown(path)}: {damage}; only the {images} before that can be read")
     return whole
 
 
@@ -135,13 +136,7 @@ def _damage_at(file: object, at: int) -> str | None:
 
 
 def _refuse_compressed(path: Path, start: bytes) -> None:
-    packed = {
-        b"\x1f\x8b": "gunzip",
-        b"BZh": "bunzip2",
-        b"\xfd7zXZ": "unxz",
-        b"(\xb5/\xfd": "unzstd",
-    }
-    for magic, program in packed.items():
+    for magic, program in _PACKED.items():
         if start.startswith(magic):
             raise ConfigurationError(
                 f"{shown(path)}: is compressed, so nothing can be read from its middle; unpack it "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -113,11 +115,18 @@ class Index:
         """One of the three files of a shard."""
         return shard_file(self.path, part, shard)
 
+    @property
+    def checksum(self) -> str:
+        """Of all that is counted with: index.json holds it, so that a change by hand is noticed."""
+        text = json.dumps([asdict(self.settings), dict(self.provenance)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
     def to_text(self) -> str:
         """The contents of `index.json`."""
         content = {
             "format": FORMAT,
             "version": VERSION,
+            "checksum": self.checksum,
             "model": self.model,
             "settings": asdict(self.settings),
             "origin": dict(self.origin),
@@ -151,10 +160,26 @@ def begin(index: Index) -> Index:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"cannot write {name}: {error.strerror or error}") from error
-        write_text_atomically(settings_file(folder), index.to_text())
+        _write_first(settings_file(folder), index.to_text())
     there = read_index(folder)
     check_settings(there, index)
     return there
+
+
+def _write_first(file: Path, text: str) -> None:
+    """Write a file, whole, unless another process has just done so: the first one stays."""
+    mine = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    try:
+        write_text_atomically(mine, text)
+        try:
+            os.link(mine, file)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            if not file.exists():
+                write_text_atomically(file, text)
+    finally:
+        mine.unlink(missing_ok=True)
 
 
 def _has_other_things(folder: Path) -> bool:
@@ -209,9 +234,12 @@ def read_index(path: str | Path) -> Index:
         settings = Settings(**content["settings"])
         index = Index(folder, settings, content["model"], content["origin"], content["provenance"])
         _check_types(index)
+        if content["checksum"] != index.checksum:
+            raise ValueError("another checksum")
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"{name}: its index.json was damaged or changed; scan again into another folder"
+            f"{name}: its index.json was damaged or changed by hand; put back the one that was "
+            "written, or scan again into another folder"
         ) from error
     return index
 

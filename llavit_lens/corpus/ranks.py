@@ -64,6 +64,8 @@ class Rank:
 _SLURM, _MPI = "SLURM", "MPI"
 _BINDING = (_SLURM, _MPI)
 
+_DIGITS = 9  # of a number of processes, at most
+
 # launcher, its variables of rank, world size and local rank
 _VARIABLES = (
     ("torchrun or accelerate", "RANK", "WORLD_SIZE", "LOCAL_RANK"),
@@ -103,8 +105,9 @@ def rank_of(environment: Mapping[str, str] = os.environ) -> Rank:
 
 
 def _number(name: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit()):
+    if not (value.isascii() and value.isdigit() and len(value) <= _DIGITS):
         raise ConfigurationError(
-            f"the environment has {name}={printable(value, 20)}, which is no whole number"
+            f"the environment has {name}={printable(value, 20)}, which is no whole number of at most "
+            f"{_DIGITS} digits"
         )
     return int(value)

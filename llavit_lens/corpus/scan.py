@@ -148,7 +148,8 @@ def scan(
 
     Args:
         images: a folder; a list of paths (.csv, .jsonl, .parquet); a COCO-style .json; webdataset
-            tars; a pattern; or a Python list of images. `llavit_lens.corpus.sources.source_of` says more.
+            tars; a pattern; or a Python list of images.
+            `llavit_lens.corpus.sources.source_of` says more.
         vlm: the model, or its name, as `load` takes it.
         out: the folder of the index; made, if it is not there.
         folder: of the images of a COCO-style file; where relative paths start, for a list.

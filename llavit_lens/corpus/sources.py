@@ -22,7 +22,7 @@ from llavit_lens.inputs import check_folder
 from llavit_lens.shipped import named_example
 
 _TAR = ".tar"
-_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
 def source_of(
@@ -82,7 +82,7 @@ def source_of(
         return one_image(example, str(images))
     if path.is_dir():
         return _folder(path)
-    if path.name.lower().endswith((_TAR, *_PACKED)) and not _is_pattern(path):
+    if path.name.lower().endswith((_TAR, *_COMPRESSED_TARS)) and not _is_pattern(path):
         check_file(path)
         return images_of_tars(_whole(path.parent), [path.name], {"images": str(_whole(path))})
     if _is_pattern(path):

@@ -54,6 +54,8 @@ def refusing(error: type[LlavitLensError], message: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, TypeError) as cause:  # a NUL, ~nobody, None, …
+        if isinstance(cause, error):  # it says already what is wrong
+            raise
         before, _, after = message.rpartition("{}")  # names may have braces too
         raise error(f"{before}{reason(cause)}{after}") from cause
 

@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_folder(command: Program, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "photos.index"
     arguments = ("scan", folder / "photos", "--model", folder / "model", "--out", out)
-    options = ("--layers", "0,-1", "-k", 2, "--words", "a,b", "--images-per-shard", 4)
+    options = ("--layers", "0,-1", "-k", 2, "--words", " a, b,", "--images-per-shard", 4)
     code, printed, err = command(*arguments, *options)
     assert code == 0, err
     lines = printed.splitlines()

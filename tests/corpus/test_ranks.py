@@ -51,6 +51,7 @@ def test_the_rank_that_launchers_tell(
         ({"LOCAL_RANK": "9"}, "contradicts itself"),
         ({"RANK": ""}, "WORLD_SIZE=8 and no RANK"),
         ({"RANK": "-1"}, "RANK=-1, which is no whole number"),
+        ({"RANK": "1" * 5000}, "no whole number of at most 9 digits"),
         ({"RANK": "²"}, "no whole number"),
         ({"WORLD_SIZE": "two"}, "WORLD_SIZE=two, which is no whole number"),
         ({"WORLD_SIZE": "0", "RANK": "0", "LOCAL_RANK": "0"}, "contradicts itself"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tiny_vlm import tiny_vlm
 from transformers import AutoTokenizer
 
 import llavit_lens as ll
+from llavit_lens.corpus import index as index_module
 from llavit_lens.corpus import scan as scan_module
 from llavit_lens.corpus.index import read_index
 from llavit_lens.corpus.reading import read_part, read_strings
@@ -260,6 +262,49 @@ def test_a_damaged_index_json_is_refused(
     (tmp_path / "index.json").write_text(json.dumps(content | change))
     with pytest.raises(ConfigurationError, match="was damaged or changed"):
         read_index(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("settings", {"k": 2}),
+        ("settings", {"images": 99_999_999}),
+        ("settings", {"layers": [0, -3]}),
+        ("provenance", {"n_layers": "six"}),
+    ],
+)
+def test_an_index_json_that_was_changed_by_hand_is_refused(
+    index: Path, tmp_path: Path, part: str, change: dict[str, Any]
+) -> None:
+    content = json.loads((index / "index.json").read_text())
+    content[part] |= change
+    (tmp_path / "index.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError, match="changed by hand; put back"):
+        read_index(tmp_path)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_two_scans_begun_at_once_the_first_stays(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    first = read_index(index)
+    folder = tmp_path / "i"
+    other = replace(first, path=folder, settings=replace(first.settings, k=2))
+
+    def meanwhile(_: Path) -> bool:
+        folder.mkdir()
+        (folder / "index.json").write_text(first.to_text())
+        return False
+
+    def no_links(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(index_module, "_has_other_things", meanwhile)
+    if not links:
+        monkeypatch.setattr(index_module.os, "link", no_links)
+    with pytest.raises(ConfigurationError, match="-k 3, not 2"):
+        index_module.begin(other)
+    assert [path.name for path in folder.iterdir()] == ["index.json"]
 
 
 def test_what_is_no_index_is_refused(tmp_path: Path, vlm: VLM, photos: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_tar_that_is_cut_gives_what_lies_before(tmp_path: Path, where: str) ->
     assert images.names == [*(f"a.tar/{i}.png" for i in range(left)), "b.tar/a.png"]
     assert [images.read(i) for i in range(left + 1)] == [*map(png, range(left)), png(4)]
     (remark,) = images.remarks
-    assert "a.tar: " in remark and f"read are the {left} images before that" in remark
+    assert "a.tar: " in remark and f"only the {left} images before that" in remark
 
 
 def test_a_damaged_header_is_no_end(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_damaged_header_is_no_end(tmp_path: Path) -> None:
     path.write_bytes(data)
     images = source_of(path)
     assert images.names == ["a.tar/0.png"]
-    assert f"it is damaged at byte {offset}; read are the 1 images" in images.remarks[0]
+    assert f"it is damaged at byte {offset}; only the 1 image before" in images.remarks[0]
 
 
 def test_tars_joined_by_cat_are_said(tmp_path: Path) -> None:
