@@ -110,6 +110,7 @@ def _print_summary(report: ScanReport) -> None:
         return  # nothing to search yet
     word = word_to_find(read_index(report.path))
     print(f"Search it: llavit-lens find {shlex.quote(word)} {shlex.quote(str(report.path))}")
+    print(f"All its words: llavit-lens words {shlex.quote(str(report.path))}")
 
 
 def word_to_find(index: Index) -> str:

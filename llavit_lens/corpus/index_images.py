@@ -14,6 +14,7 @@ from llavit_lens.corpus.image_list import ImageList
 from llavit_lens.corpus.index import read_index
 from llavit_lens.corpus.schema import IMAGES
 from llavit_lens.corpus.sources import source_of
+from llavit_lens.disk import user_path
 from llavit_lens.errors import ImageError, LlavitLensError
 from llavit_lens.images.open import open_image, pixel_sha256
 
@@ -54,9 +55,10 @@ class IndexImages:
         row = self._row(image)
         if row is None or row.sha256 is None:
             raise ImageError(UNREADABLE)
-        number = self._place(image, row.source)
+        file = self._file(row.source)
+        number = self._place(image, row.source) if file is None else 0
         try:
-            opened = open_image(self._list.read(number))
+            opened = open_image(file or self._list.read(number))
         except LlavitLensError as error:
             raise ImageError(GONE if _is_missing(error) else UNREADABLE) from error
         if pixel_sha256(opened) != row.sha256:
@@ -78,6 +80,19 @@ class IndexImages:
             return None
         rows = table.to_pylist()
         return _Row(rows[0]["source"], rows[0]["sha256"]) if rows else None
+
+    def _file(self, source: str) -> Path | None:
+        """The image's file where its list is a folder: the folder need not be walked for it."""
+        images, inside = self._origin.get("images"), Path(source)
+        if len(self._origin) > 1 or not isinstance(images, str | Path):
+            return None
+        if inside.is_absolute() or ".." in inside.parts:  # no list of a folder has such a name
+            return None
+        try:
+            file = user_path(images) / inside
+            return file if file.is_file() else None
+        except (OSError, ValueError):  # no name of a file, as members of tars may have; else said
+            return None
 
     def _place(self, image: int, source: str) -> int:
         """The image's place in the list of today: others may have come or gone."""

@@ -107,7 +107,7 @@ def rank_of(environment: Mapping[str, str] = os.environ) -> Rank:
 def _number(name: str, value: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) <= _DIGITS):
         raise ConfigurationError(
-            f"the environment has {name}={printable(value, 20)}, which is no whole number of at most "
-            f"{_DIGITS} digits"
+            f"the environment has {name}={printable(value, 20)}, which is no whole number of "
+            f"at most {_DIGITS} digits"
         )
     return int(value)

@@ -32,6 +32,7 @@ def test_a_folder(command: Program, folder: Path, tmp_path: Path) -> None:
     assert lines[0].startswith("4 of 6 images are read, at ") and "2 could not be" in lines[0]
     assert lines[1].startswith(f"The index is {out} (") and "MB per image" in lines[1]
     assert lines[2] == f"Search it: llavit-lens find a {out}"
+    assert lines[3] == f"All its words: llavit-lens words {out}"
     left_out, sorting = err.splitlines()[:2], err.splitlines()[2:]
     assert [line.split(":")[0] for line in left_out] == ["left out"] * 2
     assert len(sorting) == 1 and sorting[0].startswith("Sorting the words of photos.index")
@@ -46,6 +47,17 @@ def test_a_folder(command: Program, folder: Path, tmp_path: Path) -> None:
     assert "damaged, and are written anew: 1." in printed.splitlines()[1]
     code, printed, err = command(*arguments)
     assert code == 2 and "was begun with --layers 0,3, not 0,1,2,3; with -k 2, not 5" in err
+
+
+def test_no_search_is_proposed_before_there_is_a_shard(
+    command: Program, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    arguments = ("scan", folder / "photos", "--model", folder / "model", "--words", "a")
+    code, printed, err = command(*arguments, "--out", tmp_path / "i")
+    assert code == 0, err
+    assert printed.startswith("0 of 6 images are read; 6 are for") and "llavit" not in printed
 
 
 def test_many_bad_images_are_counted(command: Program, folder: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from made_hits import painted
 
+from llavit_lens.corpus import index_images
 from llavit_lens.corpus.index import Index, Settings
 from llavit_lens.corpus.index_images import (
     CHANGED,
@@ -71,6 +72,13 @@ def test_each_number_is_its_image(index: Path) -> None:
         assert images.open(number).tobytes() == painted(4, 3, number).tobytes()
     assert said(images, BAD) == UNREADABLE  # when it was scanned
     assert said(images, 5) == said(images, 10**9) == UNREADABLE and images.name(5) == ""
+
+
+def test_a_folder_is_not_walked_to_open_one_image(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_images, "source_of", None)
+    assert IndexImages(index).open(4).tobytes() == painted(4, 3, 4).tobytes()
 
 
 def test_other_images_that_came_or_went_do_not_matter(index: Path) -> None:
