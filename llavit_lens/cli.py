@@ -266,23 +266,32 @@ def find(
     index: IndexArgument,
     layer: LayerOption = None,
     min_probability: Annotated[
-        float, typer.Option("--min-probability", min=0, max=1, help="Of hits.")
+        float,
+        typer.Option("--min-probability", min=0, max=1, help="Leave out hits below this."),
     ] = 0.0,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many hits at most.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=10**9, help="How many hits at most.")
+    ] = 20,
     per: PerOption = PerName.patch,
     exact: Annotated[
         bool, typer.Option("--exact", help="Only the token that is this text, spaces included.")
     ] = False,
     min_cosine: Annotated[
         float | None,
-        typer.Option("--min-cosine", min=-1, max=1, help="Of hits, for an input-similarity index."),
+        typer.Option(
+            "--min-cosine",
+            min=-1,
+            max=1,
+            help="Leave out hits below this, in an input-similarity index.",
+        ),
     ] = None,
     out: HitsOutOption = None,
 ) -> None:
     """Find where a word is read in a corpus: in which images, on which patch, at which layer.
 
-    Any case counts, with a space or without: dog finds ' Dog'. A word of several tokens is found
-    where all its pieces are, with the lowest of their probabilities. Best hits come first.
+    Any case counts, with a space or without: dog finds ' Dog'. A word that is no token in any case
+    is found where all its pieces are, in any order, with the lowest of their probabilities. Best
+    hits come first.
     """
     from llavit_lens.commands.find import find_report
 
@@ -294,9 +303,12 @@ def find(
 def words(
     index: IndexArgument,
     against: AgainstOption = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many words of each layer.")] = 5,
+    n: Annotated[
+        int, typer.Option("-n", min=1, max=10**9, help="How many words of each layer.")
+    ] = 5,
     among: Annotated[
-        int, typer.Option("--among", min=1, help="Count the best word of a patch, or so many.")
+        int,
+        typer.Option("--among", min=1, help="Count a word if it is among the N best of a patch."),
     ] = 1,
     out: IndexTableOption = None,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from llavit_lens import errors
 from llavit_lens.corpus.word_index import WordIndex
 from llavit_lens.inputs import FIGURES, PAGES, TABLES, check_out
 from llavit_lens.output import print_file, write_files
@@ -63,7 +64,7 @@ def _print(hits: Hits) -> None:
                 f"{getattr(hit, hits.value):.3f}",
                 _said(hits, number),
                 str(hit.layer),
-                printable(str(hit.source)),
+                errors.printable(str(hit.source)),
                 f"tile {hit.tile}, {place}" if tiles.any() else place,
             )
             for number, (hit, place) in enumerate(zip(hits.table.itertuples(), places, strict=True))
@@ -72,11 +73,14 @@ def _print(hits: Hits) -> None:
     shown = f"{len(hits):,} of " if len(hits) < hits.total else ""
     tokens = ", ".join(map(repr, hits.tokens.values()))
     counts = ", ".join(f"{line.layer}: {line.patches:,}" for line in hits.layers.itertuples())
+    by_layer = "Patches by layer"
+    if hits.pieces is not None:  # which may be at several
+        by_layer = "Hits by layer of the lowest piece"
     units = "" if hits.per == "image" else f" {_UNITS[hits.per]}"
     print_notes(
         f"{shown}{hits.total:,}{units} of {hits.n_images:,} images, read by "
         f"{hits.model} ({'pieces' if hits.pieces is not None else 'tokens'} {tokens}).",
-        f"Patches by layer: {counts}",
+        f"{by_layer}: {counts}",
     )
 
 

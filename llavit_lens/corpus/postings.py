@@ -32,11 +32,12 @@ from llavit_lens.corpus.sql import (
     Query,
     connect,
     count_read,
+    reason,
     words_in_files,
     words_in_shards,
 )
 from llavit_lens.disk import read_json, shown, write_folder_atomically
-from llavit_lens.errors import ConfigurationError, one_line
+from llavit_lens.errors import ConfigurationError
 from llavit_lens.printing import progress_bar
 
 VERSION = 1
@@ -56,6 +57,10 @@ RECORD = "shards.json"
 
 _RUN = re.compile(r"(\d{5,})-(\d{5,})")
 _FILE = re.compile(r"(\d{8,})-(\d{8,})\.parquet")
+
+
+class NotWritten(ConfigurationError):
+    """Postings cannot be written; a search does without."""
 
 
 @dataclass(frozen=True)
@@ -135,16 +140,14 @@ def bring_up_to_date(index: Index) -> Postings:
     fault = ""
     try:
         if there.rest and not os.access(index.path, os.W_OK):
-            raise ConfigurationError(f"cannot write to {shown(index.path)}: no permission")
+            raise NotWritten(f"cannot write to {shown(index.path)}: no permission")
         steps = _steps(index, there, stamps)
         if there.rest:
             doing = f"Sorting the words of {shown(index.path.name)} by word, once"
             steps = iter(progress_bar(steps, doing, len(there.rest)))
         for _ in steps:
             pass
-    except ConfigurationError as error:
-        if not str(error).startswith("cannot write"):
-            raise
+    except NotWritten as error:
         fault = str(error)
     there = cover(index, stamps)
     for shard in there.rest:
@@ -209,36 +212,47 @@ def _discard(folder: Path) -> None:
 def _make(
     index: Index, shards: Sequence[int], stamps: Mapping[int, str], parts: Sequence[Run] = ()
 ) -> Run:
-    """Write a run of these shards: from runs that have their rows, or from the shards."""
+    """Write a run of these shards: from runs that have their rows, or from the shards.
+
+    Raises:
+        NotWritten: the disk is full, or the like.
+        ConfigurationError: a shard is damaged.
+    """
     target = postings_folder(index.path) / f"{shards[0]:05d}-{shards[-1]:05d}"
-    with write_folder_atomically(target) as folder:
-        spill = folder / "spill"
-        try:
-            with connect(spill) as connection:
-                if parts:
-                    read = sum(run.read for run in parts)
-                    _merge(connection, [file for run in parts for file in run.files()], folder)
-                else:
-                    read = count_read(connection, index, shards)
-                    rows = words_in_shards(index, shards)
-                    _copy(connection, rows, folder / _name(0, 2**31 - 1))
-        except duckdb.Error as error:
-            if not parts:
-                find_damage(index, shards)
-            raise ConfigurationError(f"cannot write {shown(target)}: {one_line(error)}") from error
-        shutil.rmtree(spill, ignore_errors=True)
-        content = {
-            "version": VERSION,
-            "fingerprint": index.settings.fingerprint,
-            "stamps": [stamps[shard] for shard in shards],
-            "read": read,
-            "bytes": {file.name: file.stat().st_size for file in folder.glob("*.parquet")},
-        }
-        (folder / RECORD).write_text(json.dumps(content) + "\n")
+    try:
+        with write_folder_atomically(target) as folder:
+            content = {
+                "version": VERSION,
+                "fingerprint": index.settings.fingerprint,
+                "stamps": [stamps[shard] for shard in shards],
+                "read": _fill(folder, index, shards, parts),
+                "bytes": {file.name: file.stat().st_size for file in folder.glob("*.parquet")},
+            }
+            (folder / RECORD).write_text(json.dumps(content) + "\n")
+    except duckdb.Error as error:
+        if not parts:
+            find_damage(index, shards)
+        raise NotWritten(f"cannot write {shown(target)}: {reason(error)}") from error
+    except ConfigurationError as error:  # of the folder: nothing else in there raises it
+        raise NotWritten(str(error)) from error
     run = _run(index, target)
     if run is None:
-        raise ConfigurationError(f"cannot write {shown(target)}: another process writes there")
+        raise NotWritten(f"cannot write {shown(target)}: another process writes there")
     return run
+
+
+def _fill(folder: Path, index: Index, shards: Sequence[int], parts: Sequence[Run]) -> int:
+    """Write the words; returns how many images could be read."""
+    spill = folder / "spill"
+    with connect(spill) as connection:
+        if parts:
+            read = sum(run.read for run in parts)
+            _merge(connection, [file for run in parts for file in run.files()], folder)
+        else:
+            read = count_read(connection, index, shards)
+            _copy(connection, words_in_shards(index, shards), folder / _name(0, 2**31 - 1))
+    shutil.rmtree(spill, ignore_errors=True)
+    return read
 
 
 def _merge(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], folder: Path) -> None:

@@ -99,11 +99,11 @@ def damaged(file: Path) -> ConfigurationError:
     )
 
 
-def find_damage(index: Index, shards: Sequence[int]) -> None:
-    """Read every file of these shards whole, and raise the error of the first that is damaged."""
+def find_damage(index: Index, shards: Sequence[int], parts: Sequence[str] = PARTS) -> None:
+    """Read the files of these shards whole, and raise the error of the first that is damaged."""
     for shard in shards:
         check_shard(index, shard)
-        for part in PARTS:
+        for part in parts:
             file = index.file(part, shard)
             try:
                 with pq.ParquetFile(file) as opened:

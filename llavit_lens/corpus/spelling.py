@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import duckdb
 
 from llavit_lens.corpus.index import Index
+from llavit_lens.corpus.reading import read_strings
 from llavit_lens.corpus.schema import strings_file, tokenizer_folder
-from llavit_lens.corpus.sql import paths
+from llavit_lens.corpus.sql import folded, paths, reason
 from llavit_lens.disk import shown
 from llavit_lens.errors import ConfigurationError, one_line, printable
 from llavit_lens.inputs import check_text
@@ -33,6 +35,11 @@ class Spelling:
     tokens: dict[int, str]
     pieces: tuple[tuple[int, ...], ...] = ()
 
+    @property
+    def repeats(self) -> bool:
+        """Whether a way to write the word has a piece twice."""
+        return any(len(set(form)) < len(form) for form in self.pieces)
+
 
 def spelling(
     index: Index, word: str, exact: bool, connection: duckdb.DuckDBPyConnection
@@ -53,11 +60,11 @@ def spelling(
     if not isinstance(word, str):
         raise ConfigurationError(f"the word is a text, not a {type(word).__name__}")
     check_text(word, "the word")
-    text = word if exact else word.strip()
+    text = word if exact else unicodedata.normalize("NFC", word).strip()
     if not text:
         spaces = ", or exact=True (--exact) for a token of spaces" if word else ""
         raise ConfigurationError(f"there is no word to look for: type one{spaces}")
-    same = "text = ?" if exact else "lower(trim(text)) = lower(?)"
+    same = "text = ?" if exact else f"{folded('text')} = lower(?)"
     if tokens := _texts(index, same, text, connection):
         return Spelling(text, tokens)
     shown_word = printable(text, 60)
@@ -89,10 +96,8 @@ def _texts(
             [paths([file]), value],
         ).fetchall()
     except duckdb.Error as error:
-        raise ConfigurationError(
-            f"{shown(file)}: is damaged or missing; run the same scan again, which writes it "
-            f"({one_line(error, 100)})"
-        ) from error
+        read_strings(index)  # raises what to do
+        raise ConfigurationError(f"{shown(file)}: cannot be read ({reason(error)})") from error
     return dict(rows)
 
 

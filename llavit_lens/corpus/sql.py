@@ -11,9 +11,15 @@ import duckdb
 
 from llavit_lens.corpus.index import Index
 from llavit_lens.corpus.schema import IMAGES, LAYOUTS, PATCHES, VALUES
+from llavit_lens.errors import one_line
 
 ORDER = "value DESC, image, layer, patch, rank, token"
 """Best first. What is equal comes in the order of the images, then of layers and patches."""
+
+
+def folded(column: str) -> str:
+    """The text of a token as words are compared: composed, in lower case, no spaces around it."""
+    return f"lower(trim(nfc_normalize({column})))"
 
 
 class Query(NamedTuple):
@@ -89,6 +95,12 @@ def count(connection: duckdb.DuckDBPyConnection, query: Query) -> int:
     """The one number that a query returns."""
     [(number,)] = connection.execute(query.text, query.values).fetchall()
     return int(number)
+
+
+def reason(error: duckdb.Error) -> str:
+    """What went wrong, in a few words: without the names of files beside the one that is meant."""
+    written = re.search(r'Could not write file \\?".*?": ([^"]+)', str(error))
+    return written[1] if written else one_line(error, 150)
 
 
 def count_read(connection: duckdb.DuckDBPyConnection, index: Index, shards: Sequence[int]) -> int:

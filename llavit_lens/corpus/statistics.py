@@ -10,7 +10,7 @@ import numpy as np
 
 from llavit_lens.corpus.index import Index
 from llavit_lens.corpus.schema import IMAGES, strings_file
-from llavit_lens.corpus.sql import Query, paths
+from llavit_lens.corpus.sql import Query, folded, paths
 from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.results.matching import matched_layer
 from llavit_lens.token_text import is_newline
@@ -197,10 +197,11 @@ def _top_words(
         """,
         words.values,
     ).df()
-    strings = _strings(connection, index)
+    # white space stays as it is
+    strings = _strings(connection, index, f"coalesce(nullif({folded('text')}, ''), text)")
     best = pd.DataFrame(table["best"].tolist(), columns=["value", "image", "patch"])
     table = table[["layer", "token", "patches"]].join(best)
-    table["word"] = [_word(strings.get(token, f"<id {token}>")) for token in table["token"]]
+    table["word"] = [strings.get(token, f"<id {token}>") for token in table["token"]]
     table = table.sort_values(["value", "image", "patch", "token"])
     grouped = table.groupby(["layer", "word"], as_index=False)
     return grouped.agg(
@@ -208,14 +209,11 @@ def _top_words(
     )
 
 
-def _word(text: str) -> str:
-    """The same for all tokens that say one word; white space stays as it is."""
-    return text.strip().casefold() or text
-
-
-def _strings(connection: duckdb.DuckDBPyConnection, index: Index) -> dict[int, str]:
+def _strings(
+    connection: duckdb.DuckDBPyConnection, index: Index, text: str = "text"
+) -> dict[int, str]:
     rows = connection.execute(
-        "SELECT id, text FROM read_parquet(?, hive_partitioning = false)",
+        f"SELECT id, {text} FROM read_parquet(?, hive_partitioning = false)",
         [paths([strings_file(index.path)])],
     ).fetchall()
     return dict(rows)

@@ -12,18 +12,21 @@ import duckdb
 from llavit_lens.corpus.finding import Search, found_places, found_together, found_tokens
 from llavit_lens.corpus.index import read_index
 from llavit_lens.corpus.postings import Postings, bring_up_to_date
-from llavit_lens.corpus.schema import postings_folder
+from llavit_lens.corpus.reading import read_strings
+from llavit_lens.corpus.schema import IMAGES, LAYOUTS, postings_folder
 from llavit_lens.corpus.shards import find_damage, n_images
 from llavit_lens.corpus.spelling import Spelling, spelling
-from llavit_lens.corpus.sql import Query, connect, count_read, together
+from llavit_lens.corpus.sql import Query, connect, count_read, reason, together
 from llavit_lens.corpus.statistics import commonest, differences, newlines
 from llavit_lens.disk import shown
-from llavit_lens.errors import ConfigurationError, one_line, printable
+from llavit_lens.errors import ConfigurationError, printable
 from llavit_lens.inputs import whole_number
 from llavit_lens.results.hits import Hits, Per
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_MOST = 10**9  # hits or words that are asked for
 
 _TRIES = 3  # another process may merge what is just read
 
@@ -79,16 +82,16 @@ class WordIndex:
         """Where a word is among the k best, best first.
 
         A word is looked for in any case, with a space before it or without ('dog', ' Dog'). A word
-        of several tokens is found where all of its pieces are: in one image, patch, or patch at one
-        layer, as `per` says. Its probability is that of the piece that has the lowest there, for
-        the word is read at most as surely. `Hits.pieces` says where each piece is. Patches of
-        padding are left out.
+        that is no token in any case is found where all of its pieces are, in any order: in one
+        image, patch, or patch at one layer, as `per` says. Its probability is that of the piece
+        that has the lowest there, for the word is read at most as surely. `Hits.pieces` says where
+        each piece is. Patches of padding are left out.
 
         Args:
             word: a word, or several with spaces between them.
             layer: one layer or several, of those that were read; -1 is the last; default: all.
             min_probability: of hits, and of each piece.
-            limit: how many hits are returned at most.
+            limit: how many hits are returned at most; 1 to 10^9.
             per: what a hit is: "patch", each at its best layer; "image", each at its best patch and
                 layer; or "layer", every layer of every patch.
             exact: look for the token that is exactly this text, such as "\\n" or " Dog".
@@ -101,12 +104,10 @@ class WordIndex:
             ConfigurationError: the model cannot say the word; a layer that was not read; a number
                 out of its range; a damaged file, which is named.
         """
-        settings = self.index.settings
-        cosine = settings.lens == "input_similarity"
+        cosine = self.index.settings.lens == "input_similarity"
         if per not in get_args(Per):
             raise ConfigurationError(f"per={per!r}: choose one of {', '.join(get_args(Per))}")
-        if whole_number(limit, "limit") < 1:
-            raise ConfigurationError(f"limit={limit}: give 1 or more")
+        _check_number(limit, "limit")
         least = _least(min_probability, min_cosine, cosine)
         layers = None if layer is None else self._layers(layer)
         with connect() as connection:  # before words are sorted, which may take long
@@ -115,29 +116,7 @@ class WordIndex:
         def answer(connection: duckdb.DuckDBPyConnection, postings: Postings) -> Hits:
             parts = postings.queries(self.index, list(spelled.tokens))
             search = Search(together(parts), layers, least, per, limit) if parts else None
-            if search is None or not spelled.pieces:
-                found = found_tokens(connection, search)
-            else:
-                found = found_together(connection, search, spelled.pieces)
-            n = sum(run.read for run in postings.runs)
-            n += count_read(connection, self.index, postings.rest) if postings.rest else 0
-            table, pieces = found_places(connection, self.index, found, spelled.tokens)
-            note = "" if found.total else self._why(connection, spelled, postings, search)
-            return Hits(
-                word=word,
-                table=table,
-                tokens=spelled.tokens,
-                pieces=pieces if spelled.pieces else None,
-                layers=_values(found.layers, cosine, "highest"),
-                total=found.total,
-                n_images=n,
-                n_listed=settings.images,
-                per=per,
-                model=self.index.model,
-                lens="input_similarity" if cosine else "logit_lens",
-                index=str(self.path),
-                note=" ".join(filter(None, (note, self._state(postings, n)))),
-            )
+            return self._hits(connection, postings, word, spelled, search, per)
 
         return self._answered(answer)
 
@@ -156,8 +135,7 @@ class WordIndex:
         Raises:
             ConfigurationError: as `find`.
         """
-        if whole_number(n, "n") < 1:
-            raise ConfigurationError(f"n={n}: give 1 or more")
+        _check_number(n, "n")
         if not 1 <= whole_number(among, "among") <= self.index.settings.k:
             raise ConfigurationError(
                 f"among={among}: the index has the {self.index.settings.k} best words of each patch"
@@ -209,8 +187,7 @@ class WordIndex:
                 different lenses; or as `find`.
         """
         theirs = other if isinstance(other, WordIndex) else WordIndex(other)
-        if whole_number(n, "n") < 1:
-            raise ConfigurationError(f"n={n}: give 1 or more")
+        _check_number(n, "n")
         return self._answered(
             lambda connection, ours: theirs._answered(
                 lambda _, others: differences(
@@ -220,6 +197,45 @@ class WordIndex:
                     n,
                 )
             )
+        )
+
+    def _hits(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        postings: Postings,
+        word: str,
+        spelled: Spelling,
+        search: Search | None,
+        per: Per,
+    ) -> Hits:
+        if search is None or not spelled.pieces:
+            found = found_tokens(connection, search)
+        else:
+            found = found_together(connection, search, spelled.pieces)
+        n = sum(run.read for run in postings.runs)
+        n += count_read(connection, self.index, postings.rest) if postings.rest else 0
+        table, pieces = found_places(connection, self.index, found, spelled.tokens)
+        note = "" if found.total else self._why(connection, spelled, postings, search)
+        if found.total and spelled.repeats:
+            note = (
+                f"{printable(spelled.word, 60)!r} has a piece more than once. A lens does not read "
+                "how often a piece comes, nor in which order: each is looked for once."
+            )
+        cosine = self.index.settings.lens == "input_similarity"
+        return Hits(
+            word=word,
+            table=table,
+            tokens=spelled.tokens,
+            pieces=pieces if spelled.pieces else None,
+            layers=_values(found.layers, cosine, "highest"),
+            total=found.total,
+            n_images=n,
+            n_listed=self.index.settings.images,
+            per=per,
+            model=self.index.model,
+            lens="input_similarity" if cosine else "logit_lens",
+            index=str(self.path),
+            note=" ".join(filter(None, (note, self._state(postings, n)))),
         )
 
     def _answered(self, answer: Callable[[duckdb.DuckDBPyConnection, Postings], Answer]) -> Answer:
@@ -232,10 +248,12 @@ class WordIndex:
             except duckdb.Error as error:
                 if isinstance(error, duckdb.IOException) and attempt + 1 < _TRIES:
                     continue
+                read_strings(self.index)
                 find_damage(self.index, postings.rest)
+                find_damage(self.index, _shards(postings), [LAYOUTS, IMAGES])
                 raise ConfigurationError(
                     f"{shown(postings_folder(self.index.path))}: cannot be searched "
-                    f"({one_line(error, 150)}); delete this folder, and search again, which makes "
+                    f"({reason(error)}); delete this folder, and search again, which makes "
                     "it anew"
                 ) from error
         raise AssertionError("the last try returns or raises")
@@ -329,6 +347,13 @@ class WordIndex:
 
 def _shards(postings: Postings) -> Sequence[int]:
     return [*(shard for run in postings.runs for shard in run.shards), *postings.rest]
+
+
+def _check_number(value: Any, name: str) -> None:
+    if whole_number(value, name) < 1:
+        raise ConfigurationError(f"{name}={value}: give 1 or more")
+    if value > _MOST:
+        raise ConfigurationError(f"{name}={value}: give at most {_MOST:,}")
 
 
 def _least(min_probability: Any, min_cosine: Any, cosine: bool) -> float:

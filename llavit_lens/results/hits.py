@@ -48,7 +48,10 @@ class Hits(Shown):
             each hit and piece with `hit` (row of `table`), `token`, `layer`, `patch`, `rank` and
             the value.
         layers: one row for each layer where there are hits: `layer`, `patches`, `images`, and
-            `highest`, the best value.
+            `highest`, the best value. For a word that is a token, `patches` and `images` are those
+            where it is read at this layer, whatever `per` says. For a word of several pieces a row
+            has the hits at the layer of their lowest piece, so that each hit counts once, and
+            `patches` is how many hits these are.
         total: how many hits there are; `table` has at most as many as were asked for.
         n_images: how many images of the corpus were searched.
         n_listed: how many images the corpus has.

@@ -83,6 +83,13 @@ def test_differences_fit_a_terminal_and_none_is_one_line(
     assert "Left out: 1 images that have one name but other pixels." in err
 
 
+def test_names_are_printed_as_they_are(command: Program, tmp_path: Path) -> None:
+    names = [r"surr\xff.png", "b.png"]
+    index = made_index(tmp_path / "index", images=2, names=names).path
+    _, text, _ = command("find", "dog", index, "--limit", 99)
+    assert names[0] in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -92,6 +99,7 @@ def test_differences_fit_a_terminal_and_none_is_one_line(
         (("find", "dog", "."), "is no index"),
         (("find", "dog", "INDEX", "--layer", "x"), "--layer 'x' is neither"),
         (("find", "dog", "INDEX", "--layer", "9"), "layer 9 is not among those of the index"),
+        (("find", "dog", "INDEX", "--limit", 10**20), "--limit"),
         (("find", "dog", "INDEX", "--out", "x.docx"), "its name has to end in"),
         (("words", "INDEX", "--among", 2, "--against", "INDEX"), "--among has no effect"),
     ],

@@ -6,6 +6,8 @@ import math
 from itertools import product
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made_index import Row, best_first, made_index, rows_of
 from pandas.testing import assert_frame_equal
@@ -176,9 +178,6 @@ def test_a_word_that_cannot_be_said_and_one_that_is_not_read_are_told_apart(
 
 def drop_tokens(path: Path, tokens: set[int]) -> None:
     """Write other words in their place."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     for file in (path / "patches").iterdir():
         table = pq.read_table(file)
         ids = [
@@ -195,6 +194,8 @@ def drop_tokens(path: Path, tokens: set[int]) -> None:
         ({"layer": "1"}, "give a whole number"),
         ({"layer": []}, "layer names none"),
         ({"limit": 0}, "limit=0: give 1 or more"),
+        ({"limit": 2 * 10**18}, "give at most 1,000,000,000"),
+        ({"limit": 10**20}, "give at most 1,000,000,000"),
         ({"per": "pixel"}, "choose one of image, patch, layer"),
         ({"min_probability": 1.5}, "give a number from 0 to 1"),
         ({"min_probability": math.nan}, "give a number from 0 to 1"),
@@ -256,3 +257,46 @@ def test_equal_hits_come_by_layer_before_patch_and_many_rows_of_one_hit_hide_non
     table = WordIndex(made.path).find("dog", limit=900, per="layer").table
     everything = best_of_each(rows, "layer")[:900]
     assert table[COLUMNS[:-1]].to_numpy().tolist() == [list(r[2:]) for r in everything]
+
+
+def test_an_image_whose_rows_fill_the_first_look_hides_no_other(tmp_path: Path) -> None:
+    """The first look of a search for 2 hits takes 16 rows; the first image has 75 of the best."""
+    words = (" dog",)
+    made = made_index(tmp_path / "index", images=2, grid=(5, 5), padding=0, k=1, vocabulary=words)
+    file = made.path / "patches" / "00000.parquet"
+    table = pq.read_table(file)
+    values = [[0.0 if image == 0 else -1.0] for image in table["image"].to_pylist()]
+    field = table.schema.field("log_probabilities")
+    column = pa.array(values, pa.list_(pa.float32(), 1)).cast(field.type)
+    pq.write_table(table.set_column(4, field, column), file)
+    hits = WordIndex(made.path).find("dog", limit=2, per="image")
+    assert hits.table["image"].tolist() == [0, 1] and hits.total == 2
+
+
+def test_accents_count_the_same_however_they_are_written(tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9", "Cafe\u0301"
+    words = (f" {composed}", f" {apart}", *(f" word{i}" for i in range(8)))
+    index = WordIndex(made_index(tmp_path / "index", images=2, vocabulary=words).path)
+    for word in (composed, apart):
+        assert list(index.find(word).tokens) == [0, 1]
+    assert list(index.find(f" {apart}", exact=True).tokens) == [1]
+    other = made_index(tmp_path / "other", images=2, vocabulary=words, seed=1)
+    read = set(index.differences(other.path, 100)["word"])
+    assert composed in read and apart.lower() not in read
+
+
+def test_repeated_pieces_are_said(tmp_path: Path) -> None:
+    words = (" ha", "ha", *(f" word{i}" for i in range(4)))
+    index = WordIndex(made_index(tmp_path / "index", images=2, vocabulary=words).path)
+    once, twice = index.find("haha"), index.find("hahaha")
+    assert once.table.equals(twice.table) and len(once)
+    assert once.note == "" and "'hahaha' has a piece more than once" in twice.note
+
+
+def test_layers_of_pieces_count_hits_and_those_of_a_token_patches(index: WordIndex) -> None:
+    pieces = index.find("television", per="image", limit=99)
+    assert pieces.layers["patches"].sum() == pieces.total == len(pieces)
+    counts = pieces.table["layer"].value_counts()
+    assert dict(zip(pieces.layers["layer"], pieces.layers["patches"], strict=True)) == dict(counts)
+    token = index.find("dog", per="image")
+    assert token.layers.equals(index.find("dog", per="layer").layers)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 from made_index import best_first, made_index, rows_of, write_shard
@@ -138,6 +140,46 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     shutil.rmtree(index.path / "postings")
     with pytest.raises(ConfigurationError, match=r"patches/00002.parquet: is damaged"):
         count(index)
+
+
+@pytest.mark.parametrize("sorted_before", [True, False])
+def test_damage_beside_the_words_is_named_where_it_is(tmp_path: Path, sorted_before: bool) -> None:
+    index = made_index(tmp_path / "index")
+    if sorted_before:
+        count(index)
+    words = WordIndex(index.path)
+    for file in (index.path / "strings.parquet", index.file("layouts", 1)):
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-100])
+        for ask in (lambda: words.find("dog", limit=999), words.newlines):
+            if ask == words.newlines and "layouts" in str(file) and sorted_before:
+                continue  # reads no places
+            with pytest.raises(ConfigurationError) as caught:
+                ask()
+            assert f"{file.parent.name}/{file.name}: is damaged" in str(caught.value)
+            assert re.search(r"delete .* run the same|once it is deleted", str(caught.value))
+        file.write_bytes(whole)
+
+
+def test_a_full_disk_is_said_in_a_few_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message of DuckDB 2.0.1; older ones have the inner text alone."""
+    inner = 'Could not write file \\"/a/b.parquet\\": No space left on device'
+    message = (
+        "IO Error: Async write failed for range [offset=27, size=983097]: "
+        f'{{"exception_type":"IO","exception_message":"{inner}","errno":"28"}}'
+    )
+    index = made_index(tmp_path / "index", images=4)
+
+    def fill(*_: object) -> None:
+        raise duckdb.IOException(message)
+
+    monkeypatch.setattr(module, "_copy", fill)
+    note = WordIndex(index.path).find("dog").note
+    assert note.endswith("postings/00000-00000: No space left on device).")
+    message = 'IO Error: Could not write file "/a/b.parquet": No space left on device'
+    assert WordIndex(index.path).find("dog").note == note
 
 
 def test_shards_of_another_model_are_refused(tmp_path: Path) -> None:
