@@ -99,7 +99,6 @@ def test_names_are_printed_as_they_are(command: Program, tmp_path: Path) -> None
         (("find", "dog", "."), "is no index"),
         (("find", "dog", "INDEX", "--layer", "x"), "--layer 'x' is neither"),
         (("find", "dog", "INDEX", "--layer", "9"), "layer 9 is not among those of the index"),
-        (("find", "dog", "INDEX", "--limit", 10**20), "--limit"),
         (("find", "dog", "INDEX", "--out", "x.docx"), "its name has to end in"),
         (("words", "INDEX", "--among", 2, "--against", "INDEX"), "--among has no effect"),
     ],
