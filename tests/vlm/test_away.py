@@ -184,6 +184,10 @@ def test_roundings_and_places_are_no_other_model(dtype: torch.dtype) -> None:
         next(norm.parameters())[3] *= 2
     with pytest.raises(ConfigurationError, match="other weights or words"):
         there.with_readout(replace(own, norm=Offloaded(norm)))
+    norm = copy.deepcopy(own.norm)
+    norm.variance_epsilon = 1e-5
+    with pytest.raises(ConfigurationError, match="other weights or words"):
+        there.with_readout(replace(own, norm=norm))
 
 
 def _in(dtype: torch.dtype, own: Readout) -> Readout:

@@ -85,7 +85,7 @@ def test_every_family_reads_images_of_several_sizes_together(
     traces = vlm.trace_batch(images, prompts)
     assert passes == expected
     pair = [vlm.prepare(*asked) for asked in zip(images[:2], prompts[:2], strict=True)]
-    assert fit_together(*pair, vlm.family.batching) == (len(expected) == 1)
+    assert fit_together(pair[0], pair[1], vlm.family.batching) == (len(expected) == 1)
     assert len({len(trace.input_ids) for trace in traces}) == 2
     assert_same(traces, [vlm.trace(*pair) for pair in zip(images, prompts, strict=True)])
 
