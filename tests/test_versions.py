@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 NOT_INSTALLED = "deepspeed"  # builds from source
-LINES = PROJECT["dependencies"] + EXTRAS["explorer"] + EXTRAS["interop"] + EXTRAS["train"]
+USED_EXTRAS = ("cluster", "explorer", "interop", "train")
+LINES = PROJECT["dependencies"] + [line for extra in USED_EXTRAS for line in EXTRAS[extra]]
 USED = [requirement for requirement in map(Requirement, LINES) if requirement.name != NOT_INSTALLED]
 
 
