@@ -87,7 +87,8 @@ class _Stamp(NamedTuple):
 
     @classmethod
     def of(cls, weight: Tensor) -> _Stamp:
-        random = torch.rand(weight.shape[1], generator=torch.Generator().manual_seed(0))
+        generator = torch.Generator("cpu").manual_seed(0)
+        random = torch.rand(weight.shape[1], dtype=torch.float32, device="cpu", generator=generator)
         factors_D = (random + 0.5).to(weight.device)  # no factor hides a number
         sums = [rows.float() @ factors_D for rows in weight.detach().split(_ROWS)]
         return cls((weight.data_ptr(), weight.dtype), torch.cat(sums))

@@ -71,7 +71,9 @@ class Fingerprint:
         digest, barred = sha256(), readout.logit_map.barred
         if barred is not None:
             digest.update(barred.cpu().numpy().tobytes())
-        some = torch.linspace(0, words - 1, min(words, _WORDS), dtype=torch.float64).long()
+        some = torch.linspace(
+            0, words - 1, min(words, _WORDS), dtype=torch.float64, device="cpu"
+        ).long()
         strings = getattr(readout.tokenizer, "convert_ids_to_tokens", lambda ids: None)
         digest.update(repr((readout.logit_map.in_words(), strings(some.tolist()))).encode())
         return cls(
