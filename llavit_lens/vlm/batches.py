@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
+
 from llavit_lens.errors import ConfigurationError, LlavitLensError
 from llavit_lens.images.open import ImageSource, is_several, require_one
 from llavit_lens.inputs import whole_number
@@ -61,7 +63,8 @@ def trace_batches(
     """See `VLM.trace_batches`.
 
     Images that the model cannot read together come in passes of their own. Where a pass over
-    several fails, each of them gets a pass: an error is then that of one image.
+    several fails, or needs more memory than there is, each of them gets a pass: an error is then
+    that of one image.
 
     Args:
         numbered: errors say which image, by its place.
@@ -75,7 +78,7 @@ def trace_batches(
             try:
                 yield traces_of_prompts(vlm, [one.prompt for one in batch], "visual")
                 continue
-            except LlavitLensError:
+            except (LlavitLensError, torch.OutOfMemoryError):
                 pass
         for number, prompt in batch:
             try:

@@ -282,6 +282,21 @@ def test_what_libraries_set_on_modules_does_not_count(passes: list[int]) -> None
     assert passes == [2]
 
 
+def test_a_batch_that_is_too_large_for_memory_is_read_one_by_one(
+    passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = batches.traces_of_prompts
+
+    def crowded(vlm: VLM, prompts: Sequence[Prompt], tokens: Any) -> list[Trace]:
+        if len(prompts) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return trace(vlm, prompts, tokens)
+
+    monkeypatch.setattr(batches, "traces_of_prompts", crowded)
+    assert len(tiny_vlm().trace_batch([tiny_image(0), tiny_image(1)])) == 2
+    assert passes == [1, 1]
+
+
 def test_an_image_that_fails_is_named(passes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     vlm, good = tiny_vlm("llava"), tiny_image()
     with pytest.raises(ImageError, match=r"^image 1 \(counted from 0\): nowhere.png: no such file"):
