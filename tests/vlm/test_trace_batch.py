@@ -293,7 +293,7 @@ def test_a_batch_that_is_too_large_for_memory_is_read_one_by_one(
         return trace(vlm, prompts, tokens)
 
     monkeypatch.setattr(batches, "traces_of_prompts", crowded)
-    assert len(tiny_vlm().trace_batch([tiny_image(0), tiny_image(1)])) == 2
+    assert len(tiny_vlm("llava").trace_batch([tiny_image(0), tiny_image(1)])) == 2
     assert passes == [1, 1]
 
 
