@@ -15,7 +15,8 @@ from typing import Any
 import streamlit as st
 
 from llavit_lens.explorer.encoded_payload import EncodedPayload
-from llavit_lens.viewer.page import SCRIPTS, static
+from llavit_lens.viewer.document import static
+from llavit_lens.viewer.page import SCRIPTS
 
 KEY, MOVING_KEY, PASTE_KEY = "explorer_view", "explorer_moving", "explorer_paste"
 ABOUT_KEY, SHEET_KEY = "explorer_about", "explorer_sheet"

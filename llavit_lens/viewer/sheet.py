@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from html import escape
 from pathlib import Path
@@ -14,8 +13,8 @@ from llavit_lens.figures.contact_sheet import check_number, draw_contact_sheet
 from llavit_lens.figures.hit_images import Box, HitImage, Opener, hit_images, opener_of
 from llavit_lens.figures.hit_texts import heading, hit_texts
 from llavit_lens.inputs import FIGURES, PAGES
+from llavit_lens.viewer.document import document
 from llavit_lens.viewer.image_url import jpeg_url
-from llavit_lens.viewer.page import static
 
 if TYPE_CHECKING:
     from llavit_lens.results.hits import Hits
@@ -30,6 +29,15 @@ _TILE = 240
 
 
 _SUFFIXES = (*FIGURES, *PAGES)
+
+_BODY = """<main class="llavit-sheet"></main>
+<dialog aria-label="The image">
+<div class="bar"><button type="button" class="before">Previous</button>\
+<button type="button" class="after">Next</button><span class="place" role="status"></span>\
+<button type="button" class="close">Close</button></div>
+<div class="stage"></div>
+<p class="about"></p>
+</dialog>"""
 
 
 def save_sheet(
@@ -78,8 +86,10 @@ def _tiles(hits: Hits, images: list[HitImage]) -> list[dict[str, Any]]:
     for text, image in zip(hit_texts(hits, len(images)), images, strict=True):
         tile: dict[str, Any] = {**text._asdict(), "fault": image.fault}
         if image.whole is not None:
-            url = wholes.setdefault(id(image.whole), jpeg_url(image.whole, _TILE))
-            tile["whole"] = _view(url, image.whole.size, image.box)
+            key = id(image.whole)
+            if key not in wholes:  # many hits may be on one image
+                wholes[key] = jpeg_url(image.whole, _TILE)
+            tile["whole"] = _view(wholes[key], image.whole.size, image.box)
         if image.near is not None:
             tile["near"] = _view(jpeg_url(image.near, _TILE), image.near.size, image.near_box)
         tiles.append(tile)
@@ -117,36 +127,13 @@ def sheet_html(hits: Hits, opener: Opener, most: int = 40) -> str:
     for tile, image in zip(tiles, images, strict=True):
         tile["large"] = places.get(id(image.whole))
     title, about = heading(hits, len(table))
-    data = json.dumps({"tiles": tiles, "large": urls}, separators=(",", ":"))
-    data = data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
-style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>{escape(title)}</title>
-<style>
-{static("page.css", "sheet.css", "sheet_page.css")}
-</style>
-</head>
-<body>
-<header><h1>{escape(title)}</h1>
+    body = f"""<header><h1>{escape(title)}</h1>
 <p>{escape(about)} Click a patch to see its image large. Made with llavit-lens.</p></header>
-<main class="llavit-sheet"></main>
-<dialog aria-label="The image">
-<div class="bar"><button type="button" class="before">Previous</button>\
-<button type="button" class="after">Next</button><span class="place" role="status"></span>\
-<button type="button" class="close">Close</button></div>
-<div class="stage"></div>
-<p class="about"></p>
-</dialog>
-<script type="application/json" id="data">{data}</script>
-<script type="module">
-{static("elements.js", "sheet.js", "sheet_page.js")}
-</script>
-</body>
-</html>
-"""
+{_BODY}"""
+    return document(
+        title,
+        body,
+        {"tiles": tiles, "large": urls},
+        styles=("page.css", "sheet.css", "sheet_page.css"),
+        scripts=("elements.js", "sheet.js", "sheet_page.js"),
+    )

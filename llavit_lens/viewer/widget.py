@@ -8,7 +8,8 @@ from typing import Any
 from anywidget import AnyWidget
 from traitlets import Dict, Int, List
 
-from llavit_lens.viewer.page import SCRIPTS, static
+from llavit_lens.viewer.document import static
+from llavit_lens.viewer.page import SCRIPTS
 
 
 def module() -> str:
